@@ -1,0 +1,21 @@
+//! Sans-I/O formats: framed lines, CSV, capped gzip and zstd.
+//!
+//! Every type here is a state machine over byte slices: the caller owns the buffers, the files and
+//! the sockets. Input of any size may arrive in pieces of any size, and the pieces never change the
+//! result. Memory is bounded by the settings of each type, whatever the input says.
+//!
+//! ```text
+//! file or body ──> compression::Decompressor ──> lines::LineSplitter ──> spans of lines
+//!                                           └──> csv::CsvReader ───────> JSON texts of rows
+//! records ──> json_text, csv::CsvWriter ──> compression::Compressor ──> file or body
+//! ```
+//!
+//! JSON parsing, the record model and all I/O live elsewhere. Start with [`lines`].
+
+pub mod lines;
+
+pub mod csv;
+
+pub mod compression;
+
+pub mod json_text;

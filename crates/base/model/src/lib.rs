@@ -1,0 +1,26 @@
+//! Records, batches, documents, acknowledgements, values, time and names.
+//!
+//! The crate that every other crate may use. No async, no I/O, no clock, no dialect JSON.
+//!
+//! Where to start: [`batch`] is the unit that moves through a flow; [`tree`] is how a document inside
+//! a batch is read and edited without copying what is not touched; [`ack`] is how a source learns
+//! that everything it handed out has been dealt with.
+
+pub mod ack;
+pub mod batch;
+pub mod error;
+pub mod meta;
+pub mod name;
+pub mod text;
+pub mod time;
+pub mod tree;
+pub mod value;
+
+pub use ack::{Ack, AckTracker, Position};
+pub use batch::{Origin, Record, RecordBatch, Root};
+pub use error::{ErrorClass, ErrorKind, RecordError};
+pub use meta::Meta;
+pub use name::ObjectRef;
+pub use time::Timestamp;
+pub use tree::{Node, NodeId, NodeKind, ParseError, Tree};
+pub use value::{Str, Value};

@@ -1,0 +1,139 @@
+//! JSON string text: escapes in, escapes out.
+
+use std::borrow::Cow;
+
+/// Decodes the bytes between the quotes of a JSON string that was parsed.
+///
+/// A lone surrogate becomes U+FFFD. Bytes that are not UTF-8 cannot occur after a parse; should they,
+/// they become U+FFFD too.
+pub fn decode(raw: &[u8], escaped: bool) -> Cow<'_, str> {
+    if !escaped {
+        return String::from_utf8_lossy(raw);
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while at < raw.len() {
+        if raw[at] != b'\\' {
+            out.push(raw[at]);
+            at += 1;
+            continue;
+        }
+        at += 1;
+        let simple = match raw.get(at) {
+            Some(b'b') => 0x08,
+            Some(b'f') => 0x0c,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                at = decode_unicode(raw, at + 1, &mut out);
+                continue;
+            }
+            Some(&other) => other,
+            None => break,
+        };
+        out.push(simple);
+        at += 1;
+    }
+    Cow::Owned(match String::from_utf8(out) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+/// Decodes `XXXX` at `at`, and a low surrogate escape behind it; gives where it ends.
+fn decode_unicode(raw: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
+    let Some(first) = hex4(raw, at) else {
+        out.extend_from_slice("\u{fffd}".as_bytes());
+        return raw.len().min(at + 4);
+    };
+    let mut end = at + 4;
+    let mut code = first;
+    if (0xd800..0xdc00).contains(&first) && raw.get(end..end + 2) == Some(b"\\u") {
+        if let Some(low @ 0xdc00..=0xdfff) = hex4(raw, end + 2) {
+            code = 0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00);
+            end += 6;
+        }
+    }
+    let mut buffer = [0u8; 4];
+    let character = char::from_u32(code).unwrap_or('\u{fffd}');
+    out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+    end
+}
+
+fn hex4(raw: &[u8], at: usize) -> Option<u32> {
+    let digits = std::str::from_utf8(raw.get(at..at + 4)?).ok()?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// Tells whether a text cannot stand between quotes as it is.
+pub fn needs_escape(text: &[u8]) -> bool {
+    text.iter()
+        .any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+}
+
+/// Appends a text as a JSON string with quotes; only what must be escaped is.
+pub fn encode_string(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[copied..at]);
+        copied = at + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[(byte >> 4) as usize]);
+                out.push(HEX[(byte & 15) as usize]);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[copied..]);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(raw: &str, expected: &str) {
+        assert_eq!(
+            decode(raw.as_bytes(), raw.contains('\\')),
+            expected,
+            "{raw}"
+        );
+    }
+
+    #[test]
+    fn escapes_decode() {
+        check("plain", "plain");
+        check(r#"a\"b\\c\/d"#, "a\"b\\c/d");
+        check(r"\n\t\r\b\f", "\n\t\r\u{8}\u{c}");
+        check(r"\u0041\u00e9", "Aé");
+        check(r"\ud83d\ude00!", "😀!");
+        check(r"\ud83d!", "\u{fffd}!");
+        check(r"\ude00\ud83d", "\u{fffd}\u{fffd}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_itself(text in ".*") {
+            let mut out = Vec::new();
+            encode_string(&text, &mut out);
+            let inner = &out[1..out.len() - 1];
+            proptest::prop_assert_eq!(decode(inner, inner.contains(&b'\\')), text.as_str());
+            proptest::prop_assert_eq!(serde_json::from_slice::<String>(&out).ok(), Some(text));
+        }
+    }
+}

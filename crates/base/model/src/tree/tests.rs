@@ -1,0 +1,180 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn parsed(json: &str) -> (Tree, Vec<u8>, NodeId) {
+    let text = json.as_bytes().to_vec();
+    let mut tree = Tree::default();
+    let root = tree.parse(&text, 0, text.len() as u32).unwrap();
+    (tree, text, root)
+}
+
+fn printed(tree: &Tree, text: &[u8], root: NodeId) -> String {
+    let mut out = Vec::new();
+    tree.print(text, root, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn check_error(json: &str, expected: &str) {
+    let mut tree = Tree::default();
+    let error = tree
+        .parse(json.as_bytes(), 0, json.len() as u32)
+        .unwrap_err();
+    assert_eq!(error.to_string(), expected, "{json}");
+    assert!(tree.is_empty());
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    check_error(
+        "",
+        "invalid JSON: the text ends at byte 0 where a value is expected",
+    );
+    check_error(
+        "{\"a\":1",
+        "invalid JSON: the text ends at byte 6 where `}` is expected",
+    );
+    check_error("{\"a\" 1}", "invalid JSON at byte 5: expected `:`");
+    check_error(
+        "{a:1}",
+        "invalid JSON at byte 1: expected a member name in quotes",
+    );
+    check_error("[1,]", "invalid JSON at byte 3: expected a value");
+    check_error("[1 2]", "invalid JSON at byte 3: expected `,` or `]`");
+    check_error("01", "invalid JSON at byte 1: expected the end of the text");
+    check_error(
+        "-",
+        "invalid JSON: the text ends at byte 1 where a digit is expected",
+    );
+    check_error(
+        "1.",
+        "invalid JSON: the text ends at byte 2 where a digit is expected",
+    );
+    check_error(
+        "\"a\nb\"",
+        "invalid JSON at byte 2: expected no control character inside a string",
+    );
+    check_error(
+        "\"\\x\"",
+        "invalid JSON at byte 1: expected a valid escape after the backslash",
+    );
+    check_error(
+        "{} x",
+        "invalid JSON at byte 3: expected the end of the text",
+    );
+    check_error(
+        "tru",
+        "invalid JSON at byte 0: expected a value (`true`, `false` or `null`)",
+    );
+}
+
+#[test]
+fn depth_is_bounded() {
+    let deep = "[".repeat(10_000);
+    check_error(
+        &deep,
+        "invalid JSON at byte 513: nesting is deeper than 512 levels",
+    );
+    let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+    let (tree, text, root) = parsed(&fits);
+    assert_eq!(printed(&tree, &text, root), fits);
+}
+
+#[test]
+fn the_last_of_duplicate_keys_counts() {
+    let (tree, text, root) = parsed(r#"{"a":1,"a":2}"#);
+    let member = tree.member(&text, root, b"a").unwrap();
+    assert_eq!(tree.literal(&text, member), Some("2"));
+}
+
+#[test]
+fn keys_compare_by_their_decoded_text() {
+    let (tree, text, root) = parsed(r#"{"caf\u00e9":1}"#);
+    assert!(tree.member(&text, root, "café".as_bytes()).is_some());
+}
+
+#[test]
+fn removing_keeps_the_bytes_of_the_rest() {
+    for (index, expected) in [
+        (0, r#"{ "b":2.50 ,  "c" : [ 3 ] }"#),
+        (1, r#"{ "a" : 1 ,  "c" : [ 3 ] }"#),
+        (2, r#"{ "a" : 1 ,"b":2.50 }"#),
+    ] {
+        let (mut tree, text, root) = parsed(r#"{ "a" : 1 ,"b":2.50 ,  "c" : [ 3 ] }"#);
+        let child = tree.children(root).nth(index).unwrap();
+        tree.remove(child);
+        tree.touch(root);
+        let got = printed(&tree, &text, root);
+        let spaces = |text: &str| text.replace(' ', "");
+        assert_eq!(spaces(&got), spaces(expected), "{got}");
+    }
+    let (mut tree, text, root) = parsed("[1]");
+    let child = tree.children(root).next().unwrap();
+    tree.remove(child);
+    tree.touch(root);
+    assert_eq!(printed(&tree, &text, root), "[]");
+}
+
+#[test]
+fn edits_are_printed_between_untouched_bytes() {
+    let (mut tree, mut text, root) = parsed(r#"{"a": {"x":1e5},  "b":[1,2], "z":0}"#);
+    tree.touch(root);
+    let a = tree.member(&text, root, b"a").unwrap();
+    tree.set_string(&mut text, a, "new \"text\"");
+    let b = tree.member(&text, root, b"b").unwrap();
+    tree.touch(b);
+    let element = tree.push_element(&mut text, b);
+    tree.set_json(&mut text, element, br#"{"k":[null]}"#)
+        .unwrap();
+    let key = EncodedKey::new("added");
+    let added = tree.insert_member(&mut text, root, &key);
+    tree.set_json(&mut text, added, b"12345678901234567890")
+        .unwrap();
+    let z = tree.member(&text, root, b"z").unwrap();
+    let renamed = tree.rename(&mut text, z, "q");
+    assert_eq!(tree.literal(&text, renamed), Some("0"));
+    assert_eq!(
+        printed(&tree, &text, root),
+        r#"{"a": "new \"text\"",  "b":[1,2,{"k":[null]}],"q":0,"added":12345678901234567890}"#
+    );
+}
+
+#[test]
+fn a_new_object_takes_nodes_of_another() {
+    let (mut tree, mut text, root) = parsed(r#"{"a":{"b":[1, 2]}}"#);
+    let a = tree.member(&text, root, b"a").unwrap();
+    let object = tree.new_container(NodeKind::Object);
+    let member = tree.insert_named(&mut text, object, "moved");
+    tree.set_node(member, a);
+    assert_eq!(printed(&tree, &text, object), r#"{"moved":{"b":[1, 2]}}"#);
+    let copy = tree.copy_deep(member);
+    let b = tree.member(&text, copy, b"b").unwrap();
+    tree.remove(b);
+    tree.touch(copy);
+    assert_eq!(printed(&tree, &text, copy), "{}");
+    assert_eq!(printed(&tree, &text, object), r#"{"moved":{"b":[1, 2]}}"#);
+}
+
+#[test]
+fn a_bad_literal_leaves_the_node_alone() {
+    let (mut tree, mut text, root) = parsed(r#"{"a":1}"#);
+    let a = tree.member(&text, root, b"a").unwrap();
+    assert!(tree.set_json(&mut text, a, b"{").is_err());
+    assert_eq!(printed(&tree, &text, root), r#"{"a":1}"#);
+}
+
+proptest::proptest! {
+    /// The parser accepts what serde_json accepts, depth aside, and prints it byte for byte.
+    #[test]
+    fn agrees_with_serde_json(json in proptest::string::string_regex(
+        "[\\[\\]{}:,\"\\\\a0-9.eE+\\-tfnrul \n\u{e9}]{0,40}").unwrap())
+    {
+        let mut tree = Tree::default();
+        let ours = tree.parse(json.as_bytes(), 0, json.len() as u32);
+        let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&json);
+        proptest::prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{}: {:?}", json, ours);
+        if let (Ok(root), Ok(raw)) = (ours, theirs) {
+            proptest::prop_assert_eq!(printed(&tree, json.as_bytes(), root), raw.get());
+        }
+    }
+}

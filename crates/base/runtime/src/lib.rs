@@ -1,0 +1,15 @@
+//! Tasks, shutdown, bounded edges with counts, clocks, back-off.
+//!
+//! The only place where tasks are spawned and where the system's clock is read.
+
+pub mod backoff;
+pub mod clock;
+pub mod edge;
+pub mod shutdown;
+pub mod tasks;
+
+pub use backoff::{Backoff, BackoffPolicy};
+pub use clock::{Clock, SystemClock, VirtualClock};
+pub use edge::{Bounds, EdgeReceiver, EdgeSender, EdgeStats, Weigh, edge};
+pub use shutdown::{Shutdown, ShutdownHandle};
+pub use tasks::{TaskKind, Tasks};

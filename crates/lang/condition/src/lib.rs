@@ -1,0 +1,1 @@
+//! The path and condition languages of flows.

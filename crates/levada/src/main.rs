@@ -1,0 +1,3 @@
+//! The `levada` binary: arguments, output, exit codes.
+
+fn main() {}

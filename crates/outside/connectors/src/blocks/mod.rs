@@ -1,0 +1,5 @@
+//! Settings that several connectors share.
+
+pub mod secret_ref;
+
+pub use secret_ref::SecretRef;

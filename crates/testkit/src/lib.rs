@@ -1,0 +1,1 @@
+//! Fakes, scenario helpers and the connector conformance suite.
