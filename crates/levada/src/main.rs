@@ -1,3 +1,18 @@
 //! The `levada` binary: arguments, output, exit codes.
 
-fn main() {}
+mod args;
+mod commands;
+mod exit;
+mod load;
+mod log;
+mod output;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = args::parse();
+    commands::run(arguments).into()
+}

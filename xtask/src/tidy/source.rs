@@ -5,7 +5,7 @@ use super::{Findings, Tree};
 /// The one crate that starts tasks and reads clocks for everyone.
 const RUNTIME: &str = "crates/base/runtime/";
 /// Ways to start a task that nobody supervises. Tests may: their runtime ends with them.
-const SPAWNS: &[&str] = &["tokio::spawn(", "tokio::task::spawn("];
+const SPAWNS: &[&str] = &["tokio::spawn(", "tokio::task::spawn(", "spawn_blocking("];
 /// Ways to read the clock past `Clock`.
 const CLOCKS: &[&str] = &["SystemTime::now(", "Instant::now("];
 

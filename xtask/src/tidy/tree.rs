@@ -123,6 +123,7 @@ impl File {
         self.path.starts_with("crates/testkit/")
             || self.path.contains("/tests/")
             || self.path.contains("/benches/")
+            || (self.path.starts_with("crates/") && self.path.contains("/examples/"))
             || self.path.ends_with("/tests.rs")
     }
 
@@ -198,6 +199,7 @@ mod last {
         assert!(is_test("crates/a/tests/it/main.rs"));
         assert!(is_test("crates/a/src/foo/tests.rs"));
         assert!(is_test("crates/a/benches/x.rs"));
+        assert!(is_test("crates/a/examples/measure.rs"));
         assert!(is_test("crates/testkit/src/lib.rs"));
         assert!(!is_test("crates/a/src/tests_of_time.rs"));
     }

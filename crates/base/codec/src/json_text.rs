@@ -40,6 +40,11 @@ pub(crate) fn append_escaped_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&bytes[copied..]);
 }
 
+/// Whether a JSON string with these bytes holds an escape.
+pub(crate) fn needs_escape(bytes: &[u8]) -> bool {
+    next_special(bytes, 0).is_some()
+}
+
 /// Appends `text` as a JSON string, with quotes.
 pub fn append_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);

@@ -46,10 +46,7 @@ impl Ack {
     pub fn add(&self, records: u64) {
         if records > 0 {
             let before = self.0.pending.fetch_add(records, Ordering::Relaxed);
-            debug_assert!(
-                before > 0,
-                "records were added to an origin that is finished"
-            );
+            debug_assert!(before > 0, "records were added to an origin that is finished");
         }
     }
 
@@ -112,10 +109,7 @@ pub struct Unfinished {
 impl AckTracker {
     /// Makes a tracker; `wake` is called from any thread when an origin finishes.
     pub fn new(wake: Wake) -> Self {
-        AckTracker {
-            partitions: BTreeMap::new(),
-            wake,
-        }
+        AckTracker { partitions: BTreeMap::new(), wake }
     }
 
     /// Registers the next origin of a partition.
@@ -129,16 +123,8 @@ impl AckTracker {
             wake: self.wake.clone(),
         };
         let ack = Ack(Arc::new(state));
-        let entry = Entry {
-            ack: ack.clone(),
-            position,
-            bytes,
-        };
-        self.partitions
-            .entry(partition.clone())
-            .or_default()
-            .entries
-            .push_back(entry);
+        let entry = Entry { ack: ack.clone(), position, bytes };
+        self.partitions.entry(partition.clone()).or_default().entries.push_back(entry);
         ack
     }
 
@@ -210,14 +196,7 @@ mod tests {
         assert_eq!(tracker.advance(), vec![]);
         first.done(1);
         assert_eq!(tracker.advance(), vec![]);
-        assert_eq!(
-            tracker.unfinished(),
-            Unfinished {
-                records: 1,
-                bytes: 100,
-                origins: 2
-            }
-        );
+        assert_eq!(tracker.unfinished(), Unfinished { records: 1, bytes: 100, origins: 2 });
         first.done(1);
         assert_eq!(tracker.advance(), vec![(partition, 20.into())]);
         assert_eq!(wakes.load(Ordering::Relaxed), 2);
@@ -242,11 +221,7 @@ mod tests {
         tracker.begin(&"a".into(), 2.into(), 1, 1).done(1);
         tracker.begin(&"b".into(), 3.into(), 1, 1).done(1);
         assert_eq!(tracker.advance(), vec![("b".into(), 3.into())]);
-        assert_eq!(
-            tracker.unfinished().origins,
-            0,
-            "nothing piles up behind a held record"
-        );
+        assert_eq!(tracker.unfinished().origins, 0, "nothing piles up behind a held record");
     }
 
     #[test]

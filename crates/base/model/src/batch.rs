@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::ack::{Ack, Position};
+use crate::error::RecordError;
 use crate::meta::Meta;
 use crate::time::Timestamp;
 use crate::tree::{NodeId, ParseError, Tree};
@@ -32,6 +33,8 @@ pub enum Root {
     Unparsed,
     /// The payload is not one JSON value.
     NotJson,
+    /// The source could not read the record whole; the payload is what there is of it.
+    Broken(u32),
     /// The root node.
     Node(NodeId),
 }
@@ -83,6 +86,8 @@ pub struct RecordBatch {
     pub received_at: Timestamp,
     /// The source promises JSON, so a payload that is none is an error and not just opaque bytes.
     pub expects_json: bool,
+    /// Why records are [`Root::Broken`].
+    broken: Vec<RecordError>,
     utf8_until: usize,
     utf8_mixed: bool,
 }
@@ -102,6 +107,7 @@ impl RecordBatch {
         self.records.clear();
         self.origins.clear();
         self.metas.clear();
+        self.broken.clear();
         self.shared_meta = None;
         self.expects_json = false;
         self.received_at = Timestamp::default();
@@ -121,10 +127,7 @@ impl RecordBatch {
 
     /// Gives the sum of the payload sizes as they were read, in bytes.
     pub fn payload_bytes(&self) -> u64 {
-        self.records
-            .iter()
-            .map(|record| u64::from(record.end - record.start))
-            .sum()
+        self.records.iter().map(|record| u64::from(record.end - record.start)).sum()
     }
 
     /// Tells whether `bytes` more fit into the text.
@@ -134,11 +137,7 @@ impl RecordBatch {
 
     /// Adds an origin and gives its index for [`Record::origin`].
     pub fn push_origin(&mut self, partition: Str, position: Position) -> u32 {
-        self.origins.push(Origin {
-            partition,
-            position,
-            ack: None,
-        });
+        self.origins.push(Origin { partition, position, ack: None });
         self.origins.len() as u32 - 1
     }
 
@@ -173,6 +172,32 @@ impl RecordBatch {
         });
     }
 
+    /// Adds a record that the source could not read whole, such as a line that is too long.
+    ///
+    /// `payload` is what there is of it, within a bound of the source. The record fails at the first
+    /// stage with `error`, whatever the steps are.
+    pub fn push_broken(&mut self, payload: &[u8], origin: u32, position: u64, error: RecordError) {
+        self.push(payload, origin, position);
+        self.broken.push(error);
+        let number = self.broken.len() as u32 - 1;
+        if let Some(record) = self.records.last_mut() {
+            record.root = Root::Broken(number);
+        }
+    }
+
+    /// Gives why a record could not be read whole; nothing for other records.
+    pub fn broken(&self, index: usize) -> Option<&RecordError> {
+        match self.records[index].root {
+            Root::Broken(number) => self.broken.get(number as usize),
+            _ => None,
+        }
+    }
+
+    /// Tells whether any record could not be read whole.
+    pub fn has_broken(&self) -> bool {
+        !self.broken.is_empty()
+    }
+
     /// Gives the document of a record, parsing it on first need.
     ///
     /// Errors: why the payload is not JSON. The record then is [`Root::NotJson`], and asking again parses again.
@@ -196,7 +221,7 @@ impl RecordBatch {
     pub fn document(&mut self, index: usize) -> Option<NodeId> {
         match self.records[index].root {
             Root::Node(root) => Some(root),
-            Root::NotJson => None,
+            Root::NotJson | Root::Broken(_) => None,
             Root::Unparsed => self.parse(index).ok(),
         }
     }
@@ -215,9 +240,7 @@ impl RecordBatch {
         }
         match std::str::from_utf8(&self.text[start as usize..end as usize]) {
             Ok(_) => Ok(()),
-            Err(error) => Err(ParseError::NotUtf8 {
-                at: error.valid_up_to() as u32,
-            }),
+            Err(error) => Err(ParseError::NotUtf8 { at: error.valid_up_to() as u32 }),
         }
     }
 
@@ -266,9 +289,7 @@ impl RecordBatch {
 
     /// Gives the metadata of a record, if it has any.
     pub fn meta(&self, index: usize) -> Option<&Meta> {
-        self.metas
-            .get(self.records[index].meta as usize)
-            .map(|meta| &**meta)
+        self.metas.get(self.records[index].meta as usize).map(|meta| &**meta)
     }
 
     /// Gives the metadata of a record as it is shared.
@@ -340,12 +361,7 @@ impl RecordBatch {
         self.text.push(b'\n');
         let meta = match other.metas.get(source.meta as usize) {
             None => NO_META,
-            Some(meta)
-                if self
-                    .metas
-                    .last()
-                    .is_some_and(|last| Arc::ptr_eq(last, meta)) =>
-            {
+            Some(meta) if self.metas.last().is_some_and(|last| Arc::ptr_eq(last, meta)) => {
                 self.metas.len() as u32 - 1
             }
             Some(meta) => {
@@ -353,14 +369,7 @@ impl RecordBatch {
                 self.metas.len() as u32 - 1
             }
         };
-        self.records.push(Record {
-            start,
-            end,
-            root: Root::Unparsed,
-            meta,
-            origin,
-            ..source
-        });
+        self.records.push(Record { start, end, root: Root::Unparsed, meta, origin, ..source });
     }
 }
 
@@ -377,16 +386,8 @@ mod tests {
         batch.push(b"1", origin, 0);
         batch.push(b"2", origin, 1);
         batch.meta_mut(0).set("partition", crate::Value::Int(3));
-        assert!(
-            batch
-                .meta(0)
-                .is_some_and(|meta| meta.get("partition").is_some())
-        );
-        assert!(
-            batch
-                .meta(1)
-                .is_some_and(|meta| meta.get("partition").is_none())
-        );
+        assert!(batch.meta(0).is_some_and(|meta| meta.get("partition").is_some()));
+        assert!(batch.meta(1).is_some_and(|meta| meta.get("partition").is_none()));
     }
 
     #[test]

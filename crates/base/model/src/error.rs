@@ -86,9 +86,7 @@ impl ErrorClass {
 
     /// Reads the word that [`ErrorClass::as_str`] gives.
     pub fn parse(word: &str) -> Option<Self> {
-        ErrorClass::ALL
-            .into_iter()
-            .find(|class| class.as_str() == word)
+        ErrorClass::ALL.into_iter().find(|class| class.as_str() == word)
     }
 
     /// Every class, in the order of the documentation.
@@ -106,10 +104,7 @@ impl ErrorClass {
 
     /// Tells whether the same record may pass later, so that it is tried again and never dead-lettered.
     pub fn is_transient(self) -> bool {
-        matches!(
-            self,
-            ErrorClass::Timeout | ErrorClass::ConnectionError | ErrorClass::Transient
-        )
+        matches!(self, ErrorClass::Timeout | ErrorClass::ConnectionError | ErrorClass::Transient)
     }
 
     /// Gives the kind that statuses and exit codes derive from.
@@ -140,17 +135,11 @@ pub struct RecordError {
 impl RecordError {
     /// Makes the error of a step that cannot handle a record.
     pub fn transform(message: impl Into<String>) -> Self {
-        RecordError {
-            class: ErrorClass::TransformationError,
-            message: message.into(),
-        }
+        RecordError { class: ErrorClass::TransformationError, message: message.into() }
     }
 
     /// Makes the error of a record that is wrong in itself.
     pub fn invalid(message: impl Into<String>) -> Self {
-        RecordError {
-            class: ErrorClass::InvalidData,
-            message: message.into(),
-        }
+        RecordError { class: ErrorClass::InvalidData, message: message.into() }
     }
 }

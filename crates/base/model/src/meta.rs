@@ -18,10 +18,7 @@ impl Meta {
 
     /// Gives the value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.entries
-            .iter()
-            .find(|(known, _)| &**known == key)
-            .map(|(_, value)| value)
+        self.entries.iter().find(|(known, _)| &**known == key).map(|(_, value)| value)
     }
 
     /// Sets a key, in its place when it is there already.

@@ -68,8 +68,7 @@ fn hex4(raw: &[u8], at: usize) -> Option<u32> {
 
 /// Tells whether a text cannot stand between quotes as it is.
 pub fn needs_escape(text: &[u8]) -> bool {
-    text.iter()
-        .any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    text.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
 }
 
 /// Appends a text as a JSON string with quotes; only what must be escaped is.
@@ -103,16 +102,31 @@ pub fn encode_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends a JSON text without the white space between its tokens, so that it fits on one line.
+///
+/// The text must be valid JSON; other bytes are copied as they are.
+pub fn compact_json(json: &[u8], out: &mut Vec<u8>) {
+    let mut in_string = false;
+    let mut is_escaped = false;
+    for &byte in json {
+        if in_string {
+            in_string = is_escaped || byte != b'"';
+            is_escaped = !is_escaped && byte == b'\\';
+        } else if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            continue;
+        } else {
+            in_string = byte == b'"';
+        }
+        out.push(byte);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(raw: &str, expected: &str) {
-        assert_eq!(
-            decode(raw.as_bytes(), raw.contains('\\')),
-            expected,
-            "{raw}"
-        );
+        assert_eq!(decode(raw.as_bytes(), raw.contains('\\')), expected, "{raw}");
     }
 
     #[test]
@@ -124,6 +138,13 @@ mod tests {
         check(r"\ud83d\ude00!", "😀!");
         check(r"\ud83d!", "\u{fffd}!");
         check(r"\ude00\ud83d", "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn compact_json_keeps_white_space_inside_strings() {
+        let mut out = Vec::new();
+        compact_json(b"{ \"a b\" :\n [ 1 , \"\\\" c\" ] }", &mut out);
+        assert_eq!(out, b"{\"a b\":[1,\"\\\" c\"]}");
     }
 
     proptest::proptest! {

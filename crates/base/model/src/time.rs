@@ -25,9 +25,7 @@ impl Timestamp {
     /// Gives RFC 3339 UTC without a fraction.
     pub fn rfc3339(self) -> String {
         let seconds = self.0.div_euclid(1_000_000_000);
-        Timestamp(seconds.saturating_mul(1_000_000_000))
-            .to_jiff()
-            .to_string()
+        Timestamp(seconds.saturating_mul(1_000_000_000)).to_jiff().to_string()
     }
 }
 

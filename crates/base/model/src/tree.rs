@@ -80,11 +80,32 @@ pub(crate) const INSERTED: u8 = 16;
 /// The container has no text of its own: its brackets are printed, and its children are `INSERTED`.
 pub(crate) const SYNTHETIC: u8 = 32;
 
+/// Gives 16 bits that tell most keys apart: from the length and the first and last eight bytes.
+#[inline(always)]
+pub(crate) fn key_hash(key: &[u8]) -> u16 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let len = key.len();
+    let mixed = if len >= 8 {
+        word(&key[..8]) ^ word(&key[len - 8..]).rotate_left(23)
+    } else if len >= 4 {
+        let half = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        u64::from(half(&key[..4])) | u64::from(half(&key[len - 4..])) << 32
+    } else if len > 0 {
+        u64::from(key[0]) | u64::from(key[len / 2]) << 8 | u64::from(key[len - 1]) << 16
+    } else {
+        0
+    };
+    ((mixed ^ len as u64).wrapping_mul(FACTOR) >> 48) as u16
+}
+
 /// One JSON value: where its key and its text stand, and its place among its siblings.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     pub(crate) kind: NodeKind,
     pub(crate) flags: u8,
+    /// [`key_hash`] of the key as it is written; keys are compared only when it is equal.
+    pub(crate) hash: u16,
     /// Start and end of the key with its quotes; `NONE` for elements and roots.
     pub(crate) key: u32,
     pub(crate) key_end: u32,
@@ -170,10 +191,7 @@ impl Tree {
 
     /// Iterates over the live children of an object or array; of another value, over nothing.
     pub fn children(&self, id: NodeId) -> Children<'_> {
-        Children {
-            tree: self,
-            next: self.node(id).child,
-        }
+        Children { tree: self, next: self.node(id).child }
     }
 
     /// Gives the last member of an object whose key equals `key` (decoded text).
@@ -181,11 +199,13 @@ impl Tree {
         if self.kind(object) != NodeKind::Object {
             return None;
         }
+        let hash = key_hash(key);
         let mut found = None;
         let mut at = self.node(object).child;
         while at != NONE {
             let node = &self.nodes[at as usize];
-            if node.flags & REMOVED == 0 && self.key_equals(text, node, key) {
+            let may_be = node.hash == hash || node.flags & KEY_ESCAPED != 0;
+            if may_be && node.flags & REMOVED == 0 && self.key_equals(text, node, key) {
                 found = Some(NodeId(at));
             }
             at = node.next;
@@ -218,10 +238,7 @@ impl Tree {
         if node.key == NONE {
             return None;
         }
-        Some(crate::text::decode(
-            self.raw_key(text, id),
-            node.flags & KEY_ESCAPED != 0,
-        ))
+        Some(crate::text::decode(self.raw_key(text, id), node.flags & KEY_ESCAPED != 0))
     }
 
     /// Tells whether a node is the member of an object called `key` (decoded text).

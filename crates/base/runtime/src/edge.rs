@@ -7,7 +7,7 @@
 //! One short lock per item (a batch), never per record.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
@@ -46,6 +46,9 @@ pub struct EdgeSender<T: Weigh>(Arc<Shared<T>>);
 
 /// The end that takes items out; cheap to clone, each item goes to one receiver.
 pub struct EdgeReceiver<T: Weigh>(Arc<Shared<T>>);
+
+/// Observes an edge without keeping it open.
+pub struct EdgeWatch<T: Weigh>(Weak<Shared<T>>);
 
 struct Shared<T> {
     state: Mutex<State<T>>,
@@ -211,6 +214,24 @@ impl<T: Weigh> EdgeReceiver<T> {
     /// Gives what the edge holds.
     pub fn stats(&self) -> EdgeStats {
         self.0.lock().stats
+    }
+
+    /// Gives an observer that keeps neither end open.
+    pub fn watch(&self) -> EdgeWatch<T> {
+        EdgeWatch(Arc::downgrade(&self.0))
+    }
+}
+
+impl<T: Weigh> EdgeWatch<T> {
+    /// Gives how many records wait; none when the edge is gone.
+    pub fn records(&self) -> u64 {
+        self.0.upgrade().map_or(0, |shared| shared.lock().stats.records)
+    }
+}
+
+impl<T: Weigh> Clone for EdgeWatch<T> {
+    fn clone(&self) -> Self {
+        EdgeWatch(self.0.clone())
     }
 }
 

@@ -10,6 +10,6 @@ pub mod tasks;
 
 pub use backoff::{Backoff, BackoffPolicy};
 pub use clock::{Clock, SystemClock, VirtualClock};
-pub use edge::{Bounds, EdgeReceiver, EdgeSender, EdgeStats, Weigh, edge};
+pub use edge::{Bounds, EdgeReceiver, EdgeSender, EdgeStats, EdgeWatch, Weigh, edge};
 pub use shutdown::{Shutdown, ShutdownHandle};
 pub use tasks::{TaskKind, Tasks};

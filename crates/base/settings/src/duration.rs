@@ -67,7 +67,10 @@ impl FromStr for Duration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        parse(text).map(Self).map_err(|reason| DurationError { text: shown(text), reason })
+        parse(text).map(Self).map_err(|reason| DurationError {
+            text: shown(text),
+            reason,
+        })
     }
 }
 
@@ -92,32 +95,53 @@ fn parse(text: &str) -> Result<time::Duration, &'static str> {
         if whole.is_empty() && fraction.is_empty() {
             return Err("a number is missing");
         }
-        let end = after.find(|character: char| character == '.' || character.is_ascii_digit()).unwrap_or(after.len());
+        let end = after
+            .find(|character: char| character == '.' || character.is_ascii_digit())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
-        let unit = u128::from(unit_nanos(unit)?);
-        let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| TOO_LONG)? };
-        nanos = whole.checked_mul(unit).and_then(|part| nanos.checked_add(part)).ok_or(TOO_LONG)?;
+        let unit = unit_nanos(unit)?;
+        let whole: u128 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().map_err(|_| TOO_LONG)?
+        };
+        nanos = whole
+            .checked_mul(unit.into())
+            .and_then(|part| nanos.checked_add(part))
+            .ok_or(TOO_LONG)?;
         nanos += fraction_nanos(fraction, unit);
         if nanos > u128::from(NANOS_MAX) {
             return Err(TOO_LONG);
         }
         rest = after;
     }
-    u64::try_from(nanos).map(time::Duration::from_nanos).map_err(|_| TOO_LONG)
+    u64::try_from(nanos)
+        .map(time::Duration::from_nanos)
+        .map_err(|_| TOO_LONG)
 }
 
 const TOO_LONG: &str = "it is longer than 292 years";
 
 fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(text.len()),
+    )
 }
 
-/// Gives the nanoseconds of a fraction of a unit, cut to whole ones as Go does.
-fn fraction_nanos(digits: &str, unit: u128) -> u128 {
-    // A day has 14 digits of nanoseconds, so the digits of a fraction past the 18th cannot add up to one.
-    let digits = &digits[..digits.len().min(18)];
-    let scale = 10_u128.pow(digits.len() as u32);
-    digits.parse::<u128>().map_or(0, |number| number * unit / scale)
+/// Gives the nanoseconds of a fraction of a unit, with the rounding of Go.
+///
+/// Source: Go `time.ParseDuration`: digits that do not fit 63 bits are left out, the product is a float, cut to whole nanoseconds.
+fn fraction_nanos(digits: &str, unit: u64) -> u128 {
+    let (mut number, mut scale) = (0_u64, 1.0_f64);
+    for digit in digits.bytes() {
+        if number > NANOS_MAX / 10 {
+            break;
+        }
+        number = number * 10 + u64::from(digit - b'0');
+        scale *= 10.0;
+    }
+    (number as f64 * (unit as f64 / scale)) as u128
 }
 
 fn unit_nanos(unit: &str) -> Result<u64, &'static str> {
@@ -222,7 +246,10 @@ impl<'de> Visitor<'de> for DurationVisitor {
     /// JSON numbers that keep their digits arrive as a map of `serde_json`'s own; name the number, not a map.
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Duration, A::Error> {
         match serde_json::Number::deserialize(MapAccessDeserializer::new(map)) {
-            Ok(number) => Err(A::Error::invalid_type(Unexpected::Other(&format!("number `{number}`")), &self)),
+            Ok(number) => Err(A::Error::invalid_type(
+                Unexpected::Other(&format!("number `{number}`")),
+                &self,
+            )),
             Err(_) => Err(A::Error::invalid_type(Unexpected::Map, &self)),
         }
     }
@@ -276,13 +303,16 @@ mod tests {
             ("7\u{3bc}s", 7_000),
             ("3ns", 3),
             ("1.9ns", 1),
-            ("0.3333333333333333333h", 1_199_999_999_999),
+            ("0.3333333333333333333h", 1_200_000_000_000),
             ("0.000000001s", 1),
             ("1m0.000000001s", 60_000_000_001),
             ("1d", 86_400_000_000_000),
             ("1.5d", 129_600_000_000_000),
             ("9223372036854775807ns", 9_223_372_036_854_775_807),
-            ("0.9999999999999999999999999999999999999999d", 86_399_999_999_999),
+            (
+                "0.9999999999999999999999999999999999999999d",
+                86_400_000_000_000,
+            ),
         ] {
             assert_eq!(nanos(text), expected, "{text}");
         }
@@ -291,9 +321,34 @@ mod tests {
     #[test]
     fn everything_else_is_an_error_with_the_text_and_an_example() {
         let long = format!("{}s", "9".repeat(500));
-        for text in ["", "+", "-1s", "5", "s", ".", ".s", "1.2.3s", "1 s", " 1s", "1S", "1w", "1M", "9223372036854775808ns", "293y", "106752d", &long, "1h 30m", "٣s", "+-1s"] {
+        for text in [
+            "",
+            "+",
+            "-1s",
+            "5",
+            "s",
+            ".",
+            ".s",
+            "1.2.3s",
+            "1 s",
+            " 1s",
+            "1S",
+            "1w",
+            "1M",
+            "9223372036854775808ns",
+            "293y",
+            "106752d",
+            &long,
+            "1h 30m",
+            "٣s",
+            "+-1s",
+        ] {
             let error = text.parse::<Duration>().unwrap_err().to_string();
-            assert!(error.starts_with("invalid duration `") && error.ends_with("; for example `10s`, `500ms` or `1h30m`"), "{error}");
+            assert!(
+                error.starts_with("invalid duration `")
+                    && error.ends_with("; for example `10s`, `500ms` or `1h30m`"),
+                "{error}"
+            );
             assert!(error.len() < 400);
         }
         assert_eq!(
@@ -319,17 +374,31 @@ mod tests {
             (480_000_000_001, "8m0.000000001s"),
             (i64::MAX as u64, "2562047h47m16.854775807s"),
         ] {
-            assert_eq!(Duration::new(time::Duration::from_nanos(nanos)).to_string(), text);
+            assert_eq!(
+                Duration::new(time::Duration::from_nanos(nanos)).to_string(),
+                text
+            );
         }
-        assert_eq!(Duration::new(time::Duration::MAX).get().as_nanos(), u128::from(NANOS_MAX));
+        assert_eq!(
+            Duration::new(time::Duration::MAX).get().as_nanos(),
+            u128::from(NANOS_MAX)
+        );
     }
 
     #[test]
     fn serde_takes_text_only_and_says_so() {
-        assert_eq!(serde_json::from_str::<Duration>("\"1.5s\"").unwrap(), Duration::from_millis(1_500));
-        assert_eq!(serde_json::to_string(&Duration::from_secs(90)).unwrap(), "\"1m30s\"");
+        assert_eq!(
+            serde_json::from_str::<Duration>("\"1.5s\"").unwrap(),
+            Duration::from_millis(1_500)
+        );
+        assert_eq!(
+            serde_json::to_string(&Duration::from_secs(90)).unwrap(),
+            "\"1m30s\""
+        );
         for text in ["10", "1.5", "true", "{}", "[]", "null", "\"10\""] {
-            let error = serde_json::from_str::<Duration>(text).unwrap_err().to_string();
+            let error = serde_json::from_str::<Duration>(text)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("`500ms`"), "{text}: {error}");
         }
     }

@@ -57,7 +57,9 @@ impl<T> fmt::Display for Secret<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The error of `T` would repeat the value.
-        T::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("invalid secret: the value has the wrong type"))
+        T::deserialize(deserializer)
+            .map(Self)
+            .map_err(|_| D::Error::custom("invalid secret: the value has the wrong type"))
     }
 }
 
@@ -93,7 +95,12 @@ mod tests {
     fn nothing_but_expose_shows_the_value() {
         let secret: Secret<String> = serde_json::from_str("\"hunter2\"").unwrap();
         assert_eq!(secret.expose(), "hunter2");
-        assert_eq!(format!("{secret} {secret:?} {:?} {:#?}", Some(&secret), [&secret]).matches("hunter2").count(), 0);
+        assert_eq!(
+            format!("{secret} {secret:?} {:?} {:#?}", Some(&secret), [&secret])
+                .matches("hunter2")
+                .count(),
+            0
+        );
         assert_eq!(format!("{secret} {secret:?}"), "*** ***");
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"***\"");
         assert_eq!(secret.clone().into_exposed(), "hunter2");
@@ -102,8 +109,20 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_an_error_that_does_not_show_the_value() {
-        let error = serde_json::from_str::<Secret<u64>>("\n\"hunter2\"").unwrap_err().to_string();
-        assert!(error.contains("invalid secret") && error.contains("line 2") && !error.contains("hunter2"), "{error}");
+        #[derive(Debug, Deserialize)]
+        struct Holder {
+            #[expect(dead_code, reason = "only its error matters")]
+            secret: Secret<u64>,
+        }
+        let error = serde_json::from_str::<Holder>("\n{\"secret\":\"hunter2\"}")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("invalid secret")
+                && error.contains("line 2")
+                && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 
     #[test]

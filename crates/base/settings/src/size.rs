@@ -80,7 +80,10 @@ impl FromStr for ByteSize {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        parse(text.trim()).map(Self).map_err(|reason| SizeError { text: shown(text), reason })
+        parse(text.trim()).map(Self).map_err(|reason| SizeError {
+            text: shown(text),
+            reason,
+        })
     }
 }
 
@@ -91,7 +94,9 @@ fn parse(text: &str) -> Result<u64, &'static str> {
     if text.starts_with('-') {
         return Err("a size is not negative");
     }
-    let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let split = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = u128::from(unit_size(unit.trim_start())?);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -116,7 +121,9 @@ fn parse(text: &str) -> Result<u64, &'static str> {
         if !(digits * factor).is_multiple_of(scale) {
             return Err(NOT_WHOLE);
         }
-        bytes = bytes.checked_add(digits * factor / scale).ok_or(TOO_LARGE)?;
+        bytes = bytes
+            .checked_add(digits * factor / scale)
+            .ok_or(TOO_LARGE)?;
     }
     u64::try_from(bytes).map_err(|_| TOO_LARGE)
 }
@@ -129,16 +136,23 @@ fn unit_size(unit: &str) -> Result<u64, &'static str> {
         return Ok(1);
     }
     let known = UNITS.iter().find(|(name, _)| {
-        let short = name.strip_suffix("iB").is_some_and(|letter| unit.eq_ignore_ascii_case(&format!("{letter}i")));
+        let short = name
+            .strip_suffix("iB")
+            .is_some_and(|letter| unit.eq_ignore_ascii_case(&format!("{letter}i")));
         short || unit.eq_ignore_ascii_case(name)
     });
-    known.map(|&(_, size)| size).ok_or("the unit is not one of `B`, `kB`, `MB`, `GB`, `TB`, `PB`, `EB`, `KiB` … `EiB`")
+    known
+        .map(|&(_, size)| size)
+        .ok_or("the unit is not one of `B`, `kB`, `MB`, `GB`, `TB`, `PB`, `EB`, `KiB` … `EiB`")
 }
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The exact form with the smallest number; the binary unit wins when both have the same.
-        let best = UNITS.iter().filter(|&&(_, size)| self.0 >= size && self.0.is_multiple_of(size)).max_by_key(|unit| unit.1);
+        let best = UNITS
+            .iter()
+            .filter(|&&(_, size)| self.0 >= size && self.0.is_multiple_of(size))
+            .max_by_key(|unit| unit.1);
         let (name, size) = best.copied().unwrap_or(("B", 1));
         formatter.pad(&format!("{}{name}", self.0 / size))
     }
@@ -177,7 +191,10 @@ impl<'de> Visitor<'de> for SizeVisitor {
 
     fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
         u64::try_from(bytes).map(ByteSize).map_err(|_| {
-            E::custom(SizeError { text: bytes.to_string(), reason: "a size is not negative" })
+            E::custom(SizeError {
+                text: bytes.to_string(),
+                reason: "a size is not negative",
+            })
         })
     }
 
@@ -252,9 +269,29 @@ mod tests {
     #[test]
     fn everything_else_is_an_error_with_the_text_and_an_example() {
         let long = "9".repeat(1_000);
-        for text in ["", " ", "-1", "MiB", ".", "1.2.3", "1XB", "1K", "0.1KiB", "0.5", "16EiB", "18446744073709551616", "1e3", "٣", &long] {
+        for text in [
+            "",
+            " ",
+            "-1",
+            "MiB",
+            ".",
+            "1.2.3",
+            "1XB",
+            "1K",
+            "0.1KiB",
+            "0.5",
+            "16EiB",
+            "18446744073709551616",
+            "1e3",
+            "٣",
+            &long,
+        ] {
             let error = text.parse::<ByteSize>().unwrap_err().to_string();
-            assert!(error.starts_with("invalid size `") && error.ends_with("for example `64MiB`, `1GB` or `512`"), "{error}");
+            assert!(
+                error.starts_with("invalid size `")
+                    && error.ends_with("for example `64MiB`, `1GB` or `512`"),
+                "{error}"
+            );
             assert!(error.len() < 400);
         }
         assert_eq!(
@@ -288,18 +325,49 @@ mod tests {
             size: ByteSize,
         }
         for text in [r#"{"size":"1MiB"}"#, r#"{"size":1048576}"#] {
-            assert_eq!(serde_json::from_str::<Holder>(text).unwrap().size, ByteSize::mib(1), "{text}");
+            assert_eq!(
+                serde_json::from_str::<Holder>(text).unwrap().size,
+                ByteSize::mib(1),
+                "{text}"
+            );
             let value: serde_json::Value = serde_json::from_str(text).unwrap();
-            assert_eq!(serde_json::from_value::<Holder>(value).unwrap().size, ByteSize::mib(1), "{text}");
+            assert_eq!(
+                serde_json::from_value::<Holder>(value).unwrap().size,
+                ByteSize::mib(1),
+                "{text}"
+            );
         }
-        assert_eq!(toml::from_str::<Holder>("size = 1048576").unwrap().size, ByteSize::mib(1));
-        assert_eq!(toml::from_str::<Holder>("size = '1MiB'").unwrap().size, ByteSize::mib(1));
-        for text in [r#"{"size":-1}"#, r#"{"size":1.5}"#, r#"{"size":true}"#, r#"{"size":{"a":1}}"#, r#"{"size":[]}"#, r#"{"size":"x"}"#] {
-            let error = serde_json::from_str::<Holder>(text).unwrap_err().to_string();
+        assert_eq!(
+            toml::from_str::<Holder>("size = 1048576").unwrap().size,
+            ByteSize::mib(1)
+        );
+        assert_eq!(
+            toml::from_str::<Holder>("size = '1MiB'").unwrap().size,
+            ByteSize::mib(1)
+        );
+        for text in [
+            r#"{"size":-1}"#,
+            r#"{"size":1.5}"#,
+            r#"{"size":true}"#,
+            r#"{"size":{"a":1}}"#,
+            r#"{"size":[]}"#,
+            r#"{"size":"x"}"#,
+        ] {
+            let error = serde_json::from_str::<Holder>(text)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("`64MiB`"), "{text}: {error}");
         }
-        assert!(toml::from_str::<Holder>("size = -1").unwrap_err().to_string().contains("not negative"));
-        assert_eq!(serde_json::to_string(&ByteSize::kib(64)).unwrap(), "\"64KiB\"");
+        assert!(
+            toml::from_str::<Holder>("size = -1")
+                .unwrap_err()
+                .to_string()
+                .contains("not negative")
+        );
+        assert_eq!(
+            serde_json::to_string(&ByteSize::kib(64)).unwrap(),
+            "\"64KiB\""
+        );
     }
 
     proptest! {

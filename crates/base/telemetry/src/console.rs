@@ -31,6 +31,15 @@ impl Console {
         }))
     }
 
+    /// Gives a console that takes itself for a terminal.
+    #[cfg(test)]
+    pub(crate) fn as_terminal() -> Self {
+        Self(Arc::new(Inner {
+            terminal: true,
+            bar: Mutex::default(),
+        }))
+    }
+
     /// Says whether a person is likely to be looking: standard error is a terminal.
     #[must_use]
     pub fn is_terminal(&self) -> bool {

@@ -39,7 +39,7 @@ pub struct Progress {
 #[derive(Debug)]
 struct Running {
     console: Console,
-    stop: mpsc::Sender<()>,
+    stop: mpsc::SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -57,7 +57,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
-        let (stop, stopped) = mpsc::channel();
+        let (stop, stopped) = mpsc::sync_channel(1); // never filled: only its end is a message
         let drawn = bar.clone();
         let thread = std::thread::Builder::new()
             .name("levada-progress".into())
@@ -238,6 +238,38 @@ mod tests {
             format_line(&at(0, 0, 7_385), None),
             "0 in (0/s), 0 out (0/s), 2h03m05s"
         );
+    }
+
+    #[test]
+    fn on_a_terminal_the_snapshot_is_read_until_the_end_and_log_lines_pass() {
+        let mut console = Console::as_terminal();
+        let (tell, told) = mpsc::sync_channel(16);
+        let progress = Progress::start(&console, move || {
+            // Full when the test is slow; two are enough.
+            tell.try_send(()).ok();
+            Snapshot::default()
+        });
+        assert!(
+            told.recv().is_ok() && told.recv().is_ok(),
+            "drawn at least twice"
+        );
+        assert!(
+            std::io::Write::write_all(&mut console, b"").is_ok(),
+            "does not deadlock"
+        );
+        progress.finish();
+        while told.try_recv().is_ok() {}
+        assert_eq!(
+            told.try_recv(),
+            Err(mpsc::TryRecvError::Disconnected),
+            "the thread has ended"
+        );
+    }
+
+    #[test]
+    fn a_snapshot_that_panics_ends_only_the_line() {
+        let progress = Progress::start(&Console::as_terminal(), || panic!("on purpose"));
+        progress.finish();
     }
 
     #[test]

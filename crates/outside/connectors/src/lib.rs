@@ -10,6 +10,7 @@
 
 pub mod blocks;
 pub mod context;
+mod formats;
 pub mod sinks;
 pub mod sources;
 pub mod spec;

@@ -13,8 +13,15 @@ const RATIO_FREE_BYTES: u64 = 1 << 20;
 /// Expansion accepted unless told otherwise; gzip cannot exceed 1032, text rarely exceeds 100.
 const DEFAULT_RATIO_MAX: u32 = 1000;
 
-/// Piece by which [`decompress_all`] grows its result.
-const STEP_BYTES: usize = 64 << 10;
+/// Smallest and largest piece by which [`decompress_all`] grows its result.
+const STEP_BYTES_MIN: usize = 1 << 10;
+const STEP_BYTES_MAX: usize = 64 << 10;
+
+/// Largest zstd window of an HTTP body as a power of two: 8 MiB. Source: RFC 9659 §3.
+const HTTP_ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Smallest zstd window there is, as a power of two. Source: RFC 8878 §3.1.1.1.2.
+const ZSTD_WINDOW_LOG_MIN: u32 = 10;
 
 /// Window of gzip as a power of two. Source: RFC 1951 §2 (32 KiB).
 const GZIP_WINDOW_LOG: u8 = 15;
@@ -32,6 +39,8 @@ pub struct Limits {
     /// Bytes of output per byte of input, looked at after the first MiB of output; `None` for
     /// trusted data.
     pub ratio_max: Option<u32>,
+    /// Largest zstd window as a power of two, brought into 10 to [`ZSTD_WINDOW_LOG_MAX`].
+    pub zstd_window_log_max: u32,
 }
 
 /// What one step did.
@@ -75,10 +84,11 @@ struct Progress {
     failure: Option<io::Error>,
 }
 
-/// Decompresses a whole body of at most `output_bytes_max` bytes.
+/// Decompresses a whole HTTP body of at most `output_bytes_max` bytes.
 ///
-/// - Units: bytes of output; the default ratio applies as well.
-/// - Errors: [`CompressionError::ExpansionLimit`] past the cap, `Truncated` and `Damaged`.
+/// - Units: bytes of output; the default ratio applies as well, and zstd windows end at 8 MiB.
+/// - Errors: [`CompressionError::ExpansionLimit`] past the cap, `WindowTooLarge`, `Truncated` and
+///   `Damaged`.
 pub fn decompress_all(
     format: Compression,
     input: &[u8],
@@ -86,13 +96,19 @@ pub fn decompress_all(
 ) -> Result<Vec<u8>, CompressionError> {
     let limits = Limits {
         output_bytes_max: Some(output_bytes_max as u64),
+        zstd_window_log_max: HTTP_ZSTD_WINDOW_LOG_MAX,
         ..Limits::default()
     };
     let mut decompressor = Decompressor::new(format, limits)?;
     let mut output = Vec::new();
     let mut rest = input;
     loop {
-        let step = decompressor.step_into(rest, &mut output, STEP_BYTES)?;
+        // A small body does not deserve a large buffer.
+        let room = rest
+            .len()
+            .saturating_mul(8)
+            .clamp(STEP_BYTES_MIN, STEP_BYTES_MAX);
+        let step = decompressor.step_into(rest, &mut output, room)?;
         rest = &rest[step.consumed..];
         if rest.is_empty() && !decompressor.has_more() {
             decompressor.finish()?;
@@ -104,11 +120,12 @@ pub fn decompress_all(
 // === impl Limits ===
 
 impl Default for Limits {
-    /// No bound on the output as a whole, 1000:1 on its expansion.
+    /// No bound on the output as a whole, 1000:1 on its expansion, a window of 128 MiB.
     fn default() -> Self {
         Limits {
             output_bytes_max: None,
             ratio_max: Some(DEFAULT_RATIO_MAX),
+            zstd_window_log_max: ZSTD_WINDOW_LOG_MAX,
         }
     }
 }
@@ -130,7 +147,10 @@ impl Decompressor {
     /// A decompressor at the start of a stream.
     ///
     /// - Errors: [`CompressionError::Library`] when the zstd library cannot allocate its state.
-    pub fn new(format: Compression, limits: Limits) -> Result<Self, CompressionError> {
+    pub fn new(format: Compression, mut limits: Limits) -> Result<Self, CompressionError> {
+        limits.zstd_window_log_max = limits
+            .zstd_window_log_max
+            .clamp(ZSTD_WINDOW_LOG_MIN, ZSTD_WINDOW_LOG_MAX);
         let library = |source| CompressionError::Library { format, source };
         let state = match format {
             Compression::None => State::None,
@@ -140,7 +160,7 @@ impl Decompressor {
             },
             Compression::Zstd => {
                 let mut decoder = Decoder::new().map_err(library)?;
-                let window = DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX);
+                let window = DParameter::WindowLogMax(limits.zstd_window_log_max);
                 decoder.set_parameter(window).map_err(library)?;
                 State::Zstd(decoder)
             }
@@ -259,6 +279,10 @@ impl Decompressor {
                 break;
             }
             if step == Step::default() {
+                if done.consumed < input.len() {
+                    // A library that takes nothing while there is room would make callers spin.
+                    return Err(self.damaged(io::Error::other("no progress")));
+                }
                 break;
             }
         }
@@ -352,7 +376,11 @@ impl Decompressor {
     fn damaged(&self, source: io::Error) -> CompressionError {
         let offset = self.total_in;
         if self.format == Compression::Zstd && source.to_string().contains(ZSTD_WINDOW_TEXT) {
-            return CompressionError::WindowTooLarge { offset };
+            let window_bytes_max = 1 << self.limits.zstd_window_log_max;
+            return CompressionError::WindowTooLarge {
+                offset,
+                window_bytes_max,
+            };
         }
         CompressionError::Damaged {
             format: self.format,

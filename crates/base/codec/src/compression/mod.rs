@@ -94,12 +94,14 @@ pub enum CompressionError {
     },
     /// A zstd frame asks for more memory than allowed.
     #[error(
-        "zstd frame after byte `{offset}` needs a window above `{} MiB`; compress it with a smaller window",
-        (1u64 << ZSTD_WINDOW_LOG_MAX) >> 20
+        "zstd frame after byte `{offset}` needs a window above `{window_bytes_max}` bytes; compress \
+         it with a smaller one"
     )]
     WindowTooLarge {
         /// Compressed bytes read before the frame was refused, from the start of the input.
         offset: u64,
+        /// The largest window accepted here.
+        window_bytes_max: u64,
     },
     /// The stream was used after an error.
     #[error("{format} stream failed before; start a new one")]

@@ -60,7 +60,7 @@ pub struct CsvPosition {
 
 /// A row that could not be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("row at line `{}` (byte `{}`) {problem}", start.line, start.offset)]
+#[error("row at line `{}` (byte `{}`) {problem}", .start.line, .start.offset)]
 pub struct CsvRowError {
     /// Where the row begins.
     pub start: CsvPosition,

@@ -55,6 +55,8 @@ pub struct CsvReader {
     columns: Vec<String>,
     /// What stands before the value of each column, from the brace or quote before it on.
     keys: Vec<Box<[u8]>>,
+    /// Length of all keys together.
+    keys_len: usize,
     /// Unquoted fields of the current row, without anything between them.
     fields: Vec<u8>,
     fields_len: usize,
@@ -148,6 +150,7 @@ impl CsvReader {
             core,
             columns: Vec::new(),
             keys: Vec::new(),
+            keys_len: 0,
             fields: vec![0; FIELDS_BYTES_FIRST.min(options.record_bytes_max) + LINE_END_BYTES + 1],
             fields_len: 0,
             ends: vec![0; ENDS_FIRST.min(options.fields_max)],
@@ -335,7 +338,11 @@ impl CsvReader {
         self.fields_len += wrote;
         self.ends_len += ended;
         match result {
-            ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
+            ReadRecordResult::OutputFull => {
+                // Never full at its largest: fields are shorter than the row they are in.
+                let most = self.options.record_bytes_max + LINE_END_BYTES + 1;
+                self.fields.resize((self.fields.len() * 2).min(most), 0);
+            }
             ReadRecordResult::OutputEndsFull if self.ends.len() < self.options.fields_max => {
                 self.ends
                     .resize((self.ends.len() * 2).min(self.options.fields_max), 0);
@@ -392,7 +399,7 @@ impl CsvReader {
         let line = self.core.line();
         loop {
             let before = (self.raw_len, self.offset, self.before_last, self.last);
-            // The row may already be as long as it can get; its bound is checked below.
+            // A line end that is not in the input must not be what exceeds the bound of the row.
             self.raw_len = self.raw_len.min(self.options.record_bytes_max as u64);
             let (result, read) = self.read_some(b"\n");
             (self.raw_len, self.offset, self.before_last, self.last) = before;
@@ -470,6 +477,7 @@ impl CsvReader {
         let mut raw = std::mem::take(&mut self.raw);
         raw.truncate(keep);
         raw.extend_from_slice(&tail[..tail.len().min(keep - raw.len())]);
+        raw.shrink_to_fit();
         let error = CsvRowError {
             start: self.row_start,
             end,
@@ -553,7 +561,8 @@ impl CsvReader {
             },
             Err(error) => {
                 let bad = error.valid_up_to();
-                let cut = |&end: &usize| end > bad || std::str::from_utf8(&fields[..end]).is_err();
+                let text = std::str::from_utf8(&fields[..bad]).unwrap_or_default();
+                let cut = |&end: &usize| end > bad || !text.is_char_boundary(end);
                 let field = ends.iter().position(cut).unwrap_or(ends.len());
                 Err(CsvRowProblem::NotUtf8 { column: field + 1 })
             }
@@ -561,15 +570,25 @@ impl CsvReader {
     }
 
     fn append_json(&self, end: CsvPosition, batch: &mut CsvBatch) {
-        let json_start = batch.json.len();
+        let json = &mut batch.json;
+        let json_start = json.len();
+        let fields = &self.fields[..self.fields_len];
+        json.reserve(self.keys_len + fields.len() + 2);
+        // Most rows hold nothing to escape, which one look at the whole row tells.
+        let plain = !json_text::needs_escape(fields);
         let mut field_start = 0;
         for (key, &field_end) in self.keys.iter().zip(&self.ends[..self.ends_len]) {
-            batch.json.extend_from_slice(key);
-            json_text::append_escaped_bytes(&mut batch.json, &self.fields[field_start..field_end]);
+            json.extend_from_slice(key);
+            let field = &fields[field_start..field_end];
+            if plain {
+                json.extend_from_slice(field);
+            } else {
+                json_text::append_escaped_bytes(json, field);
+            }
             field_start = field_end;
         }
-        batch.json.extend_from_slice(b"\"}");
-        let json_end = batch.json.len();
+        json.extend_from_slice(b"\"}");
+        let json_end = json.len();
         batch.rows.push(CsvRow {
             json_start,
             json_end,
@@ -603,6 +622,7 @@ impl CsvReader {
                 key.into_boxed_slice()
             })
             .collect();
+        self.keys_len = self.keys.iter().map(|key| key.len()).sum();
         self.columns = columns;
         Ok(())
     }

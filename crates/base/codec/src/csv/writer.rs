@@ -199,9 +199,9 @@ impl CsvWriter {
     }
 
     fn needs_quotes(&self, field: &str) -> bool {
-        let special =
-            |byte| byte == self.delimiter || byte == self.quote || byte == b'\n' || byte == b'\r';
-        field.bytes().any(special)
+        let bytes = field.as_bytes();
+        memchr::memchr3(self.delimiter, self.quote, b'\n', bytes).is_some()
+            || memchr::memchr(b'\r', bytes).is_some()
     }
 
     fn append_quoted(&self, field: &str, out: &mut Vec<u8>) {

@@ -5,6 +5,7 @@
 
 use super::{
     DIRTY, ESCAPED, INSERTED, KEY_ESCAPED, NONE, Node, NodeId, NodeKind, REMOVED, SYNTHETIC, Tree,
+    key_hash,
 };
 use crate::text::{encode_string, needs_escape};
 
@@ -23,10 +24,7 @@ impl EncodedKey {
     pub fn new(name: &str) -> Self {
         let mut bytes = Vec::with_capacity(name.len() + 2);
         encode_string(name, &mut bytes);
-        EncodedKey {
-            bytes: bytes.into(),
-            escaped: needs_escape(name.as_bytes()),
-        }
+        EncodedKey { bytes: bytes.into(), escaped: needs_escape(name.as_bytes()) }
     }
 }
 
@@ -96,11 +94,7 @@ impl Tree {
     /// Makes a new, empty object or array that is part of nothing yet.
     pub fn new_container(&mut self, kind: NodeKind) -> NodeId {
         debug_assert!(matches!(kind, NodeKind::Object | NodeKind::Array));
-        self.push(Node {
-            kind,
-            flags: SYNTHETIC,
-            ..BLANK
-        })
+        self.push(Node { kind, flags: SYNTHETIC, ..BLANK })
     }
 
     /// Makes an empty object or array the value of a node.
@@ -140,14 +134,8 @@ impl Tree {
         let key_end = text.len() as u32;
         let (start, end) = append_null(text);
         let flags = INSERTED | if key_escaped { KEY_ESCAPED } else { 0 };
-        let id = self.push(Node {
-            flags,
-            key,
-            key_end,
-            start,
-            end,
-            ..BLANK
-        });
+        let hash = key_hash(&text[key as usize + 1..key_end as usize - 1]);
+        let id = self.push(Node { flags, hash, key, key_end, start, end, ..BLANK });
         self.append_child(object, id);
         id
     }
@@ -155,14 +143,24 @@ impl Tree {
     /// Appends an element to an array, `null` until a value is set.
     pub fn push_element(&mut self, text: &mut Vec<u8>, array: NodeId) -> NodeId {
         let (start, end) = append_null(text);
-        let id = self.push(Node {
-            flags: INSERTED,
-            start,
-            end,
-            ..BLANK
-        });
+        let id = self.push(Node { flags: INSERTED, start, end, ..BLANK });
         self.append_child(array, id);
         id
+    }
+
+    /// Appends `count` elements to an array, all `null`; gives the last one, `None` for a count of zero.
+    ///
+    /// Costs one walk over the array, whatever the count.
+    pub fn push_nulls(&mut self, text: &mut Vec<u8>, array: NodeId, count: u32) -> Option<NodeId> {
+        let first = (count > 0).then(|| self.push_element(text, array))?;
+        let mut last = first;
+        for _ in 1..count {
+            let next = self.push(self.nodes[first.0 as usize]);
+            self.nodes[next.0 as usize].next = NONE;
+            self.nodes[last.0 as usize].next = next.0;
+            last = next;
+        }
+        Some(last)
     }
 
     /// Gives a member another name, in its place; the node that now stands for it is returned.
@@ -172,17 +170,9 @@ impl Tree {
         let key_end = text.len() as u32;
         let old = self.nodes[id.0 as usize];
         let kept = old.flags & !(REMOVED | KEY_ESCAPED);
-        let escaped = if needs_escape(name.as_bytes()) {
-            KEY_ESCAPED
-        } else {
-            0
-        };
-        let new = self.push(Node {
-            flags: kept | INSERTED | escaped,
-            key,
-            key_end,
-            ..old
-        });
+        let escaped = if needs_escape(name.as_bytes()) { KEY_ESCAPED } else { 0 };
+        let hash = key_hash(&text[key as usize + 1..key_end as usize - 1]);
+        let new = self.push(Node { flags: kept | INSERTED | escaped, hash, key, key_end, ..old });
         let old = &mut self.nodes[id.0 as usize];
         old.flags |= REMOVED;
         old.next = new.0;
@@ -192,11 +182,7 @@ impl Tree {
     /// Copies a node and all below it; the copy is part of nothing yet and may be edited apart.
     pub fn copy_deep(&mut self, id: NodeId) -> NodeId {
         let node = self.nodes[id.0 as usize];
-        let copy = self.push(Node {
-            next: NONE,
-            child: NONE,
-            ..node
-        });
+        let copy = self.push(Node { next: NONE, child: NONE, ..node });
         let mut from = node.child;
         let mut last = NONE;
         while from != NONE {
@@ -238,6 +224,7 @@ impl Tree {
 const BLANK: Node = Node {
     kind: NodeKind::Null,
     flags: 0,
+    hash: 0,
     key: NONE,
     key_end: 0,
     start: 0,

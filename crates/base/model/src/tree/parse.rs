@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{DIRTY, ESCAPED, KEY_ESCAPED, MAX_DEPTH, NONE, Node, NodeId, NodeKind, Tree};
+use super::{DIRTY, ESCAPED, KEY_ESCAPED, MAX_DEPTH, NONE, Node, NodeId, NodeKind, Tree, key_hash};
 
 /// Why a text is not one JSON value.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -52,11 +52,7 @@ static CLASS: [u8; 256] = {
             b'0'..=b'9' => DIGIT,
             _ => 0,
         };
-        let stop = if byte < 0x20 || byte == 0x22 || byte == 0x5c {
-            STOP
-        } else {
-            0
-        };
+        let stop = if byte < 0x20 || byte == 0x22 || byte == 0x5c { STOP } else { 0 };
         table[byte] = class | stop;
         byte += 1;
     }
@@ -100,11 +96,7 @@ impl Tree {
         let nodes_before = self.nodes.len();
         let mut stack = std::mem::take(&mut self.stack);
         stack.clear();
-        let mut parser = Parser {
-            text: &text[..end as usize],
-            at: start as usize,
-            origin: start,
-        };
+        let mut parser = Parser { text: &text[..end as usize], at: start as usize, origin: start };
         let root = parser.document(&mut self.nodes, &mut stack);
         self.stack = stack;
         if root.is_err() {
@@ -192,11 +184,8 @@ impl Parser<'_> {
                 None if is_object => return Err(self.truncated("`}`")),
                 None => return Err(self.truncated("`]`")),
             }
-            let (key, key_end, key_flag) = if is_object {
-                self.member_key()?
-            } else {
-                (NONE, 0, 0)
-            };
+            let (key, key_end, key_flag) =
+                if is_object { self.member_key()? } else { (NONE, 0, 0) };
             let child = self.open_value(nodes, key, key_end, key_flag)?;
             if last == NONE {
                 nodes[container as usize].child = child;
@@ -280,6 +269,10 @@ impl Parser<'_> {
         nodes.push(Node {
             kind,
             flags,
+            hash: match key {
+                NONE => 0,
+                _ => key_hash(&self.text[key as usize + 1..key_end as usize - 1]),
+            },
             key,
             key_end,
             start,
@@ -399,18 +392,12 @@ impl Parser<'_> {
 
     #[cold]
     fn unexpected(&self, expected: &'static str) -> ParseError {
-        ParseError::Unexpected {
-            at: self.offset(),
-            expected,
-        }
+        ParseError::Unexpected { at: self.offset(), expected }
     }
 
     #[cold]
     fn truncated(&self, expected: &'static str) -> ParseError {
-        ParseError::Truncated {
-            at: self.offset(),
-            expected,
-        }
+        ParseError::Truncated { at: self.offset(), expected }
     }
 }
 

@@ -61,11 +61,7 @@ impl Tree {
                 continue;
             }
             if child.flags & REMOVED == 0 {
-                let head = if child.key == NONE {
-                    child.original
-                } else {
-                    child.key
-                };
+                let head = if child.key == NONE { child.original } else { child.key };
                 let gap = &text[gap_start..head as usize];
                 match (is_first_printed, is_first_in_text) {
                     (true, false) => out.extend_from_slice(after_comma(gap)),

@@ -17,64 +17,35 @@ fn printed(tree: &Tree, text: &[u8], root: NodeId) -> String {
 
 fn check_error(json: &str, expected: &str) {
     let mut tree = Tree::default();
-    let error = tree
-        .parse(json.as_bytes(), 0, json.len() as u32)
-        .unwrap_err();
+    let error = tree.parse(json.as_bytes(), 0, json.len() as u32).unwrap_err();
     assert_eq!(error.to_string(), expected, "{json}");
     assert!(tree.is_empty());
 }
 
 #[test]
 fn errors_say_where_and_what() {
-    check_error(
-        "",
-        "invalid JSON: the text ends at byte 0 where a value is expected",
-    );
-    check_error(
-        "{\"a\":1",
-        "invalid JSON: the text ends at byte 6 where `}` is expected",
-    );
+    check_error("", "invalid JSON: the text ends at byte 0 where a value is expected");
+    check_error("{\"a\":1", "invalid JSON: the text ends at byte 6 where `}` is expected");
     check_error("{\"a\" 1}", "invalid JSON at byte 5: expected `:`");
-    check_error(
-        "{a:1}",
-        "invalid JSON at byte 1: expected a member name in quotes",
-    );
+    check_error("{a:1}", "invalid JSON at byte 1: expected a member name in quotes");
     check_error("[1,]", "invalid JSON at byte 3: expected a value");
     check_error("[1 2]", "invalid JSON at byte 3: expected `,` or `]`");
     check_error("01", "invalid JSON at byte 1: expected the end of the text");
-    check_error(
-        "-",
-        "invalid JSON: the text ends at byte 1 where a digit is expected",
-    );
-    check_error(
-        "1.",
-        "invalid JSON: the text ends at byte 2 where a digit is expected",
-    );
+    check_error("-", "invalid JSON: the text ends at byte 1 where a digit is expected");
+    check_error("1.", "invalid JSON: the text ends at byte 2 where a digit is expected");
     check_error(
         "\"a\nb\"",
         "invalid JSON at byte 2: expected no control character inside a string",
     );
-    check_error(
-        "\"\\x\"",
-        "invalid JSON at byte 1: expected a valid escape after the backslash",
-    );
-    check_error(
-        "{} x",
-        "invalid JSON at byte 3: expected the end of the text",
-    );
-    check_error(
-        "tru",
-        "invalid JSON at byte 0: expected a value (`true`, `false` or `null`)",
-    );
+    check_error("\"\\x\"", "invalid JSON at byte 1: expected a valid escape after the backslash");
+    check_error("{} x", "invalid JSON at byte 3: expected the end of the text");
+    check_error("tru", "invalid JSON at byte 0: expected a value (`true`, `false` or `null`)");
 }
 
 #[test]
 fn depth_is_bounded() {
     let deep = "[".repeat(10_000);
-    check_error(
-        &deep,
-        "invalid JSON at byte 513: nesting is deeper than 512 levels",
-    );
+    check_error(&deep, "invalid JSON at byte 513: nesting is deeper than 512 levels");
     let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
     let (tree, text, root) = parsed(&fits);
     assert_eq!(printed(&tree, &text, root), fits);
@@ -124,15 +95,16 @@ fn edits_are_printed_between_untouched_bytes() {
     let b = tree.member(&text, root, b"b").unwrap();
     tree.touch(b);
     let element = tree.push_element(&mut text, b);
-    tree.set_json(&mut text, element, br#"{"k":[null]}"#)
-        .unwrap();
+    tree.set_json(&mut text, element, br#"{"k":[null]}"#).unwrap();
     let key = EncodedKey::new("added");
     let added = tree.insert_member(&mut text, root, &key);
-    tree.set_json(&mut text, added, b"12345678901234567890")
-        .unwrap();
+    tree.set_json(&mut text, added, b"12345678901234567890").unwrap();
     let z = tree.member(&text, root, b"z").unwrap();
     let renamed = tree.rename(&mut text, z, "q");
     assert_eq!(tree.literal(&text, renamed), Some("0"));
+    assert_eq!(tree.member(&text, root, b"q"), Some(renamed));
+    assert_eq!(tree.member(&text, root, b"added"), Some(added));
+    assert_eq!(tree.member(&text, root, b"z"), None);
     assert_eq!(
         printed(&tree, &text, root),
         r#"{"a": "new \"text\"",  "b":[1,2,{"k":[null]}],"q":0,"added":12345678901234567890}"#
@@ -161,6 +133,17 @@ fn a_bad_literal_leaves_the_node_alone() {
     let a = tree.member(&text, root, b"a").unwrap();
     assert!(tree.set_json(&mut text, a, b"{").is_err());
     assert_eq!(printed(&tree, &text, root), r#"{"a":1}"#);
+}
+
+#[test]
+fn an_array_is_padded_with_nulls() {
+    let (mut tree, mut text, root) = parsed("[1]");
+    tree.touch(root);
+    assert_eq!(tree.push_nulls(&mut text, root, 0), None);
+    let last = tree.push_nulls(&mut text, root, 3).unwrap();
+    tree.set_string(&mut text, last, "x");
+    tree.push_element(&mut text, root);
+    assert_eq!(printed(&tree, &text, root), r#"[1,null,null,"x",null]"#);
 }
 
 proptest::proptest! {

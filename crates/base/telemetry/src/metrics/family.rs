@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+
+use levada_runtime::Clock;
 
 use super::histogram::{Bounds, Histogram};
 use super::scalar::{Counter, Gauge, IntGauge};
@@ -44,10 +45,13 @@ impl Metric for Histogram {}
 impl Metric for Summary {}
 
 pub(super) type Values = Box<[Box<str>]>;
-pub(super) type TimeSource = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 pub(super) mod sealed {
-    use super::{SeriesWriter, TimeSource};
+    use std::sync::Arc;
+
+    use levada_runtime::Clock;
+
+    use super::SeriesWriter;
 
     /// The part of [`super::Metric`] that only this crate may call.
     pub trait Sealed: Sized {
@@ -62,7 +66,7 @@ pub(super) mod sealed {
         /// A label name that samples of this kind add themselves.
         const RESERVED_LABEL: Option<&'static str>;
         /// Makes the memory of a new series.
-        fn create(shape: &Self::Shape, time: &TimeSource) -> Self;
+        fn create(shape: &Self::Shape, clock: &Arc<dyn Clock>) -> Self;
         /// Writes the sample lines of one series.
         fn write(&self, writer: &mut SeriesWriter<'_>);
         /// Describes the shape for error messages, empty when there is nothing to say.
@@ -92,7 +96,7 @@ pub(super) struct FamilyCore<M: Metric> {
     pub(super) head: Head,
     pub(super) shape: M::Shape,
     bound: Bound,
-    time: TimeSource,
+    clock: Arc<dyn Clock>,
     series: Mutex<BTreeMap<Values, M>>,
 }
 
@@ -127,7 +131,7 @@ impl<M: Metric, const N: usize> Family<M, N> {
         };
         series
             .entry(key)
-            .or_insert_with(|| sealed::Sealed::create(&core.shape, &core.time))
+            .or_insert_with(|| sealed::Sealed::create(&core.shape, &core.clock))
             .clone()
     }
 
@@ -183,12 +187,12 @@ impl Bound {
 // === impl FamilyCore ===
 
 impl<M: Metric> FamilyCore<M> {
-    pub(super) fn new(head: Head, shape: M::Shape, bound: Bound, time: TimeSource) -> Self {
+    pub(super) fn new(head: Head, shape: M::Shape, bound: Bound, clock: Arc<dyn Clock>) -> Self {
         Self {
             head,
             shape,
             bound,
-            time,
+            clock,
             series: Mutex::default(),
         }
     }
@@ -237,7 +241,7 @@ impl sealed::Sealed for Counter {
     const SUFFIXES: &'static [&'static str] = &[""];
     const RESERVED_LABEL: Option<&'static str> = None;
 
-    fn create((): &(), _time: &TimeSource) -> Self {
+    fn create((): &(), _clock: &Arc<dyn Clock>) -> Self {
         Self::default()
     }
 
@@ -253,7 +257,7 @@ impl sealed::Sealed for Gauge {
     const SUFFIXES: &'static [&'static str] = &[""];
     const RESERVED_LABEL: Option<&'static str> = None;
 
-    fn create((): &(), _time: &TimeSource) -> Self {
+    fn create((): &(), _clock: &Arc<dyn Clock>) -> Self {
         Self::default()
     }
 
@@ -269,7 +273,7 @@ impl sealed::Sealed for IntGauge {
     const SUFFIXES: &'static [&'static str] = &[""];
     const RESERVED_LABEL: Option<&'static str> = None;
 
-    fn create((): &(), _time: &TimeSource) -> Self {
+    fn create((): &(), _clock: &Arc<dyn Clock>) -> Self {
         Self::default()
     }
 
@@ -285,7 +289,7 @@ impl sealed::Sealed for Histogram {
     const SUFFIXES: &'static [&'static str] = &["", "_bucket", "_sum", "_count"];
     const RESERVED_LABEL: Option<&'static str> = Some("le");
 
-    fn create(shape: &Bounds, _time: &TimeSource) -> Self {
+    fn create(shape: &Bounds, _clock: &Arc<dyn Clock>) -> Self {
         Self::with_bounds(shape)
     }
 
@@ -305,8 +309,8 @@ impl sealed::Sealed for Summary {
     const SUFFIXES: &'static [&'static str] = &["", "_sum", "_count"];
     const RESERVED_LABEL: Option<&'static str> = Some("quantile");
 
-    fn create(shape: &SummaryOptions, time: &TimeSource) -> Self {
-        Self::with_options(shape, Arc::clone(time))
+    fn create(shape: &SummaryOptions, clock: &Arc<dyn Clock>) -> Self {
+        Self::with_options(shape, Arc::clone(clock))
     }
 
     fn write(&self, writer: &mut SeriesWriter<'_>) {

@@ -4,13 +4,13 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+
+use levada_runtime::{Clock, SystemClock};
 
 use super::family::sealed::Sealed;
 use super::family::{
     AnyFamily, Bound, CallbackFamily, CallbackValue, CounterFamily, Family, FamilyCore,
-    GaugeFamily, Head, HistogramFamily, IntGaugeFamily, Metric, SummaryFamily, TimeSource,
-    describe,
+    GaugeFamily, Head, HistogramFamily, IntGaugeFamily, Metric, SummaryFamily, describe,
 };
 use super::{Buckets, Counter, Gauge, Histogram, IntGauge, MetricsError, Summary, SummaryOptions};
 
@@ -27,7 +27,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     series_max: usize,
     dropped: Counter,
-    time: TimeSource,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
@@ -51,18 +51,17 @@ impl Registry {
     /// Makes a registry with at most `series_max` series per family (at least one).
     #[must_use]
     pub fn with_series_max(series_max: usize) -> Self {
-        let start = Instant::now();
-        Self::with_time(series_max, Arc::new(move || start.elapsed()))
+        Self::with_clock(series_max, SystemClock::new())
     }
 
-    /// Makes a registry whose summaries read time from `time`, which must not go backwards. For tests and virtual clocks.
+    /// Makes a registry whose summaries read time from `clock`.
     #[must_use]
-    pub fn with_time(series_max: usize, time: Arc<dyn Fn() -> Duration + Send + Sync>) -> Self {
+    pub fn with_clock(series_max: usize, clock: Arc<dyn Clock>) -> Self {
         let dropped = Counter::default();
         let registry = Self(Arc::new(Inner {
             series_max: series_max.max(1),
             dropped: dropped.clone(),
-            time,
+            clock,
             state: Mutex::default(),
         }));
         let head = Head {
@@ -254,7 +253,7 @@ impl Registry {
             head(name, help, labels),
             shape,
             self.bound(),
-            Arc::clone(&self.0.time),
+            Arc::clone(&self.0.clock),
         ));
         state.insert(Arc::clone(&core) as _);
         Ok(Family(core))

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use levada_runtime::Clock;
+
 use super::MetricsError;
-use super::family::TimeSource;
 use super::scalar::add_f64;
 use super::sketch::{self, Sketch};
 use super::text::{Number, SeriesWriter};
@@ -38,7 +39,7 @@ struct Cells {
     quantiles: Box<[f64]>,
     count: AtomicU64,
     sum: AtomicU64,
-    time: TimeSource,
+    clock: Arc<dyn Clock>,
     window: Mutex<Window>,
 }
 
@@ -110,7 +111,7 @@ impl SummaryOptions {
 // === impl Summary ===
 
 impl Summary {
-    pub(super) fn with_options(options: &SummaryOptions, time: TimeSource) -> Self {
+    pub(super) fn with_options(options: &SummaryOptions, clock: Arc<dyn Clock>) -> Self {
         let window = Window {
             slot: options.max_age / options.slots,
             slots_max: options.slots as usize,
@@ -120,7 +121,7 @@ impl Summary {
             quantiles: options.quantiles.clone().into(),
             count: AtomicU64::new(0),
             sum: AtomicU64::new(0.0_f64.to_bits()),
-            time,
+            clock,
             window: Mutex::new(window),
         }))
     }
@@ -138,7 +139,7 @@ impl Summary {
         }
         add_f64(&cells.sum, value);
         if !cells.quantiles.is_empty() {
-            let now = (cells.time)();
+            let now = cells.clock.monotonic();
             self.window().current(now).insert(value);
         }
     }
@@ -162,7 +163,7 @@ impl Summary {
         let mut all = Vec::new();
         {
             let mut window = self.window();
-            window.expire((cells.time)());
+            window.expire(cells.clock.monotonic());
             for (_, sketch) in &window.slots {
                 sketch.append_to(&mut all);
             }

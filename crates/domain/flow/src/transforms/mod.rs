@@ -4,6 +4,38 @@
 //! edits the record in place, drops it, splits it, or fails; what happens to a failed record is
 //! decided by the step's `onError`, outside. Steps never look at other records.
 
+pub mod camel_case;
+pub mod cast;
+pub mod debezium_unwrap;
+mod decimal;
+pub mod extract_field;
+mod fields;
+pub mod filter;
+pub mod flatten;
+mod go_layout;
+pub mod headers_to_payload;
+pub mod hoist_field;
+pub mod insert_field;
+mod keys;
+#[cfg(test)]
+mod laws;
+pub mod mask;
+mod ordered_map;
+pub mod remove;
+pub mod replace_field;
+pub mod router;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod second_laws;
+pub mod select;
+pub mod snake_case;
+pub mod struct_flatten;
+#[cfg(test)]
+mod testing;
+pub mod timestamp;
+pub mod timezone;
+
 use levada_model::{Record, RecordBatch, RecordError, Timestamp};
 use levada_registry::{FieldPath, Named, Node, Report, Unknown};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -128,4 +160,23 @@ impl Named for TransformEntry {
 }
 
 /// Every step, in the order of the documentation.
-pub static TRANSFORMS: &[TransformEntry] = &[];
+pub static TRANSFORMS: &[TransformEntry] = &[
+    entry::<timestamp::Spec>(),
+    entry::<flatten::Spec>(),
+    entry::<filter::Spec>(),
+    entry::<mask::Spec>(),
+    entry::<router::Spec>(),
+    entry::<select::Spec>(),
+    entry::<remove::Spec>(),
+    entry::<snake_case::Spec>(),
+    entry::<camel_case::Spec>(),
+    entry::<debezium_unwrap::Spec>(),
+    entry::<replace_field::Spec>(),
+    entry::<headers_to_payload::Spec>(),
+    entry::<struct_flatten::Spec>(),
+    entry::<extract_field::Spec>(),
+    entry::<hoist_field::Spec>(),
+    entry::<cast::Spec>(),
+    entry::<timezone::Spec>(),
+    entry::<insert_field::Spec>(),
+];

@@ -47,3 +47,15 @@ pub fn check_either(
         None => {}
     }
 }
+
+/// Reports a reference without a name or a key, when there is one; `field` is its whole wire name.
+pub fn check_reference(
+    field: &str,
+    reference: Option<&SecretRef>,
+    at: &FieldPath,
+    report: &mut Report,
+) {
+    if let Some(reference) = reference {
+        reference.check(&at.child(field), report);
+    }
+}

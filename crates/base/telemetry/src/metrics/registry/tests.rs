@@ -2,6 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use std::time::Duration;
+
+use levada_model::Timestamp;
+use levada_runtime::VirtualClock;
+
 use super::*;
 
 /// What is rendered, without the registry's own counter.
@@ -87,12 +92,8 @@ fn histograms_are_cumulative_and_end_at_infinity() {
 
 #[test]
 fn summaries_forget_old_observations_in_their_quantiles_only() {
-    let seconds = Arc::new(AtomicU64::new(0));
-    let clock = Arc::clone(&seconds);
-    let registry = Registry::with_time(
-        10,
-        Arc::new(move || Duration::from_secs(clock.load(Ordering::Relaxed))),
-    );
+    let clock = VirtualClock::new(Timestamp(0));
+    let registry = Registry::with_clock(10, clock.clone());
     let options = SummaryOptions {
         quantiles: vec![0.99, 0.5],
         max_age: Duration::from_secs(50),
@@ -115,20 +116,20 @@ fn summaries_forget_old_observations_in_their_quantiles_only() {
         "{text}"
     );
 
-    seconds.store(49, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(49));
     summary.observe(1_000.0);
     assert_eq!(
         summary.quantiles(),
         [(0.5, 51.0), (0.99, 100.0)],
         "both slots take part"
     );
-    seconds.store(50, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(1));
     assert_eq!(
         summary.quantiles(),
         [(0.5, 1_000.0), (0.99, 1_000.0)],
         "the first slot has left"
     );
-    seconds.store(90, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(40));
     assert!(summary.quantiles()[0].1.is_nan(), "so has the second");
     assert_eq!((summary.count(), summary.sum()), (102, 6_050.0));
 }

@@ -1,8 +1,9 @@
-//! `cpu`: where CPU time went, one record for all cores together (`core` is `total`) and one per core, from
-//! `/proc/stat`.
+//! `cpu`: where CPU time went, one record for all cores together (`core` is `total`) and one per
+//! core, from `/proc/stat`.
 //!
-//! Shares are of the time since the sample before; in the first sample of a core, since boot. The first eight add
-//! up to 100. A core whose counters did not move has no record (`total` has one, with only `count`).
+//! Shares are of the time since the sample before; in the first sample of a core, since boot. The
+//! first eight add up to 100. A core whose counters did not move has no record (`total` has one,
+//! with only `count`).
 //!
 //! | field | unit | meaning |
 //! |---|---|---|
@@ -27,7 +28,8 @@ use super::history::History;
 use super::text::{Words, lines, words};
 use super::{CollectError, Collector, Ctx, INSTANCES_MAX};
 
-/// Columns of a `cpu` line: user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice.
+/// Columns of a `cpu` line: user, nice, system, idle, iowait, irq, softirq, steal, guest,
+/// guest_nice.
 const COLUMNS: usize = 10;
 /// Columns that every kernel has; the others came with Linux 2.6.
 const COLUMNS_MIN: usize = 4;
@@ -167,8 +169,8 @@ fn ticks(mut words: Words<'_>) -> Option<[u64; COLUMNS]> {
     Some(ticks)
 }
 
-/// Gives the growth of each column. The kernel lets single columns (`idle`, `iowait`) fall back a little now and
-/// then; such a column did not grow.
+/// Gives the growth of each column. The kernel lets single columns (`idle`, `iowait`) fall back a
+/// little now and then; such a column did not grow.
 fn grown(past: [u64; COLUMNS], now: [u64; COLUMNS]) -> [f64; COLUMNS] {
     std::array::from_fn(|column| now[column].saturating_sub(past[column]) as f64)
 }

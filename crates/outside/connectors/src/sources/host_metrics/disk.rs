@@ -1,9 +1,10 @@
 //! `disk`: space of mounted filesystems, one record per device, from `/proc/mounts` and `statvfs`.
 //!
-//! Reported are filesystems on a device of this host, ZFS datasets, and an overlay that is the root (a container).
-//! A device mounted several times is reported once, at its shortest mount point. A mount hidden by a later one at
-//! the same place is not reported. Left out are pseudo filesystems, images that are always full (`squashfs`), and
-//! network and user-space filesystems: asking those can block for as long as their server is away.
+//! Reported are filesystems on a device of this host, ZFS datasets, and an overlay that is the root
+//! (a container). A device mounted several times is reported once, at its shortest mount point. A
+//! mount hidden by a later one at the same place is not reported. Left out are pseudo filesystems,
+//! images that are always full (`squashfs`), and network and user-space filesystems: asking those
+//! can block for as long as their server is away.
 //!
 //! | field | unit | meaning |
 //! |---|---|---|
@@ -178,7 +179,8 @@ fn is_reported(mount: &Mount) -> bool {
     }
 }
 
-/// Undoes the escapes of the mount table: white space and backslashes stand there as `\040` in octal.
+/// Undoes the escapes of the mount table: white space and backslashes stand there as `\040` in
+/// octal.
 fn unescape(word: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(word.len());
     let mut rest = word;
@@ -222,7 +224,8 @@ mod tests {
     #[test]
     fn pseudo_and_network_filesystems_are_left_out() {
         let table = "proc /proc proc rw\ntmpfs /run tmpfs rw\n/dev/sda1 / ext4 rw\nserver:/x /n nfs4 rw\n\
-                     //server/share /c cifs rw\n/dev/loop0 /snap/x squashfs ro\nuser@h: /s fuse.sshfs rw\n\
+                     // server/share /c cifs rw\n/dev/loop0 /snap/x squashfs ro\nuser@h: /s
+                     // fuse.sshfs rw\n\
                      tank/data /tank zfs rw\noverlay /var/lib/x/merged overlay rw\n/dev/sdb1 /w fuseblk rw\n\
                      /etc/auto.misc /misc autofs rw\n";
         assert_eq!(chosen(table), ["/", "/w", "/tank"]);

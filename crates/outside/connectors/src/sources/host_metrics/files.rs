@@ -11,10 +11,12 @@ use rustix::fs::{Mode, OFlags, StatVfs};
 use super::error::CollectError;
 use super::text::integer;
 
-/// Longest file that is read. Ours: `/proc/stat` of a host with thousands of interrupts and cores stays far below.
+/// Longest file that is read. Ours: `/proc/stat` of a host with thousands of interrupts and cores
+/// stays far below.
 pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Longest host name or kernel release: the longest DNS name (RFC 1035 §2.3.4); Linux itself allows 64.
+/// Longest host name or kernel release: the longest DNS name (RFC 1035 §2.3.4); Linux itself allows
+/// 64.
 const NAME_BYTES_MAX: usize = 255;
 
 /// Reads files below a root into one reused buffer.
@@ -59,8 +61,9 @@ impl Files {
 
     /// Gives the content of `proc/<name>`; below another root that of its first process, if we may.
     ///
-    /// `/proc/net` and `/proc/mounts` show the namespaces of the reader, so that in a container they would show the
-    /// container even where `root` is the host; process 1 of the mounted `/proc` is in those of the host.
+    /// `/proc/net` and `/proc/mounts` show the namespaces of the reader, so that in a container
+    /// they would show the container even where `root` is the host; process 1 of the mounted
+    /// `/proc` is in those of the host.
     ///
     /// - Errors: as [`Files::read`].
     pub(super) fn read_namespaced(&mut self, name: &str) -> Result<SystemFile<'_>, CollectError> {
@@ -72,7 +75,8 @@ impl Files {
 
     /// Gives the single word of the first of `paths` that can be read and holds one.
     ///
-    /// - Errors: of the last path; [`CollectError::Malformed`] when it holds no word or one above 255 bytes.
+    /// - Errors: of the last path; [`CollectError::Malformed`] when it holds no word or one above
+    ///   255 bytes.
     pub(super) fn read_name(&mut self, paths: &[&str]) -> Result<&[u8], CollectError> {
         for path in paths.iter().take(paths.len().saturating_sub(1)) {
             if self.load(path).is_ok() && is_name(self.buffer.trim_ascii()) {
@@ -88,8 +92,8 @@ impl Files {
         Err(self.loaded().malformed(1, "one word of at most 255 bytes"))
     }
 
-    /// Puts the names in the folder `relative` that are decimal numbers, at most `limit`, into `numbers`, and gives
-    /// how many there are in all.
+    /// Puts the names in the folder `relative` that are decimal numbers, at most `limit`, into
+    /// `numbers`, and gives how many there are in all.
     ///
     /// - Errors: [`CollectError::Unreadable`].
     pub(super) fn numbered_entries(
@@ -151,7 +155,8 @@ impl Files {
     fn load(&mut self, relative: &str) -> Result<(), CollectError> {
         self.resolve(relative.as_bytes());
         self.buffer.clear();
-        // Not blocking: a pipe below a wrong root must give an error instead of a wait for its writer.
+        // Not blocking: a pipe below a wrong root must give an error instead of a wait for its
+        // writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = rustix::fs::open(&self.path, flags, Mode::empty())
             .map_err(|errno| self.unreadable(errno.into()))?;

@@ -97,9 +97,9 @@ impl<const N: usize> Growth<N> {
 
 /// Gives how much a counter grew, also across its end; `None` when it was set back instead.
 ///
-/// The kernel counts in 64 bits, some drivers and all disk times in 32. A counter that fell from the last quarter
-/// of either range into the first one went on counting; any other fall means that the device was replaced or
-/// its driver reloaded.
+/// The kernel counts in 64 bits, some drivers and all disk times in 32. A counter that fell from
+/// the last quarter of either range into the first one went on counting; any other fall means that
+/// the device was replaced or its driver reloaded.
 fn growth(past: u64, now: u64) -> Option<u64> {
     const QUARTER_32: u64 = 1 << 30;
     const QUARTER_64: u64 = 1 << 62;

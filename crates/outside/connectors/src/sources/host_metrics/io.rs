@@ -1,7 +1,8 @@
 //! `io`: traffic of block devices, one record per device, from `/proc/diskstats`.
 //!
-//! Partitions, loop devices (`loop0`) and RAM disks (`ram0`) are left out by default. Rates cover the time since
-//! the sample before; they are missing in the first sample of a device and after it was reset.
+//! Partitions, loop devices (`loop0`) and RAM disks (`ram0`) are left out by default. Rates cover
+//! the time since the sample before; they are missing in the first sample of a device and after it
+//! was reset.
 //!
 //! | field | unit | meaning |
 //! |---|---|---|
@@ -31,7 +32,8 @@ use super::output::Record;
 use super::text::{lines, words};
 use super::{CollectError, Collector, Ctx, INSTANCES_MAX};
 
-/// Bytes of a sector in `/proc/diskstats`, whatever the device (Linux: Documentation/block/stat.rst).
+/// Bytes of a sector in `/proc/diskstats`, whatever the device (Linux:
+/// Documentation/block/stat.rst).
 const SECTOR_BYTES: u64 = 512;
 
 /// Columns after the name that every kernel has (Linux: Documentation/admin-guide/iostats.rst).
@@ -184,8 +186,8 @@ fn is_memory(name: &[u8]) -> bool {
     number.is_some_and(|number| number.iter().all(u8::is_ascii_digit))
 }
 
-/// Whether a device is a partition of another one in the file: `sda1` of `sda`, `nvme0n1p2` of `nvme0n1`. The
-/// kernel puts a `p` before the number where the name of the disk ends in a digit.
+/// Whether a device is a partition of another one in the file: `sda1` of `sda`, `nvme0n1p2` of
+/// `nvme0n1`. The kernel puts a `p` before the number where the name of the disk ends in a digit.
 fn is_partition(name: &[u8], names: &HashSet<&[u8]>) -> bool {
     let digits = name
         .iter()

@@ -13,7 +13,8 @@
 //! | `swap_free` | bytes | swap that is not used |
 //! | `swap_used` | bytes | `swap_total` less `swap_free` |
 //!
-//! `available` is the kernel's estimate; before Linux 3.14 there is none and free + buffers + cached stands in.
+//! `available` is the kernel's estimate; before Linux 3.14 there is none and free + buffers +
+//! cached stands in.
 
 use super::text::{lines, words};
 use super::{CollectError, Collector, Ctx};

@@ -1,25 +1,27 @@
 //! The `hostMetrics` source: measurements of this host as JSON records.
 //!
-//! [`HostMetrics::sample`] runs the collectors of [`TABLE`] once and appends one compact JSON object for each
-//! measured thing (a core, a mount, an interface):
+//! [`HostMetrics::sample`] runs the collectors of [`TABLE`] once and appends one compact JSON
+//! object for each measured thing (a core, a mount, an interface):
 //!
 //! ```text
 //! {"metric":"cpu","host":"web-1","time":"2026-01-02T03:04:05.678Z","tags":{"core":"0","env":"test"},"user":1.25,...}
 //! ```
-//! Tags hold the collector's own tags first, then the configured ones; fields are flat beside them. Which fields a
-//! collector writes is documented at the top of its file, and as data in [`FIELDS`].
+//! Tags hold the collector's own tags first, then the configured ones; fields are flat beside them.
+//! Which fields a collector writes is documented at the top of its file, and as data in [`FIELDS`].
 //!
 //! ```text
 //! files under root -> Files (bounded read) -> collector (parse, History for rates) -> Output (JSON) -> out, ends
 //! ```
 //! Invariants:
-//! - a collector that fails never stops another one; a bad line never stops the other lines of its file;
-//! - a file is read up to 4 MiB, a collector writes up to [`INSTANCES_MAX`] records, a sample adds up to 16 MiB;
-//!   what is left out because of a limit is reported as a failure;
+//! - a collector that fails never stops another one; a bad line never stops the other lines of its
+//!   file;
+//! - a file is read up to 4 MiB, a collector writes up to [`INSTANCES_MAX`] records, a sample adds
+//!   up to 16 MiB; what is left out because of a limit is reported as a failure;
 //! - no content of a file panics.
 //!
-//! Not here: the interval, the clock and the counting of failures. Start reading at [`HostMetrics`], then `load.rs`
-//! (the shortest collector). A new collector is a file plus a `mod` line and a line in [`TABLE`].
+//! `source.rs` adds the interval, the clock and the counting of failures. Start reading at
+//! [`HostMetrics`], then `load.rs` (the shortest collector). A new collector is a file plus a `mod`
+//! line and a line in [`TABLE`].
 
 mod cpu;
 mod disk;
@@ -29,9 +31,11 @@ mod history;
 mod io;
 mod load;
 mod memory;
+mod metrics;
 mod network;
 mod output;
 mod processes;
+mod source;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -44,8 +48,8 @@ pub(crate) use spec::{HostMetricsSpec, SpecProblem};
 use files::Files;
 use output::{Output, write_string, write_time};
 
-/// Most records that one collector writes in one sample. Ours: above the cores, mounts or interfaces of any host
-/// that we know, and small enough that a broken file cannot flood the flow.
+/// Most records that one collector writes in one sample. Ours: above the cores, mounts or
+/// interfaces of any host that we know, and small enough that a broken file cannot flood the flow.
 pub(crate) const INSTANCES_MAX: usize = 4096;
 
 /// Name under which [`HostMetrics::sample`] reports that the host name could not be read.
@@ -80,7 +84,8 @@ pub(crate) const COLLECTORS: &[&str] = &{
 /// Every field of every collector: collector, field, meaning with unit.
 pub(crate) const FIELDS: &[(&str, &str, &str)] = &concat::<{ row_count(false) }>(false);
 
-/// Every tag that collectors set themselves: collector, tag, meaning. A configured tag cannot have such a name.
+/// Every tag that collectors set themselves: collector, tag, meaning. A configured tag cannot have
+/// such a name.
 pub(crate) const TAGS: &[(&str, &str, &str)] = &concat::<{ row_count(true) }>(true);
 
 /// Which instances are left out; the defaults are those of the source.
@@ -100,7 +105,8 @@ pub(crate) struct HostMetrics {
     /// The configured tags as JSON members, without braces.
     tags: Vec<u8>,
     host: Vec<u8>,
-    /// What every record of the running sample has in common (`host`, `time`, the opening of `tags`).
+    /// What every record of the running sample has in common (`host`, `time`, the opening of
+    /// `tags`).
     common: Vec<u8>,
 }
 
@@ -140,7 +146,8 @@ struct Entry {
     build: fn() -> Box<dyn Run>,
 }
 
-/// [`Collector`] without its constants, so that the collectors of a sampler can be of different types.
+/// [`Collector`] without its constants, so that the collectors of a sampler can be of different
+/// types.
 trait Run: Send {
     fn name(&self) -> &'static str;
     fn run(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CollectError>;
@@ -151,9 +158,9 @@ trait Run: Send {
 impl HostMetrics {
     /// Builds a sampler for the collectors, tags and root of `spec`; reads nothing yet.
     ///
-    /// - Errors: every problem of `spec`, as [`HostMetricsSpec::check`] gives them.
+    /// - Errors: every problem of `spec`, as [`HostMetricsSpec::problems`] gives them.
     pub(crate) fn new(spec: &HostMetricsSpec, options: Options) -> Result<Self, Vec<SpecProblem>> {
-        let problems = spec.check();
+        let problems = spec.problems();
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -176,14 +183,16 @@ impl HostMetrics {
         })
     }
 
-    /// Appends one JSON object per measured thing to `out`, and the offset in `out` after each object to `ends`.
+    /// Appends one JSON object per measured thing to `out`, and the offset in `out` after each
+    /// object to `ends`.
     ///
-    /// Gives what could not be measured, at most one entry per collector and one for the host name; the records of
-    /// everything else are there.
+    /// Gives what could not be measured, at most one entry per collector and one for the host name;
+    /// the records of everything else are there.
     ///
     /// - Shape: objects follow each other without a separator.
-    /// - Units: `now_unix_nanos` is nanoseconds UTC. Rates divide by its difference to the sample before, so a step
-    ///   of the clock distorts one sample; where it went back, one sample has no rates.
+    /// - Units: `now_unix_nanos` is nanoseconds UTC. Rates divide by its difference to the sample
+    ///   before, so a step of the clock distorts one sample; where it went back, one sample has no
+    ///   rates.
     pub(crate) fn sample(
         &mut self,
         now_unix_nanos: i64,
@@ -224,8 +233,8 @@ impl HostMetrics {
 
     /// Reads the host name; on failure it is [`HOST_UNKNOWN`].
     ///
-    /// Under another root, `/proc` answers with the name of our own UTS namespace (the container), so the file of
-    /// the host comes first there.
+    /// Under another root, `/proc` answers with the name of our own UTS namespace (the container),
+    /// so the file of the host comes first there.
     fn read_host(&mut self) -> Result<(), CollectError> {
         const OF_KERNEL: &str = "proc/sys/kernel/hostname";
         const OF_HOST: &str = "etc/hostname";
@@ -237,7 +246,7 @@ impl HostMetrics {
         self.host.clear();
         let read = self.files.read_name(&paths);
         self.host
-            .extend_from_slice(*read.as_ref().unwrap_or(&HOST_UNKNOWN));
+            .extend_from_slice(read.as_ref().unwrap_or(&HOST_UNKNOWN));
         read.map(|_| ())
     }
 }

@@ -1,7 +1,7 @@
 //! `network`: traffic of network interfaces, one record per interface, from `/proc/net/dev`.
 //!
-//! The loopback interface `lo` is left out by default. Rates cover the time since the sample before; they are
-//! missing in the first sample of an interface and after it was reset.
+//! The loopback interface `lo` is left out by default. Rates cover the time since the sample
+//! before; they are missing in the first sample of an interface and after it was reset.
 //!
 //! | field | unit | meaning |
 //! |---|---|---|
@@ -31,7 +31,8 @@ use super::history::History;
 use super::text::{lines, words};
 use super::{CollectError, Collector, Ctx, INSTANCES_MAX};
 
-/// Columns after the name up to `drop` of the sending side; fifo, colls, carrier and compressed follow.
+/// Columns after the name up to `drop` of the sending side; fifo, colls, carrier and compressed
+/// follow.
 const COLUMNS: usize = 12;
 /// The columns that are reported: bytes, packets, errs and drop of either side.
 const REPORTED: [usize; 8] = [0, 1, 2, 3, 8, 9, 10, 11];

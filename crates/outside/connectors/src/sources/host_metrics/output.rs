@@ -2,7 +2,8 @@
 
 use super::error::CollectError;
 
-/// Most bytes that one sample adds. Ours: 4,096 cores take about 1 MiB, so only broken files come here.
+/// Most bytes that one sample adds. Ours: 4,096 cores take about 1 MiB, so only broken files come
+/// here.
 pub(super) const SAMPLE_BYTES_MAX: usize = 16 << 20;
 
 /// Takes the records of one sample.
@@ -25,8 +26,8 @@ pub(super) struct Record<'r, 'a> {
 // === impl Output ===
 
 impl<'a> Output<'a> {
-    /// Gives a writer that appends to `out` and `ends`; `common` follows the metric name in every record, `tags`
-    /// are the configured tags as JSON members.
+    /// Gives a writer that appends to `out` and `ends`; `common` follows the metric name in every
+    /// record, `tags` are the configured tags as JSON members.
     pub(super) fn new(
         out: &'a mut Vec<u8>,
         ends: &'a mut Vec<u32>,
@@ -112,7 +113,8 @@ impl Record<'_, '_> {
 
     /// Ends the record.
     ///
-    /// - Errors: [`CollectError::TooMany`] when the sample has no room for it; the record is taken back.
+    /// - Errors: [`CollectError::TooMany`] when the sample has no room for it; the record is taken
+    ///   back.
     pub(super) fn finish(self) -> Result<(), CollectError> {
         let Output {
             out, ends, limit, ..
@@ -202,8 +204,8 @@ pub(super) fn write_time(out: &mut Vec<u8>, unix_nanos: i64) {
 
 /// Gives year, month and day of a day counted from 1970-01-01 in the proleptic Gregorian calendar.
 ///
-/// Years begin in March here, so that the leap day is the last day of its year and the months before it have a
-/// fixed pattern of lengths: 153 days for every five.
+/// Years begin in March here, so that the leap day is the last day of its year and the months
+/// before it have a fixed pattern of lengths: 153 days for every five.
 fn civil_date(unix_day: i64) -> (i64, i64, i64) {
     const DAYS_TO_MARCH_OF_YEAR_0: i64 = 719_468;
     const DAYS_IN_400_YEARS: i64 = 146_097;
@@ -212,7 +214,8 @@ fn civil_date(unix_day: i64) -> (i64, i64, i64) {
         day.div_euclid(DAYS_IN_400_YEARS),
         day.rem_euclid(DAYS_IN_400_YEARS),
     );
-    // Day 1,460 of a 4-year, 36,524 of a century and 146,096 of the cycle are leap days that end their year.
+    // Day 1,460 of a 4-year, 36,524 of a century and 146,096 of the cycle are leap days that end
+    // their year.
     let leaps = of_cycle / 1460 - of_cycle / 36_524 + of_cycle / 146_096;
     let year_of_cycle = (of_cycle - leaps) / 365;
     let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);

@@ -1,7 +1,7 @@
 //! `processes`: how many processes there are and what they do, one record, from `/proc/[pid]/stat`.
 //!
-//! A process that ends while it is looked at does not count. At most [`SCANNED_MAX`] processes are looked at in one
-//! sample; beyond that `total` still counts all and the sample reports a failure.
+//! A process that ends while it is looked at does not count. At most [`SCANNED_MAX`] processes are
+//! looked at in one sample; beyond that `total` still counts all and the sample reports a failure.
 //!
 //! | field | unit | meaning |
 //! |---|---|---|
@@ -25,7 +25,8 @@ use super::{CollectError, Collector, Ctx};
 /// Most processes looked at in one sample. Ours: about a third of a second of system calls.
 pub(super) const SCANNED_MAX: usize = 32_768;
 
-/// "No such process": what reading `/proc/[pid]/stat` answers when the process ends after the file was opened.
+/// "No such process": what reading `/proc/[pid]/stat` answers when the process ends after the file
+/// was opened.
 const NO_SUCH_PROCESS: i32 = rustix::io::Errno::SRCH.raw_os_error();
 
 /// The states that have a field, in the order of [`States::NAMES`].
@@ -144,8 +145,8 @@ fn has_ended(error: &CollectError) -> bool {
     source.kind() == ErrorKind::NotFound || source.raw_os_error() == Some(NO_SUCH_PROCESS)
 }
 
-/// Gives state and threads of a line such as `12 (a name) S 1 …`; the name may hold anything, also brackets and
-/// line breaks, the rest of the line holds none (Linux: proc_pid_stat(5)).
+/// Gives state and threads of a line such as `12 (a name) S 1 …`; the name may hold anything, also
+/// brackets and line breaks, the rest of the line holds none (Linux: proc_pid_stat(5)).
 fn parse(stat: &[u8]) -> Option<(u8, u64)> {
     let bracket = stat.iter().rposition(|&byte| byte == b')')?;
     let mut words = words(&stat[bracket + 1..]);

@@ -1,4 +1,5 @@
-//! Words and numbers of system files. Never panics and never accepts a sign, an infinity or trailing letters.
+//! Words and numbers of system files. Never panics and never accepts a sign, an infinity or
+//! trailing letters.
 
 /// A cursor over the words of one line, separated by white space.
 pub(super) struct Words<'a>(&'a [u8]);

@@ -1,5 +1,5 @@
-//! `uptime`: since when the host runs, and what it runs, one record, from `/proc/uptime`, `/proc/stat` and
-//! `/proc/sys/kernel`.
+//! `uptime`: since when the host runs, and what it runs, one record, from `/proc/uptime`,
+//! `/proc/stat` and `/proc/sys/kernel`.
 //!
 //! | field | unit | meaning |
 //! |---|---|---|

@@ -1,0 +1,4 @@
+//! Tests of the codecs through their public interface.
+
+mod fuzz;
+mod mutate;

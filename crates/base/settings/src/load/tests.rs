@@ -1,0 +1,259 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::*;
+use crate::{ByteSize, Duration, LogFormat};
+
+fn in_file(text: &str) -> (tempfile::TempDir, Loader) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("levada.toml");
+    fs::write(&path, text).unwrap();
+    (folder, Loader::new().file(path))
+}
+
+/// The problems, with the folder of the file cut off.
+fn problems(loader: Loader) -> Vec<String> {
+    let error = loader.load().unwrap_err();
+    let shown: Vec<_> = error
+        .problems
+        .iter()
+        .map(|problem| {
+            let line = problem.to_string();
+            line.find("levada.toml")
+                .map_or(line.clone(), |start| line[start..].to_owned())
+        })
+        .collect();
+    assert_eq!(
+        error.to_string().lines().count(),
+        shown.len(),
+        "one line each: {error}"
+    );
+    shown
+}
+
+#[test]
+fn without_layers_the_defaults_hold() {
+    let loaded = Loader::new().load().unwrap();
+    assert_eq!(loaded.settings, Settings::default());
+    assert!(
+        loaded
+            .entries
+            .iter()
+            .all(|entry| entry.origin == Origin::Default)
+    );
+    assert!(loaded.warnings.is_empty());
+    let keys: BTreeSet<_> = loaded
+        .entries
+        .iter()
+        .map(|entry| entry.key.clone())
+        .collect();
+    let known: BTreeSet<_> = default_keys().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(
+        keys, known,
+        "the comments of default.toml and its values name the same keys"
+    );
+    assert_eq!(loaded.entries[0].key, "runtime.worker-threads");
+}
+
+#[test]
+fn each_layer_beats_the_one_before_it_key_by_key() {
+    let (_folder, loader) = in_file(
+        "[flow]\nbatch-records = 1\nqueue-records = 10\nbatch-bytes = 4096\nbatch-linger = '1ms'\n[log]\nformat = 'json'\n",
+    );
+    let loaded = loader
+        .env([
+            ("LEVADA_FLOW_BATCH_RECORDS", "2"),
+            ("LEVADA_FLOW_QUEUE_RECORDS", " 20 "),
+            ("PATH", "/bin"),
+        ])
+        .assignment("--set", "flow.batch-records=3")
+        .assignment("--set", "flow.dlq-max-ratio=0.25")
+        .flag("--data", "data.dir", "/tmp/a=b")
+        .load()
+        .unwrap();
+    let flow = &loaded.settings.flow;
+    assert_eq!(
+        (flow.batch_records, flow.queue_records, flow.window_records),
+        (3, 20, 100_000)
+    );
+    assert_eq!(
+        (flow.batch_bytes, flow.batch_linger),
+        (ByteSize::kib(4), Duration::from_millis(1))
+    );
+    assert_eq!(flow.dlq_max_ratio, 0.25);
+    assert_eq!(loaded.settings.log.format, LogFormat::Json);
+    assert_eq!(loaded.settings.data.dir, Path::new("/tmp/a=b"));
+    let origin = |key: &str| {
+        loaded
+            .entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .unwrap()
+            .origin
+            .to_string()
+    };
+    assert_eq!(origin("flow.batch-records"), "flag --set");
+    assert_eq!(
+        origin("flow.queue-records"),
+        "environment variable LEVADA_FLOW_QUEUE_RECORDS"
+    );
+    assert!(
+        origin("flow.batch-bytes").ends_with("levada.toml:4:15"),
+        "{}",
+        origin("flow.batch-bytes")
+    );
+    assert_eq!(origin("flow.window-records"), "default");
+    assert_eq!(origin("data.dir"), "flag --data");
+}
+
+#[test]
+fn every_problem_is_reported_with_place_and_key() {
+    let (_folder, loader) = in_file(
+        "[flow]\nbatch-record = 1\nbatch-linger = 5\nretry-max = '1 week'\nqueue-records = 0\n\n[htp]\nlisten = ':1'\n[log]\nformat = 'xml'\n",
+    );
+    let loader = loader
+        .env([
+            ("LEVADA_FLOW_WINDOW_BYTES", "lots"),
+            ("LEVADA_HTTP_LISTN", ":1"),
+            ("LEVADA_RUNTIME_WORKER_THREADS", "many"),
+        ])
+        .assignment("--set", "http.max-connections=-1")
+        .assignment("--set", "flow")
+        .assignment("--set", "flow=1")
+        .assignment("--set", "data.dir.x=1")
+        .flag("--listen", "http.listen", "nowhere");
+    let found = problems(loader);
+    let starts = [
+        "levada.toml:2:1: flow.batch-record: unknown key; known: `flow.batch-bytes`, ",
+        "levada.toml:7:2: htp: unknown key; known: `data`, `flow`, `http`, `log`, `metrics`, `runtime`",
+        "environment variable LEVADA_HTTP_LISTN: unknown variable; known: `LEVADA_HTTP_LISTEN`, ",
+        "environment variable LEVADA_RUNTIME_WORKER_THREADS: runtime.worker-threads: `many` is not a whole number, such as `500`",
+        "flag --set: `flow` is not `key=value`; for example `flow.batch-records=500`",
+        "flag --set: flow: this is a section; known keys: `flow.batch-bytes`, ",
+        "flag --set: data.dir.x: unknown key; known: `data.dir`",
+        "levada.toml:3:16: flow.batch-linger: invalid type: integer `5`, expected a duration in quotes with a unit",
+        "levada.toml:4:13: flow.retry-max: invalid duration `1 week`: ",
+        "levada.toml:10:10: log.format: unknown variant `xml`, expected `human` or `json`",
+        "environment variable LEVADA_FLOW_WINDOW_BYTES: flow.window-bytes: invalid size `lots`: ",
+        "flag --set: http.max-connections: invalid value: integer `-1`, expected usize",
+        "levada.toml:5:17: flow.queue-records: must be at least 1",
+        "flag --listen: http.listen: must be an address and a port",
+    ];
+    for start in starts {
+        assert!(
+            found.iter().any(|line| line.starts_with(start)),
+            "{start}\nin {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+}
+
+#[test]
+fn a_bad_value_of_a_lower_layer_is_reported_though_a_higher_one_replaces_it() {
+    let (_folder, loader) = in_file("flow.batch-records = 'x'\n");
+    let found = problems(loader.assignment("--set", "flow.batch-records=5"));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("levada.toml:1:22: flow.batch-records: invalid type: string \"x\""),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_used_are_problems() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("levada.toml");
+    assert!(Loader::new().file_if_present(&path).load().is_ok());
+    assert_eq!(
+        problems(Loader::new().file(&path)),
+        ["levada.toml: the settings file does not exist"]
+    );
+    fs::write(&path, "[flow]\nbatch-records = \n").unwrap();
+    assert!(
+        problems(Loader::new().file_if_present(&path))[0]
+            .starts_with("levada.toml:2:17: not valid TOML: ")
+    );
+    fs::write(&path, b"[flow]\n\xff").unwrap();
+    assert!(
+        problems(Loader::new().file(&path))[0]
+            .ends_with("cannot be read: byte 7 is not valid UTF-8")
+    );
+    fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
+    assert!(problems(Loader::new().file(&path))[0].ends_with("it is larger than 1048576 bytes"));
+    fs::write(&path, "flow = 1\n").unwrap();
+    assert_eq!(
+        problems(Loader::new().file(&path)),
+        ["levada.toml:1:8: flow: this is a section: write `[flow]` and its keys below it"]
+    );
+    assert!(problems(Loader::new().file(folder.path()))[0].contains("cannot be read"));
+}
+
+#[test]
+fn inline_and_dotted_tables_count_as_sections() {
+    let (_folder, loader) = in_file(
+        "http = { listen = \"localhost:1\", max-connections = 1_0 }\nflow.batch-bytes = \"\"\"2\\\nMiB\"\"\"\n",
+    );
+    let settings = loader.load().unwrap().settings;
+    assert_eq!(
+        (settings.http.listen.as_str(), settings.http.max_connections),
+        ("localhost:1", 10)
+    );
+    assert_eq!(settings.flow.batch_bytes, ByteSize::mib(2));
+}
+
+#[test]
+fn variables_of_others_do_not_stop_the_process() {
+    let loaded = Loader::new()
+        .env([
+            ("LEVADA_SERVICE_HOST", "10.0.0.1"),
+            ("LEVADA_HTTP_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("LEVADA_CONFIG", "x.toml"),
+            ("LEVADA_SOMETHING", "1"),
+        ])
+        .load()
+        .unwrap();
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!(loaded.warnings.len(), 1);
+    assert!(
+        loaded.warnings[0]
+            .to_string()
+            .starts_with("environment variable LEVADA_SOMETHING: unknown variable, ignored")
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf8_is_a_problem() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let loader = Loader::new().env([("LEVADA_DATA_DIR", OsString::from_vec(vec![0xff]))]);
+    assert_eq!(
+        problems(loader),
+        ["environment variable LEVADA_DATA_DIR: data.dir: the value is not valid UTF-8"]
+    );
+}
+
+#[test]
+fn every_key_can_be_set_by_its_variable() {
+    let defaults = defaults();
+    let variables: Vec<_> = leaves(&defaults)
+        .into_iter()
+        .map(|(key, value)| {
+            (
+                env::variable_of(&key),
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned),
+            )
+        })
+        .collect();
+    let loaded = Loader::new().env(variables).load().unwrap();
+    assert_eq!(loaded.settings, Settings::default());
+    assert!(
+        loaded
+            .entries
+            .iter()
+            .all(|entry| matches!(entry.origin, Origin::Env { .. }))
+    );
+}

@@ -1,0 +1,346 @@
+//! Arguments.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves records: reads a source, transforms, routes, delivers. One binary, one file per flow.
+#[derive(Parser, Debug)]
+#[command(name = "levada", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  levada init > flow.yaml              write a commented flow to start from
+  levada check flow.yaml               every problem, with line and column
+  levada run flow.yaml                 run it, with progress
+  levada dry-run flow.yaml --input sample.ndjson
+                                       show what would leave; contact nothing
+
+Exit codes: 0 done, 1 invalid input, 2 wrong usage, 3 runtime failure, 130 interrupted.";
+
+/// Options of every command.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Common {
+    /// Results as tables and text for people, or as one JSON value per line
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    pub(crate) output: OutputFormat,
+    /// No progress and no notes on standard error; errors still
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Settings file; `levada.toml` in this folder when there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// One setting, such as `flow.batch-records=500`; may be repeated
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// Folder for everything that is kept [default: ./levada-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Log level, or levels per target
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+}
+
+/// What results look like.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    Text,
+    /// One JSON value per line.
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Write a commented flow to start from
+    #[command(after_help = "Examples:\n  levada init > flow.yaml\n  levada init metrics.yaml --template metrics")]
+    Init(Init),
+    /// Run flows in the foreground until their sources end or they are stopped
+    #[command(after_help = "\
+Examples:
+  levada run flow.yaml
+  levada run flow.yaml other.yaml --output json
+  levada run flow.yaml --from-start        forget where the last run stopped
+
+Ctrl-C finishes what is under way and stops; a second Ctrl-C stops at once.
+Where a run stopped is kept under levada-data/ and the next run goes on from there.")]
+    Run(Run),
+    /// Report every problem of flow files, with line and column
+    #[command(after_help = "Examples:\n  levada check flow.yaml\n  levada check *.yaml --output json\n  cat flow.yaml | levada check -")]
+    Check(Check),
+    /// Show what would leave, message by message; contact nothing, write nothing
+    #[command(after_help = "\
+Examples:
+  levada dry-run flow.yaml --input sample.ndjson
+  levada dry-run flow.yaml --input messages.ndjson --input-format message")]
+    DryRun(DryRun),
+    /// Run the cases written next to flows: inputs and expected outputs
+    #[command(after_help = "Examples:\n  levada test flow.yaml          cases in flow.yaml and flow.test.yaml\n\nA case document has `kind: FlowTest`; see the reference page `test`.")]
+    Test(Test),
+    /// Draw a flow
+    #[command(after_help = "Examples:\n  levada graph flow.yaml\n  levada graph flow.yaml --format svg > flow.svg")]
+    Graph(Graph),
+    /// Run one flow as the original's processor does, with its flags
+    #[command(after_help = "Example:\n  levada processor --spec-path=/etc/dataflow/spec.json --namespace=default --name=orders")]
+    Processor(Processor),
+    /// Print the JSON Schema of flows, for editors
+    #[command(after_help = "Example:\n  levada schema > dataflow.schema.json")]
+    Schema,
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  levada completions bash > /etc/bash_completion.d/levada")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Look at dead letters, or send them through their flow again
+    #[command(subcommand, after_help = "\
+Examples:
+  levada dlq list errors.ndjson
+  levada dlq list errors.ndjson --class invalid_data --output json
+  levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data")]
+    Dlq(Dlq),
+    /// Write the generated reference pages into a folder
+    #[command(hide = true)]
+    GenDocs {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// The file to write; standard output when absent. An existing file is never overwritten
+    pub(crate) file: Option<PathBuf>,
+    /// What to start from
+    #[arg(long, value_enum, default_value_t = Template::Files)]
+    pub(crate) template: Template,
+}
+
+/// A flow to start from.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Template {
+    /// NDJSON files, filtered, masked and routed into files
+    Files,
+    /// This machine's metrics, routed into files
+    Metrics,
+    /// Records received over HTTP
+    Http,
+    /// Kafka to PostgreSQL, as the original's users write it
+    Kafka,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// Flow files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Forget where the last run stopped, and read from the start
+    #[arg(long)]
+    pub(crate) from_start: bool,
+    /// Keep no positions
+    #[arg(long)]
+    pub(crate) no_checkpoints: bool,
+    /// Stop after this long, as if by Ctrl-C but with exit code 0, such as `30s`
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(crate) duration: Option<levada_settings::Duration>,
+    /// Serve probes and metrics here, such as `127.0.0.1:9090`
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<String>,
+    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Flow files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Resolve references to secrets too; with a DIR, look there
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub(crate) secrets: Option<Option<PathBuf>>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DryRun {
+    /// The flow file; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The messages, one per line; `-` is standard input
+    #[arg(long, value_name = "DATA")]
+    pub(crate) input: PathBuf,
+    /// How a line is read
+    #[arg(long, value_enum, default_value_t = InputFormat::Payload, value_name = "FORMAT")]
+    pub(crate) input_format: InputFormat,
+    /// Which flow, when the file has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+}
+
+/// How a line of input is read.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputFormat {
+    /// The line is the payload, JSON or not
+    Payload,
+    /// The line is {"payload": …} or {"payloadBase64": "…"}, with optional "metadata"
+    Message,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Test {
+    /// Flow files, and files with cases
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Graph {
+    /// The flow file; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// text, mermaid, dot or svg
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub(crate) format: String,
+    /// Which flow, when the file has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Processor {
+    /// The spec: the `spec` object of a DataFlow as JSON
+    #[arg(long, default_value = "/etc/dataflow/spec.json", value_name = "FILE")]
+    pub(crate) spec_path: PathBuf,
+    /// Namespace of the DataFlow
+    #[arg(long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Name of the DataFlow
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where probes and metrics are served
+    #[arg(long, default_value = ":9090", value_name = "ADDRESS")]
+    pub(crate) metrics_port: String,
+    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Development log: console encoding, debug level
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) zap_devel: Option<bool>,
+    /// Log encoding: json or console
+    #[arg(long, value_name = "ENCODER")]
+    pub(crate) zap_encoder: Option<String>,
+    /// Log level: debug, info, error or panic
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) zap_log_level: Option<String>,
+    /// Accepted and without effect: stack traces are not logged
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) zap_stacktrace_level: Option<String>,
+    /// Accepted and without effect: times are RFC 3339
+    #[arg(long, value_name = "ENCODING")]
+    pub(crate) zap_time_encoding: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Dlq {
+    /// List dead letters of files that an error sink wrote
+    List(DlqList),
+    /// Send dead letters through their flow again, from the stage that failed
+    Replay(DlqReplay),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DlqFilter {
+    /// Files with dead letters, one JSON object per line; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only this class, such as invalid_data
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
+    /// Only this stage, such as `transform[2]:cast`
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) stage: Option<String>,
+    /// Only this flow, as NAMESPACE/NAME
+    #[arg(long, value_name = "FLOW")]
+    pub(crate) dataflow: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DlqList {
+    #[command(flatten)]
+    pub(crate) filter: DlqFilter,
+    /// Show at most this many letters
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DlqReplay {
+    #[command(flatten)]
+    pub(crate) filter: DlqFilter,
+    /// The flow file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) flow: PathBuf,
+    /// A letter that was replayed this often is left alone
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) attempts_max: u64,
+    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
+}
+
+/// Parses the arguments of the process; ends it with 2 on wrong usage.
+///
+/// A binary called `processor` is `levada processor`, and that command takes Go's single dashes too.
+pub(crate) fn parse() -> Arguments {
+    Arguments::parse_from(rewrite(std::env::args_os().collect()))
+}
+
+fn rewrite(arguments: Vec<OsString>) -> Vec<OsString> {
+    let called = arguments.first().map(Path::new).and_then(Path::file_name);
+    let is_processor = called.is_some_and(|name| name == "processor");
+    let mut rewritten = arguments;
+    if is_processor {
+        rewritten.insert(1, "processor".into());
+    }
+    if rewritten.get(1).is_some_and(|word| word == "processor") {
+        for argument in rewritten.iter_mut().skip(2) {
+            let text = argument.to_string_lossy();
+            let is_go_flag = text.len() > 2 && text.starts_with('-') && !text.starts_with("--");
+            if is_go_flag && text.as_bytes()[1].is_ascii_alphabetic() {
+                *argument = format!("-{text}").into();
+            }
+        }
+    }
+    rewritten
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_processor_takes_flags_as_go_does() {
+        let words = ["/processor", "-spec-path=/x.json", "--name", "n", "-zap-devel"];
+        let rewritten = rewrite(words.iter().map(OsString::from).collect());
+        let arguments = Arguments::parse_from(rewritten);
+        let Command::Processor(processor) = arguments.command else {
+            panic!("not the processor: {:?}", arguments.command)
+        };
+        assert_eq!(processor.spec_path, Path::new("/x.json"));
+        assert_eq!(processor.zap_devel, Some(true));
+        assert_eq!(processor.metrics_port, ":9090");
+    }
+}

@@ -1,0 +1,122 @@
+//! `levada dlq`: looks at dead letters, and sends them through their flow again.
+
+mod letter;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use levada_model::ErrorClass;
+
+use crate::args::{Common, Dlq, DlqFilter, DlqList, OutputFormat};
+use crate::exit::Exit;
+use crate::output;
+use letter::Letter;
+
+pub(super) fn run(args: Dlq, common: &Common) -> Exit {
+    let result = match args {
+        Dlq::List(args) => list(&args, common),
+        Dlq::Replay(args) => replay::run(args, common),
+    };
+    result.unwrap_or_else(|message| {
+        output::note(&format!("error: {message}"));
+        Exit::Invalid
+    })
+}
+
+fn list(args: &DlqList, common: &Common) -> Result<Exit, String> {
+    let mut shown = 0;
+    let mut matching = 0u64;
+    let mut by_reason: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(["TIME", "CLASS", "STAGE", "FLOW", "MESSAGE"]);
+    let unreadable = for_each(&args.filter, |letter, line| {
+        matching += 1;
+        *by_reason.entry((letter.class.clone(), letter.stage.clone())).or_default() += 1;
+        if shown >= args.limit {
+            return;
+        }
+        shown += 1;
+        match common.output {
+            OutputFormat::Json => output::line(line.trim_end()),
+            OutputFormat::Text => {
+                let Letter { timestamp, class, stage, dataflow, message, .. } = letter;
+                table.add_row([timestamp, class, stage, dataflow, message]);
+            }
+        }
+    })?;
+    if common.output == OutputFormat::Text {
+        if matching > 0 {
+            output::line(&table.to_string());
+        }
+        for ((class, stage), count) in &by_reason {
+            output::line(&format!("{count:>8}  {class} in {stage}"));
+        }
+        let hidden = matching.saturating_sub(shown as u64);
+        let more = match hidden {
+            0 => String::new(),
+            _ => format!(", {hidden} not shown (--limit)"),
+        };
+        output::note(&format!("{matching} dead letters{more}"));
+    }
+    if unreadable > 0 {
+        output::note(&format!("warning: {unreadable} lines are no dead letters and were left out"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Calls `each` with every letter that passes the filter; gives how many lines were no letters.
+///
+/// Reads each file only to the end that it had at the start, so that letters written meanwhile, by a
+/// replay for instance, do not make it endless.
+fn for_each(filter: &DlqFilter, mut each: impl FnMut(Letter, &str)) -> Result<u64, String> {
+    if let Some(class) = &filter.class
+        && ErrorClass::parse(class).is_none()
+    {
+        let known: Vec<&str> = ErrorClass::ALL.iter().map(|class| class.as_str()).collect();
+        return Err(format!("unknown class `{class}`; known: {}", known.join(", ")));
+    }
+    let mut unreadable = 0;
+    for file in &filter.files {
+        let mut reader = open(file).map_err(|error| format!("`{}`: {error}", file.display()))?;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            match reader.read_line(&mut line) {
+                Ok(0) => break,
+                Ok(_) if line.trim().is_empty() => {}
+                Ok(_) => match Letter::parse(&line) {
+                    Some(letter) if passes(filter, &letter) => each(letter, &line),
+                    Some(_) => {}
+                    None => unreadable += 1,
+                },
+                Err(error) => return Err(format!("`{}`: {error}", file.display())),
+            }
+        }
+    }
+    Ok(unreadable)
+}
+
+fn open(file: &PathBuf) -> std::io::Result<Box<dyn BufRead>> {
+    // A dead letter is hardly larger than the largest record; a file without line feeds is no DLQ.
+    const FILE_BYTES_MAX: u64 = 16 << 30;
+    if file == Path::new("-") {
+        return Ok(Box::new(BufReader::new(std::io::stdin().take(FILE_BYTES_MAX))));
+    }
+    let file = File::open(file)?;
+    let length = file.metadata()?.len().min(FILE_BYTES_MAX);
+    Ok(Box::new(BufReader::new(file.take(length))))
+}
+
+fn passes(filter: &DlqFilter, letter: &Letter) -> bool {
+    let is = |wanted: &Option<String>, got: &str| wanted.as_deref().is_none_or(|wanted| wanted == got);
+    is(&filter.class, &letter.class)
+        && is(&filter.stage, &letter.stage)
+        && is(&filter.dataflow, &letter.dataflow)
+}

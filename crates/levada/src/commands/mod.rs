@@ -1,0 +1,36 @@
+//! The commands, one file each.
+
+mod check;
+mod completions;
+mod dlq;
+mod dry_run;
+mod gen_docs;
+mod graph;
+mod init;
+mod processor;
+mod run;
+mod schema;
+mod test;
+
+use crate::args::{Arguments, Command};
+use crate::exit::Exit;
+
+/// Runs a command.
+pub(crate) fn run(arguments: Arguments) -> Exit {
+    let Arguments { common, command } = arguments;
+    let exit = match command {
+        Command::Init(args) => init::run(&args, &common),
+        Command::Run(args) => run::run(args, &common),
+        Command::Check(args) => check::run(&args, &common),
+        Command::DryRun(args) => dry_run::run(&args, &common),
+        Command::Test(args) => test::run(&args, &common),
+        Command::Graph(args) => graph::run(&args),
+        Command::Processor(args) => processor::run(args, &common),
+        Command::Schema => schema::run(),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Dlq(args) => dlq::run(args, &common),
+        Command::GenDocs { folder } => gen_docs::run(&folder),
+    };
+    crate::output::flush();
+    exit
+}

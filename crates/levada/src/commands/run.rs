@@ -1,0 +1,270 @@
+//! `levada run`: runs flows in the foreground.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use levada_flow::engine::{Counters, FlowError, Outcome, Start};
+use levada_flow::spec::secrets::Secrets;
+use levada_runtime::{Clock, Shutdown, ShutdownHandle, TaskKind};
+use levada_server::flows::{Host, Job};
+use levada_server::probes::Probes;
+use levada_server::signals;
+use levada_settings::Settings;
+use levada_telemetry::console::Console;
+use levada_telemetry::progress::{Progress, Snapshot};
+
+use crate::args::{Common, OutputFormat, Run};
+use crate::exit::Exit;
+use crate::load::{self, Loaded};
+use crate::{log, output};
+
+pub(super) fn run(args: Run, common: &Common) -> Exit {
+    let loaded = Loaded::read(&args.files);
+    load::complain(&loaded.findings, !common.quiet);
+    if loaded.has_errors() {
+        return Exit::Invalid;
+    }
+    if loaded.flows.is_empty() {
+        output::note("error: the files declare no DataFlow");
+        return Exit::Invalid;
+    }
+    let secrets = loaded.shared_secrets(args.secrets.clone());
+    let jobs = loaded
+        .flows
+        .into_iter()
+        .map(|loaded| {
+            let mut job = Job::new(loaded.flow, secrets.clone(), loaded.base_dir);
+            job.start = Start { from_start: args.from_start, ..Start::default() };
+            job
+        })
+        .collect();
+    let options = Options {
+        no_checkpoints: args.no_checkpoints,
+        duration: args.duration.map(Duration::from),
+        probes: args.metrics,
+    };
+    match run_jobs(jobs, &options, common, None) {
+        Ok(exit) => exit,
+        Err(message) => {
+            output::note(&format!("error: {message}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// How jobs are run.
+pub(super) struct Options {
+    /// Keep no positions.
+    pub(super) no_checkpoints: bool,
+    /// Stop after this long.
+    pub(super) duration: Option<Duration>,
+    /// Where probes are served.
+    pub(super) probes: Option<String>,
+}
+
+/// Runs jobs with signals, progress and a summary.
+///
+/// `settings`: those to use instead of loading them. Errors: nothing could be started.
+pub(super) fn run_jobs(
+    jobs: Vec<Job>,
+    options: &Options,
+    common: &Common,
+    settings: Option<Settings>,
+) -> Result<Exit, String> {
+    let settings = match settings {
+        Some(settings) => settings,
+        None => log::settings(common)?,
+    };
+    let console = Console::stderr();
+    log::install(&quieted(&settings, common, &console), &console)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if settings.runtime.worker_threads > 0 {
+        builder.worker_threads(settings.runtime.worker_threads);
+    }
+    let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
+    let host = match options.no_checkpoints {
+        true => Host::without_store(settings),
+        false => Host::new(settings).map_err(|error| output::chain(&error))?,
+    };
+    let exit = runtime.block_on(supervise(host, jobs, options, common, &console));
+    // A thread that waits for input, such as one on standard input, must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    exit
+}
+
+/// On a terminal the progress line tells what `info` would.
+fn quieted(settings: &Settings, common: &Common, console: &Console) -> Settings {
+    let mut settings = settings.clone();
+    let is_default = common.log.is_none() && settings.log.level == "info";
+    if is_default && (common.quiet || console.is_terminal()) {
+        settings.log.level = if common.quiet { "error" } else { "warn" }.to_owned();
+    }
+    settings
+}
+
+async fn supervise(
+    host: Host,
+    jobs: Vec<Job>,
+    options: &Options,
+    common: &Common,
+    console: &Console,
+) -> Result<Exit, String> {
+    let (handle, shutdown) = ShutdownHandle::new();
+    let interrupted =
+        signals::install(&handle, &host.tasks).map_err(|error| error.to_string())?;
+    if let Some(duration) = options.duration {
+        let (handle, clock) = (handle.clone(), host.clock.clone());
+        host.tasks.spawn(TaskKind::Progress, "duration", async move {
+            clock.sleep(duration).await;
+            handle.drain();
+        });
+    }
+    if let Some(address) = &options.probes {
+        let probes = Probes {
+            metrics: host.metrics.clone(),
+            ready: jobs.iter().map(|job| job.is_ready.clone()).collect(),
+        };
+        let bound = probes
+            .serve(address, &host.tasks, shutdown.clone())
+            .await
+            .map_err(|error| format!("probes cannot be served on `{address}`: {error}"))?;
+        tracing::info!(address = %bound, "probes and metrics are served");
+    }
+    let counters: Vec<Arc<Counters>> = jobs.iter().map(|job| job.counters.clone()).collect();
+    let progress = progress(&host, counters, common, console);
+    let outcomes = run_flows(&host, jobs, &shutdown).await;
+    progress.finish();
+    for outcome in &outcomes {
+        report(outcome, common);
+    }
+    Ok(exit_of(&outcomes, interrupted.is_set()))
+}
+
+async fn run_flows(host: &Host, jobs: Vec<Job>, shutdown: &Shutdown) -> Vec<Outcome> {
+    host.run(jobs, shutdown).await
+}
+
+fn progress(
+    host: &Host,
+    counters: Vec<Arc<Counters>>,
+    common: &Common,
+    console: &Console,
+) -> Progress {
+    if common.quiet {
+        return Progress::disabled();
+    }
+    let clock = host.clock.clone();
+    let started = clock.monotonic();
+    Progress::start(console, move || {
+        let mut sum = Snapshot::default();
+        for counters in &counters {
+            let counts = counters.snapshot();
+            sum.records_in += counts.records_in;
+            sum.records_out += counts.records_out;
+            sum.errors += counts.errors;
+            if let Some(lag) = counts.lag {
+                sum.lag = Some(sum.lag.unwrap_or(0) + lag);
+            }
+        }
+        sum.elapsed = clock.monotonic().saturating_sub(started);
+        sum
+    })
+}
+
+/// Prints how a flow ended: one JSON line, or a line for people.
+fn report(outcome: &Outcome, common: &Common) {
+    let summary = &outcome.summary;
+    if common.output == OutputFormat::Json {
+        let mut json = serde_json::to_value(summary).unwrap_or_default();
+        if let Some(fields) = json.as_object_mut() {
+            let error = outcome.error.as_ref().map(ToString::to_string);
+            fields.insert("error".into(), error.into());
+        }
+        output::line(&json.to_string());
+    } else if !common.quiet {
+        output::note(&human(outcome));
+    }
+    if let Some(error) = &outcome.error {
+        output::note(&format!("error: {}: {error}", summary.flow));
+    }
+}
+
+fn human(outcome: &Outcome) -> String {
+    let summary = &outcome.summary;
+    let counts = &summary.counts;
+    let rate = counts.records_in as f64 / summary.elapsed_seconds.max(0.001);
+    let mut text = format!(
+        "{}: {} in, {} out, {} filtered",
+        summary.flow,
+        grouped(counts.records_in),
+        grouped(counts.records_out),
+        grouped(counts.filtered)
+    );
+    let others = [
+        (counts.dead_lettered, "dead-lettered"),
+        (counts.dropped, "dropped"),
+        (counts.retries, "retries"),
+        (summary.unfinished, "unfinished"),
+    ];
+    for (count, word) in others {
+        if count > 0 {
+            text.push_str(&format!(", {} {word}", grouped(count)));
+        }
+    }
+    let seconds = summary.elapsed_seconds;
+    text.push_str(&format!(" in {seconds:.1} s ({} records/s)", grouped(rate as u64)));
+    text
+}
+
+/// Gives a number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn exit_of(outcomes: &[Outcome], is_interrupted: bool) -> Exit {
+    let mut errors = outcomes.iter().filter_map(|outcome| outcome.error.as_ref()).peekable();
+    match errors.peek() {
+        None if is_interrupted => Exit::Interrupted,
+        None => Exit::Done,
+        Some(_) if errors.all(|error| matches!(error, FlowError::Build(_))) => Exit::Invalid,
+        Some(_) => Exit::Failed,
+    }
+}
+
+/// Makes a job of one flow; for commands that run a flow in another way.
+pub(super) fn job(
+    flow: levada_flow::spec::Flow,
+    start: Start,
+    secrets: Arc<Secrets>,
+    base_dir: PathBuf,
+) -> Job {
+    let mut job = Job::new(flow, secrets, base_dir);
+    job.start = start;
+    job
+}
+
+/// Tells the time without a host; for commands that only need `now`.
+pub(super) fn system_clock() -> Arc<dyn Clock> {
+    levada_runtime::SystemClock::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+}

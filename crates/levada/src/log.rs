@@ -1,0 +1,41 @@
+//! Settings and log output of a command.
+
+use levada_settings::{LogFormat, Settings};
+use levada_telemetry::console::Console;
+use levada_telemetry::trace::{self, TraceOptions};
+
+use crate::args::Common;
+use crate::output;
+
+/// Loads the settings: defaults, file, environment, flags.
+///
+/// Errors: every problem, in one text.
+pub(crate) fn settings(common: &Common) -> Result<Settings, String> {
+    let mut loader = levada_settings::Loader::standard(common.config.as_deref());
+    for assignment in &common.settings {
+        loader = loader.assignment("--set", assignment);
+    }
+    if let Some(folder) = &common.data {
+        loader = loader.flag("--data", "data.dir", &folder.to_string_lossy());
+    }
+    if let Some(level) = &common.log {
+        loader = loader.flag("--log", "log.level", level);
+    }
+    let loaded = loader.load().map_err(|error| error.to_string())?;
+    if !common.quiet {
+        for warning in &loaded.warnings {
+            output::note(&format!("warning: {warning}"));
+        }
+    }
+    Ok(loaded.settings)
+}
+
+/// Starts log output to standard error.
+pub(crate) fn install(settings: &Settings, console: &Console) -> Result<(), String> {
+    let format = match settings.log.format {
+        LogFormat::Human => trace::LogFormat::Human,
+        LogFormat::Json => trace::LogFormat::Json,
+    };
+    let options = TraceOptions { filter: settings.log.level.clone(), format };
+    trace::install(&options, console).map_err(|error| error.to_string())
+}

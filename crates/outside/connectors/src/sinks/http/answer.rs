@@ -1,0 +1,184 @@
+//! What an answer, or none, says about the records that were sent.
+
+use std::fmt::Write as _;
+
+use levada_model::ErrorClass;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+
+use crate::traits::SinkError;
+
+/// Bytes of an answer that are read, so that its connection can be used again. Ours.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of an answer that an error shows.
+const SHOWN_BYTES_MAX: usize = 200;
+
+/// Looks at an answer; reads what it needs of its body.
+///
+/// A success counts from its status on: what happens to the body after it does not matter.
+pub(super) async fn judge(target: &str, response: Response) -> Result<(), SinkError> {
+    let status = response.status();
+    let retry_after = retry_after(response.headers());
+    let body = beginning(response).await;
+    if status.is_success() {
+        return Ok(());
+    }
+    let (class, is_about_records) = classify(status);
+    let mut message = format!("`{target}` answered {}", status.as_u16());
+    if let Some(reason) = status.canonical_reason() {
+        message.push_str(&format!(" {reason}"));
+    }
+    if status.is_redirection() {
+        message.push_str("; redirects are not followed, put the final address into url");
+    }
+    if let Some(after) = retry_after {
+        message.push_str(&format!("; it asks to wait for {after}"));
+    }
+    let shown = shown(&body);
+    if !shown.is_empty() {
+        message.push_str(&format!(": {shown}"));
+    }
+    Err(SinkError { class, message, is_about_records, source: None })
+}
+
+/// Makes the error of a request that got no answer.
+pub(super) fn no_answer(target: &str, error: reqwest::Error) -> SinkError {
+    // The address may hold secrets in its query.
+    let error = error.without_url();
+    let (class, what) = if error.is_timeout() {
+        (ErrorClass::Timeout, "did not answer in time")
+    } else if error.is_builder() {
+        (ErrorClass::InvalidData, "cannot be asked")
+    } else if has_certificate_problem(&error) {
+        // Trying again does not help: somebody has to change a certificate or a setting.
+        (ErrorClass::AuthError, "cannot be trusted, or does not trust this client")
+    } else {
+        (ErrorClass::ConnectionError, "cannot be reached, or the connection broke")
+    };
+    SinkError {
+        class,
+        message: format!("`{target}` {what}"),
+        is_about_records: false,
+        source: Some(Box::new(error)),
+    }
+}
+
+/// Gives the class of a status, and whether the records are at fault.
+fn classify(status: StatusCode) -> (ErrorClass, bool) {
+    match status {
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNPROCESSABLE_ENTITY => (ErrorClass::InvalidData, true),
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => (ErrorClass::AuthError, false),
+        StatusCode::REQUEST_TIMEOUT => (ErrorClass::Timeout, false),
+        StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => (ErrorClass::Transient, false),
+        status if status.is_server_error() => (ErrorClass::Transient, false),
+        _ => (ErrorClass::Unknown, false),
+    }
+}
+
+/// Gives `Retry-After` for people: seconds, or a date as it was written.
+fn retry_after(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let text: String = text.chars().take(40).collect();
+    Some(if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s") } else { text })
+}
+
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < ANSWER_BYTES_MAX {
+        // A body that breaks is as good as one that ends: the status has been seen.
+        let Ok(Some(chunk)) = response.chunk().await else { break };
+        let room = ANSWER_BYTES_MAX - bytes.len();
+        bytes.extend_from_slice(&chunk[..room.min(chunk.len())]);
+    }
+    bytes
+}
+
+/// Gives the first bytes of a body as one line.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES_MAX)]);
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
+        let gap = if line.is_empty() { "" } else { " " };
+        // Writing to a string cannot fail.
+        if write!(line, "{gap}{word}").is_err() {
+            break;
+        }
+    }
+    if body.len() > SHOWN_BYTES_MAX {
+        line.push('…');
+    }
+    line
+}
+
+/// Tells whether TLS failed for the sake of a certificate.
+fn has_certificate_problem(error: &reqwest::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        // An I/O error that wraps another does not give it as its source.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = match inner {
+            Some(inner) => inner.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(tls) = tls {
+            return matches!(
+                tls,
+                rustls::Error::InvalidCertificate(_)
+                    | rustls::Error::NoCertificatesPresented
+                    | rustls::Error::AlertReceived(
+                        Alert::BadCertificate
+                            | Alert::CertificateRequired
+                            | Alert::CertificateExpired
+                            | Alert::CertificateRevoked
+                            | Alert::CertificateUnknown
+                            | Alert::UnsupportedCertificate
+                            | Alert::UnknownCA
+                            | Alert::AccessDenied
+                    )
+            );
+        }
+        cause = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_have_their_classes() {
+        for (status, class, is_about_records) in [
+            (400, ErrorClass::InvalidData, true),
+            (401, ErrorClass::AuthError, false),
+            (403, ErrorClass::AuthError, false),
+            (404, ErrorClass::Unknown, false),
+            (405, ErrorClass::Unknown, false),
+            (408, ErrorClass::Timeout, false),
+            (413, ErrorClass::InvalidData, true),
+            (422, ErrorClass::InvalidData, true),
+            (429, ErrorClass::Transient, false),
+            (301, ErrorClass::Unknown, false),
+            (500, ErrorClass::Transient, false),
+            (503, ErrorClass::Transient, false),
+            (599, ErrorClass::Transient, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            assert_eq!(classify(status), (class, is_about_records), "{status}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_shown_as_one_short_line() {
+        assert_eq!(shown(b" a\r\n\x1b[31m b\0 "), "a [31m b");
+        assert_eq!(shown(&[b'x'; 300]).chars().count(), 201);
+        assert_eq!(shown(b"\xff"), "\u{fffd}");
+        assert_eq!(shown(b""), "");
+    }
+}

@@ -1,0 +1,522 @@
+//! The `http` sink: sends records in requests.
+//!
+//! Any status from 200 to 299 delivers the records of a request. What else happens:
+//! - tried again until it passes: no connection, no answer in time, 408, 425, 429, 5xx;
+//! - about the records: 400, 413, 422. The engine sends smaller batches until it has found which;
+//! - final: 401, 403 and certificates (credentials); redirects, 404, 405 and the rest (the address).
+//!
+//! Redirects are not followed and proxies of the environment are not used: records go where `url`
+//! says. Of an answer 64 KiB are read and 200 bytes shown.
+
+mod answer;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration as StdDuration;
+
+use async_trait::async_trait;
+use levada_codec::compression::{Compression as Codec, compress_all};
+use levada_model::{ErrorClass, RecordBatch, RecordError};
+use levada_registry::{FieldPath, Report};
+use levada_runtime::TaskKind;
+use levada_settings::{ByteSize, Duration, Secret};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue, TRANSFER_ENCODING, USER_AGENT,
+};
+use reqwest::{Client, Method, Url};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::blocks::{BasicAuth, Bearer, Tls};
+use crate::context::BuildContext;
+use crate::spec::{BuildError, SinkSpec};
+use crate::traits::{Outcomes, Sink, SinkBatching, SinkError};
+
+pub use encode::Format;
+
+const RECORDS_DEFAULT: u32 = 1000;
+/// Ours, as for the sinks of the original: records without a payload do not count against the bytes.
+const RECORDS_CEILING: u32 = 100_000;
+const BYTES_DEFAULT: ByteSize = ByteSize::mib(4);
+const BYTES_CEILING: ByteSize = ByteSize::mib(1024);
+const LINGER_DEFAULT: Duration = Duration::from_secs(1);
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Bodies above this are compressed on a thread of their own. Ours: below it, that takes a
+/// millisecond.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Settings of the `http` sink.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Spec {
+    /// Where to send, `http://` or `https://`. Required.
+    pub url: String,
+    /// The method: `POST`, `PUT` or `PATCH`. Default `POST`.
+    pub method: Option<String>,
+    /// Headers of every request. Default: `Content-Type` of the format, and those of `auth` and
+    /// `compression`.
+    pub headers: BTreeMap<String, Secret<String>>,
+    /// Credentials. Default: none.
+    pub auth: Option<Auth>,
+    /// How records become requests.
+    pub batch: Batch,
+    /// How bodies are compressed. Default `none`.
+    pub compression: Compression,
+    /// TLS towards the server. Default: the system's CAs.
+    pub tls: Option<Tls>,
+    /// How long a request may take, its answer included. Default `30s`.
+    pub timeout: Option<Duration>,
+}
+
+/// Credentials; one of the fields.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Auth {
+    /// User name and password (RFC 7617).
+    pub basic: Option<BasicAuth>,
+    /// A bearer token (RFC 6750).
+    pub bearer: Option<Bearer>,
+}
+
+/// How records become requests.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Batch {
+    /// Records of a request at most. Default 1000, at most 100000.
+    pub records: Option<u32>,
+    /// Payload bytes of a request at most; a larger record goes alone. Default `4MiB`, at most `1GiB`.
+    pub bytes: Option<ByteSize>,
+    /// How long the first record waits for others. Default `1s`.
+    pub linger: Option<Duration>,
+    /// How a request holds records. Default `ndjson`.
+    pub format: Format,
+}
+
+/// How bodies are compressed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+    /// Gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+struct HttpSink {
+    url: Url,
+    /// The address without credentials and query, for messages.
+    target: String,
+    method: Method,
+    headers: HeaderMap,
+    format: Format,
+    compression: Compression,
+    tls: Option<Tls>,
+    timeout: StdDuration,
+    ctx: BuildContext,
+    client: Option<Client>,
+    body: Vec<u8>,
+    sent: Vec<usize>,
+}
+
+// === impl Spec ===
+
+impl Spec {
+    fn method(&self) -> Option<Method> {
+        match self.method.as_deref() {
+            None | Some("POST") => Some(Method::POST),
+            Some("PUT") => Some(Method::PUT),
+            Some("PATCH") => Some(Method::PATCH),
+            Some(_) => None,
+        }
+    }
+
+    fn check_url(&self, at: &FieldPath, report: &mut Report) {
+        let at = at.child("url");
+        if self.url.is_empty() {
+            return report.required(&at, "url is required");
+        }
+        match Url::parse(&self.url) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+                report.invalid(&at, redacted(&self.url), "must begin with http:// or https://");
+            }
+            Ok(url) => {
+                if self.auth.is_some() && (!url.username().is_empty() || url.password().is_some()) {
+                    let detail = "credentials stand in url and in auth; leave those in url out";
+                    report.invalid(&at, redacted(&self.url), detail);
+                }
+                let sends_secret = self.auth.is_some() || url.password().is_some();
+                if sends_secret && url.scheme() == "http" && !is_loopback(&url) {
+                    let text = "credentials and records cross the network in clear text; use https://";
+                    report.warning(&at, text.into());
+                }
+            }
+            Err(error) => report.invalid(&at, redacted(&self.url), &format!("not a URL: {error}")),
+        }
+    }
+
+    fn check_headers(&self, at: &FieldPath, report: &mut Report) {
+        for (name, value) in &self.headers {
+            let at = at.child("headers").key(name);
+            if let Err(problem) = header(name, value) {
+                report.error(&at, format!("Invalid value: {problem}"));
+            } else if self.auth.is_some() && name.eq_ignore_ascii_case("authorization") {
+                report.forbidden(&at, "auth sets this header");
+            }
+        }
+    }
+
+    fn check_auth(&self, at: &FieldPath, report: &mut Report) {
+        let Some(auth) = &self.auth else { return };
+        let at = at.child("auth");
+        match (&auth.basic, &auth.bearer) {
+            (None, None) => report.required(&at, "set basic or bearer"),
+            (Some(_), Some(_)) => report.forbidden(&at, "only one of basic, bearer may be set"),
+            _ => {}
+        }
+        if let Some(basic) = &auth.basic {
+            basic.check_complete("when basic is set", &at.child("basic"), report);
+            if basic.username.contains(':') {
+                let detail = "must not contain a colon";
+                report.invalid(&at.child("basic.username"), basic.username.as_str(), detail);
+            }
+        }
+        if let Some(bearer) = &auth.bearer {
+            bearer.check(&at.child("bearer"), report);
+        }
+    }
+
+    fn check_limits(&self, at: &FieldPath, report: &mut Report) {
+        let batch = at.child("batch");
+        if let Some(records) = self.batch.records
+            && !(1..=RECORDS_CEILING).contains(&records)
+        {
+            report.invalid(&batch.child("records"), records, "must be from 1 to 100000");
+        }
+        if let Some(size) = self.batch.bytes
+            && (size.bytes() == 0 || size > BYTES_CEILING)
+        {
+            report.invalid(&batch.child("bytes"), size.to_string(), "must be from 1 byte to 1GiB");
+        }
+        if self.timeout.is_some_and(Duration::is_zero) {
+            report.invalid(&at.child("timeout"), "0s", "must be greater than zero");
+        }
+    }
+}
+
+impl SinkSpec for Spec {
+    const NAME: &'static str = "http";
+    const SUMMARY: &'static str = "Sends records in HTTP requests";
+
+    fn check(&self, at: &FieldPath, report: &mut Report) {
+        self.check_url(at, report);
+        if self.method().is_none() {
+            let method = self.method.as_deref().unwrap_or_default();
+            report.unsupported(&at.child("method"), method, ["POST", "PUT", "PATCH"]);
+        }
+        self.check_headers(at, report);
+        self.check_auth(at, report);
+        self.check_limits(at, report);
+        if let Some(tls) = &self.tls {
+            tls.check(&at.child("tls"), report);
+            if tls.insecure_skip_verify && tls.ca_file.is_empty() && tls.ca_secret_ref.is_none() {
+                let text = "any server is believed, so anybody on the way can read and change records";
+                report.warning(&at.child("tls.insecureSkipVerify"), text.into());
+            }
+        }
+    }
+
+    fn batching(&self) -> SinkBatching {
+        let records = self.batch.records.unwrap_or(RECORDS_DEFAULT).clamp(1, RECORDS_CEILING);
+        SinkBatching {
+            records: records as usize,
+            bytes: self.batch.bytes.unwrap_or(BYTES_DEFAULT).min(BYTES_CEILING).as_usize(),
+            linger: self.batch.linger.unwrap_or(LINGER_DEFAULT).get(),
+        }
+    }
+
+    fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
+        Ok(Box::new(HttpSink::new(self, ctx)?))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        None => false,
+    }
+}
+
+/// Gives an address without what may be secret in it, even when it is none.
+fn redacted(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("//").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let rest = rest.rsplit_once('@').map_or(rest.to_owned(), |(_, rest)| format!("***@{rest}"));
+    if scheme.is_empty() { rest } else { format!("{scheme}//{rest}") }
+}
+
+fn header(name: &str, value: &Secret<String>) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let name = name.parse::<HeaderName>().map_err(|_| "not a header name")?;
+    if [CONTENT_LENGTH, TRANSFER_ENCODING, HOST, CONTENT_ENCODING].contains(&name) {
+        return Err("this header is set by the sink");
+    }
+    let mut value = HeaderValue::from_str(value.expose())
+        .map_err(|_| "header values hold no control characters")?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+fn authorization(auth: Auth) -> Result<Option<HeaderValue>, &'static str> {
+    use base64::Engine as _;
+    let text = if let Some(basic) = auth.basic {
+        let password = basic.password.expose();
+        if basic.username.is_empty() || password.is_empty() {
+            return Err("auth.basic needs a username and a password");
+        }
+        let pair = format!("{}:{password}", basic.username);
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+    } else if let Some(bearer) = auth.bearer {
+        if bearer.token.expose().is_empty() {
+            return Err("auth.bearer needs a token");
+        }
+        format!("Bearer {}", bearer.token.expose())
+    } else {
+        return Ok(None);
+    };
+    let mut value =
+        HeaderValue::from_str(&text).map_err(|_| "auth holds characters no header can carry")?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+// === impl HttpSink ===
+
+impl HttpSink {
+    fn new(spec: Spec, ctx: &BuildContext) -> Result<Self, BuildError> {
+        let invalid = |text: &str| BuildError::Invalid(text.to_owned());
+        let url = Url::parse(&spec.url).map_err(|_| invalid("url is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(invalid("url must begin with http:// or https://"));
+        }
+        let method = spec.method().ok_or_else(|| invalid("method must be POST, PUT or PATCH"))?;
+        let format = spec.batch.format;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        let agent = concat!("levada/", env!("CARGO_PKG_VERSION"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        for (name, value) in &spec.headers {
+            let (name, value) = header(name, value)
+                .map_err(|problem| BuildError::Invalid(format!("header `{name}`: {problem}")))?;
+            headers.insert(name, value);
+        }
+        if let Some(value) = authorization(spec.auth.unwrap_or_default()).map_err(invalid)? {
+            headers.insert(AUTHORIZATION, value);
+        }
+        if let Some(name) = spec.compression.name() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+        }
+        Ok(HttpSink {
+            target: redacted(url.as_str()),
+            url,
+            method,
+            headers,
+            format,
+            compression: spec.compression,
+            tls: spec.tls,
+            timeout: spec.timeout.unwrap_or(TIMEOUT_DEFAULT).get(),
+            ctx: ctx.clone(),
+            client: None,
+            body: Vec::new(),
+            sent: Vec::new(),
+        })
+    }
+
+    /// Sends the body that was made.
+    async fn send(&mut self, client: &Client) -> Result<(), SinkError> {
+        let body = std::mem::take(&mut self.body);
+        let body = self.compressed(body).await?;
+        let request = client
+            .request(self.method.clone(), self.url.clone())
+            .headers(self.headers.clone())
+            .timeout(self.timeout)
+            .body(body);
+        let response =
+            request.send().await.map_err(|error| answer::no_answer(&self.target, error))?;
+        answer::judge(&self.target, response).await
+    }
+
+    async fn compressed(&self, body: Vec<u8>) -> Result<Vec<u8>, SinkError> {
+        let codec = match self.compression {
+            Compression::None => return Ok(body),
+            Compression::Gzip => Codec::Gzip,
+            Compression::Zstd => Codec::Zstd,
+        };
+        let result = if body.len() <= INLINE_BYTES_MAX {
+            Some(compress_all(codec, &body))
+        } else {
+            let work = move || compress_all(codec, &body);
+            self.ctx.tasks.spawn_thread(TaskKind::Connector, "http sink body", work).await.ok()
+        };
+        match result {
+            Some(Ok(compressed)) => Ok(compressed),
+            Some(Err(error)) => Err(SinkError {
+                class: ErrorClass::Transient,
+                message: "cannot compress a request".into(),
+                is_about_records: false,
+                source: Some(Box::new(error)),
+            }),
+            None => Err(SinkError::new(ErrorClass::Transient, "compressing a request broke off")),
+        }
+    }
+
+    /// Sends one request per record. A record that is at fault is rejected, and the others go on.
+    async fn write_each(
+        &mut self,
+        client: &Client,
+        batch: &RecordBatch,
+        wanted: &[usize],
+        outcomes: &mut Outcomes,
+    ) -> Result<(), SinkError> {
+        for &index in wanted {
+            self.body.clear();
+            batch.print(index, &mut self.body);
+            match self.send(client).await {
+                Ok(()) => outcomes.delivered(index..index + 1),
+                Err(error) if error.is_about_records => {
+                    let SinkError { class, message, .. } = error;
+                    outcomes.rejected(index, RecordError { class, message });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_together(
+        &mut self,
+        client: &Client,
+        batch: &RecordBatch,
+        wanted: &[usize],
+        outcomes: &mut Outcomes,
+    ) -> Result<(), SinkError> {
+        let wanted = wanted.iter().copied();
+        encode::encode(self.format, batch, wanted, &mut self.body, &mut self.sent, outcomes);
+        if self.sent.is_empty() {
+            return Ok(());
+        }
+        self.send(client).await?;
+        for &index in &self.sent {
+            outcomes.delivered(index..index + 1);
+        }
+        Ok(())
+    }
+}
+
+impl Compression {
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Compression::None => None,
+            Compression::Gzip => Some("gzip"),
+            Compression::Zstd => Some("zstd"),
+        }
+    }
+}
+
+/// Makes the client; reads the files of `tls`, relative to `folder`.
+async fn client(tls: Option<&Tls>, folder: &Path) -> Result<Client, SinkError> {
+    // Another part of the process may have chosen already, and it is the same choice.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::trace!("the TLS provider was installed before");
+    }
+    let mut builder = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tls_backend_rustls()
+        // The engine tries again, with its own back-off.
+        .retry(reqwest::retry::never())
+        // One request at a time.
+        .pool_max_idle_per_host(1);
+    if let Some(tls) = tls {
+        if !tls.ca_file.is_empty() {
+            let pem = pem(&tls.ca_file, folder).await?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .ok()
+                .filter(|certificates| !certificates.is_empty())
+                .ok_or_else(|| invalid("tls.caFile holds no certificate in PEM form"))?;
+            builder = builder.tls_certs_only(certificates);
+        } else if tls.insecure_skip_verify {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        if !tls.cert_file.is_empty() && !tls.key_file.is_empty() {
+            let mut both = pem(&tls.cert_file, folder).await?;
+            both.push(b'\n');
+            both.extend_from_slice(&pem(&tls.key_file, folder).await?);
+            let identity = reqwest::Identity::from_pem(&both).map_err(|_| {
+                invalid("tls.certFile and tls.keyFile hold no certificate and key in PEM form")
+            })?;
+            builder = builder.identity(identity);
+        }
+    }
+    builder.build().map_err(|error| SinkError {
+        class: ErrorClass::InvalidData,
+        message: "cannot set up the HTTP client".into(),
+        is_about_records: false,
+        source: Some(Box::new(error.without_url())),
+    })
+}
+
+fn invalid(message: &str) -> SinkError {
+    SinkError::new(ErrorClass::InvalidData, message)
+}
+
+/// Reads PEM text: a secret may hold it itself, else it is the path of a file.
+async fn pem(text_or_path: &str, folder: &Path) -> Result<Vec<u8>, SinkError> {
+    if text_or_path.contains("-----BEGIN") {
+        return Ok(text_or_path.as_bytes().to_vec());
+    }
+    let path = folder.join(text_or_path);
+    tokio::fs::read(&path)
+        .await
+        .map_err(|error| SinkError::io(format!("cannot read `{}`", path.display()), error))
+}
+
+#[async_trait]
+impl Sink for HttpSink {
+    async fn open(&mut self) -> Result<(), SinkError> {
+        // A new client also after a failure: certificates may have been renewed, addresses moved.
+        self.client = Some(client(self.tls.as_ref(), &self.ctx.base_dir).await?);
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        batch: &RecordBatch,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), SinkError> {
+        let Some(client) = self.client.clone() else {
+            return Err(SinkError::new(ErrorClass::Unknown, "the sink is not open"));
+        };
+        let is_resolved = outcomes.resolved_flags(batch.len());
+        let wanted: Vec<usize> = (0..batch.len()).filter(|index| !is_resolved[*index]).collect();
+        match self.format {
+            Format::Single => self.write_each(&client, batch, &wanted, outcomes).await,
+            _ => self.write_together(&client, batch, &wanted, outcomes).await,
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), SinkError> {
+        self.client = None;
+        Ok(())
+    }
+}

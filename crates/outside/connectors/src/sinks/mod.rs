@@ -1,0 +1,29 @@
+//! Sink types: one file and one line each.
+
+pub mod blackhole;
+pub mod clickhouse;
+pub mod http;
+pub mod iceberg;
+pub mod kafka;
+pub mod memory;
+pub mod nessie;
+pub mod postgresql;
+pub mod stdout;
+pub mod trino;
+
+use crate::spec::{self, SinkEntry};
+
+/// Every sink type, in the order of the documentation: the original's first generation, its second,
+/// then our own.
+pub static SINKS: &[SinkEntry] = &[
+    spec::sink::<kafka::Spec>(),
+    spec::sink::<postgresql::Spec>(),
+    spec::sink::<trino::Spec>(),
+    spec::sink::<clickhouse::Spec>(),
+    spec::sink::<nessie::Spec>(),
+    spec::sink::<iceberg::Spec>(),
+    spec::sink::<stdout::Spec>(),
+    spec::sink::<http::Spec>(),
+    spec::sink::<blackhole::Spec>(),
+    spec::sink::<memory::Spec>(),
+];

@@ -1,0 +1,135 @@
+//! The settings of the `kafka` source, both generations.
+//!
+//! Source: dataflow-operator.md §1.5, §1.7. They are read and checked; consuming is not built in.
+
+use levada_registry::{FieldPath, Report};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::blocks::avro::RecordFormat;
+use crate::blocks::kafka::KafkaConnection;
+use crate::blocks::limits::{check_not_negative, check_positive, check_positive_duration};
+use crate::blocks::secret_ref::check_reference;
+use crate::blocks::{Sasl, SchemaRegistry, SecretRef, Tls};
+use crate::{BuildContext, BuildError, Source, SourceSpec};
+
+/// Reads the records of one Kafka topic as a member of a consumer group.
+#[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(rename = "KafkaSource")]
+pub struct Spec {
+    /// Addresses `host:port` to start from; required unless `brokersSecretRef` is set.
+    pub brokers: Option<Vec<String>>,
+    /// The topic, exactly one; required unless `topicSecretRef` is set.
+    pub topic: String,
+    /// Consumer group. Default: one of the flow's own, made of its namespace and name.
+    pub consumer_group: String,
+    /// TLS settings; their presence switches TLS on. Default: off.
+    pub tls: Option<Tls>,
+    /// SASL settings. Default: off.
+    pub sasl: Option<Sasl>,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`; case does not matter, and `-` or a blank
+    /// may stand for `_`. Default: what `tls` and `sasl` say.
+    pub security_protocol: String,
+    /// Format of the payload: `json` or `avro`; any other word behaves as `json`. Default `json`.
+    pub format: String,
+    /// Avro schema as JSON text. Default: none.
+    pub avro_schema: String,
+    /// Path of an Avro schema, where the flow runs. Default: none.
+    pub avro_schema_file: String,
+    /// Secret with an Avro schema; wins over `avroSchema`.
+    pub avro_schema_secret_ref: Option<SecretRef>,
+    /// Registry that gives the schemas of Confluent-framed records. Default: none.
+    pub schema_registry: Option<SchemaRegistry>,
+    /// Longest time that the broker gathers records for one answer, such as `250ms`. Default: the
+    /// client's.
+    pub consumer_max_wait: Option<String>,
+    /// Bytes that the broker gathers at least, from 0. Default: the client's.
+    pub fetch_min_bytes: Option<i32>,
+    /// Bytes of one answer at most, from 1. Default: the client's.
+    pub fetch_max_bytes: Option<i32>,
+    /// Bytes of one partition in an answer at most, from 1. Default: the client's.
+    pub max_partition_fetch_bytes: Option<i32>,
+    /// Longest wait for an answer, such as `30s`; longer than `consumerMaxWait`. Default: the
+    /// client's.
+    pub net_read_timeout: Option<String>,
+    /// Longest time to send a request, such as `30s`. Default: the client's.
+    pub net_write_timeout: Option<String>,
+    /// Secret with the brokers, separated by commas; wins over `brokers`.
+    pub brokers_secret_ref: Option<SecretRef>,
+    /// Secret with the topic; wins over `topic`.
+    pub topic_secret_ref: Option<SecretRef>,
+    /// Secret with the consumer group; wins over `consumerGroup`.
+    pub consumer_group_secret_ref: Option<SecretRef>,
+}
+
+// === impl Spec ===
+
+impl SourceSpec for Spec {
+    const NAME: &'static str = "kafka";
+    const SUMMARY: &'static str = "Reads the records of a Kafka topic";
+    const OF_ORIGINAL: bool = true;
+    const BUILT_IN: bool = false;
+
+    fn check(&self, at: &FieldPath, report: &mut Report) {
+        let connection = KafkaConnection {
+            brokers: self.brokers.as_deref(),
+            brokers_secret_ref: self.brokers_secret_ref.as_ref(),
+            topic: &self.topic,
+            topic_secret_ref: self.topic_secret_ref.as_ref(),
+            tls: self.tls.as_ref(),
+            sasl: self.sasl.as_ref(),
+            security_protocol: &self.security_protocol,
+        };
+        connection.check(at, report);
+        let group = self.consumer_group_secret_ref.as_ref();
+        check_reference("consumerGroupSecretRef", group, at, report);
+        let format = RecordFormat {
+            format: &self.format,
+            schema: &self.avro_schema,
+            schema_file: &self.avro_schema_file,
+            schema_secret_ref: self.avro_schema_secret_ref.as_ref(),
+            registry: self.schema_registry.as_ref(),
+        };
+        format.check(at, report);
+        self.check_timing(at, report);
+    }
+
+    fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
+        Err(BuildError::NotBuiltIn {
+            role: "source",
+            name: Self::NAME,
+        })
+    }
+}
+
+impl Spec {
+    /// Source: dataflow-operator.md §7.2, kafka timing; no bytes at least is the one zero with a
+    /// meaning.
+    fn check_timing(&self, at: &FieldPath, report: &mut Report) {
+        let max_wait = self.consumer_max_wait.as_deref();
+        let max_wait = check_positive_duration("consumerMaxWait", max_wait, at, report);
+        let read = self.net_read_timeout.as_deref();
+        let read = check_positive_duration("netReadTimeout", read, at, report);
+        let write = self.net_write_timeout.as_deref();
+        check_positive_duration("netWriteTimeout", write, at, report);
+        check_not_negative("fetchMinBytes", self.fetch_min_bytes, at, report);
+        check_positive("fetchMaxBytes", self.fetch_max_bytes, at, report);
+        check_positive(
+            "maxPartitionFetchBytes",
+            self.max_partition_fetch_bytes,
+            at,
+            report,
+        );
+        if let (Some(max_wait), Some(read)) = (max_wait, read)
+            && read <= max_wait
+        {
+            let path = at.child("netReadTimeout");
+            report.invalid(
+                &path,
+                read.to_string(),
+                "must be greater than consumerMaxWait",
+            );
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the connectors through their tables.
+
+mod original;

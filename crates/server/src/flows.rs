@@ -1,0 +1,135 @@
+//! Runs flows side by side in one process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use levada_flow::engine::{self, Counters, Deps, Limits, Outcome, Start};
+use levada_flow::spec::Flow;
+use levada_flow::spec::secrets::Secrets;
+use levada_runtime::{Clock, Shutdown, SystemClock, TaskKind, Tasks};
+use levada_settings::Settings;
+use levada_store::{CheckpointStore, FileCheckpointStore, StoreError};
+use levada_telemetry::metrics::Registry;
+use thiserror::Error;
+
+/// What flows of one process share.
+#[derive(Clone)]
+pub struct Host {
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics.
+    pub metrics: Registry,
+    /// The tasks.
+    pub tasks: Tasks,
+    store: Option<Arc<dyn CheckpointStore>>,
+}
+
+/// Why a host cannot be made.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// The folder for checkpoints cannot be used.
+    #[error("the folder for checkpoints `{}` cannot be used; choose another with --data", path.display())]
+    Store {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: StoreError,
+    },
+}
+
+/// A flow that is to run.
+pub struct Job {
+    /// The checked flow.
+    pub flow: Flow,
+    /// How it starts.
+    pub start: Start,
+    /// Where its secrets are looked up.
+    pub secrets: Arc<Secrets>,
+    /// The folder that its paths are relative to.
+    pub base_dir: PathBuf,
+    /// Its counts.
+    pub counters: Arc<Counters>,
+    /// Set when its source was opened.
+    pub is_ready: Arc<AtomicBool>,
+}
+
+impl Job {
+    /// Makes a job that starts as the flow is written.
+    pub fn new(flow: Flow, secrets: Arc<Secrets>, base_dir: PathBuf) -> Self {
+        Job {
+            flow,
+            start: Start::default(),
+            secrets,
+            base_dir,
+            counters: Arc::default(),
+            is_ready: Arc::default(),
+        }
+    }
+}
+
+impl Host {
+    /// Makes a host that keeps checkpoints under the data folder of the settings.
+    ///
+    /// Errors: the folder cannot be made or used.
+    pub fn new(settings: Settings) -> Result<Self, HostError> {
+        let path = settings.data.dir.join("checkpoints");
+        let store = FileCheckpointStore::open(&path)
+            .map_err(|source| HostError::Store { path, source })?;
+        let mut host = Self::without_store(settings);
+        host.store = Some(Arc::new(store));
+        Ok(host)
+    }
+
+    /// Makes a host that forgets positions at the end.
+    pub fn without_store(settings: Settings) -> Self {
+        let clock = SystemClock::new();
+        Host {
+            metrics: Registry::with_clock(settings.metrics.max_series, clock.clone()),
+            settings: Arc::new(settings),
+            clock,
+            tasks: Tasks::new(),
+            store: None,
+        }
+    }
+
+    /// Runs flows until all have ended; gives how each ended, in the order given.
+    ///
+    /// One flow that fails does not stop the others.
+    pub async fn run(&self, jobs: Vec<Job>, shutdown: &Shutdown) -> Vec<Outcome> {
+        let mut running = Vec::new();
+        for job in jobs {
+            let host = self.clone();
+            let shutdown = shutdown.clone();
+            let task = async move { host.run_one(job, shutdown).await };
+            running.push(self.tasks.spawn(TaskKind::Source, "flow", task));
+        }
+        let mut outcomes = Vec::new();
+        for task in running {
+            match task.await {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => tracing::error!(%error, "a flow ended unexpectedly"),
+            }
+        }
+        outcomes
+    }
+
+    async fn run_one(&self, job: Job, shutdown: Shutdown) -> Outcome {
+        let Job { flow, start, secrets, base_dir, counters, is_ready } = job;
+        let max_ratio = flow.errors.as_ref().and_then(|errors| errors.max_ratio);
+        let limits = Limits::new(&self.settings, &flow.fields, max_ratio);
+        let deps = Deps {
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            tasks: self.tasks.clone(),
+            secrets,
+            base_dir,
+            counters,
+            is_ready,
+        };
+        engine::run(&flow, start, limits, deps, shutdown).await
+    }
+}
