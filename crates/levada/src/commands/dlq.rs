@@ -33,7 +33,7 @@ fn list(args: &DlqList, common: &Common) -> Result<Exit, String> {
     let mut by_reason: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut table = Table::new();
     table
-        .load_preset(presets::NOTHING)
+        .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(["TIME", "CLASS", "STAGE", "FLOW", "MESSAGE"]);
     let unreadable = for_each(&args.filter, |letter, line| {

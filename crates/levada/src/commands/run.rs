@@ -231,12 +231,14 @@ fn grouped(number: u64) -> String {
 }
 
 fn exit_of(outcomes: &[Outcome], is_interrupted: bool) -> Exit {
-    let mut errors = outcomes.iter().filter_map(|outcome| outcome.error.as_ref()).peekable();
-    match errors.peek() {
-        None if is_interrupted => Exit::Interrupted,
-        None => Exit::Done,
-        Some(_) if errors.all(|error| matches!(error, FlowError::Build(_))) => Exit::Invalid,
-        Some(_) => Exit::Failed,
+    let errors: Vec<&FlowError> =
+        outcomes.iter().filter_map(|outcome| outcome.error.as_ref()).collect();
+    let is_invalid = |error: &&FlowError| matches!(error, FlowError::Build(_));
+    match errors.as_slice() {
+        [] if is_interrupted => Exit::Interrupted,
+        [] => Exit::Done,
+        errors if errors.iter().all(is_invalid) => Exit::Invalid,
+        _ => Exit::Failed,
     }
 }
 

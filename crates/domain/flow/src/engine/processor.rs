@@ -78,6 +78,8 @@ pub(super) struct Shared {
     pub(super) source_type: &'static str,
     pub(super) is_ready: Arc<AtomicBool>,
     failure: Mutex<Option<FlowError>>,
+    /// A sink ended without making durable what it had answered for.
+    is_undurable: AtomicBool,
     stop: ShutdownHandle,
     seeds: AtomicU64,
 }
@@ -92,6 +94,11 @@ impl Shared {
         }
         drop(slot);
         self.stop.drain();
+    }
+
+    /// Keeps positions from being stored any more: a sink may have lost what it answered for.
+    pub(super) fn forbid_commits(&self) {
+        self.is_undurable.store(true, Ordering::Release);
     }
 
     /// Counts a record that a step could not handle, and stops the flow when there are too many.
@@ -213,6 +220,7 @@ impl Running {
             source_type: flow.source.entry.name,
             is_ready: deps.is_ready.clone(),
             failure: Mutex::new(None),
+            is_undurable: AtomicBool::new(false),
             stop: stop.clone(),
             seeds: AtomicU64::new(deps.clock.now().0.unsigned_abs()),
             limits,
@@ -270,63 +278,70 @@ impl Running {
 
     /// Waits for the end and brings the stages down one behind the other.
     async fn finish(mut self) -> (Option<FlowError>, u64) {
+        let give_up = give_up(
+            self.outer.clone(),
+            self.stop.observe(),
+            self.shared.clock.clone(),
+            self.shared.limits.drain_timeout,
+        );
+        tokio::pin!(give_up);
         let mut outer = self.outer.clone();
         let stop = self.stop.clone();
-        let drained = async {
-            outer.draining().await;
-            stop.drain();
+        let read = async {
+            tokio::select! {
+                read = &mut self.reader => return read,
+                () = outer.draining() => stop.drain(),
+            }
+            (&mut self.reader).await
         };
+        // The reader may wait for room behind a sink that is down, so it counts as draining too.
         let read = tokio::select! {
-            read = &mut self.reader => read,
-            () = drained => (&mut self.reader).await,
+            read = read => Some(read),
+            () = &mut give_up => None,
+        };
+        // The source's end closes the first edge; each stage ends when its edge is empty.
+        let mut is_complete = false;
+        if read.is_some() {
+            let stages =
+                Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
+            is_complete = tokio::select! {
+                () = stages => true,
+                () = &mut give_up => false,
+            };
+        }
+        if !is_complete {
+            self.stop.abort();
+            let rest = Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
+            if tokio::time::timeout(ABORT_MAX, rest).await.is_err() {
+                warn!("stages did not stop in time");
+                self.shared.forbid_commits();
+            }
+        }
+        let read = match read {
+            Some(read) => Some(read),
+            // Aborted sinks close their edges, which ends a reader that waits for room.
+            None => tokio::time::timeout(ABORT_MAX, &mut self.reader).await.ok(),
         };
         let mut source = match read {
-            Ok((source, result)) => {
+            Some(Ok((source, result))) => {
                 if let Err(error) = result {
                     self.shared.fail(error);
                 }
                 Some(source)
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 self.shared.fail(panicked("source", &error));
                 None
             }
-        };
-        // The source's end closes the first edge; each stage ends when its edge is empty.
-        let timeout = self.shared.limits.drain_timeout;
-        let is_ordered = self.outer.is_draining() || self.shared.stop.observe().is_draining();
-        let clock = self.shared.clock.clone();
-        let mut aborting = self.outer.clone();
-        let give_up = async {
-            if is_ordered {
-                tokio::select! {
-                    () = clock.sleep(timeout) => {}
-                    () = aborting.aborting() => {}
-                }
-                return;
-            }
-            // The source ended by itself: sinks take the time they need, until somebody wants to stop.
-            let mut failed = stop.observe();
-            tokio::select! {
-                () = aborting.draining() => {}
-                () = failed.draining() => {}
-            }
-            tokio::select! {
-                () = clock.sleep(timeout) => {}
-                () = aborting.aborting() => {}
+            None => {
+                warn!("the source did not stop in time");
+                self.reader.abort();
+                None
             }
         };
-        let stages = Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
-        let is_complete = tokio::select! {
-            () = stages => true,
-            () = give_up => false,
-        };
-        if !is_complete {
-            self.stop.abort();
-            let rest = Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
-            if tokio::time::timeout(Duration::from_secs(5), rest).await.is_err() {
-                warn!("stages did not stop in time");
-            }
+        if is_complete {
+            // Everything was written, so there is no later success to wait for.
+            self.shared.waiting.release();
         }
         let stored = self.committer.finish(&self.shared).await;
         if let (Ok(positions), Some(source)) = (&stored, &mut source)
@@ -363,16 +378,41 @@ impl Running {
         }
         while let Some(sink) = sinks.last_mut() {
             if let Err(error) = sink.await {
+                shared.forbid_commits();
                 shared.fail(panicked("sink", &error));
             }
             sinks.pop();
         }
         if let Some(task) = letters {
             if let Err(error) = task.await {
+                shared.forbid_commits();
                 shared.fail(panicked("error sink", &error));
             }
             *letters = None;
         }
+    }
+}
+
+/// How long stages get to end once they are aborted.
+const ABORT_MAX: Duration = Duration::from_secs(5);
+
+/// Waits until a drain was ordered and took too long, or everything is to stop at once.
+///
+/// A source that ends by itself orders nothing: its sinks take the time they need.
+async fn give_up(
+    mut outer: Shutdown,
+    mut inner: Shutdown,
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+) {
+    let mut aborting = outer.clone();
+    tokio::select! {
+        () = outer.draining() => {}
+        () = inner.draining() => {}
+    }
+    tokio::select! {
+        () = clock.sleep(timeout) => {}
+        () = aborting.aborting() => {}
     }
 }
 
@@ -605,8 +645,13 @@ struct CommitState {
 impl Committer {
     /// Stores the last positions; the sinks are closed by now, so everything written is durable.
     async fn finish(self, shared: &Shared) -> Result<Vec<(Str, Position)>, FlowError> {
-        self.task.abort();
+        // A commit under way has taken positions out of the ledger: it ends before the last one starts.
         let mut state = self.state.lock().await;
+        self.task.abort();
+        if shared.is_undurable.load(Ordering::Acquire) {
+            warn!("a sink lost what it had not made durable; records are read again at the next start");
+            return Ok(Vec::new());
+        }
         state.commit(shared, None).await
     }
 }
@@ -649,6 +694,11 @@ impl CommitState {
                 let kind = ErrorKind::Unavailable;
                 return Err(FlowError::Stage { stage: "sync of a sink".into(), message, kind });
             }
+        }
+        if shared.is_undurable.load(Ordering::Acquire) {
+            let message = "a sink ended without making durable what it wrote".to_owned();
+            let stage = "sync of a sink".into();
+            return Err(FlowError::Stage { stage, message, kind: ErrorKind::Unavailable });
         }
         let mut checkpoint = Checkpoint::new(&self.flow, lease.epoch(), shared.clock.now().0);
         for (partition, position) in self.stored.iter().chain(ready) {

@@ -46,6 +46,9 @@ pub(super) struct Writer {
     pub(super) shutdown: Shutdown,
 }
 
+/// How long a sink that stops early may take to make durable what it wrote; less than an abort takes.
+const LAST_SYNC_MAX: Duration = Duration::from_secs(3);
+
 /// Why a writer stops before its edge is empty.
 enum Stop {
     /// The flow is aborted; what is left stays unfinished.
@@ -63,7 +66,7 @@ impl Waiting {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(acks);
     }
 
-    fn release(&self) {
+    pub(super) fn release(&self) {
         let waiting =
             std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for (ack, count) in waiting {
@@ -76,6 +79,9 @@ impl Writer {
     /// Writes until the edge is closed and empty.
     pub(super) async fn run(mut self) -> Result<(), FlowError> {
         let result = self.write_all().await;
+        if result.is_err() {
+            self.keep_what_was_written().await;
+        }
         self.metrics.connected.set(0.0);
         match result {
             Ok(()) => Ok(()),
@@ -84,6 +90,19 @@ impl Writer {
                 self.shared.fail(error.clone());
                 Err(error)
             }
+        }
+    }
+
+    /// Makes durable what was answered for; when that fails, its positions must not be stored.
+    async fn keep_what_was_written(&mut self) {
+        let kept = tokio::time::timeout(LAST_SYNC_MAX, self.sink.sync()).await;
+        if let Err(text) = match kept {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(_) => Err("it took too long".to_owned()),
+        } {
+            warn!(route = self.route, error = text, "the sink's last records could not be made durable");
+            self.shared.forbid_commits();
         }
     }
 

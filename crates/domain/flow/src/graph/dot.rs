@@ -49,15 +49,9 @@ fn attributes(node: &Node) -> String {
         Role::Sink => ("box", "#e0f2fe", "#0369a1"),
         Role::Errors => ("box", "#fee2e2", "#b91c1c"),
     };
-    let lines: Vec<String> = std::iter::once(&node.title)
-        .chain(&node.details)
-        .map(|line| escape(line))
-        .collect();
-    let style = if node.role == Role::Router {
-        ", style=filled"
-    } else {
-        ""
-    };
+    let lines: Vec<String> =
+        std::iter::once(&node.title).chain(&node.details).map(|line| escape(line)).collect();
+    let style = if node.role == Role::Router { ", style=filled" } else { "" };
     let label = lines.join("\\n");
     format!("label=\"{label}\", shape={shape}{style}, fillcolor=\"{fill}\", color=\"{stroke}\"")
 }
@@ -87,14 +81,37 @@ mod tests {
 
     #[test]
     fn a_digraph() {
-        insta::assert_snapshot!(render(&testing::orders()), @"");
+        insta::assert_snapshot!(render(&testing::orders()), @r##"
+        digraph "orders" {
+          rankdir=LR;
+          compound=true;
+          node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=12];
+          edge [fontname="Helvetica", fontsize=10, color="#64748b"];
+          subgraph cluster_chain {
+            style="rounded,dashed";
+            color="#cbd5e1";
+            n0 [label="kafka\norders", shape=box, fillcolor="#ccfbf1", color="#0f766e"];
+            n1 [label="timestamp\nat", shape=box, fillcolor="#e0e7ff", color="#4338ca"];
+            n2 [label="mask\nuser.email\nwhen $.user.email != ''", shape=box, fillcolor="#e0e7ff", color="#4338ca"];
+            n3 [label="router\n2 routes", shape=hexagon, style=filled, fillcolor="#fef3c7", color="#b45309"];
+            n0 -> n1;
+            n1 -> n2;
+            n2 -> n3;
+          }
+          s0 [label="kafka\norders-large", shape=box, fillcolor="#e0f2fe", color="#0369a1"];
+          n3 -> s0 [label="large ($.amount >= 1000 &amp;&amp; $.country == \"DE\")"];
+          s1 [label="kafka\nrefunds", shape=box, fillcolor="#e0f2fe", color="#0369a1"];
+          n3 -> s1 [label="routes[1] ($.kind == 'refund' || $.kind == 'return…)"];
+          s2 [label="postgresql\npublic.orders", shape=box, fillcolor="#e0f2fe", color="#0369a1"];
+          n3 -> s2 [label="no route"];
+          s3 [label="kafka\norders-failed", shape=box, fillcolor="#fee2e2", color="#b91c1c"];
+          n3 -> s3 [label="failed", style=dashed, color="#b91c1c", ltail=cluster_chain];
+        }
+        "##);
     }
 
     #[test]
     fn text_stays_text() {
-        assert_eq!(
-            quoted(r#"a "b" \N &lt; <i>"#),
-            r#""a \"b\" \\N &amp;lt; <i>""#
-        );
+        assert_eq!(quoted(r#"a "b" \N &lt; <i>"#), r#""a \"b\" \\N &amp;lt; <i>""#);
     }
 }

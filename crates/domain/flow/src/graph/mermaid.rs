@@ -31,12 +31,7 @@ pub(super) fn render(graph: &Graph) -> String {
         let (fill, stroke) = colours(role);
         let style = format!("fill:{fill},stroke:{stroke},color:#0f172a");
         let is_used = |node: &Node| node.role == role;
-        if graph
-            .chain
-            .iter()
-            .chain(graph.exits.iter().map(|exit| &exit.sink))
-            .any(is_used)
-        {
+        if graph.chain.iter().chain(graph.exits.iter().map(|exit| &exit.sink)).any(is_used) {
             writeln!(out, "    classDef {} {style}", role.word()).ok();
         }
     }
@@ -50,15 +45,9 @@ fn shape(node: &Node) -> String {
         Role::Router => ("{{", "}}"),
         Role::Sink | Role::Errors => ("[(", ")]"),
     };
-    let lines: Vec<String> = std::iter::once(&node.title)
-        .chain(&node.details)
-        .map(|line| escape(line))
-        .collect();
-    format!(
-        "{open}\"{}\"{close}:::{}",
-        lines.join("<br/>"),
-        node.role.word()
-    )
+    let lines: Vec<String> =
+        std::iter::once(&node.title).chain(&node.details).map(|line| escape(line)).collect();
+    format!("{open}\"{}\"{close}:::{}", lines.join("<br/>"), node.role.word())
 }
 
 fn colours(role: Role) -> (&'static str, &'static str) {
@@ -104,15 +93,37 @@ mod tests {
 
     #[test]
     fn a_flowchart() {
-        insta::assert_snapshot!(render(&testing::orders()), @"");
+        insta::assert_snapshot!(render(&testing::orders()), @r##"
+        flowchart LR
+            subgraph chain ["orders"]
+                direction LR
+                n0(["kafka<br/>orders"]):::source
+                n1["timestamp<br/>at"]:::step
+                n2["mask<br/>user.email<br/>when $.user.email != ''"]:::step
+                n3{{"router<br/>2 routes"}}:::router
+                n0 --> n1
+                n1 --> n2
+                n2 --> n3
+            end
+            s0[("kafka<br/>orders-large")]:::sink
+            n3 -->|"large ($.amount #62;= 1000 #38;#38; $.country == #34;DE#34;)"| s0
+            s1[("kafka<br/>refunds")]:::sink
+            n3 -->|"routes[1] ($.kind == 'refund' #124;#124; $.kind == 'return…)"| s1
+            s2[("postgresql<br/>public.orders")]:::sink
+            n3 -->|"no route"| s2
+            s3[("kafka<br/>orders-failed")]:::errors
+            chain -. "failed" .-> s3
+            classDef source fill:#ccfbf1,stroke:#0f766e,color:#0f172a
+            classDef step fill:#e0e7ff,stroke:#4338ca,color:#0f172a
+            classDef router fill:#fef3c7,stroke:#b45309,color:#0f172a
+            classDef sink fill:#e0f2fe,stroke:#0369a1,color:#0f172a
+            classDef errors fill:#fee2e2,stroke:#b91c1c,color:#0f172a
+        "##);
     }
 
     #[test]
     fn text_stays_text() {
-        assert_eq!(
-            escape("$.a == \"x\" && b < 1"),
-            "$.a == #34;x#34; #38;#38; b #60; 1"
-        );
+        assert_eq!(escape("$.a == \"x\" && b < 1"), "$.a == #34;x#34; #38;#38; b #60; 1");
         assert_eq!(
             escape("%%{init}%% #quot; $$x$$"),
             "#37;#37;{init}#37;#37; #35;quot; $#36;x$#36;"

@@ -99,10 +99,7 @@ mod tests {
             assert_eq!(format.name().parse(), Ok(*format));
         }
         let error = "png".parse::<Format>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "unknown format `png`; known: text, mermaid, dot, svg"
-        );
+        assert_eq!(error.to_string(), "unknown format `png`; known: text, mermaid, dot, svg");
     }
 
     #[test]

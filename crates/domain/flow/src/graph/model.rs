@@ -96,13 +96,8 @@ impl Role {
     }
 
     /// Every role.
-    pub(super) const ALL: [Role; 5] = [
-        Role::Source,
-        Role::Step,
-        Role::Router,
-        Role::Sink,
-        Role::Errors,
-    ];
+    pub(super) const ALL: [Role; 5] =
+        [Role::Source, Role::Step, Role::Router, Role::Sink, Role::Errors];
 }
 
 // === impl Way ===
@@ -141,9 +136,7 @@ impl Graph {
         let written = written.and_then(Setting::list).unwrap_or_default();
         let steps = flow.steps.iter().enumerate().map(|(index, step)| {
             let next = flow.steps.get(index + 1..).unwrap_or_default();
-            let end = next
-                .first()
-                .map(|step| usize::from(step.context.route_base));
+            let end = next.first().map(|step| usize::from(step.context.route_base));
             let end = end.unwrap_or(flow.routes.len());
             step_node(step, written.get(index), end)
         });
@@ -155,17 +148,13 @@ impl Graph {
             sink: sink_node(Role::Sink, &route.sink),
         });
         let main = Exit {
-            way: if flow.routes.is_empty() {
-                Way::All
-            } else {
-                Way::NoRoute
-            },
+            way: if flow.routes.is_empty() { Way::All } else { Way::NoRoute },
             sink: sink_node(Role::Sink, &flow.sink),
         };
-        let errors = flow.errors.as_ref().map(|errors| Exit {
-            way: Way::Failed,
-            sink: sink_node(Role::Errors, &errors.sink),
-        });
+        let errors = flow
+            .errors
+            .as_ref()
+            .map(|errors| Exit { way: Way::Failed, sink: sink_node(Role::Errors, &errors.sink) });
         Graph {
             name: shorten(&clean(&flow.object.name), TEXT_CHARS_MAX),
             chain: std::iter::once(source).chain(steps).collect(),
@@ -180,19 +169,12 @@ fn step_node(step: &Step, written: Option<&Setting>, routes_end: usize) -> Node 
     let is_router = kind == router::NAME;
     if is_router {
         let count = routes_end.saturating_sub(usize::from(step.context.route_base));
-        details.push(if count == 1 {
-            "1 route".into()
-        } else {
-            format!("{count} routes")
-        });
+        details.push(if count == 1 { "1 route".into() } else { format!("{count} routes") });
     } else if let Some(settings) = written.and_then(|node| node.get(kind).or(node.get("config"))) {
         details.extend(STEP_KEYS.iter().find_map(|key| words(settings.get(key)?)));
     }
     details.extend(step.when.iter().map(|when| format!("when {}", clean(when))));
-    let details = details
-        .iter()
-        .map(|text| shorten(text, TEXT_CHARS_MAX))
-        .take(DETAILS_MAX);
+    let details = details.iter().map(|text| shorten(text, TEXT_CHARS_MAX)).take(DETAILS_MAX);
     Node {
         role: if is_router { Role::Router } else { Role::Step },
         title: clean(kind),
@@ -201,11 +183,7 @@ fn step_node(step: &Step, written: Option<&Setting>, routes_end: usize) -> Node 
 }
 
 fn sink_node(role: Role, sink: &SinkRef) -> Node {
-    Node {
-        role,
-        title: clean(sink.entry.name),
-        details: connector_details(&sink.block),
-    }
+    Node { role, title: clean(sink.entry.name), details: connector_details(&sink.block) }
 }
 
 /// The settings of steps that say what a step works on; the first one present is shown.
@@ -284,11 +262,7 @@ fn each(node: &Setting, show: impl Fn(&str) -> String) -> Option<String> {
     // More than this is cut away later in any case.
     let few = TEXT_CHARS_MAX + 1;
     if let Some(entries) = node.map() {
-        let keys: Vec<String> = entries
-            .iter()
-            .take(few)
-            .map(|entry| show(&entry.key))
-            .collect();
+        let keys: Vec<String> = entries.iter().take(few).map(|entry| show(&entry.key)).collect();
         return Some(keys.join(", "));
     }
     if let Some(items) = node.list() {
@@ -388,21 +362,12 @@ mod tests {
             ["c.s.t", "every 5s"]
         );
         assert_eq!(details("{paths: [a.log, b.log]}"), ["a.log, b.log"]);
-        assert_eq!(
-            details("{collectors: [cpu, disk], interval: 10s}"),
-            ["cpu, disk", "every 10s"]
-        );
+        assert_eq!(details("{collectors: [cpu, disk], interval: 10s}"), ["cpu, disk", "every 10s"]);
         assert_eq!(details("{collectors: {cpu: {token: x}}}"), ["cpu"]);
-        assert_eq!(
-            details("{topicSecretRef: {name: a, key: topic}, password: x}"),
-            [""; 0]
-        );
+        assert_eq!(details("{topicSecretRef: {name: a, key: topic}, password: x}"), [""; 0]);
         let path = format!("{{path: /{}/end.ndjson}}", "long/".repeat(20));
         let shown = details(&path).remove(0);
-        assert!(
-            shown.starts_with('…') && shown.ends_with("/end.ndjson"),
-            "{shown}"
-        );
+        assert!(shown.starts_with('…') && shown.ends_with("/end.ndjson"), "{shown}");
         assert_eq!(shown.chars().count(), TEXT_CHARS_MAX);
     }
 
@@ -410,25 +375,16 @@ mod tests {
     fn urls_hide_what_may_be_secret() {
         let cases = [
             ("https://u:p@host/in", "https://***@host/in"),
-            (
-                "https://u:p/a?b@host:1/in?token=x#y",
-                "https://***@host:1/in",
-            ),
+            ("https://u:p/a?b@host:1/in?token=x#y", "https://***@host:1/in"),
             ("u:p@host:1", "***@host:1"),
-            (
-                "https://host/hook/T0123456789abcdefghij/x",
-                "https://host/hook/***/x",
-            ),
+            ("https://host/hook/T0123456789abcdefghij/x", "https://host/hook/***/x"),
             ("0.0.0.0:8080", "0.0.0.0:8080"),
         ];
         for (url, shown) in cases {
             assert_eq!(mask_url(url, true), shown);
         }
         assert_eq!(mask_url("user@example", false), "user@example");
-        assert_eq!(
-            details("{path: 's3://key:secret@bucket/x'}"),
-            ["s3://***@bucket/x"]
-        );
+        assert_eq!(details("{path: 's3://key:secret@bucket/x'}"), ["s3://***@bucket/x"]);
     }
 
     #[test]

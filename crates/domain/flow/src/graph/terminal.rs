@@ -15,10 +15,7 @@ use super::model::{Exit, Graph, Node, Role, Way};
 /// Draws the tree; each line ends with a line break.
 pub(super) fn render(graph: &Graph) -> String {
     let mut out = String::new();
-    let (source, steps) = graph
-        .chain
-        .split_first()
-        .map_or((None, &[][..]), |(a, b)| (Some(a), b));
+    let (source, steps) = graph.chain.split_first().map_or((None, &[][..]), |(a, b)| (Some(a), b));
     if let Some(source) = source {
         line(&mut out, "  ", source, "  ");
     }
@@ -29,12 +26,7 @@ pub(super) fn render(graph: &Graph) -> String {
     };
     let digits = listed.len().to_string().len();
     for (index, step) in listed.iter().enumerate() {
-        line(
-            &mut out,
-            &format!("    │ {:>digits$} ", index + 1),
-            step,
-            "  ",
-        );
+        line(&mut out, &format!("    │ {:>digits$} ", index + 1), step, "  ");
     }
     for (index, exit) in graph.exits.iter().enumerate() {
         let is_last = index + 1 == graph.exits.len();
@@ -45,11 +37,7 @@ pub(super) fn render(graph: &Graph) -> String {
 
 fn branch(exit: &Exit, is_last: bool) -> String {
     let corner = if is_last { '└' } else { '├' };
-    let rule = if exit.way == Way::Failed {
-        '╌'
-    } else {
-        '─'
-    };
+    let rule = if exit.way == Way::Failed { '╌' } else { '─' };
     match exit.way.label() {
         label if label.is_empty() => format!("    {corner}{rule}▶ "),
         label => format!("    {corner}{rule} {label} {rule}▶ "),
@@ -70,20 +58,51 @@ mod tests {
     use super::*;
     use crate::graph::testing;
 
+    /// Snapshots would lose the space at the beginning of the lines.
+    fn check(graph: &Graph, lines: &[&str]) {
+        assert_eq!(render(graph), format!("{}\n", lines.join("\n")));
+    }
+
     #[test]
     fn a_tree() {
-        insta::assert_snapshot!(render(&testing::orders()), @"");
-        insta::assert_snapshot!(render(&testing::host_metrics()), @"");
+        let lines = [
+            "  hostMetrics  every 10s",
+            "    │ 1 timestamp",
+            "    │ 2 mask  user.email",
+            "    ├─ cpu ($.metric == 'cpu') ─▶ file cpu.ndjson",
+            "    ├─ disk ($.metric == 'disk') ─▶ file disk.ndjson",
+            "    ├─ no route ─▶ stdout",
+            "    └╌ failed ╌▶ file errors.ndjson",
+        ];
+        check(&testing::host_metrics(), &lines);
+    }
+
+    #[test]
+    fn a_tree_of_a_checked_flow() {
+        let lines = [
+            "  kafka  orders",
+            "    │ 1 timestamp  at",
+            "    │ 2 mask  user.email  when $.user.email != ''",
+            "    ├─ large ($.amount >= 1000 && $.country == \"DE\") ─▶ kafka orders-large",
+            "    ├─ routes[1] ($.kind == 'refund' || $.kind == 'return…) ─▶ kafka refunds",
+            "    ├─ no route ─▶ postgresql public.orders",
+            "    └╌ failed ╌▶ kafka orders-failed",
+        ];
+        check(&testing::orders(), &lines);
     }
 
     #[test]
     fn a_flow_without_steps() {
         let mut graph = testing::host_metrics();
         graph.chain.truncate(1);
-        graph.exits = vec![Exit {
-            way: Way::All,
-            ..graph.exits.remove(0)
-        }];
-        insta::assert_snapshot!(render(&graph), @"");
+        graph.exits = vec![Exit { way: Way::All, ..graph.exits.remove(0) }];
+        check(&graph, &["  hostMetrics  every 10s", "    └─▶ file cpu.ndjson"]);
+    }
+
+    #[test]
+    fn numbers_of_steps_are_aligned() {
+        let text = render(&testing::wide(10, 0));
+        assert!(text.contains("\n    │  1 headersToPayload\n"), "{text}");
+        assert!(text.contains("\n    │ 10 headersToPayload\n"), "{text}");
     }
 }

@@ -16,17 +16,13 @@ pub(super) fn flow(body: &str) -> (Flow, Setting) {
     let mut report = Report::new();
     let flow = spec::check(&document, "orders", &mut report);
     let problems: Vec<String> = report.problems().iter().map(ToString::to_string).collect();
-    (
-        flow.unwrap_or_else(|| panic!("{problems:#?}")),
-        document.root.get("spec").unwrap().clone(),
-    )
+    (flow.unwrap_or_else(|| panic!("{problems:#?}")), document.root.get("spec").unwrap().clone())
 }
 
 /// A flow with everything: a source, three steps, two routes, an error sink.
 pub(super) fn orders() -> Graph {
     let (flow, spec) = flow(
-        "\
-  source:
+        "  source:
     type: kafka
     kafka: {brokers: ['k:9092'], topic: orders, consumerGroup: g}
   transformations:
@@ -56,21 +52,11 @@ pub(super) fn orders() -> Graph {
 
 pub(super) fn node(role: Role, title: &str, details: &[&str]) -> Node {
     let details = details.iter().map(|text| (*text).to_owned()).collect();
-    Node {
-        role,
-        title: title.to_owned(),
-        details,
-    }
+    Node { role, title: title.to_owned(), details }
 }
 
 pub(super) fn route(name: &str, condition: &str, sink: Node) -> Exit {
-    Exit {
-        way: Way::Route {
-            name: name.into(),
-            condition: condition.into(),
-        },
-        sink,
-    }
+    Exit { way: Way::Route { name: name.into(), condition: condition.into() }, sink }
 }
 
 /// The flow of the first picture in the documentation.
@@ -84,24 +70,10 @@ pub(super) fn host_metrics() -> Graph {
             node(Role::Router, "router", &["2 routes"]),
         ],
         exits: vec![
-            route(
-                "cpu",
-                "$.metric == 'cpu'",
-                node(Role::Sink, "file", &["cpu.ndjson"]),
-            ),
-            route(
-                "disk",
-                "$.metric == 'disk'",
-                node(Role::Sink, "file", &["disk.ndjson"]),
-            ),
-            Exit {
-                way: Way::NoRoute,
-                sink: node(Role::Sink, "stdout", &[]),
-            },
-            Exit {
-                way: Way::Failed,
-                sink: node(Role::Errors, "file", &["errors.ndjson"]),
-            },
+            route("cpu", "$.metric == 'cpu'", node(Role::Sink, "file", &["cpu.ndjson"])),
+            route("disk", "$.metric == 'disk'", node(Role::Sink, "file", &["disk.ndjson"])),
+            Exit { way: Way::NoRoute, sink: node(Role::Sink, "stdout", &[]) },
+            Exit { way: Way::Failed, sink: node(Role::Errors, "file", &["errors.ndjson"]) },
         ],
     }
 }
@@ -112,14 +84,8 @@ pub(super) fn wide(steps: usize, routes: usize) -> Graph {
     graph.chain.truncate(1);
     for index in 1..=steps {
         let detail = format!("field_{index}, other_field_{index}");
-        let details: &[&str] = if index % 3 == 0 {
-            &[&detail, "when $.amount > 10"]
-        } else {
-            &[]
-        };
-        graph
-            .chain
-            .push(node(Role::Step, "headersToPayload", details));
+        let details: &[&str] = if index % 3 == 0 { &[&detail, "when $.amount > 10"] } else { &[] };
+        graph.chain.push(node(Role::Step, "headersToPayload", details));
     }
     let tail = graph.exits.split_off(2);
     graph.exits.clear();
@@ -132,6 +98,9 @@ pub(super) fn wide(steps: usize, routes: usize) -> Graph {
         ));
     }
     graph.exits.extend(tail);
+    if let (0, Some(main)) = (routes, graph.exits.first_mut()) {
+        main.way = Way::All;
+    }
     graph
 }
 
@@ -150,31 +119,16 @@ pub(super) fn any_graph() -> impl Strategy<Value = Graph> {
     };
     let steps = prop::collection::vec(a_node(Role::Step), 0..12);
     let routes = prop::collection::vec((text(), text(), a_node(Role::Sink)), 0..14);
-    let ends = (
-        a_node(Role::Source),
-        a_node(Role::Sink),
-        prop::option::of(a_node(Role::Errors)),
-    );
+    let ends = (a_node(Role::Source), a_node(Role::Sink), prop::option::of(a_node(Role::Errors)));
     (text(), steps, routes, ends).prop_map(|(name, steps, routes, (source, main, errors))| {
-        let way = if routes.is_empty() {
-            Way::All
-        } else {
-            Way::NoRoute
-        };
-        let routes = routes
-            .into_iter()
-            .map(|(name, condition, sink)| route(&name, &condition, sink));
-        let errors = errors.map(|sink| Exit {
-            way: Way::Failed,
-            sink,
-        });
+        let way = if routes.is_empty() { Way::All } else { Way::NoRoute };
+        let routes =
+            routes.into_iter().map(|(name, condition, sink)| route(&name, &condition, sink));
+        let errors = errors.map(|sink| Exit { way: Way::Failed, sink });
         Graph {
             name,
             chain: std::iter::once(source).chain(steps).collect(),
-            exits: routes
-                .chain([Exit { way, sink: main }])
-                .chain(errors)
-                .collect(),
+            exits: routes.chain([Exit { way, sink: main }]).chain(errors).collect(),
         }
     })
 }
@@ -184,19 +138,12 @@ pub(super) fn any_graph() -> impl Strategy<Value = Graph> {
 pub(super) fn well_formed(xml: &str) -> Result<(), String> {
     let entities = |text: &str| {
         let known = ["amp;", "lt;", "gt;", "quot;", "apos;"];
-        let bad = text
-            .split('&')
-            .skip(1)
-            .find(|rest| !known.iter().any(|known| rest.starts_with(known)));
-        bad.map_or(Ok(()), |rest| {
-            Err(format!("bare ampersand before `{rest}`"))
-        })
+        let bad =
+            text.split('&').skip(1).find(|rest| !known.iter().any(|known| rest.starts_with(known)));
+        bad.map_or(Ok(()), |rest| Err(format!("bare ampersand before `{rest}`")))
     };
     let is_char = |c: char| !c.is_control() || c == '\n';
-    if let Some(c) = xml
-        .chars()
-        .find(|c| !is_char(*c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
-    {
+    if let Some(c) = xml.chars().find(|c| !is_char(*c) || matches!(c, '\u{fffe}' | '\u{ffff}')) {
         return Err(format!("character {c:?}"));
     }
     let mut open: Vec<&str> = Vec::new();
@@ -217,12 +164,10 @@ pub(super) fn well_formed(xml: &str) -> Result<(), String> {
             }
             continue;
         }
-        let (tag, is_empty) = tag
-            .strip_suffix('/')
-            .map_or((tag, false), |tag| (tag, true));
+        let (tag, is_empty) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
         let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
         let parts: Vec<&str> = attributes.split('"').collect();
-        if tag.contains('<') || parts.len() % 2 == 0 || parts.last() != Some(&"") {
+        if tag.contains('<') || parts.len().is_multiple_of(2) || parts.last() != Some(&"") {
             return Err(format!("bad tag <{tag}>"));
         }
         for pair in parts.chunks(2).filter(|pair| pair.len() == 2) {

@@ -15,7 +15,7 @@ pub mod secrets;
 
 use levada_connectors::{SINKS, SOURCES, SinkEntry, SourceEntry};
 use levada_model::ObjectRef;
-use levada_registry::{Document, FieldPath, Node, Report};
+use levada_registry::{Document, FieldPath, Node, Report, Segment};
 
 use crate::transforms::{AnyTransform, TRANSFORMS, TransformContext, TransformEntry};
 use block::{Block, Role};
@@ -262,7 +262,7 @@ fn check_steps(
         let context = TransformContext { compat, route_base: routes.len() as u16 };
         let spec = (block.entry.decode)(block.node, &block.path, report);
         if block.entry.name == crate::transforms::router::NAME {
-            check_routes(&block, uses_config, routes, report);
+            check_routes(&block, routes, report);
         }
         if let Some(spec) = spec {
             steps.push(Step { entry: block.entry, spec, when, on_error, context });
@@ -273,13 +273,14 @@ fn check_steps(
 
 fn check_routes(
     block: &Block<'_, TransformEntry>,
-    uses_config: bool,
     routes: &mut Vec<Route>,
     report: &mut Report,
 ) {
     // A record carries its route in 16 bits.
     const ROUTES_MAX: usize = 1000;
     let at = block.path.child("routes");
+    // The sinks of routes are expected in the shape in which the router itself is written.
+    let uses_config = block.path.segments().last() == Some(&Segment::Field("config".into()));
     let items = block.node.get("routes").and_then(Node::list).unwrap_or_default();
     if routes.len() + items.len() > ROUTES_MAX {
         report.invalid(&at, items.len(), &format!("a flow has at most {ROUTES_MAX} routes"));

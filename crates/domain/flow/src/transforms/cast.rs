@@ -89,13 +89,7 @@ enum Type {
 }
 
 impl Type {
-    const ALL: [Type; 5] = [
-        Type::String,
-        Type::Int64,
-        Type::Float64,
-        Type::Bool,
-        Type::Null,
-    ];
+    const ALL: [Type; 5] = [Type::String, Type::Int64, Type::Float64, Type::Bool, Type::Null];
 
     fn name(self) -> &'static str {
         match self {
@@ -133,11 +127,7 @@ impl ScalarRule for Type {
             }
         };
         converted.map_err(|why| {
-            RecordError::transform(format!(
-                "cast \"{path}\" to {}: {}",
-                self.name(),
-                why.text()
-            ))
+            RecordError::transform(format!("cast \"{path}\" to {}: {}", self.name(), why.text()))
         })
     }
 }
@@ -208,10 +198,7 @@ fn with_number(
         }
         NodeKind::String => {
             let string = tree.string(text, node).unwrap_or_default();
-            use_it(
-                Decimal::parse(string.as_bytes()).ok_or(Failure::NotNumeric)?,
-                b"",
-            )
+            use_it(Decimal::parse(string.as_bytes()).ok_or(Failure::NotNumeric)?, b"")
         }
         kind => Err(Failure::Kind(kind)),
     }
@@ -270,11 +257,8 @@ fn to_bool(text: &[u8], tree: &Tree, node: NodeId, out: &mut Vec<u8>) -> Convert
         },
         kind => return Err(Failure::Kind(kind)),
     };
-    let (word, kind): (&[u8], _) = if value {
-        (b"true", NodeKind::True)
-    } else {
-        (b"false", NodeKind::False)
-    };
+    let (word, kind): (&[u8], _) =
+        if value { (b"true", NodeKind::True) } else { (b"false", NodeKind::False) };
     out.extend_from_slice(word);
     Ok(Some(Scalar::plain(kind)))
 }
@@ -300,11 +284,7 @@ mod tests {
     #[test]
     fn strings() {
         case("string", "12.50", "\"12.50\"");
-        case(
-            "string",
-            "12345678901234567890123",
-            "\"12345678901234567890123\"",
-        );
+        case("string", "12345678901234567890123", "\"12345678901234567890123\"");
         case("string", "1E+2", "\"1E+2\"");
         case("string", "true", "\"true\"");
         case("string", "false", "\"false\"");
@@ -327,23 +307,11 @@ mod tests {
         case("int64", "\"\\u0034\\u0032\"", "42");
         case("int64", "9223372036854775807", "9223372036854775807");
         case("int64", "\"-9223372036854775808\"", "-9223372036854775808");
-        case(
-            "int64",
-            "9223372036854775808",
-            "fails: the number is out of range",
-        );
-        case(
-            "int64",
-            "1e999999999999",
-            "fails: the number is out of range",
-        );
+        case("int64", "9223372036854775808", "fails: the number is out of range");
+        case("int64", "1e999999999999", "fails: the number is out of range");
         case("int64", "1.5", "fails: the number has a fraction");
         case("int64", "\"1.5\"", "fails: the number has a fraction");
-        case(
-            "int64",
-            "1e-999999999999",
-            "fails: the number has a fraction",
-        );
+        case("int64", "1e-999999999999", "fails: the number has a fraction");
         case("int64", "\"12a\"", "fails: the string is not a number");
         case("int64", "\"\"", "fails: the string is not a number");
         case("int64", "\" 1\"", "fails: the string is not a number");
@@ -382,11 +350,7 @@ mod tests {
         case("bool", "\"0\"", "false");
         case("bool", "2", "fails: the number is neither 0 nor 1");
         case("bool", "0.5", "fails: the number is neither 0 nor 1");
-        case(
-            "bool",
-            "\"yes\"",
-            "fails: the string is none of `true`, `false`, `1`, `0`",
-        );
+        case("bool", "\"yes\"", "fails: the string is none of `true`, `false`, `1`, `0`");
         case("bool", "null", "fails: the value is null");
         case("bool", "{}", "fails: the value is an object");
     }
@@ -416,11 +380,7 @@ mod tests {
             r#"{"items":[1,2,3]}"#,
             &[r#"{"items":[1,"2",3]}"#],
         );
-        check::<Spec>(
-            "spec: {ключ: string}",
-            r#"{"ключ":1}"#,
-            &[r#"{"ключ":"1"}"#],
-        );
+        check::<Spec>("spec: {ключ: string}", r#"{"ключ":1}"#, &[r#"{"ключ":"1"}"#]);
         check::<Spec>("spec: {a: string}", r#"{"a":1,"a":2}"#, &[r#"{"a":"2"}"#]);
         check::<Spec>("spec: {'#.a': string}", r#"[{"a":1}]"#, &[r#"[{"a":"1"}]"#]);
     }
@@ -431,19 +391,13 @@ mod tests {
         check::<Spec>("spec: {a: null, a.b: int64}", input, &[r#"{"a":null}"#]);
         let error = "error: cast \"a.b\" to int64: the string is not a number";
         check::<Spec>("spec: {a.b: int64, a: null}", input, &[error]);
-        check::<Spec>(
-            "spec: {a: int64, $.a: string}",
-            r#"{"a":1.0}"#,
-            &[r#"{"a":"1"}"#],
-        );
+        check::<Spec>("spec: {a: int64, $.a: string}", r#"{"a":1.0}"#, &[r#"{"a":"1"}"#]);
     }
 
     #[test]
     fn a_failure_takes_back_what_was_done() {
-        for config in [
-            "spec: {a: string, b: int64}",
-            "spec: {a: string, 'c.#.x': bool, b: int64}",
-        ] {
+        for config in ["spec: {a: string, b: int64}", "spec: {a: string, 'c.#.x': bool, b: int64}"]
+        {
             let input = r#"{"a":1,"c":[{"x":1}],"b":"no","a":2}"#;
             let error = "error: cast \"b\" to int64: the string is not a number";
             check::<Spec>(config, input, &[error]);

@@ -65,10 +65,7 @@ config:
         }
         for (index, field) in self.add_source_fields.iter().enumerate() {
             if field.is_empty() {
-                report.required(
-                    &at.child("addSourceFields").index(index),
-                    "field is required",
-                );
+                report.required(&at.child("addSourceFields").index(index), "field is required");
             }
         }
     }
@@ -131,12 +128,8 @@ enum Op {
 }
 
 impl Op {
-    const ALL: [(&'static str, Op); 4] = [
-        ("c", Op::Create),
-        ("u", Op::Update),
-        ("d", Op::Delete),
-        ("r", Op::Read),
-    ];
+    const ALL: [(&'static str, Op); 4] =
+        [("c", Op::Create), ("u", Op::Update), ("d", Op::Delete), ("r", Op::Read)];
 
     fn letter(self) -> &'static [u8] {
         match self {
@@ -214,9 +207,7 @@ impl DebeziumUnwrap {
         row: NodeId,
         source: Option<NodeId>,
     ) {
-        let mut meta = batch
-            .meta_arc(index)
-            .map_or_else(Meta::new, |meta| (*meta).clone());
+        let mut meta = batch.meta_arc(index).map_or_else(Meta::new, |meta| (*meta).clone());
         let operation = match op {
             Op::Create => &self.insert,
             Op::Update => &self.update,
@@ -238,22 +229,11 @@ impl DebeziumUnwrap {
             set_literal(batch, node, op.letter());
             let node = deleted_field.ensure(batch, row);
             let is_deleted = op == Op::Delete;
-            set_literal(
-                batch,
-                node,
-                if is_deleted {
-                    b"\"true\""
-                } else {
-                    b"\"false\""
-                },
-            );
+            set_literal(batch, node, if is_deleted { b"\"true\"" } else { b"\"false\"" });
         }
         for field in &self.source_fields {
-            let found = source.and_then(|source| {
-                batch
-                    .tree
-                    .member(&batch.text, source, field.name.as_bytes())
-            });
+            let found = source
+                .and_then(|source| batch.tree.member(&batch.text, source, field.name.as_bytes()));
             if let Some(found) = found {
                 let node = field.key.ensure(batch, row);
                 batch.tree.set_node(node, found);
@@ -284,10 +264,7 @@ impl DebeziumUnwrap {
 
 impl Field {
     fn new(name: &str) -> Self {
-        Field {
-            name: name.into(),
-            key: EncodedKey::new(name),
-        }
+        Field { name: name.into(), key: EncodedKey::new(name) }
     }
 
     /// Gives the member of the row to set; one of that name is replaced.
@@ -309,9 +286,7 @@ fn object(text: &[u8], tree: &Tree, of: NodeId, name: &str) -> Option<NodeId> {
 
 fn read_op(text: &[u8], tree: &Tree, node: NodeId) -> Result<Op, RecordError> {
     let string = tree.string(text, node);
-    let known = Op::ALL
-        .into_iter()
-        .find(|(letter, _)| string.as_deref() == Some(letter));
+    let known = Op::ALL.into_iter().find(|(letter, _)| string.as_deref() == Some(letter));
     known.map(|(_, op)| op).ok_or_else(|| {
         let shown = match (&string, tree.kind(node)) {
             (Some(string), _) => string.chars().take(64).collect(),

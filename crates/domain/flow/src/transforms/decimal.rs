@@ -39,24 +39,14 @@ impl<'t> Decimal<'t> {
             [b'e' | b'E', rest @ ..] => exponent(rest)?,
             _ => return None,
         };
-        Some(Decimal {
-            is_negative,
-            whole,
-            fraction,
-            exponent,
-            tail,
-        })
+        Some(Decimal { is_negative, whole, fraction, exponent, tail })
     }
 
     /// Gives the whole part of the number times 10 to the power of `shift`, and whether nothing was cut off.
     ///
     /// `None` when it does not fit into 128 bits.
     pub(super) fn scaled(&self, shift: i64) -> Option<(i128, bool)> {
-        let mut digits = self
-            .whole
-            .iter()
-            .chain(self.fraction)
-            .skip_while(|digit| **digit == b'0');
+        let mut digits = self.whole.iter().chain(self.fraction).skip_while(|digit| **digit == b'0');
         let len = digits.clone().count() as i64;
         if len == 0 {
             return Some((0, true));
@@ -79,11 +69,7 @@ impl<'t> Decimal<'t> {
         if self.is_negative {
             out.push(b'-');
         }
-        let zeros = self
-            .whole
-            .iter()
-            .take_while(|digit| **digit == b'0')
-            .count();
+        let zeros = self.whole.iter().take_while(|digit| **digit == b'0').count();
         out.extend_from_slice(&self.whole[zeros.min(self.whole.len() - 1)..]);
         out.extend_from_slice(self.tail);
     }
@@ -95,9 +81,7 @@ impl<'t> Decimal<'t> {
         }
         let mut text = Vec::new();
         self.write_json(&mut text);
-        let number = std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| text.parse::<f64>().ok());
+        let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<f64>().ok());
         number.is_some_and(f64::is_finite)
     }
 }
@@ -143,61 +127,35 @@ mod tests {
         assert_eq!(scaled("0.000e99999999999999999999", 0), Some((0, true)));
         assert_eq!(scaled("1e99999999999999999999", 0), None);
         assert_eq!(scaled("1e-99999999999999999999", 0), Some((0, false)));
-        assert_eq!(
-            scaled("1700000000.123456789", 9),
-            Some((1_700_000_000_123_456_789, true))
-        );
-        assert_eq!(
-            scaled("1700000000.1234567891", 9),
-            Some((1_700_000_000_123_456_789, false))
-        );
-        assert_eq!(
-            scaled(&"9".repeat(38), 0).unwrap().0,
-            "9".repeat(38).parse().unwrap()
-        );
+        assert_eq!(scaled("1700000000.123456789", 9), Some((1_700_000_000_123_456_789, true)));
+        assert_eq!(scaled("1700000000.1234567891", 9), Some((1_700_000_000_123_456_789, false)));
+        assert_eq!(scaled(&"9".repeat(38), 0).unwrap().0, "9".repeat(38).parse().unwrap());
         assert_eq!(scaled(&"9".repeat(39), 0), None);
-        assert_eq!(
-            scaled(&format!("{}7", "0".repeat(100_000)), 0),
-            Some((7, true))
-        );
+        assert_eq!(scaled(&format!("{}7", "0".repeat(100_000)), 0), Some((7, true)));
     }
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in [
-            "", "-", ".5", "5.", "1e", "1e+", "0x1", "1_0", " 1", "1 ", "NaN", "inf", "--1",
-        ] {
+        for text in
+            ["", "-", ".5", "5.", "1e", "1e+", "0x1", "1_0", " 1", "1 ", "NaN", "inf", "--1"]
+        {
             assert!(Decimal::parse(text.as_bytes()).is_none(), "{text}");
         }
     }
 
     #[test]
     fn texts_become_json() {
-        for (text, json) in [
-            ("+5", "5"),
-            ("007", "7"),
-            ("-00.50", "-0.50"),
-            ("0", "0"),
-            ("+01E+2", "1E+2"),
-        ] {
+        for (text, json) in
+            [("+5", "5"), ("007", "7"), ("-00.50", "-0.50"), ("0", "0"), ("+01E+2", "1E+2")]
+        {
             let mut out = Vec::new();
-            Decimal::parse(text.as_bytes())
-                .unwrap()
-                .write_json(&mut out);
+            Decimal::parse(text.as_bytes()).unwrap().write_json(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), json);
         }
         assert!(Decimal::parse(b"1e308").unwrap().is_finite());
         assert!(!Decimal::parse(b"1e309").unwrap().is_finite());
-        assert!(
-            !Decimal::parse("9".repeat(400).as_bytes())
-                .unwrap()
-                .is_finite()
-        );
-        assert!(
-            Decimal::parse(format!("0.{}", "9".repeat(400)).as_bytes())
-                .unwrap()
-                .is_finite()
-        );
+        assert!(!Decimal::parse("9".repeat(400).as_bytes()).unwrap().is_finite());
+        assert!(Decimal::parse(format!("0.{}", "9".repeat(400)).as_bytes()).unwrap().is_finite());
     }
 
     proptest::proptest! {

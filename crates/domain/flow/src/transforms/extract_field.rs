@@ -86,21 +86,13 @@ mod tests {
             "{}",
         ] {
             check::<Spec>("field: a", format!("{{\"x\":1,\"a\": {value} }}"), &[value]);
-            check::<Spec>(
-                "field: $.p.a",
-                format!("{{\"p\":{{\"a\":{value}}}}}"),
-                &[value],
-            );
+            check::<Spec>("field: $.p.a", format!("{{\"p\":{{\"a\":{value}}}}}"), &[value]);
         }
         check::<Spec>("field: a", "{\"a\":1,\"a\":2}", &["2"]);
         check::<Spec>("field: 'l.1'", "{\"l\":[1,{\"x\":2}]}", &["{\"x\":2}"]);
         check::<Spec>("field: 'a\\.b'", "{\"a.b\":\"é\"}", &["\"é\""]);
         check::<Spec>("field: '1'", "[1, 2]", &["2"]);
-        check::<Spec>(
-            "field: 'l.#.x'",
-            "{\"l\":[{\"x\":1.0},{},{\"x\":\"2\"}]}",
-            &["[1.0,\"2\"]"],
-        );
+        check::<Spec>("field: 'l.#.x'", "{\"l\":[{\"x\":1.0},{},{\"x\":\"2\"}]}", &["[1.0,\"2\"]"]);
         check::<Spec>("field: 'l.#'", "{\"l\":[3,4]}", &["2"]);
     }
 
@@ -108,10 +100,7 @@ mod tests {
     fn a_record_without_it_stays() {
         check_unchanged::<Spec>("field: a.b", NOT_JSON);
         check_unchanged::<Spec>("field: a.b", NOT_OBJECTS);
-        check_unchanged::<Spec>(
-            "field: a.b",
-            &[b" {\"a\" : 1}", b"{\"a\":{}}", b"null", b"{}"],
-        );
+        check_unchanged::<Spec>("field: a.b", &[b" {\"a\" : 1}", b"{\"a\":{}}", b"null", b"{}"]);
     }
 
     #[test]

@@ -51,10 +51,7 @@ pub(super) fn is_same(one: &Path, other: &Path) -> bool {
 /// Gives the places above a path of keys and indexes, from the top down, without the document itself.
 pub(super) fn parents(path: &Path) -> Vec<Path> {
     let text = path.to_string();
-    let cuts = text
-        .bytes()
-        .enumerate()
-        .filter(|(_, byte)| matches!(byte, b'.' | b'['));
+    let cuts = text.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'['));
     let mut parents: Vec<Path> = Vec::new();
     for (cut, _) in cuts {
         // A dot inside a quoted or escaped key cuts where no path ends, or where another one does.
@@ -109,9 +106,7 @@ pub(super) fn check_room(batch: &RecordBatch, bytes: usize, step: &str) -> Resul
     if batch.has_room(bytes) {
         return Ok(());
     }
-    Err(RecordError::transform(format!(
-        "{step}: the batch has no room for {bytes} bytes more"
-    )))
+    Err(RecordError::transform(format!("{step}: the batch has no room for {bytes} bytes more")))
 }
 
 /// What a record was before a step that may fail when it is half done.
@@ -148,17 +143,12 @@ pub(super) struct Scalar {
 impl Scalar {
     /// Makes a scalar without escapes.
     pub(super) fn plain(kind: NodeKind) -> Self {
-        Scalar {
-            kind,
-            escaped: false,
-        }
+        Scalar { kind, escaped: false }
     }
 
     /// Makes `text[start..end]` the value of a node.
     pub(super) fn set(self, batch: &mut RecordBatch, node: NodeId, start: usize, end: usize) {
-        batch
-            .tree
-            .set_scalar(node, self.kind, start as u32, end as u32, self.escaped);
+        batch.tree.set_scalar(node, self.kind, start as u32, end as u32, self.escaped);
     }
 }
 
@@ -201,17 +191,10 @@ impl<T: ScalarRule> ScalarEditor<T> {
     pub(super) fn new(fields: Vec<(Path, T)>) -> Self {
         let overlaps = fields.iter().enumerate().any(|(at, (path, _))| {
             let others = fields.iter().enumerate().filter(|(other, _)| *other != at);
-            others
-                .map(|(_, (other, _))| other)
-                .any(|other| path.is_prefix_of(other))
+            others.map(|(_, (other, _))| other).any(|other| path.is_prefix_of(other))
         });
         let is_sequential = overlaps || fields.iter().any(|(path, _)| !path.is_plain());
-        ScalarEditor {
-            fields,
-            is_sequential,
-            pending: Vec::new(),
-            nodes: Vec::new(),
-        }
+        ScalarEditor { fields, is_sequential, pending: Vec::new(), nodes: Vec::new() }
     }
 
     /// Applies the rules to every field that exists; a payload that is not JSON stays as it is.
@@ -253,23 +236,12 @@ impl<T: ScalarRule> ScalarEditor<T> {
             };
             let start = out.len();
             if let Some(scalar) = rule.convert(path, &batch.text, &batch.tree, node, out)? {
-                self.pending.push(Pending {
-                    field,
-                    scalar,
-                    start,
-                    end: out.len(),
-                });
+                self.pending.push(Pending { field, scalar, start, end: out.len() });
             }
         }
         let base = batch.text.len();
         batch.text.extend_from_slice(out);
-        for &Pending {
-            field,
-            scalar,
-            start,
-            end,
-        } in &self.pending
-        {
+        for &Pending { field, scalar, start, end } in &self.pending {
             self.nodes.clear();
             let (path, _) = &self.fields[field];
             path.existing(&batch.text, &mut batch.tree, root, &mut self.nodes);
@@ -335,11 +307,7 @@ mod tests {
     fn parents_are_the_places_above() {
         let check = |text: &str, expected: &[&str]| {
             let parents = parents(&Path::compile(text).unwrap());
-            assert_eq!(
-                parents.iter().map(Path::to_string).collect::<Vec<_>>(),
-                expected,
-                "{text}"
-            );
+            assert_eq!(parents.iter().map(Path::to_string).collect::<Vec<_>>(), expected, "{text}");
         };
         check("a", &[]);
         check("$.a", &[]);

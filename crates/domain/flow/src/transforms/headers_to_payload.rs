@@ -54,18 +54,10 @@ config:
         for mapping in &self.mappings {
             let (header, path) = split_pair(mapping).ok_or(BAD_MAPPING)?;
             let path = settable(&path).map_err(|error| error.to_string())?;
-            mappings.push(Mapping {
-                header: unescape(&header).into(),
-                path,
-            });
+            mappings.push(Mapping { header: unescape(&header).into(), path });
         }
-        let may_fail = mappings
-            .iter()
-            .any(|mapping| !parents(&mapping.path).is_empty());
-        Ok(Box::new(HeadersToPayload {
-            needs_undo: mappings.len() > 1 && may_fail,
-            mappings,
-        }))
+        let may_fail = mappings.iter().any(|mapping| !parents(&mapping.path).is_empty());
+        Ok(Box::new(HeadersToPayload { needs_undo: mappings.len() > 1 && may_fail, mappings }))
     }
 }
 
@@ -128,10 +120,7 @@ impl HeadersToPayload {
     ) -> Result<(), RecordError> {
         for mapping in &self.mappings {
             // Of a repeated header the last counts.
-            let found = headers
-                .iter()
-                .rev()
-                .find(|(name, _)| **name == *mapping.header);
+            let found = headers.iter().rev().find(|(name, _)| **name == *mapping.header);
             let made;
             let text: &str = match found {
                 None | Some((_, Value::Null)) => continue,
@@ -149,10 +138,7 @@ impl HeadersToPayload {
             let start = batch.text.len();
             encode_string(text, &mut batch.text);
             let escaped = needs_escape(text.as_bytes());
-            let scalar = Scalar {
-                kind: NodeKind::String,
-                escaped,
-            };
+            let scalar = Scalar { kind: NodeKind::String, escaped };
             scalar.set(batch, node, start, batch.text.len());
         }
         Ok(())
@@ -181,10 +167,7 @@ mod tests {
         ];
         let headers = headers.map(|(name, value): (&str, Value)| (Str::from(name), value));
         batch.meta_mut(0).set("headers", Value::Map(headers.into()));
-        let got = match run(
-            &mut *step::<Spec>(config, &TransformContext::default()),
-            &mut batch,
-        ) {
+        let got = match run(&mut *step::<Spec>(config, &TransformContext::default()), &mut batch) {
             Ok(out) => String::from_utf8(out.concat()).unwrap(),
             Err(error) => {
                 assert_eq!(&*batch.payload(0), payload.as_bytes());
@@ -196,11 +179,7 @@ mod tests {
 
     #[test]
     fn headers_are_copied_as_texts() {
-        case(
-            "mappings: ['trace:t']",
-            "{ \"a\":1.0 }",
-            "{ \"a\":1.0,\"t\":\"a\\\"b\" }",
-        );
+        case("mappings: ['trace:t']", "{ \"a\":1.0 }", "{ \"a\":1.0,\"t\":\"a\\\"b\" }");
         case("mappings: ['trace:t']", "{\"t\":[1]}", "{\"t\":\"a\\\"b\"}");
         case(
             "mappings: ['count:m.count', 'bin: m.bin', 'missing:x', 'nil:y', 'наз:m.наз']",

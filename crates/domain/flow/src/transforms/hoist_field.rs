@@ -36,9 +36,7 @@ config:
     }
 
     fn build(&self, _: &TransformContext) -> Result<Box<dyn Transform>, String> {
-        Ok(Box::new(HoistField {
-            key: EncodedKey::new(&self.field),
-        }))
+        Ok(Box::new(HoistField { key: EncodedKey::new(&self.field) }))
     }
 }
 

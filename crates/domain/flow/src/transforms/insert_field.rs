@@ -66,16 +66,12 @@ config:
             let insert = Insert::parse(written.ok_or("a value must be a string")?)?;
             fields.push((settable(path).map_err(|error| error.to_string())?, insert));
         }
-        let bytes = fields
-            .iter()
-            .map(|(path, insert)| path.to_string().len() + insert.bytes())
-            .sum();
+        let bytes =
+            fields.iter().map(|(path, insert)| path.to_string().len() + insert.bytes()).sum();
         let may_fail = |(path, _): &(Path, Insert)| !parents(path).is_empty();
         Ok(Box::new(InsertField {
             needs_undo: fields.len() > 1 && fields.iter().any(may_fail),
-            needs_meta: fields
-                .iter()
-                .any(|(_, insert)| matches!(insert, Insert::Meta(_))),
+            needs_meta: fields.iter().any(|(_, insert)| matches!(insert, Insert::Meta(_))),
             fields,
             bytes,
             now: (Timestamp::default(), Vec::new()),
@@ -106,22 +102,14 @@ impl Insert {
         if written == "${now}" {
             return Ok(Insert::Now);
         }
-        let key = written
-            .strip_prefix("${metadata.")
-            .and_then(|rest| rest.strip_suffix('}'));
+        let key = written.strip_prefix("${metadata.").and_then(|rest| rest.strip_suffix('}'));
         if let Some(key) = key.filter(|key| !key.is_empty()) {
             return Ok(Insert::Meta(key.into()));
         }
         let mut encoded = Vec::new();
         encode_string(written, &mut encoded);
         let escaped = needs_escape(written.as_bytes());
-        Ok(Insert::Scalar(
-            encoded.into(),
-            Scalar {
-                kind: NodeKind::String,
-                escaped,
-            },
-        ))
+        Ok(Insert::Scalar(encoded.into(), Scalar { kind: NodeKind::String, escaped }))
     }
 
     fn json(json: &str) -> Result<Insert, String> {
@@ -194,11 +182,7 @@ impl InsertField {
         index: usize,
         root: NodeId,
     ) -> Result<(), RecordError> {
-        let meta = if self.needs_meta {
-            batch.meta_arc(index)
-        } else {
-            None
-        };
+        let meta = if self.needs_meta { batch.meta_arc(index) } else { None };
         for (path, insert) in &self.fields {
             let node = path
                 .ensure(&mut batch.text, &mut batch.tree, root)
@@ -206,12 +190,9 @@ impl InsertField {
             let start = batch.text.len();
             let scalar = match insert {
                 Insert::Json(json) => {
-                    batch
-                        .tree
-                        .set_json(&mut batch.text, node, json)
-                        .map_err(|error| {
-                            RecordError::transform(format!("insertField \"{path}\": {error}"))
-                        })?;
+                    batch.tree.set_json(&mut batch.text, node, json).map_err(|error| {
+                        RecordError::transform(format!("insertField \"{path}\": {error}"))
+                    })?;
                     continue;
                 }
                 Insert::Scalar(text, scalar) => {
@@ -259,10 +240,7 @@ fn write_meta(meta: Option<&Meta>, key: &str, out: &mut Vec<u8>) -> Scalar {
             needs_escape(text.as_bytes())
         }
     };
-    Scalar {
-        kind: NodeKind::String,
-        escaped,
-    }
+    Scalar { kind: NodeKind::String, escaped }
 }
 
 #[cfg(test)]
@@ -321,9 +299,7 @@ mod tests {
 
     #[test]
     fn placeholders_are_whole_values() {
-        let spec = Spec {
-            fields: OrderedMap(vec![("x".into(), Some("at ${now}".into()))]),
-        };
+        let spec = Spec { fields: OrderedMap(vec![("x".into(), Some("at ${now}".into()))]) };
         let mut step = spec.build(&TransformContext::default()).unwrap();
         let got = run(&mut *step, &mut batch_of("{}")).unwrap();
         assert_eq!(got, [b"{\"x\":\"at ${now}\"}"]);
@@ -341,16 +317,8 @@ mod tests {
             r#"{"a":1, "a": {"b":2},"c":3}"#,
             &[r#"{ "a": "x","c":3}"#],
         );
-        check::<Spec>(
-            "fields: {a.b: x, a.c: y}",
-            "{}",
-            &[r#"{"a":{"b":"x","c":"y"}}"#],
-        );
-        check::<Spec>(
-            "fields: {a: 'json:{\"b\":1}', a.c: y}",
-            "{}",
-            &[r#"{"a":{"b":1,"c":"y"}}"#],
-        );
+        check::<Spec>("fields: {a.b: x, a.c: y}", "{}", &[r#"{"a":{"b":"x","c":"y"}}"#]);
+        check::<Spec>("fields: {a: 'json:{\"b\":1}', a.c: y}", "{}", &[r#"{"a":{"b":1,"c":"y"}}"#]);
         let error =
             "error: insertField: `b` in path `a.b` meets an array: use an index, or `-1` to append";
         check::<Spec>("fields: {z: 1, a.b: x}", r#"{"a":[1]}"#, &[error]);

@@ -15,9 +15,7 @@ pub struct OrderedMap(pub Vec<(String, Option<String>)>);
 impl OrderedMap {
     /// Iterates in the order of the manifest.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_deref()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
     }
 
     /// Tells whether there are no entries.
@@ -74,12 +72,7 @@ mod tests {
     fn the_order_of_the_manifest_stays() {
         let map: OrderedMap = serde_json::from_str(r#"{"z":"1","a":null,"m":"","b":"x"}"#).unwrap();
         let entries: Vec<_> = map.iter().collect();
-        let expected = [
-            ("z", Some("1")),
-            ("a", None),
-            ("m", Some("")),
-            ("b", Some("x")),
-        ];
+        let expected = [("z", Some("1")), ("a", None), ("m", Some("")), ("b", Some("x"))];
         assert_eq!(entries, expected);
     }
 }

@@ -32,13 +32,9 @@ fn touch_all(tree: &mut Tree, node: NodeId) {
 }
 
 fn headers(batch: &mut RecordBatch) {
-    let headers = vec![
-        (Str::from("h"), "x\"y".into()),
-        (Str::from("n"), levada_model::Value::Int(5)),
-    ];
-    batch
-        .meta_mut(0)
-        .set("headers", levada_model::Value::Map(headers));
+    let headers =
+        vec![(Str::from("h"), "x\"y".into()), (Str::from("n"), levada_model::Value::Int(5))];
+    batch.meta_mut(0).set("headers", levada_model::Value::Map(headers));
 }
 
 /// Runs a step on a document as it was read and as earlier steps leave it; both do the same.
@@ -89,11 +85,7 @@ fn set(value: &mut Value, path: &[&str], new: Value) -> Option<()> {
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
-    set(
-        value.as_object_mut()?.entry(*key).or_insert(Value::Null),
-        rest,
-        new,
-    )
+    set(value.as_object_mut()?.entry(*key).or_insert(Value::Null), rest, new)
 }
 
 fn naive_number(value: &Value) -> Option<String> {

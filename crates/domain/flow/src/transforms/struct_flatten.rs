@@ -26,9 +26,7 @@ pub struct Spec {
 
 impl Default for Spec {
     fn default() -> Self {
-        Spec {
-            delimiter: ".".into(),
-        }
+        Spec { delimiter: ".".into() }
     }
 }
 
@@ -180,13 +178,7 @@ impl StructFlatten {
                 let end = self.names.len();
                 let rank = leaf_rank;
                 leaf_rank += 1;
-                self.leaves.push(Leaf {
-                    start,
-                    end,
-                    node: member.node,
-                    rank,
-                    is_lost: false,
-                });
+                self.leaves.push(Leaf { start, end, node: member.node, rank, is_lost: false });
             } else {
                 let before = self.prefix.len();
                 self.prefix.extend_from_slice(key);
@@ -201,15 +193,10 @@ impl StructFlatten {
 
     /// Lists the members of an object and marks those that a later one of the same name hides.
     fn open(&mut self, batch: &RecordBatch, object: NodeId) {
-        let StructFlatten {
-            members, sorted, ..
-        } = self;
+        let StructFlatten { members, sorted, .. } = self;
         let first = members.len();
         let children = batch.tree.children(object);
-        members.extend(children.map(|node| Member {
-            node,
-            is_lost: false,
-        }));
+        members.extend(children.map(|node| Member { node, is_lost: false }));
         let key = |members: &[Member], at: u32| {
             batch.tree.raw_key(&batch.text, members[at as usize].node)
         };
@@ -227,12 +214,7 @@ impl StructFlatten {
 
     /// Marks all but the last written of leaves with the same name.
     fn drop_doubles(&mut self) {
-        let StructFlatten {
-            names,
-            leaves,
-            sorted,
-            ..
-        } = self;
+        let StructFlatten { names, leaves, sorted, .. } = self;
         let compare = |one: &Leaf, other: &Leaf| {
             compare_names(&names[one.start..one.end], &names[other.start..other.end])
         };
@@ -256,9 +238,7 @@ fn compare_names(one: &[u8], other: &[u8]) -> Ordering {
     if !one.contains(&b'\\') && !other.contains(&b'\\') {
         return one.cmp(other);
     }
-    decode(one, true)
-        .as_bytes()
-        .cmp(decode(other, true).as_bytes())
+    decode(one, true).as_bytes().cmp(decode(other, true).as_bytes())
 }
 
 #[cfg(test)]
@@ -286,11 +266,7 @@ mod tests {
             &[r#"{"a_b":12345678901234567890}"#],
         );
         check::<Spec>("delimiter: '\"'", r#"{"a":{"b":1}}"#, &[r#"{"a\"b":1}"#]);
-        check::<Spec>(
-            "delimiter: →",
-            r#"{"ä":{"b\n":null}}"#,
-            &[r#"{"ä→b\n":null}"#],
-        );
+        check::<Spec>("delimiter: →", r#"{"ä":{"b\n":null}}"#, &[r#"{"ä→b\n":null}"#]);
         check::<Spec>("{}", r#"{"":{"":{"x":true}}}"#, &[r#"{"..x":true}"#]);
     }
 
@@ -309,16 +285,8 @@ mod tests {
         check::<Spec>("{}", r#"{"a.b":1,"a":{"b":2}}"#, &[r#"{"a.b":2}"#]);
         check::<Spec>("{}", r#"{"a":{"b":2},"a.b":1}"#, &[r#"{"a.b":2}"#]);
         check::<Spec>("{}", r#"{"a":{"b":2,"b":3},"c":{}}"#, &[r#"{"a.b":3}"#]);
-        check::<Spec>(
-            "{}",
-            r#"{"a":{"b.c":1},"a.b":{"c":2}}"#,
-            &[r#"{"a.b.c":2}"#],
-        );
-        check::<Spec>(
-            "{}",
-            r#"{"a.b":{"c":2},"a":{"b.c":1}}"#,
-            &[r#"{"a.b.c":1}"#],
-        );
+        check::<Spec>("{}", r#"{"a":{"b.c":1},"a.b":{"c":2}}"#, &[r#"{"a.b.c":2}"#]);
+        check::<Spec>("{}", r#"{"a.b":{"c":2},"a":{"b.c":1}}"#, &[r#"{"a.b.c":1}"#]);
         check::<Spec>("{}", r#"{"a":{"b":{"c":1},"b.c":2}}"#, &[r#"{"a.b.c":1}"#]);
         check::<Spec>("{}", r#"{"a":{"x":1},"a":5,"b":{}}"#, &[r#"{"a":5}"#]);
         check::<Spec>("{}", r#"{"a":{"x":1},"a":{"y":2}}"#, &[r#"{"a.y":2}"#]);
@@ -371,10 +339,7 @@ mod tests {
         assert!(run(&mut build(100 * 1005), &mut batch_of(&input)).is_ok());
         let mut batch = batch_of(&input);
         let error = run(&mut build(100 * 1005 - 1), &mut batch).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "structFlatten: the result exceeds 100499 bytes"
-        );
+        assert_eq!(error.to_string(), "structFlatten: the result exceeds 100499 bytes");
         assert_eq!(&*batch.payload(0), input.as_bytes());
     }
 

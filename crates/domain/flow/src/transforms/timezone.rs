@@ -73,12 +73,7 @@ config:
             report.required(&at.child("fields"), "at least one field is required");
         }
         for (index, field) in self.fields.iter().enumerate() {
-            report_path(
-                &writable(field),
-                &at.child("fields").index(index),
-                field,
-                report,
-            );
+            report_path(&writable(field), &at.child("fields").index(index), field, report);
         }
         if parse_zone(&self.source_timezone).is_none() {
             let source = at.child("sourceTimezone");
@@ -102,9 +97,7 @@ config:
             let path = writable(field).map_err(|error| error.to_string())?;
             Ok((path, rule.clone()))
         });
-        Ok(Box::new(Zones(ScalarEditor::new(
-            fields.collect::<Result<_, String>>()?,
-        ))))
+        Ok(Box::new(Zones(ScalarEditor::new(fields.collect::<Result<_, String>>()?))))
     }
 }
 
@@ -164,9 +157,7 @@ impl ScalarRule for Arc<Conversion> {
             NodeKind::Null => return Ok(None),
             NodeKind::Number => {
                 let literal = tree.literal(text, node).unwrap_or_default().as_bytes();
-                Decimal::parse(literal)
-                    .and_then(epoch)
-                    .ok_or("the number is out of range")
+                Decimal::parse(literal).and_then(epoch).ok_or("the number is out of range")
             }
             NodeKind::String => {
                 let string = tree.string(text, node).unwrap_or_default();
@@ -232,20 +223,7 @@ fn epoch(number: Decimal<'_>) -> Option<Timestamp> {
 /// A time that the zone skips is taken with the offset before the gap; of one that occurs twice, the
 /// first is meant.
 fn parse_time(text: &[u8], source: &TimeZone) -> Option<Timestamp> {
-    let &[
-        y1,
-        y2,
-        y3,
-        y4,
-        b'-',
-        m1,
-        m2,
-        b'-',
-        d1,
-        d2,
-        b'T' | b't' | b' ',
-        ref clock @ ..,
-    ] = text
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't' | b' ', ref clock @ ..] = text
     else {
         return None;
     };
@@ -369,88 +347,29 @@ mod tests {
             Some(why) => format!("error: timezone \"t\": {why}"),
             None => format!("{{\"t\":{expected},\"n\":1.0}}"),
         };
-        check::<Spec>(
-            &config,
-            format!("{{\"t\":{value},\"n\":1.0}}"),
-            &[&expected],
-        );
+        check::<Spec>(&config, format!("{{\"t\":{value},\"n\":1.0}}"), &[&expected]);
     }
 
     const UNREADABLE: &str = "fails: the string is no time this step can read";
 
     #[test]
     fn texts_with_a_zone() {
-        case(
-            "Europe/Berlin",
-            "",
-            "\"2026-02-07T10:30:00Z\"",
-            "\"2026-02-07T11:30:00+01:00\"",
-        );
-        case(
-            "Europe/Berlin",
-            "",
-            "\"2026-07-07T10:30:00Z\"",
-            "\"2026-07-07T12:30:00+02:00\"",
-        );
-        case(
-            "UTC",
-            "",
-            "\"2026-02-07T10:30:00+03:00\"",
-            "\"2026-02-07T07:30:00Z\"",
-        );
-        case(
-            "UTC",
-            "",
-            "\"2026-02-07 10:30:00.25-0530\"",
-            "\"2026-02-07T16:00:00.25Z\"",
-        );
-        case(
-            "UTC",
-            "",
-            "\"2026-02-07 10:30:00+01\"",
-            "\"2026-02-07T09:30:00Z\"",
-        );
-        case(
-            "+03:00",
-            "",
-            "\"2026-02-07T10:30:00Z\"",
-            "\"2026-02-07T13:30:00+03:00\"",
-        );
-        case(
-            "-09:30",
-            "",
-            "\"2026-02-07T10:30:00Z\"",
-            "\"2026-02-07T01:00:00-09:30\"",
-        );
-        case(
-            "+00:00",
-            "",
-            "\"2026-02-07T10:30:00Z\"",
-            "\"2026-02-07T10:30:00Z\"",
-        );
+        case("Europe/Berlin", "", "\"2026-02-07T10:30:00Z\"", "\"2026-02-07T11:30:00+01:00\"");
+        case("Europe/Berlin", "", "\"2026-07-07T10:30:00Z\"", "\"2026-07-07T12:30:00+02:00\"");
+        case("UTC", "", "\"2026-02-07T10:30:00+03:00\"", "\"2026-02-07T07:30:00Z\"");
+        case("UTC", "", "\"2026-02-07 10:30:00.25-0530\"", "\"2026-02-07T16:00:00.25Z\"");
+        case("UTC", "", "\"2026-02-07 10:30:00+01\"", "\"2026-02-07T09:30:00Z\"");
+        case("+03:00", "", "\"2026-02-07T10:30:00Z\"", "\"2026-02-07T13:30:00+03:00\"");
+        case("-09:30", "", "\"2026-02-07T10:30:00Z\"", "\"2026-02-07T01:00:00-09:30\"");
+        case("+00:00", "", "\"2026-02-07T10:30:00Z\"", "\"2026-02-07T10:30:00Z\"");
     }
 
     #[test]
     fn texts_without_a_zone() {
         let source = ", sourceTimezone: America/New_York";
-        case(
-            "UTC",
-            "",
-            "\"2026-02-07T10:30:00\"",
-            "\"2026-02-07T10:30:00Z\"",
-        );
-        case(
-            "UTC",
-            source,
-            "\"2026-02-07T10:30:00\"",
-            "\"2026-02-07T15:30:00Z\"",
-        );
-        case(
-            "UTC",
-            source,
-            "\"2026-07-07 10:30:00.5\"",
-            "\"2026-07-07T14:30:00.5Z\"",
-        );
+        case("UTC", "", "\"2026-02-07T10:30:00\"", "\"2026-02-07T10:30:00Z\"");
+        case("UTC", source, "\"2026-02-07T10:30:00\"", "\"2026-02-07T15:30:00Z\"");
+        case("UTC", source, "\"2026-07-07 10:30:00.5\"", "\"2026-07-07T14:30:00.5Z\"");
         case(
             "UTC",
             ", sourceTimezone: '-02:00'",
@@ -458,18 +377,8 @@ mod tests {
             "\"2026-07-07T12:30:00Z\"",
         );
         // Skipped when clocks go forward, twice when they go back.
-        case(
-            "UTC",
-            source,
-            "\"2026-03-08T02:30:00\"",
-            "\"2026-03-08T07:30:00Z\"",
-        );
-        case(
-            "UTC",
-            source,
-            "\"2026-11-01T01:30:00\"",
-            "\"2026-11-01T05:30:00Z\"",
-        );
+        case("UTC", source, "\"2026-03-08T02:30:00\"", "\"2026-03-08T07:30:00Z\"");
+        case("UTC", source, "\"2026-11-01T01:30:00\"", "\"2026-11-01T05:30:00Z\"");
     }
 
     #[test]
@@ -479,26 +388,11 @@ mod tests {
         case("UTC", "", "1.7704602e9", "\"2026-02-07T10:30:00Z\"");
         case("UTC", "", "1770460200500", "\"2026-02-07T10:30:00.5Z\"");
         case("UTC", "", "\"1770460200500\"", "\"2026-02-07T10:30:00.5Z\"");
-        case(
-            "UTC",
-            "",
-            "\"1770460200.123456789\"",
-            "\"2026-02-07T10:30:00.123456789Z\"",
-        );
+        case("UTC", "", "\"1770460200.123456789\"", "\"2026-02-07T10:30:00.123456789Z\"");
         case("UTC", "", "0", "\"1970-01-01T00:00:00Z\"");
         case("UTC", "", "-1.5", "\"1969-12-31T23:59:58.5Z\"");
-        case(
-            "UTC",
-            "",
-            "999999999999",
-            "fails: the number is out of range",
-        );
-        case(
-            "UTC",
-            "",
-            "253402300799",
-            "fails: the number is out of range",
-        );
+        case("UTC", "", "999999999999", "fails: the number is out of range");
+        case("UTC", "", "253402300799", "fails: the number is out of range");
         case("UTC", "", "253402207200", "\"9999-12-30T22:00:00Z\"");
         case("UTC", "", "1000000000000", "\"2001-09-09T01:46:40Z\"");
         case("UTC", "", "-1000000000000", "\"1938-04-24T22:13:20Z\"");
@@ -509,43 +403,18 @@ mod tests {
             "\"99999999999999999999999999999999999999999\"",
             "fails: the number is out of range",
         );
-        case(
-            "UTC",
-            "",
-            "-99999999999",
-            "fails: the year is not between 0 and 9999",
-        );
+        case("UTC", "", "-99999999999", "fails: the year is not between 0 and 9999");
     }
 
     #[test]
     fn formats() {
         let time = "\"2026-02-07T10:30:00.120Z\"";
         case("+01:00", "", time, "\"2026-02-07T11:30:00.12+01:00\"");
-        case(
-            "+01:00",
-            ", format: RFC3339",
-            time,
-            "\"2026-02-07T11:30:00+01:00\"",
-        );
+        case("+01:00", ", format: RFC3339", time, "\"2026-02-07T11:30:00+01:00\"");
         case("+01:00", ", format: UnixMilli", time, "1770460200120");
-        case(
-            "UTC",
-            ", format: UnixMilli",
-            "\"1969-12-31T23:59:59.9999Z\"",
-            "-1",
-        );
-        case(
-            "UTC",
-            "",
-            "\"2026-02-07T10:30:00.1234567899\"",
-            "\"2026-02-07T10:30:00.123456789Z\"",
-        );
-        case(
-            "Europe/Berlin",
-            "",
-            "\"1890-01-01T00:00:00Z\"",
-            "\"1890-01-01T00:53:28+00:53\"",
-        );
+        case("UTC", ", format: UnixMilli", "\"1969-12-31T23:59:59.9999Z\"", "-1");
+        case("UTC", "", "\"2026-02-07T10:30:00.1234567899\"", "\"2026-02-07T10:30:00.123456789Z\"");
+        case("Europe/Berlin", "", "\"1890-01-01T00:00:00Z\"", "\"1890-01-01T00:53:28+00:53\"");
     }
 
     #[test]

@@ -353,3 +353,6 @@ fn make_room(buffer: &mut Vec<u8>, chunk_bytes: usize) {
     }
 }
 
+
+#[cfg(test)]
+mod tests;

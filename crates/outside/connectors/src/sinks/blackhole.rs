@@ -73,7 +73,7 @@ mod tests {
         let mut sink = Blackhole::default();
         let mut outcomes = Outcomes::default();
         sink.write(&batch, &mut outcomes).await.unwrap();
-        assert_eq!(outcomes.delivered_ranges(), [0..3]);
+        assert_eq!(outcomes.delivered_ranges(), std::slice::from_ref(&(0..3)));
         outcomes.clear();
         sink.write(&RecordBatch::new(), &mut outcomes).await.unwrap();
         assert_eq!(outcomes.resolved(), 0);

@@ -48,7 +48,8 @@ struct MemorySink {
 
 impl SinkSpec for Spec {
     const NAME: &'static str = "memory";
-    const SUMMARY: &'static str = "Hands records to memory sources of this process; nothing survives a crash";
+    const SUMMARY: &'static str =
+        "Hands records to memory sources of this process; nothing survives a crash";
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
         if self.name.is_empty() {
@@ -77,18 +78,18 @@ impl SinkSpec for Spec {
 
 /// Gives where the block that begins with record `start` ends; it holds at least that one.
 fn block_end(bounds: Bounds, batch: &RecordBatch, start: usize) -> usize {
-        let mut bytes = 0;
-        let records = (bounds.records as usize).clamp(1, BLOCK_RECORDS_MAX);
-        let limit = (bounds.bytes as usize).min(BLOCK_BYTES_MAX);
-        for index in start..batch.len().min(start + records) {
-            let record = &batch.records[index];
-            bytes += (record.end - record.start) as usize + 1;
-            if bytes > limit && index > start {
-                return index;
-            }
+    let mut bytes = 0;
+    let records = (bounds.records as usize).clamp(1, BLOCK_RECORDS_MAX);
+    let limit = (bounds.bytes as usize).min(BLOCK_BYTES_MAX);
+    for index in start..batch.len().min(start + records) {
+        let record = &batch.records[index];
+        bytes += (record.end - record.start) as usize + 1;
+        if bytes > limit && index > start {
+            return index;
         }
-        batch.len().min(start + records)
     }
+    batch.len().min(start + records)
+}
 
 #[async_trait]
 impl Sink for MemorySink {

@@ -2,6 +2,7 @@
 
 pub mod blackhole;
 pub mod clickhouse;
+pub mod file;
 pub mod http;
 pub mod iceberg;
 pub mod kafka;
@@ -22,6 +23,7 @@ pub static SINKS: &[SinkEntry] = &[
     spec::sink::<clickhouse::Spec>(),
     spec::sink::<nessie::Spec>(),
     spec::sink::<iceberg::Spec>(),
+    spec::sink::<file::Spec>(),
     spec::sink::<stdout::Spec>(),
     spec::sink::<http::Spec>(),
     spec::sink::<blackhole::Spec>(),

@@ -1,7 +1,7 @@
 //! Where things are, in whole pixels.
 
 use super::measure::{Font, width};
-use crate::graph::model::{Graph, Node, Way};
+use crate::graph::model::{Exit, Graph, Node, Way};
 
 /// Size of the title of a box.
 pub(super) const TITLE_SIZE: f64 = 14.0;
@@ -40,6 +40,9 @@ const ROW_WIDTH_MAX: i32 = 720;
 /// How many boxes of a chain stay on one row whatever their width.
 const ROW_BOXES: usize = 4;
 
+/// By less than this the chain moves to make an edge straight.
+const NUDGE_MAX: i32 = 20;
+
 /// From the frame of the chain to the vertical line that exits share.
 const BUS_GAP: i32 = 26;
 const LABEL_PAD: i32 = 14;
@@ -47,7 +50,7 @@ const LABEL_PAD: i32 = 14;
 const HEAD: i32 = 18;
 const LABEL_WIDTH_MIN: i32 = 46;
 /// The widest label; longer ones are shortened.
-pub(super) const LABEL_WIDTH_MAX: i32 = 270;
+pub(super) const LABEL_WIDTH_MAX: i32 = 286;
 
 /// Where everything is.
 #[derive(Clone, Debug)]
@@ -106,76 +109,49 @@ impl Layout {
 /// Places everything.
 pub(super) fn layout(graph: &Graph) -> Layout {
     let is_compact = graph.exits.len() >= COMPACT_FROM;
-    let (mut chain, frame_width, frame_height) = grid(&graph.chain, &graph.name);
-    let is_failed: Vec<bool> = graph
-        .exits
-        .iter()
-        .map(|exit| exit.way == Way::Failed)
-        .collect();
+    let grid = grid(&graph.chain, &graph.name);
+    let (mut sinks, column_height) = column(graph, is_compact);
+    let exit_y = grid.boxes.last().map_or(0, Rect::middle);
 
-    let sink_height = if is_compact {
-        COMPACT_HEIGHT
-    } else {
-        height_of(graph.exits.iter().map(|exit| &exit.sink))
-    };
-    let pitch = sink_height + if is_compact { 12 } else { 22 };
-    let sink_width = graph
-        .exits
-        .iter()
-        .map(|exit| sink_width(&exit.sink, is_compact));
-    let sink_width = sink_width.max().unwrap_or(0);
+    // The taller of chain and column fills the picture; the other one stands so that the exit of the
+    // chain is in the middle of the column, as far as there is room.
+    let body = grid.height.max(column_height);
+    let off = exit_y - column_height / 2;
+    let chain_top = (-off).clamp(0, body - grid.height);
+    let column_top = (chain_top + off).clamp(0, body - column_height);
+    let near = sinks.iter().map(|sink| column_top + sink.middle() - chain_top - exit_y);
+    let nudge = near.min_by_key(|away| away.abs()).filter(|away| away.abs() < NUDGE_MAX);
+    // An edge that is almost straight is made straight.
+    let chain_top = chain_top + nudge.unwrap_or(0);
+    let top = MARGIN - chain_top.min(0);
 
-    let plain = is_failed.iter().filter(|failed| !**failed).count() as i32;
-    let column_height = (plain * pitch - (pitch - sink_height)).max(0);
-    let body = frame_height.max(column_height);
-    let frame = Rect {
-        x: MARGIN,
-        y: MARGIN + (body - frame_height) / 2,
-        width: frame_width,
-        height: frame_height,
-    };
+    let frame = Rect { x: MARGIN, y: top + chain_top, width: grid.width, height: grid.height };
+    let mut chain = grid.boxes;
     for node in &mut chain {
         node.x += frame.x;
         node.y += frame.y;
     }
-
     let labels = graph.exits.iter().map(|exit| {
         let (name, condition) = exit.way.parts();
         width(name, Font::Sans, LABEL_SIZE).max(width(condition, Font::Mono, DETAIL_SIZE))
     });
-    let label_width = labels
-        .max()
-        .unwrap_or(0)
-        .clamp(LABEL_WIDTH_MIN, LABEL_WIDTH_MAX);
+    let label_width = labels.max().unwrap_or(0).clamp(LABEL_WIDTH_MIN, LABEL_WIDTH_MAX);
     let bus = frame.right() + BUS_GAP;
     let label = bus + LABEL_PAD;
     let x = label + label_width + HEAD + LABEL_PAD;
-
-    // With one sink its edge goes straight on; otherwise the column is centred on the picture.
-    let exit_y = chain.last().map_or(frame.y, Rect::middle);
-    let mut y = match plain {
-        1 => exit_y - sink_height / 2,
-        _ => MARGIN + (body - column_height) / 2,
-    };
     let mut bottom = frame.bottom();
-    let mut sinks = Vec::with_capacity(is_failed.len());
-    for failed in is_failed {
-        if failed {
+    for (sink, exit) in sinks.iter_mut().zip(&graph.exits) {
+        sink.x = x;
+        sink.y += top + column_top;
+        if exit.way == Way::Failed {
             // A lane below everything else: the edge comes from below the chain and crosses nothing.
-            y = y.max(bottom + 14);
+            sink.y = bottom + gap(is_compact);
         }
-        let rect = Rect {
-            x,
-            y,
-            width: sink_width,
-            height: sink_height,
-        };
-        bottom = bottom.max(rect.bottom());
-        y += pitch;
-        sinks.push(rect);
+        bottom = bottom.max(sink.bottom());
     }
+    let right = sinks.iter().map(Rect::right).max().unwrap_or(x);
     Layout {
-        width: x + sink_width + MARGIN,
+        width: right + MARGIN,
         height: bottom + MARGIN,
         frame,
         chain,
@@ -186,9 +162,37 @@ pub(super) fn layout(graph: &Graph) -> Layout {
     }
 }
 
-/// Places the chain in rows, relative to its frame; gives the boxes and the size of the frame.
-fn grid(nodes: &[Node], name: &str) -> (Vec<Rect>, i32, i32) {
-    let height = height_of(nodes.iter());
+/// Places the sinks one below the other; gives the boxes and the height without the error sink.
+fn column(graph: &Graph, is_compact: bool) -> (Vec<Rect>, i32) {
+    let widths = graph.exits.iter().map(|exit| sink_width(&exit.sink, is_compact));
+    let width = widths.max().unwrap_or(0);
+    let (mut y, mut bottom) = (0, 0);
+    let place = |exit: &Exit| {
+        let height =
+            if is_compact { COMPACT_HEIGHT } else { height_of(std::iter::once(&exit.sink)) };
+        let rect = Rect { x: 0, y, width, height };
+        if exit.way != Way::Failed {
+            bottom = rect.bottom();
+        }
+        y = rect.bottom() + gap(is_compact);
+        rect
+    };
+    let sinks = graph.exits.iter().map(place).collect();
+    (sinks, bottom)
+}
+
+fn gap(is_compact: bool) -> i32 {
+    if is_compact { 12 } else { 22 }
+}
+
+/// The chain in rows, relative to its frame.
+struct Grid {
+    boxes: Vec<Rect>,
+    width: i32,
+    height: i32,
+}
+
+fn grid(nodes: &[Node], name: &str) -> Grid {
     let widths: Vec<i32> = nodes.iter().map(node_width).collect();
     let widest = widths.iter().copied().max().unwrap_or(0);
     let total: i32 = widths.iter().map(|width| width + GAP_X).sum::<i32>() - GAP_X;
@@ -200,45 +204,32 @@ fn grid(nodes: &[Node], name: &str) -> (Vec<Rect>, i32, i32) {
         nodes.len().div_ceil(nodes.len().div_ceil(fitting))
     };
     let of_column = |column: usize| widths.iter().skip(column).step_by(columns).copied().max();
-    let columns_width: Vec<i32> = (0..columns)
-        .map(|column| of_column(column).unwrap_or(0))
-        .collect();
-    let rects = nodes.iter().enumerate().map(|(index, _)| {
-        let (row, column) = ((index / columns) as i32, index % columns);
-        let before: i32 = columns_width[..column]
-            .iter()
-            .map(|width| width + GAP_X)
-            .sum();
-        let x = FRAME_PAD + before;
-        let y = FRAME_TOP + row * (height + GAP_ROW);
-        Rect {
-            x,
-            y,
-            width: columns_width[column],
-            height,
+    let column_widths: Vec<i32> =
+        (0..columns).map(|column| of_column(column).unwrap_or(0)).collect();
+    let mut boxes = Vec::with_capacity(nodes.len());
+    let mut y = FRAME_TOP;
+    for row in nodes.chunks(columns) {
+        let height = height_of(row.iter());
+        let mut x = FRAME_PAD;
+        for width in column_widths.iter().take(row.len()) {
+            boxes.push(Rect { x, y, width: *width, height });
+            x += width + GAP_X;
         }
-    });
-    let rects: Vec<Rect> = rects.collect();
-    let right = rects.iter().map(Rect::right).max().unwrap_or(0);
-    let bottom = rects.iter().map(Rect::bottom).max().unwrap_or(0);
+        y += height + GAP_ROW;
+    }
+    let right = boxes.iter().map(Rect::right).max().unwrap_or(0);
+    let bottom = boxes.iter().map(Rect::bottom).max().unwrap_or(0);
     let name_width = width(name, Font::Sans, NAME_SIZE).min(BOX_WIDTH_MAX) + FRAME_PAD;
-    (rects, right.max(name_width) + FRAME_PAD, bottom + FRAME_PAD)
+    Grid { boxes, width: right.max(name_width) + FRAME_PAD, height: bottom + FRAME_PAD }
 }
 
 fn height_of<'n>(nodes: impl Iterator<Item = &'n Node>) -> i32 {
-    BOX_HEIGHT
-        + nodes
-            .map(|node| node.details.len() as i32 * DETAIL_HEIGHT)
-            .max()
-            .unwrap_or(0)
+    BOX_HEIGHT + nodes.map(|node| node.details.len() as i32 * DETAIL_HEIGHT).max().unwrap_or(0)
 }
 
 fn node_width(node: &Node) -> i32 {
     let title = width(&node.title, Font::Sans, TITLE_SIZE);
-    let details = node
-        .details
-        .iter()
-        .map(|detail| width(detail, Font::Mono, DETAIL_SIZE));
+    let details = node.details.iter().map(|detail| width(detail, Font::Mono, DETAIL_SIZE));
     let text = details.max().unwrap_or(0).max(title);
     (PAD_LEFT + text + PAD_RIGHT).clamp(BOX_WIDTH_MIN, BOX_WIDTH_MAX)
 }
@@ -248,9 +239,6 @@ fn sink_width(node: &Node, is_compact: bool) -> i32 {
         return node_width(node);
     }
     let title = width(&node.title, Font::Sans, TITLE_SIZE);
-    let detail = node
-        .details
-        .first()
-        .map(|text| width(text, Font::Mono, DETAIL_SIZE) + INLINE_GAP);
+    let detail = node.details.first().map(|text| width(text, Font::Mono, DETAIL_SIZE) + INLINE_GAP);
     (PAD_LEFT + title + detail.unwrap_or(0) + PAD_RIGHT).clamp(BOX_WIDTH_MIN, SINK_WIDTH_MAX)
 }

@@ -39,14 +39,8 @@ mod tests {
         };
         for (index, one) in boxes.iter().enumerate() {
             assert!(one.x > 0 && one.y > 0);
-            assert!(
-                one.right() < layout.width && one.bottom() < layout.height,
-                "{one:?}"
-            );
-            assert!(
-                boxes[index + 1..].iter().all(|other| is_apart(one, other)),
-                "{one:?}"
-            );
+            assert!(one.right() < layout.width && one.bottom() < layout.height, "{one:?}");
+            assert!(boxes[index + 1..].iter().all(|other| is_apart(one, other)), "{one:?}");
         }
         assert_eq!(well_formed(&render(graph)), Ok(()));
     }
@@ -56,15 +50,7 @@ mod tests {
         for graph in [testing::orders(), testing::host_metrics()] {
             check(&graph);
         }
-        for (steps, routes) in [
-            (0, 0),
-            (0, 1),
-            (1, 30),
-            (4, 8),
-            (5, 9),
-            (20, 30),
-            (200, 1000),
-        ] {
+        for (steps, routes) in [(0, 0), (0, 1), (1, 30), (4, 8), (5, 9), (20, 30), (200, 1000)] {
             check(&testing::wide(steps, routes));
         }
     }
@@ -75,26 +61,5 @@ mod tests {
         assert!(layout.width < 1400, "{}", layout.width);
         let rows: std::collections::BTreeSet<i32> = layout.chain.iter().map(|r| r.y).collect();
         assert!(rows.len() > 2, "{rows:?}");
-    }
-
-    /// Writes pictures to look at: `LEVADA_PICTURES=<folder> cargo test … pictures`.
-    #[test]
-    fn pictures() {
-        let Ok(folder) = std::env::var("LEVADA_PICTURES") else {
-            return;
-        };
-        let graphs = [
-            ("host-metrics", testing::host_metrics()),
-            ("orders", testing::orders()),
-            ("plain", testing::wide(0, 0)),
-            ("seven", testing::wide(7, 1)),
-            ("wide", testing::wide(20, 30)),
-        ];
-        for (name, graph) in graphs {
-            let path = std::path::Path::new(&folder)
-                .join(name)
-                .with_extension("svg");
-            std::fs::write(path, render(&graph)).expect("the folder is writable");
-        }
     }
 }

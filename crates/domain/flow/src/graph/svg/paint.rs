@@ -55,11 +55,7 @@ pub(super) fn paint(graph: &Graph, layout: &Layout) -> String {
         card(&mut out, node, rect, &caption);
     }
     for (exit, rect) in graph.exits.iter().zip(&layout.sinks) {
-        let caption = if exit.sink.role == Role::Errors {
-            "ERROR SINK"
-        } else {
-            "SINK"
-        };
+        let caption = if exit.sink.role == Role::Errors { "ERROR SINK" } else { "SINK" };
         if layout.is_compact {
             compact_card(&mut out, &exit.sink, rect);
         } else {
@@ -79,12 +75,7 @@ fn marker(id: &str, colour: &str) -> String {
 }
 
 fn frame(out: &mut String, graph: &Graph, layout: &Layout) {
-    let Rect {
-        x,
-        y,
-        width: w,
-        height: h,
-    } = layout.frame;
+    let Rect { x, y, width: w, height: h } = layout.frame;
     writeln!(
         out,
         "<rect x=\"{x}.5\" y=\"{y}.5\" width=\"{w}\" height=\"{h}\" rx=\"12\" fill=\"#eef2f7\" stroke=\"#dbe3ec\"/>"
@@ -129,32 +120,14 @@ fn exit_edges(out: &mut String, graph: &Graph, layout: &Layout) {
         } else if start.1 == end.1 {
             edge(out, &[start, end], false);
         } else {
-            edge(
-                out,
-                &[start, (layout.bus, start.1), (layout.bus, end.1), end],
-                false,
-            );
+            edge(out, &[start, (layout.bus, start.1), (layout.bus, end.1), end], false);
         }
         let (name, condition) = exit.way.parts();
         let colour = is_failed.then_some("#b91c1c");
         let name = fit(name, Font::Sans, LABEL_SIZE, LABEL_WIDTH_MAX);
-        text(
-            out,
-            (layout.label, end.1 - 6),
-            "l",
-            LABEL_SIZE,
-            colour,
-            &name,
-        );
+        text(out, (layout.label, end.1 - 6), "l", LABEL_SIZE, colour, &name);
         let condition = fit(condition, Font::Mono, DETAIL_SIZE, LABEL_WIDTH_MAX);
-        text(
-            out,
-            (layout.label, end.1 + 15),
-            "m",
-            DETAIL_SIZE,
-            None,
-            &condition,
-        );
+        text(out, (layout.label, end.1 + 15), "m", DETAIL_SIZE, None, &condition);
     }
 }
 
@@ -174,16 +147,10 @@ fn edge(out: &mut String, points: &[(i32, i32)], is_failed: bool) {
     for (index, at) in rest.iter().enumerate() {
         match rest.get(index + 1) {
             Some(next) => {
-                let radius = RADIUS
-                    .min(distance(before, *at) / 2)
-                    .min(distance(*at, *next) / 2);
+                let radius = RADIUS.min(distance(before, *at) / 2).min(distance(*at, *next) / 2);
                 let (enter, leave) = (toward(*at, before, radius), toward(*at, *next, radius));
-                write!(
-                    out,
-                    "L{} {}Q{} {} {} {}",
-                    enter.0, enter.1, at.0, at.1, leave.0, leave.1
-                )
-                .ok();
+                write!(out, "L{} {}Q{} {} {} {}", enter.0, enter.1, at.0, at.1, leave.0, leave.1)
+                    .ok();
             }
             None => {
                 write!(out, "L{} {}", at.0, at.1).ok();
@@ -199,10 +166,7 @@ fn distance(a: (i32, i32), b: (i32, i32)) -> i32 {
 }
 
 fn toward(from: (i32, i32), to: (i32, i32), by: i32) -> (i32, i32) {
-    (
-        from.0 + (to.0 - from.0).signum() * by,
-        from.1 + (to.1 - from.1).signum() * by,
-    )
+    (from.0 + (to.0 - from.0).signum() * by, from.1 + (to.1 - from.1).signum() * by)
 }
 
 fn colour(role: Role) -> &'static str {
@@ -219,26 +183,12 @@ fn card(out: &mut String, node: &Node, rect: &Rect, caption: &str) {
     outline(out, node.role, rect);
     let x = rect.x + PAD_LEFT;
     let room = rect.width - PAD_LEFT - 8;
-    text(
-        out,
-        (x, rect.y + 19),
-        "c",
-        CAPTION_SIZE,
-        Some(colour(node.role)),
-        caption,
-    );
+    text(out, (x, rect.y + 19), "c", CAPTION_SIZE, Some(colour(node.role)), caption);
     let title = fit(&node.title, Font::Sans, TITLE_SIZE, room);
     text(out, (x, rect.y + 38), "t", TITLE_SIZE, None, &title);
     for (index, detail) in node.details.iter().enumerate() {
         let detail = fit(detail, Font::Mono, DETAIL_SIZE, room);
-        text(
-            out,
-            (x, rect.y + 56 + 17 * index as i32),
-            "m",
-            DETAIL_SIZE,
-            None,
-            &detail,
-        );
+        text(out, (x, rect.y + 56 + 17 * index as i32), "m", DETAIL_SIZE, None, &detail);
     }
 }
 
@@ -254,25 +204,13 @@ fn compact_card(out: &mut String, node: &Node, rect: &Rect) {
     let used = width(&title, Font::Sans, TITLE_SIZE) + INLINE_GAP;
     if room > used + 16 {
         let detail = fit(detail, Font::Mono, DETAIL_SIZE, room - used);
-        text(
-            out,
-            (rect.x + PAD_LEFT + used, y),
-            "m",
-            DETAIL_SIZE,
-            None,
-            &detail,
-        );
+        text(out, (rect.x + PAD_LEFT + used, y), "m", DETAIL_SIZE, None, &detail);
     }
 }
 
 /// Draws a box with a band in the colour of its kind.
 fn outline(out: &mut String, role: Role, rect: &Rect) {
-    let Rect {
-        x,
-        y,
-        width: w,
-        height: h,
-    } = *rect;
+    let Rect { x, y, width: w, height: h } = *rect;
     let colour = colour(role);
     writeln!(
         out,
@@ -290,9 +228,7 @@ fn text(out: &mut String, at: (i32, i32), class: &str, size: f64, fill: Option<&
     if text.is_empty() {
         return;
     }
-    let fill = fill
-        .map(|fill| format!(" style=\"fill:{fill}\""))
-        .unwrap_or_default();
+    let fill = fill.map(|fill| format!(" style=\"fill:{fill}\"")).unwrap_or_default();
     let (x, y) = at;
     let text = escape(text);
     writeln!(
@@ -316,4 +252,27 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corners_are_round_and_short_steps_fit() {
+        let mut out = String::new();
+        edge(&mut out, &[(0, 0), (20, 0), (20, 6), (40, 6)], false);
+        let path = "M0 0L17 0Q20 0 20 3L20 3Q20 6 23 6L40 6";
+        assert!(out.contains(&format!("d=\"{path}\"")), "{out}");
+    }
+
+    #[test]
+    fn text_is_escaped_and_empty_text_is_left_out() {
+        let mut out = String::new();
+        text(&mut out, (1, 2), "m", 11.5, None, "");
+        assert_eq!(out, "");
+        text(&mut out, (1, 2), "m", 11.5, None, "<a> & \"b\"");
+        let line = "<text x=\"1\" y=\"2\" class=\"m\" font-size=\"11.5\">&lt;a&gt; &amp; &quot;b&quot;</text>\n";
+        assert_eq!(out, line);
+    }
 }

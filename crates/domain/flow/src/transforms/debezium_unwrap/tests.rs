@@ -14,10 +14,7 @@ fn unwrapped(config: &str, payload: &str, meta: &[(&str, Value)]) -> (String, St
     for (key, value) in meta {
         batch.meta_mut(0).set(key, value.clone());
     }
-    let got = run(
-        &mut *step::<Spec>(config, &TransformContext::default()),
-        &mut batch,
-    );
+    let got = run(&mut *step::<Spec>(config, &TransformContext::default()), &mut batch);
     let got = match got {
         Ok(out) if out.is_empty() => "dropped".into(),
         Ok(out) => String::from_utf8(out.concat()).unwrap(),
@@ -35,11 +32,7 @@ fn unwrapped(config: &str, payload: &str, meta: &[(&str, Value)]) -> (String, St
 
 fn case(config: &str, payload: &str, expected: &str, meta: &str) {
     let got = unwrapped(config, payload, &[]);
-    assert_eq!(
-        got,
-        (expected.to_owned(), meta.to_owned()),
-        "{config} on {payload}"
-    );
+    assert_eq!(got, (expected.to_owned(), meta.to_owned()), "{config} on {payload}");
 }
 
 #[test]
@@ -53,24 +46,9 @@ fn operations() {
     case("{}", &event("c"), after, r#"{"operation":"insert","id":2}"#);
     case("{}", &event("u"), after, r#"{"operation":"update","id":2}"#);
     case("{}", &event("r"), after, r#"{"operation":"insert","id":2}"#);
-    case(
-        "snapshotOperation: update",
-        &event("r"),
-        after,
-        r#"{"operation":"update","id":2}"#,
-    );
-    case(
-        "snapshotOperation: update",
-        &event("c"),
-        after,
-        r#"{"operation":"insert","id":2}"#,
-    );
-    case(
-        "{}",
-        &event("d"),
-        r#"{"id":1,"v":"old"}"#,
-        r#"{"operation":"delete","id":1}"#,
-    );
+    case("snapshotOperation: update", &event("r"), after, r#"{"operation":"update","id":2}"#);
+    case("snapshotOperation: update", &event("c"), after, r#"{"operation":"insert","id":2}"#);
+    case("{}", &event("d"), r#"{"id":1,"v":"old"}"#, r#"{"operation":"delete","id":1}"#);
 }
 
 #[test]
@@ -94,12 +72,7 @@ fn ids_keep_their_type() {
             &format!("{{\"operation\":\"insert\",\"id\":{id}}}"),
         );
     }
-    case(
-        "{}",
-        r#"{"payload":{"op":"c","after":{}}}"#,
-        "{}",
-        r#"{"operation":"insert"}"#,
-    );
+    case("{}", r#"{"payload":{"op":"c","after":{}}}"#, "{}", r#"{"operation":"insert"}"#);
 }
 
 #[test]
@@ -119,44 +92,22 @@ fn what_is_no_event_passes() {
 #[test]
 fn errors() {
     let error = "error: debezium unwrap: invalid JSON payload: not a JSON object";
-    for payload in NOT_JSON
-        .iter()
-        .copied()
-        .filter(|payload| !payload.is_empty())
-    {
+    for payload in NOT_JSON.iter().copied().filter(|payload| !payload.is_empty()) {
         check::<Spec>("{}", payload, &[error]);
     }
     for payload in ["[{}]", "\"x\"", "1", "null", "true"] {
         check::<Spec>("{}", payload, &[error]);
     }
     for (payload, error) in [
-        (
-            r#"{"payload":{"op":"t","after":{}}}"#,
-            "unsupported op \"t\"",
-        ),
-        (
-            r#"{"payload":{"op":"C","after":{}}}"#,
-            "unsupported op \"C\"",
-        ),
+        (r#"{"payload":{"op":"t","after":{}}}"#, "unsupported op \"t\""),
+        (r#"{"payload":{"op":"C","after":{}}}"#, "unsupported op \"C\""),
         (r#"{"payload":{"op":"","after":{}}}"#, "unsupported op \"\""),
-        (
-            r#"{"payload":{"op":null,"after":{}}}"#,
-            "unsupported op \"\"",
-        ),
+        (r#"{"payload":{"op":null,"after":{}}}"#, "unsupported op \"\""),
         (r#"{"payload":{"op":1,"after":{}}}"#, "unsupported op \"1\""),
         (r#"{"payload":{"op":"c"}}"#, "payload.after must be object"),
-        (
-            r#"{"payload":{"op":"u","after":null,"before":{}}}"#,
-            "payload.after must be object",
-        ),
-        (
-            r#"{"payload":{"op":"r","after":[]}}"#,
-            "payload.after must be object",
-        ),
-        (
-            r#"{"payload":{"op":"d","before":null,"after":{}}}"#,
-            "payload.before must be object",
-        ),
+        (r#"{"payload":{"op":"u","after":null,"before":{}}}"#, "payload.after must be object"),
+        (r#"{"payload":{"op":"r","after":[]}}"#, "payload.after must be object"),
+        (r#"{"payload":{"op":"d","before":null,"after":{}}}"#, "payload.before must be object"),
     ] {
         check::<Spec>(
             "addOperationFields: true",
@@ -178,9 +129,7 @@ fn operation_fields() {
         check::<Spec>(
             config,
             format!(r#"{{"payload":{{"op":"{op}","{row}":{{"a":1.0, "b":2}}}}}}"#),
-            &[&format!(
-                r#"{{"a":1.0, "b":2,"__op":"{op}","__deleted":"{deleted}"}}"#
-            )],
+            &[&format!(r#"{{"a":1.0, "b":2,"__op":"{op}","__deleted":"{deleted}"}}"#)],
         );
     }
     check::<Spec>(
@@ -222,12 +171,7 @@ fn tombstones() {
         assert_eq!(got, (expected.to_owned(), after.to_owned()), "{config}");
     };
     check("{}", &[], "dropped", "");
-    check(
-        "{}",
-        &[("key", "{\"id\":1}".into())],
-        "dropped",
-        r#"{"key":"{\"id\":1}"}"#,
-    );
+    check("{}", &[("key", "{\"id\":1}".into())], "dropped", r#"{"key":"{\"id\":1}"}"#);
     check(
         infer,
         &[("key", "{\"id\":1.0}".into())],
@@ -251,12 +195,7 @@ fn tombstones() {
     check(infer, &[], error, "");
     check(infer, &[("key", "12".into())], error, r#"{"key":"12"}"#);
     check(infer, &[("key", "{".into())], error, r#"{"key":"{"}"#);
-    check(
-        infer,
-        &[("key", Value::Bytes((*b"\xff").into()))],
-        error,
-        r#"{"key":"/w=="}"#,
-    );
+    check(infer, &[("key", Value::Bytes((*b"\xff").into()))], error, r#"{"key":"/w=="}"#);
 }
 
 #[test]

@@ -245,13 +245,13 @@ impl Output {
     fn mend(&mut self, tail: Tail) -> io::Result<()> {
         if self.compression == Compression::None {
             let end = last_line_end(&self.file, self.good)?;
-            if end == self.good {
-            } else if tail == Tail::Cut {
+            let is_whole = end == self.good;
+            if !is_whole && tail == Tail::Cut {
                 tracing::info!(path = %self.path.display(), bytes = self.good - end,
                     "a record that was not written whole is cut off and written again");
                 self.good = end;
                 self.cut()?;
-            } else {
+            } else if !is_whole {
                 tracing::warn!(path = %self.path.display(),
                     "the last line has no end; it gets one, and records follow");
                 self.file.seek(SeekFrom::Start(self.good))?;
@@ -321,29 +321,41 @@ fn last_line_end(mut file: &File, length: u64) -> io::Result<u64> {
 }
 
 /// Gives where the last whole member does end; looks through the whole file.
+///
+/// A member ends before the mark of the next one or at the end of the file, so the decompressor is fed
+/// up to each mark and asked there. Bytes that only look like a mark do no harm.
 fn last_member_end(mut file: &File, compression: Compression) -> io::Result<u64> {
+    let mark: &[u8] = match compression {
+        Compression::Zstd => b"\x28\xb5\x2f\xfd",
+        _ => b"\x1f\x8b\x08",
+    };
+    let finder = memchr::memmem::Finder::new(mark);
     file.seek(SeekFrom::Start(0))?;
     let mut unzip = decompressor(compression)?;
-    let mut input = vec![0; SCAN_BYTES];
     let mut output = vec![0; SCAN_BYTES];
+    let mut input = Vec::with_capacity(SCAN_BYTES + mark.len());
     let mut whole = 0;
     loop {
-        let count = file.read(&mut input)?;
-        if count == 0 {
-            return Ok(if unzip.finish().is_ok() { unzip.total_in() } else { whole });
-        }
-        let mut taken = 0;
-        while taken < count || unzip.has_more() {
-            // One byte at a time would find every end; a member ends where a step stops before the
-            // end of its input and nothing is unfinished, and the last one is what matters.
-            match unzip.step(&input[taken..count], &mut output) {
-                Ok(step) => taken += step.consumed,
-                Err(_) => return Ok(whole),
+        let count = file.take(SCAN_BYTES as u64).read_to_end(&mut input)?;
+        // A mark may be cut in two by the end of what was read.
+        let end = if count == 0 { input.len() } else { input.len().saturating_sub(mark.len() - 1) };
+        let mut start = 0;
+        while start < end {
+            let next = finder.find(&input[start + 1..]).map_or(end, |at| (start + 1 + at).min(end));
+            while start < next || unzip.has_more() {
+                match unzip.step(&input[start..next], &mut output) {
+                    Ok(step) => start += step.consumed,
+                    Err(_) => return Ok(whole),
+                }
             }
             if unzip.finish().is_ok() {
                 whole = unzip.total_in();
             }
         }
+        if count == 0 {
+            return Ok(whole);
+        }
+        input.drain(..end);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Paths with placeholders.
 
-use std::fmt::Write as _;
-
 use levada_model::{Meta, Timestamp};
 
 /// Longest text that one placeholder gives, in bytes. Ours: a file name has 255.
@@ -91,6 +89,15 @@ impl PathTemplate {
         self.parts.iter().any(|part| matches!(part, Part::Date | Part::Hour))
     }
 
+    /// Gives a glob pattern that matches every path it gives.
+    pub(super) fn to_pattern(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => glob::Pattern::escape(text),
+            _ => "*".to_owned(),
+        });
+        parts.collect()
+    }
+
     /// Appends the path of a record that is processed at `now`.
     ///
     /// Values cannot leave the folder: separators and control characters become `_`, as does a dot at
@@ -112,9 +119,7 @@ impl PathTemplate {
 
 /// Appends the time in UTC.
 pub(super) fn write_time(now: Timestamp, format: &str, out: &mut String) {
-    let time = now.to_jiff().strftime(format);
-    // Writing into a string cannot fail, and the formats are ours.
-    drop(write!(out, "{time}"));
+    out.push_str(&now.to_jiff().strftime(format).to_string());
 }
 
 fn write_value(value: &str, out: &mut String) {
@@ -142,7 +147,7 @@ pub(super) fn piece_name(path: &std::path::Path, now: Timestamp, number: u32) ->
     let (stem, extension) = name.split_at(dot.map_or(name.len(), |(at, _)| at));
     let mut piece = format!("{stem}-");
     write_time(now, "%Y%m%dT%H%M%S", &mut piece);
-    drop(write!(piece, "-{number}{extension}"));
+    piece.push_str(&format!("-{number}{extension}"));
     path.with_file_name(piece)
 }
 

@@ -102,7 +102,8 @@ async fn beginning(mut response: Response) -> Vec<u8> {
 fn shown(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES_MAX)]);
     let mut line = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
+    {
         let gap = if line.is_empty() { "" } else { " " };
         // Writing to a string cannot fail.
         if write!(line, "{gap}{word}").is_err() {
@@ -117,35 +118,36 @@ fn shown(body: &[u8]) -> String {
 
 /// Tells whether TLS failed for the sake of a certificate.
 fn has_certificate_problem(error: &reqwest::Error) -> bool {
-    use rustls::AlertDescription as Alert;
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        // An I/O error that wraps another does not give it as its source.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = match inner {
-            Some(inner) => inner.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        if let Some(tls) = tls {
-            return matches!(
-                tls,
-                rustls::Error::InvalidCertificate(_)
-                    | rustls::Error::NoCertificatesPresented
-                    | rustls::Error::AlertReceived(
-                        Alert::BadCertificate
-                            | Alert::CertificateRequired
-                            | Alert::CertificateExpired
-                            | Alert::CertificateRevoked
-                            | Alert::CertificateUnknown
-                            | Alert::UnsupportedCertificate
-                            | Alert::UnknownCA
-                            | Alert::AccessDenied
-                    )
-            );
-        }
-        cause = error.source();
+    use rustls::{AlertDescription as Alert, Error as Tls};
+    match tls_error(error) {
+        Some(Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented) => true,
+        Some(Tls::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::BadCertificate
+                | Alert::CertificateRequired
+                | Alert::CertificateExpired
+                | Alert::CertificateRevoked
+                | Alert::CertificateUnknown
+                | Alert::UnsupportedCertificate
+                | Alert::UnknownCA
+                | Alert::DecryptError
+                | Alert::AccessDenied
+        ),
+        _ => false,
     }
-    false
+}
+
+/// Gives the first error of TLS among the causes of an error.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls);
+    }
+    // An I/O error that wraps another does not give it as its source.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(inner) => tls_error(inner),
+        None => error.source().and_then(tls_error),
+    }
 }
 
 #[cfg(test)]

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn records_become_lines() {
-        let (body, sent, rejected) = encoded(Format::Ndjson, &["{\"a\":\n1}", "plain", "a\nb", "2"]);
+        let (body, sent, rejected) =
+            encoded(Format::Ndjson, &["{\"a\":\n1}", "plain", "a\nb", "2"]);
         assert_eq!(body, "{\"a\": 1}\nplain\n2\n");
         assert_eq!((sent, rejected), (vec![0, 1, 3], vec![2]));
     }

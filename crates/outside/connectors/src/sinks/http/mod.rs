@@ -154,7 +154,8 @@ impl Spec {
                 }
                 let sends_secret = self.auth.is_some() || url.password().is_some();
                 if sends_secret && url.scheme() == "http" && !is_loopback(&url) {
-                    let text = "credentials and records cross the network in clear text; use https://";
+                    let text =
+                        "credentials and records cross the network in clear text; use https://";
                     report.warning(&at, text.into());
                 }
             }
@@ -227,7 +228,8 @@ impl SinkSpec for Spec {
         if let Some(tls) = &self.tls {
             tls.check(&at.child("tls"), report);
             if tls.insecure_skip_verify && tls.ca_file.is_empty() && tls.ca_secret_ref.is_none() {
-                let text = "any server is believed, so anybody on the way can read and change records";
+                let text =
+                    "any server is believed, so anybody on the way can read and change records";
                 report.warning(&at.child("tls.insecureSkipVerify"), text.into());
             }
         }

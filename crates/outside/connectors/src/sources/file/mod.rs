@@ -130,3 +130,6 @@ impl SourceSpec for Spec {
     }
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -125,8 +125,10 @@ impl Reader {
                 "it is not a regular file",
             )));
         }
-        // A hint; a file system that does not know it is read all the same.
-        drop(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential));
+        if let Err(error) = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential) {
+            // A hint only.
+            tracing::debug!(%error, "the file system takes no advice");
+        }
         let mut head = Vec::with_capacity(DETECT_BYTES);
         let compression = match options.compression {
             Some(compression) => compression,

@@ -76,6 +76,11 @@ impl FileSource {
         FileSource { settings, ctx: ctx.clone(), lag: Arc::default(), pump: None }
     }
 
+    #[cfg(test)]
+    pub(super) fn tasks(&self) -> &levada_runtime::Tasks {
+        &self.ctx.tasks
+    }
+
     fn blank_lines(&self) -> Option<Counter> {
         let family = self.ctx.metrics.counter_family(
             "levada_file_blank_lines_total",

@@ -97,7 +97,10 @@ impl SourceSpec for Spec {
         match self.compile() {
             Err(error) => report.error(&at.child("template"), format!("Invalid value: {error}")),
             Ok(_) if self.template.as_deref().is_some_and(|text| text.trim().is_empty()) => {
-                report.required(&at.child("template"), "template is empty; leave it out for the default");
+                report.required(
+                    &at.child("template"),
+                    "template is empty; leave it out for the default",
+                );
             }
             Ok(_) => {}
         }
@@ -117,7 +120,7 @@ impl Generator {
             template,
             seed: spec.seed.unwrap_or(SEED_DEFAULT),
             count: spec.count.unwrap_or(u64::MAX),
-            rate: spec.rate.filter(|rate| *rate > 0.0),
+            rate: spec.rate.filter(|rate| *rate > 0.0).map(|rate| rate.min(RATE_MAX)),
             ctx: ctx.clone(),
             expects_json: false,
             partition: PARTITION.into(),

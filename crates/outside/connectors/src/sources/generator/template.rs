@@ -116,7 +116,8 @@ impl Template {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
                 part => {
-                    let mut random = Random(start ^ (place as u64).wrapping_mul(0x9fb2_1c65_1e98_df25));
+                    let mut random =
+                        Random(start ^ (place as u64).wrapping_mul(0x9fb2_1c65_1e98_df25));
                     part.append(&mut random, index, time, out);
                 }
             }
@@ -156,7 +157,9 @@ impl Part {
                 let needs = "at least one value to pick from";
                 Err(TemplateError::Arguments { at, name: "pick", needs })
             }
-            "pick" => Ok(Part::Pick(arguments.iter().map(|word| word.as_bytes().to_vec()).collect())),
+            "pick" => {
+                Ok(Part::Pick(arguments.iter().map(|word| word.as_bytes().to_vec()).collect()))
+            }
             other => {
                 let name = other.chars().take(40).collect();
                 Err(TemplateError::Unknown { at, name })
@@ -168,7 +171,9 @@ impl Part {
         match self {
             Part::Text(text) => out.extend_from_slice(text),
             Part::Index => append_u64(out, index),
-            Part::Int { min, range } => append_i64(out, min.wrapping_add_unsigned(random.up_to(*range))),
+            Part::Int { min, range } => {
+                append_i64(out, min.wrapping_add_unsigned(random.up_to(*range)))
+            }
             Part::Float { min, max } => append_float(*min, *max, random, out),
             Part::Word => out.extend_from_slice(random.one_of(&WORDS).as_bytes()),
             Part::Pick(values) => out.extend_from_slice(random.one_of::<Vec<u8>>(values)),
@@ -311,9 +316,14 @@ mod tests {
     fn wrong_templates_are_refused_with_their_place() {
         let error = |text: &str| Template::compile(text).unwrap_err().to_string();
         assert_eq!(error("ab{{index"), "placeholder at byte `2` has no end; close it with `}}`");
-        assert!(error("{{indx}}").starts_with("unknown placeholder `indx` at byte `0`; known: `index`, "));
+        assert!(
+            error("{{indx}}")
+                .starts_with("unknown placeholder `indx` at byte `0`; known: `index`, ")
+        );
         assert!(error("{{}}").starts_with("unknown placeholder ``"));
-        for text in ["{{int}}", "{{int 2 1}}", "{{int 1 x}}", "{{float 1 NaN}}", "{{pick}}", "{{uuid 4}}"] {
+        for text in
+            ["{{int}}", "{{int 2 1}}", "{{int 1 x}}", "{{float 1 NaN}}", "{{pick}}", "{{uuid 4}}"]
+        {
             assert!(error(text).contains(" needs "), "{text}");
         }
         assert_eq!(

@@ -82,11 +82,11 @@ pub(crate) const COLLECTORS: &[&str] = &{
 };
 
 /// Every field of every collector: collector, field, meaning with unit.
-pub(crate) const FIELDS: &[(&str, &str, &str)] = &concat::<{ row_count(false) }>(false);
+pub const FIELDS: &[(&str, &str, &str)] = &concat::<{ row_count(false) }>(false);
 
 /// Every tag that collectors set themselves: collector, tag, meaning. A configured tag cannot have
 /// such a name.
-pub(crate) const TAGS: &[(&str, &str, &str)] = &concat::<{ row_count(true) }>(true);
+pub const TAGS: &[(&str, &str, &str)] = &concat::<{ row_count(true) }>(true);
 
 /// Which instances are left out; the defaults are those of the source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

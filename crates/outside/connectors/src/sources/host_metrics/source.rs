@@ -57,7 +57,8 @@ struct Sample {
 
 impl SourceSpec for HostMetricsSpec {
     const NAME: &'static str = "hostMetrics";
-    const SUMMARY: &'static str = "Measures this machine at an interval: CPU, memory, disks, network, load";
+    const SUMMARY: &'static str =
+        "Measures this machine at an interval: CPU, memory, disks, network, load";
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
         if self.interval.is_zero() {
@@ -151,7 +152,8 @@ impl HostMetricsSource {
             self.metrics.errors.with(&[collector]).inc();
             let text = with_causes(&error);
             if self.failing.get(collector) != Some(&text) {
-                tracing::warn!(collector, error = %text, "a collector cannot measure");
+                let reason = error.reason();
+                tracing::warn!(collector, reason, error = %text, "a collector cannot measure");
             }
             failing.insert(collector, text);
         }
@@ -181,7 +183,8 @@ fn broken() -> SourceError {
 impl Source for HostMetricsSource {
     async fn open(&mut self, positions: &[(Str, Position)]) -> Result<(), SourceError> {
         // Only a number that grows: there is nothing to go back to.
-        for (_, position) in positions.iter().filter(|(partition, _)| *partition == self.partition) {
+        for (_, position) in positions.iter().filter(|(partition, _)| *partition == self.partition)
+        {
             self.position = self.position.max(position.as_u64().unwrap_or(0));
         }
         Ok(())
@@ -339,9 +342,13 @@ mod tests {
         SourceSpec::check(&spec, &FieldPath::field("config"), &mut report);
         let found = texts(&report);
         assert_eq!(found.len(), 4, "{found:?}");
-        assert!(found[0].contains("unknown field `x`; known: interval, count, collectors, tags, root"));
+        assert!(
+            found[0].contains("unknown field `x`; known: interval, count, collectors, tags, root")
+        );
         assert!(found[1].starts_with("config.interval: Invalid value: \"0s\""), "{}", found[1]);
-        assert!(found[2].starts_with("config.collectors[0]: Invalid value: unknown collector `gpu`"));
+        assert!(
+            found[2].starts_with("config.collectors[0]: Invalid value: unknown collector `gpu`")
+        );
         assert!(found[3].starts_with("config.tags[core]: Invalid value: tag `core`"));
     }
 }

@@ -114,21 +114,13 @@ impl HostMetricsSpec {
         }
         for (index, name) in self.collectors.iter().enumerate() {
             if !COLLECTORS.contains(&name.as_str()) {
-                problems.push(SpecProblem::UnknownCollector {
-                    index,
-                    name: name.clone(),
-                });
+                problems.push(SpecProblem::UnknownCollector { index, name: name.clone() });
             } else if self.collectors[..index].contains(name) {
-                problems.push(SpecProblem::RepeatedCollector {
-                    index,
-                    name: name.clone(),
-                });
+                problems.push(SpecProblem::RepeatedCollector { index, name: name.clone() });
             }
         }
         if self.tags.len() > SPEC_TAGS_MAX {
-            problems.push(SpecProblem::TooManyTags {
-                count: self.tags.len(),
-            });
+            problems.push(SpecProblem::TooManyTags { count: self.tags.len() });
         }
         for (name, value) in &self.tags {
             if reserved_tags().any(|reserved| reserved == name) {
@@ -172,10 +164,7 @@ fn reserved_tags() -> impl Iterator<Item = &'static str> {
     let is_first = |(index, (_, tag, _)): &(usize, &(&str, &str, &str))| {
         !TAGS[..*index].iter().any(|(_, earlier, _)| earlier == tag)
     };
-    TAGS.iter()
-        .enumerate()
-        .filter(is_first)
-        .map(|(_, (_, tag, _))| *tag)
+    TAGS.iter().enumerate().filter(is_first).map(|(_, (_, tag, _))| *tag)
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -208,10 +197,8 @@ mod tests {
             r#"{"collectors":["cpu","gpu","cpu"],"tags":{"":"x","core":"1","ok":"1"},"root":""}"#,
         );
         let problems = spec.problems();
-        let found: Vec<_> = problems
-            .iter()
-            .map(|p| format!("{}: {p}", p.path(&FieldPath::root())))
-            .collect();
+        let found: Vec<_> =
+            problems.iter().map(|p| format!("{}: {p}", p.path(&FieldPath::root()))).collect();
         assert_eq!(
             found,
             [
@@ -224,18 +211,13 @@ mod tests {
                 "root: root is empty; leave it out for `/`",
             ]
         );
-        assert_eq!(
-            parse(r#"{"collectors":[]}"#).problems(),
-            [SpecProblem::NoCollector]
-        );
+        assert_eq!(parse(r#"{"collectors":[]}"#).problems(), [SpecProblem::NoCollector]);
     }
 
     #[test]
     fn tags_are_bounded() {
         let tags = |count: usize, length: usize| HostMetricsSpec {
-            tags: (0..count)
-                .map(|n| (format!("t{n}"), "v".repeat(length)))
-                .collect(),
+            tags: (0..count).map(|n| (format!("t{n}"), "v".repeat(length))).collect(),
             ..HostMetricsSpec::default()
         };
         assert!(tags(SPEC_TAGS_MAX, SPEC_TAG_BYTES_MAX).problems().is_empty());
@@ -246,12 +228,7 @@ mod tests {
     #[test]
     fn the_schema_names_the_keys_of_the_wire() {
         let schema = serde_json::to_value(schemars::schema_for!(HostMetricsSpec)).unwrap();
-        let keys: Vec<_> = schema["properties"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect();
+        let keys: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(keys, ["interval", "count", "collectors", "tags", "root"]);
         assert_eq!(schema["properties"]["root"]["default"], "/");
     }

@@ -50,7 +50,7 @@ pub use body::Format;
 pub use tls::ServerTls;
 
 use metrics::HttpSourceMetrics;
-use server::{Accepted, Budget, Server, Settings};
+use server::{Accepted, Budget, REQUEST_BYTES, Server, Settings};
 
 /// The one partition.
 const PARTITION: &str = "http";
@@ -196,7 +196,8 @@ impl Spec {
 
 impl SourceSpec for Spec {
     const NAME: &'static str = "http";
-    const SUMMARY: &'static str = "Takes records by POST or PUT, and answers when they are delivered";
+    const SUMMARY: &'static str =
+        "Takes records by POST or PUT, and answers when they are delivered";
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
         self.check_listen(at, report);
@@ -288,7 +289,7 @@ impl HttpSource {
         };
 
         let bodies = self.spec.max_in_flight_bytes.unwrap_or(BODIES_BYTES_DEFAULT).bytes();
-        let bodies = bodies.max(2 * settings.body_bytes_max as u64);
+        let bodies = bodies.max(2 * (settings.body_bytes_max as u64 + REQUEST_BYTES));
         let in_flight = self.spec.in_flight().clamp(1, IN_FLIGHT_CEILING) as usize;
         // The bytes are bounded by the budget, so that a full queue is told at once.
         let (queue, receiver) = edge(Bounds { records: u64::MAX / 2, bytes: u64::MAX / 2 });
@@ -350,7 +351,8 @@ fn is_full(batch: &RecordBatch) -> bool {
 impl Source for HttpSource {
     async fn open(&mut self, positions: &[(Str, Position)]) -> Result<(), SourceError> {
         // Only a number that grows: there is nothing to go back to.
-        for (_, position) in positions.iter().filter(|(partition, _)| *partition == self.partition) {
+        for (_, position) in positions.iter().filter(|(partition, _)| *partition == self.partition)
+        {
             self.position = self.position.max(position.as_u64().unwrap_or(0));
         }
         // What was handed out before a failure is not handed out again: its clients must send again.

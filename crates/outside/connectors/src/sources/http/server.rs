@@ -45,6 +45,10 @@ const HEADERS_MAX: usize = 64;
 /// less than a tenth of a millisecond.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
+/// What a request costs beside its body, so that many small ones are bounded too. Ours: its task, its
+/// place in the queue and its answer, rounded up.
+pub(super) const REQUEST_BYTES: u64 = 512;
+
 /// How long requests under way may go on when the source ends.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -285,11 +289,9 @@ impl Server {
         tokio::pin!(deadline);
 
         let read = self.read(request.into_body(), encoding);
-        let (body, reserved) = until(
-            &mut deadline,
-            read,
-            || Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
-        )
+        let (body, reserved) = until(&mut deadline, read, || {
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long")
+        })
         .await??;
         let records = body.records();
         if records == 0 {
@@ -360,6 +362,7 @@ impl Server {
         encoding: Compression,
     ) -> Result<(Body, Reservation), Refusal> {
         let mut reserved = Reservation::new(&self.budget);
+        reserved.grow(REQUEST_BYTES)?;
         let mut bytes = Vec::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
@@ -446,15 +449,14 @@ fn unpack(
         Compression::None => bytes,
         _ => decompress_all(encoding, &bytes, max).map_err(|error| {
             let status = match error {
-                CompressionError::ExpansionLimit { .. } | CompressionError::WindowTooLarge { .. } => {
-                    StatusCode::PAYLOAD_TOO_LARGE
-                }
+                CompressionError::ExpansionLimit { .. }
+                | CompressionError::WindowTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
             };
             Refusal::new(status, error.to_string())
         })?,
     };
-    reserved.shrink_to(plain.len() as u64);
+    reserved.shrink_to(REQUEST_BYTES + plain.len() as u64);
     let body = Body::check(format, plain)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     Ok((body, reserved))

@@ -2,6 +2,9 @@
 //!
 //! Connects flows without anything outside. In memory only: a sink counts a record as delivered when
 //! it waits here, so a crash loses the records that wait, and a restart has nowhere to go back to.
+//!
+//! The source ends when every sink of its name has closed and nothing waits; without any sink yet, it
+//! waits for one. A sink counts from when its flow is built, so build all flows before the first runs.
 
 pub(crate) mod hub;
 #[cfg(test)]
@@ -43,7 +46,8 @@ struct MemorySource {
 
 impl SourceSpec for Spec {
     const NAME: &'static str = "memory";
-    const SUMMARY: &'static str = "Takes what memory sinks of this process write; nothing survives a crash";
+    const SUMMARY: &'static str =
+        "Takes what memory sinks of this process write; nothing survives a crash";
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
         if self.name.is_empty() {
@@ -54,7 +58,12 @@ impl SourceSpec for Spec {
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
         // Joined at once: what sinks write before the source is opened waits for it.
         let hub = Some(HubSource::join(&self.name));
-        Ok(Box::new(MemorySource { name: self.name, hub, partition: PARTITION.into(), position: 0 }))
+        Ok(Box::new(MemorySource {
+            name: self.name,
+            hub,
+            partition: PARTITION.into(),
+            position: 0,
+        }))
     }
 }
 
@@ -64,7 +73,8 @@ impl SourceSpec for Spec {
 impl Source for MemorySource {
     async fn open(&mut self, positions: &[(Str, Position)]) -> Result<(), SourceError> {
         // Only a number that grows: there is nothing to go back to.
-        for (_, position) in positions.iter().filter(|(partition, _)| *partition == self.partition) {
+        for (_, position) in positions.iter().filter(|(partition, _)| *partition == self.partition)
+        {
             self.position = self.position.max(position.as_u64().unwrap_or(0));
         }
         self.hub.get_or_insert_with(|| HubSource::join(&self.name));

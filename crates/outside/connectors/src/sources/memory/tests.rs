@@ -7,8 +7,8 @@ use levada_model::{Meta, RecordBatch};
 
 use super::*;
 use crate::sinks::memory as sink;
-use crate::spec::SinkSpec;
 use crate::sources::testing::context;
+use crate::spec::SinkSpec;
 use crate::traits::{Outcomes, Sink};
 
 fn source(name: &str) -> Box<dyn Source> {

@@ -1,0 +1,7 @@
+//! The commands of the flow plane: what they print and how they end.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod binary;
+mod cases;
+mod rules;

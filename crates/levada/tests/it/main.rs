@@ -1,0 +1,3 @@
+//! The `levada` binary, as its users call it.
+
+mod cli;
