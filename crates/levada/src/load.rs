@@ -99,7 +99,10 @@ impl Loaded {
         let mut report = Report::new();
         if spec::is_flow(&document) {
             self.declared += 1;
-            let stem = file.file_stem().map_or("flow".into(), |stem| stem.to_string_lossy());
+            let stem = match file.file_stem() {
+                Some(stem) if file != Path::new("-") => stem.to_string_lossy(),
+                _ => "flow".into(),
+            };
             if let Some(flow) = spec::check(&document, &stem, &mut report) {
                 let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
                 let base_dir = parent.unwrap_or(Path::new(".")).to_owned();

@@ -16,10 +16,12 @@
 //! Not here: paths (`levada-condition`), batches ([`crate::batch`]).
 
 mod edit;
+mod keys;
 mod parse;
 mod print;
 
-pub use edit::EncodedKey;
+pub use edit::{EncodedKey, ObjectBuilder};
+pub use keys::KeySet;
 pub use parse::ParseError;
 
 /// The deepest nesting of arrays and objects that is accepted.
@@ -219,6 +221,23 @@ impl Tree {
             return None;
         }
         self.children(array).nth(index)
+    }
+
+    /// Gives the first child of a container, removed ones included; for walks that change the tree.
+    pub fn first(&self, id: NodeId) -> Option<NodeId> {
+        let child = self.node(id).child;
+        (child != NONE).then_some(NodeId(child))
+    }
+
+    /// Gives the sibling behind a node, removed ones included.
+    pub fn following(&self, id: NodeId) -> Option<NodeId> {
+        let next = self.node(id).next;
+        (next != NONE).then_some(NodeId(next))
+    }
+
+    /// Tells whether a node was taken out.
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        self.node(id).flags & REMOVED != 0
     }
 
     /// Gives the bytes of a member's key between its quotes, escapes as written.

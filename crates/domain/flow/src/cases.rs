@@ -122,7 +122,10 @@ pub fn decode(document: &Document, report: &mut Report) -> Option<Cases> {
     for (index, case) in cases.cases.iter().enumerate() {
         let at = at.child("cases").index(index);
         if case.expect.is_empty() && case.errors.is_empty() && case.name.is_empty() {
-            report.required(&at.child("name"), "a case that expects nothing needs a name that says so");
+            report.required(
+                &at.child("name"),
+                "a case that expects nothing needs a name that says so",
+            );
         }
         for (number, input) in case.input.iter().enumerate() {
             if input.payload.is_some() == input.text.is_some() {
@@ -189,14 +192,16 @@ impl Case {
                 if let Some(expected) = expected
                     && expected != got
                 {
-                    differences.push(format!("error {index}: expected {what} `{expected}`, got `{got}`"));
+                    differences
+                        .push(format!("error {index}: expected {what} `{expected}`, got `{got}`"));
                 }
             }
             if let Some(part) = &expected.message
                 && !failure.message.contains(part.as_str())
             {
                 let got = &failure.message;
-                differences.push(format!("error {index}: expected a message with `{part}`, got `{got}`"));
+                differences
+                    .push(format!("error {index}: expected a message with `{part}`, got `{got}`"));
             }
         }
         for failure in failures.iter().skip(self.errors.len()) {
@@ -240,7 +245,8 @@ impl Expected {
         if let Some(expected) = &self.text
             && *expected != got
         {
-            differences.push(format!("output {index}: expected the text `{expected}`, got `{got}`"));
+            differences
+                .push(format!("output {index}: expected the text `{expected}`, got `{got}`"));
         }
         let route = output.route.as_deref().unwrap_or("main");
         if let Some(expected) = &self.route
@@ -265,15 +271,15 @@ fn same(left: &serde_json::Value, right: &serde_json::Value) -> bool {
     use serde_json::Value as Json;
     match (left, right) {
         (Json::Number(a), Json::Number(b)) => {
-            a == b || (a.as_f64() == b.as_f64() && a.as_i64() == b.as_i64())
+            a == b
+                || (a.as_f64() == b.as_f64() && a.as_i64() == b.as_i64())
                 || matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a == b && a.abs() < 9e15)
         }
         (Json::Array(a), Json::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
         (Json::Object(a), Json::Object(b)) => {
-            a.len() == b.len()
-                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         _ => left == right,
     }

@@ -1,9 +1,6 @@
 //! Prints what an evaluation costs: `cargo run --release -p levada-condition --example condition_bench`.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a measurement reads the real clock"
-)]
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the real clock")]
 #![expect(clippy::print_stdout, reason = "a measurement prints its result")]
 
 use std::hint::black_box;
@@ -35,12 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let text = RECORD.as_bytes();
     let mut tree = Tree::default();
     let root = tree.parse(text, 0, text.len() as u32)?;
-    let input = Input {
-        text,
-        tree: &tree,
-        root: Some(root),
-        meta: None,
-    };
+    let input = Input { text, tree: &tree, root: Some(root), meta: None };
     for written in CONDITIONS {
         let condition = Condition::compile(written)?;
         let mut best = f64::INFINITY;

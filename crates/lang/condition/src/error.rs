@@ -64,12 +64,7 @@ impl SyntaxError {
     }
 
     pub(crate) fn blank() -> Self {
-        SyntaxError {
-            at: 0,
-            message: "condition is required".into(),
-            hint: None,
-            blank: true,
-        }
+        SyntaxError { at: 0, message: "condition is required".into(), hint: None, blank: true }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -95,12 +90,7 @@ impl fmt::Display for SyntaxError {
         if self.blank {
             return f.write_str(&self.message);
         }
-        write!(
-            f,
-            "syntax error at column {}: {}",
-            self.at + 1,
-            self.message
-        )?;
+        write!(f, "syntax error at column {}: {}", self.at + 1, self.message)?;
         match &self.hint {
             Some(hint) => write!(f, "; {hint}"),
             None => Ok(()),

@@ -56,12 +56,8 @@ pub(crate) fn small_integer(text: &[u8]) -> Option<i64> {
 
 /// Tells whether a number is zero, however it is written.
 pub(crate) fn is_zero(number: &[u8]) -> bool {
-    let mantissa = number
-        .iter()
-        .take_while(|byte| !matches!(byte, b'e' | b'E'));
-    mantissa
-        .into_iter()
-        .all(|byte| !matches!(byte, b'1'..=b'9'))
+    let mantissa = number.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    mantissa.into_iter().all(|byte| !matches!(byte, b'1'..=b'9'))
 }
 
 /// Compares two JSON numbers by value.
@@ -121,24 +117,12 @@ impl<'a> Decimal<'a> {
         let whole = point.unwrap_or(mantissa.len()) as i64;
         let first = mantissa.iter().position(|byte| matches!(byte, b'1'..=b'9'));
         let Some(first) = first else {
-            return Decimal {
-                sign: 0,
-                digits: b"",
-                scale: 0,
-            };
+            return Decimal { sign: 0, digits: b"", scale: 0 };
         };
         // Digits before the point count up, zeros behind it count down.
         let passed = first as i64;
-        let place = if passed < whole {
-            whole - passed
-        } else {
-            whole + 1 - passed
-        };
-        Decimal {
-            sign,
-            digits: &mantissa[first..],
-            scale: exponent.saturating_add(place),
-        }
+        let place = if passed < whole { whole - passed } else { whole + 1 - passed };
+        Decimal { sign, digits: &mantissa[first..], scale: exponent.saturating_add(place) }
     }
 
     fn compare_size(&self, other: &Decimal<'_>) -> Ordering {
@@ -207,23 +191,13 @@ mod tests {
     #[test]
     fn integers_beyond_two_to_the_53_are_exact() {
         check("9007199254740993", "9007199254740992", Ordering::Greater);
-        check(
-            "12345678901234567890",
-            "12345678901234567891",
-            Ordering::Less,
-        );
-        check(
-            "12345678901234567890",
-            "12345678901234567890.0",
-            Ordering::Equal,
-        );
+        check("12345678901234567890", "12345678901234567891", Ordering::Less);
+        check("12345678901234567890", "12345678901234567890.0", Ordering::Equal);
     }
 
     #[test]
     fn only_json_numbers_are_numbers() {
-        for text in [
-            "", "-", "01", "1.", ".5", "1e", "+1", "1 ", "0x1", "inf", "NaN",
-        ] {
+        for text in ["", "-", "01", "1.", ".5", "1e", "+1", "1 ", "0x1", "inf", "NaN"] {
             assert!(!is_number(text.as_bytes()), "{text}");
         }
     }

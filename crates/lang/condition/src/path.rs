@@ -150,6 +150,15 @@ impl Path {
         })
     }
 
+    /// Gives the keys of a path that is made of nothing else; none of them can mean an index.
+    pub fn keys(&self) -> Option<Vec<&str>> {
+        let key = |step| match step {
+            &Step::Key { ref name, index: Index::None } => Some(&**name),
+            _ => None,
+        };
+        self.steps.iter().map(key).collect()
+    }
+
     /// Tells whether the path is the whole document: `$`.
     pub fn is_root(&self) -> bool {
         self.steps.is_empty()

@@ -1,3 +1,4 @@
 //! The `levada` binary, as its users call it.
 
 mod cli;
+mod delivery;

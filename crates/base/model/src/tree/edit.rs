@@ -17,6 +17,7 @@ pub struct EncodedKey {
     /// The name with quotes and escapes.
     pub bytes: Box<[u8]>,
     escaped: bool,
+    hash: u16,
 }
 
 impl EncodedKey {
@@ -24,7 +25,73 @@ impl EncodedKey {
     pub fn new(name: &str) -> Self {
         let mut bytes = Vec::with_capacity(name.len() + 2);
         encode_string(name, &mut bytes);
-        EncodedKey { bytes: bytes.into(), escaped: needs_escape(name.as_bytes()) }
+        let hash = key_hash(&bytes[1..bytes.len() - 1]);
+        EncodedKey { bytes: bytes.into(), escaped: needs_escape(name.as_bytes()), hash }
+    }
+}
+
+/// Builds an object out of members of another one, in the order in which they are given.
+///
+/// The members move: whoever keeps using the other object must copy them first.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectBuilder {
+    object: NodeId,
+    last: u32,
+}
+
+impl ObjectBuilder {
+    /// Starts an empty object.
+    pub fn new(tree: &mut Tree) -> Self {
+        ObjectBuilder { object: tree.new_container(NodeKind::Object), last: NONE }
+    }
+
+    /// Adds a member under its own name.
+    pub fn keep(&mut self, tree: &mut Tree, member: NodeId) -> NodeId {
+        let node = tree.nodes[member.0 as usize];
+        self.link(tree, node)
+    }
+
+    /// Adds a value under another name.
+    pub fn add(
+        &mut self,
+        tree: &mut Tree,
+        text: &mut Vec<u8>,
+        key: &EncodedKey,
+        value: NodeId,
+    ) -> NodeId {
+        let start = text.len() as u32;
+        text.extend_from_slice(&key.bytes);
+        let mut node = tree.nodes[value.0 as usize];
+        node.flags &= !KEY_ESCAPED;
+        if key.escaped {
+            node.flags |= KEY_ESCAPED;
+        }
+        node.hash = key.hash;
+        node.key = start;
+        node.key_end = text.len() as u32;
+        self.link(tree, node)
+    }
+
+    /// Tells whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.last == NONE
+    }
+
+    /// Gives the object.
+    pub fn finish(self) -> NodeId {
+        self.object
+    }
+
+    fn link(&mut self, tree: &mut Tree, mut node: Node) -> NodeId {
+        node.flags = (node.flags | INSERTED) & !REMOVED;
+        node.next = NONE;
+        let id = tree.push(node);
+        match self.last {
+            NONE => tree.nodes[self.object.0 as usize].child = id.0,
+            last => tree.nodes[last as usize].next = id.0,
+        }
+        self.last = id.0;
+        id
     }
 }
 

@@ -128,6 +128,22 @@ fn a_new_object_takes_nodes_of_another() {
 }
 
 #[test]
+fn a_builder_moves_members() {
+    let (mut tree, mut text, root) = parsed(r#"{"a": 1, "b": {"c": [ 2 ]}}"#);
+    let a = tree.member(&text, root, b"a").unwrap();
+    let b = tree.member(&text, root, b"b").unwrap();
+    let mut builder = ObjectBuilder::new(&mut tree);
+    assert!(builder.is_empty());
+    let key = EncodedKey::new("new \"b\"");
+    builder.add(&mut tree, &mut text, &key, b);
+    builder.keep(&mut tree, a);
+    let object = builder.finish();
+    assert_eq!(printed(&tree, &text, object), r#"{"new \"b\"":{"c": [ 2 ]},"a":1}"#);
+    assert!(tree.member(&text, object, b"new \"b\"").is_some());
+    assert!(tree.member(&text, object, b"b").is_none());
+}
+
+#[test]
 fn a_bad_literal_leaves_the_node_alone() {
     let (mut tree, mut text, root) = parsed(r#"{"a":1}"#);
     let a = tree.member(&text, root, b"a").unwrap();

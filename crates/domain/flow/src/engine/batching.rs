@@ -20,7 +20,11 @@ impl Weigh for Parcel {
 /// Moves records from one batch to the end of another.
 ///
 /// Origins that both know by the same counter stay one.
-pub(super) fn append(target: &mut RecordBatch, source: &RecordBatch, range: std::ops::Range<usize>) {
+pub(super) fn append(
+    target: &mut RecordBatch,
+    source: &RecordBatch,
+    range: std::ops::Range<usize>,
+) {
     let mut last: Option<(u32, u32)> = None;
     for index in range {
         let from = source.records[index].origin;

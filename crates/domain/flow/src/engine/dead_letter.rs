@@ -152,7 +152,10 @@ mod tests {
     fn the_original_is_kept_exactly() {
         let letter = letter_of(br#"{"n":12345678901234567890}"#);
         assert_eq!(letter["original_message"]["n"].to_string(), "12345678901234567890");
-        assert_eq!(letter["error"]["position"], serde_json::json!({"partition":"in.ndjson","offset":42}));
+        assert_eq!(
+            letter["error"]["position"],
+            serde_json::json!({"partition":"in.ndjson","offset":42})
+        );
         assert_eq!(letter["error"]["metadata"], serde_json::json!({"topic":"in"}));
         assert_eq!(letter["error"]["timestamp"], "2026-02-07T10:30:00Z");
         assert_eq!(letter["error"]["class"], "transformation_error");

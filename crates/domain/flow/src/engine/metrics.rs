@@ -101,7 +101,7 @@ impl FlowMetrics {
         )?;
         let duration = registry.histogram_family(
             "dataflow_transformer_duration_seconds",
-            "Time of a transformation per batch.",
+            "Time of a transformation per record; one record in 256 is timed.",
             step,
             fine(12)?,
         )?;
@@ -193,7 +193,11 @@ impl FlowMetrics {
                 )?
                 .with(&own),
             filtered: registry
-                .counter_family("levada_flow_filtered_total", "Records that were filtered.", labels)?
+                .counter_family(
+                    "levada_flow_filtered_total",
+                    "Records that were filtered.",
+                    labels,
+                )?
                 .with(&own),
             dropped: registry
                 .counter_family(
@@ -326,14 +330,8 @@ impl FlowMetrics {
         operation: &str,
         class: ErrorClass,
     ) {
-        let values = &[
-            self.namespace.as_str(),
-            self.name.as_str(),
-            kind,
-            role,
-            operation,
-            class.as_str(),
-        ];
+        let values =
+            &[self.namespace.as_str(), self.name.as_str(), kind, role, operation, class.as_str()];
         self.connector_errors.with(values).add(1);
     }
 

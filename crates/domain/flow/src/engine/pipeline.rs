@@ -11,8 +11,24 @@ use crate::transforms::{Scope, Transform, Verdict};
 pub struct Pipeline {
     steps: Vec<CompiledStep>,
     on_decode_error: OnError,
-    /// The records that leave a step; swapped with those of the batch.
+    /// The records that leave the last step; swapped with those of the batch.
     leaving: Vec<Record>,
+    /// Lists of children, kept to avoid allocation.
+    spare: Vec<Vec<Record>>,
+    /// Counts records, to time one in [`SAMPLE_EVERY`].
+    seen: u64,
+}
+
+/// Reading the clock around every step of every record would cost more than most steps.
+const SAMPLE_EVERY: u64 = 256;
+
+/// What one run over a batch works with.
+struct Pass<'p> {
+    scope: &'p mut Scope,
+    clock: &'p dyn Clock,
+    rejected: &'p mut Vec<Rejected>,
+    counts: &'p mut [StepCount],
+    until: usize,
 }
 
 struct CompiledStep {
@@ -43,8 +59,8 @@ pub struct StepCount {
     pub records_out: u64,
     /// Records that it could not handle.
     pub errors: u64,
-    /// The time it took.
-    pub elapsed: std::time::Duration,
+    /// The time it took for one record of the batch, when one was timed.
+    pub sampled: Option<std::time::Duration>,
 }
 
 impl Pipeline {
@@ -74,6 +90,8 @@ impl Pipeline {
             steps: steps.collect::<Result<_, String>>()?,
             on_decode_error: flow.source.on_error.unwrap_or(default),
             leaving: Vec::new(),
+            spare: Vec::new(),
+            seen: 0,
         })
     }
 
@@ -103,6 +121,9 @@ impl Pipeline {
     }
 
     /// Runs the first `steps` steps over the batch, or all; see [`Pipeline::run`].
+    ///
+    /// Record by record through all steps, not step by step through all records: the nodes of a record
+    /// stay in the nearest cache from the parse to the last step.
     pub fn run_up_to(
         &mut self,
         steps: Option<usize>,
@@ -112,26 +133,94 @@ impl Pipeline {
         rejected: &mut Vec<Rejected>,
         counts: &mut Vec<StepCount>,
     ) {
+        let until = steps.unwrap_or(usize::MAX).min(self.steps.len());
         counts.clear();
+        counts.resize(until, StepCount::default());
         if batch.has_broken() {
             self.reject_broken(batch, rejected);
         }
-        if batch.expects_json && !self.steps.is_empty() {
-            self.decode(batch, rejected);
+        let must_be_json = batch.expects_json && !self.steps.is_empty();
+        let mut pass = Pass { scope, clock, rejected, counts, until };
+        self.leaving.clear();
+        for index in 0..batch.len() {
+            if must_be_json && let Err(error) = batch.parse(index) {
+                let error = RecordError::invalid(error.to_string());
+                let (record, policy) = (batch.records[index], self.on_decode_error);
+                pass.rejected.push(Rejected { record, error, stage: 0, policy });
+                continue;
+            }
+            let is_sampled = self.seen.is_multiple_of(SAMPLE_EVERY);
+            self.seen = self.seen.wrapping_add(1);
+            self.drive(batch, index, 0, is_sampled, &mut pass);
         }
-        let mut started = clock.monotonic();
-        let steps = self.steps.iter_mut().take(steps.unwrap_or(usize::MAX));
-        for (index, step) in steps.enumerate() {
-            let mut count = StepCount { records_in: batch.len() as u64, ..StepCount::default() };
-            let before = rejected.len();
-            step.run(batch, scope, index + 1, &mut self.leaving, rejected);
-            count.errors = (rejected.len() - before) as u64;
-            count.records_out = batch.len() as u64;
-            let now = clock.monotonic();
-            count.elapsed = now.saturating_sub(started);
-            started = now;
-            counts.push(count);
+        std::mem::swap(&mut batch.records, &mut self.leaving);
+    }
+
+    /// Takes one record through the steps from `from` on.
+    fn drive(
+        &mut self,
+        batch: &mut RecordBatch,
+        index: usize,
+        from: usize,
+        is_sampled: bool,
+        pass: &mut Pass<'_>,
+    ) {
+        for number in from..pass.until {
+            let step = &mut self.steps[number];
+            pass.counts[number].records_in += 1;
+            if let Some(when) = &step.when
+                && !applies(when, batch, index)
+            {
+                pass.counts[number].records_out += 1;
+                continue;
+            }
+            let verdict = if is_sampled {
+                let started = pass.clock.monotonic();
+                let verdict = step.transform.record(batch, index, pass.scope);
+                let elapsed = pass.clock.monotonic().saturating_sub(started);
+                pass.counts[number].sampled = Some(elapsed);
+                verdict
+            } else {
+                step.transform.record(batch, index, pass.scope)
+            };
+            match verdict {
+                Ok(Verdict::Keep) => pass.counts[number].records_out += 1,
+                Ok(Verdict::Drop) => return,
+                Ok(Verdict::Split) => {
+                    self.drive_children(batch, number, is_sampled, pass);
+                    return;
+                }
+                Err(error) => {
+                    pass.scope.children.clear();
+                    pass.counts[number].errors += 1;
+                    let (record, policy) = (batch.records[index], step.on_error);
+                    pass.rejected.push(Rejected { record, error, stage: number + 1, policy });
+                    return;
+                }
+            }
         }
+        self.leaving.push(batch.records[index]);
+    }
+
+    /// Takes what a step split a record into through the steps behind it.
+    fn drive_children(
+        &mut self,
+        batch: &mut RecordBatch,
+        number: usize,
+        is_sampled: bool,
+        pass: &mut Pass<'_>,
+    ) {
+        let spare = self.spare.pop().unwrap_or_default();
+        let mut children = std::mem::replace(&mut pass.scope.children, spare);
+        pass.counts[number].records_out += children.len() as u64;
+        for child in children.drain(..) {
+            // A step works on a record of the batch; this one stands there only while it is driven.
+            batch.records.push(child);
+            let index = batch.len() - 1;
+            self.drive(batch, index, number + 1, is_sampled, pass);
+            batch.records.truncate(index);
+        }
+        self.spare.push(children);
     }
 
     /// Takes out the records that the source could not read whole.
@@ -143,54 +232,6 @@ impl Pipeline {
             }
         }
         batch.records.retain(|record| !matches!(record.root, Root::Broken(_)));
-    }
-
-    /// Parses every record of a source that promises JSON.
-    fn decode(&mut self, batch: &mut RecordBatch, rejected: &mut Vec<Rejected>) {
-        let policy = self.on_decode_error;
-        let mut bad = 0;
-        for index in 0..batch.len() {
-            if let Err(error) = batch.parse(index) {
-                bad += 1;
-                let error = RecordError::invalid(error.to_string());
-                rejected.push(Rejected { record: batch.records[index], error, stage: 0, policy });
-            }
-        }
-        if bad > 0 {
-            batch.records.retain(|record| record.root != Root::NotJson);
-        }
-    }
-}
-
-impl CompiledStep {
-    fn run(
-        &mut self,
-        batch: &mut RecordBatch,
-        scope: &mut Scope,
-        stage: usize,
-        leaving: &mut Vec<Record>,
-        rejected: &mut Vec<Rejected>,
-    ) {
-        leaving.clear();
-        for index in 0..batch.len() {
-            if let Some(when) = &self.when
-                && !applies(when, batch, index)
-            {
-                leaving.push(batch.records[index]);
-                continue;
-            }
-            match self.transform.record(batch, index, scope) {
-                Ok(Verdict::Keep) => leaving.push(batch.records[index]),
-                Ok(Verdict::Drop) => {}
-                Ok(Verdict::Split) => leaving.append(&mut scope.children),
-                Err(error) => {
-                    scope.children.clear();
-                    let record = batch.records[index];
-                    rejected.push(Rejected { record, error, stage, policy: self.on_error });
-                }
-            }
-        }
-        std::mem::swap(&mut batch.records, leaving);
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use levada_connectors::{AnySink, BuildContext, BuildError, Source};
 use levada_model::{ErrorKind, Position, RecordError, Str};
 use levada_registry::Report;
-use levada_runtime::{Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge};
+use levada_runtime::{
+    Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge,
+};
 use levada_store::{Checkpoint, CheckpointStore};
 use levada_telemetry::metrics::Registry;
 use tokio::sync::{mpsc, oneshot};
@@ -116,7 +118,9 @@ impl Shared {
         let failed = self.counters.errors.fetch_add(1, Ordering::Relaxed) + 1;
         let seen = self.counters.records_in.load(Ordering::Relaxed);
         let max = self.limits.dead_letter_ratio_max;
-        if max < 1.0 && seen >= self.limits.dead_letter_records_min && failed as f64 > seen as f64 * max
+        if max < 1.0
+            && seen >= self.limits.dead_letter_records_min
+            && failed as f64 > seen as f64 * max
         {
             self.fail(FlowError::TooManyFailures { failed, seen, max: max.to_string() });
         }
@@ -199,7 +203,8 @@ impl Running {
         let pipelines = (0..workers)
             .map(|_| Pipeline::compile_from(flow, skip_steps).map_err(FlowError::Build))
             .collect::<Result<Vec<_>, _>>()?;
-        let committer_parts = CommitterParts::open(flow, &deps, &name, keeps_positions, from_start)?;
+        let committer_parts =
+            CommitterParts::open(flow, &deps, &name, keeps_positions, from_start)?;
         let positions = committer_parts.positions.clone();
         let shared = Arc::new(Shared {
             clock: deps.clock.clone(),
@@ -208,7 +213,10 @@ impl Running {
             counters: deps.counters.clone(),
             metrics,
             letters: LetterContext { dataflow: name },
-            ack_policy: flow.errors.as_ref().map_or(AckPolicy::default(), |errors| errors.ack_policy),
+            ack_policy: flow
+                .errors
+                .as_ref()
+                .map_or(AckPolicy::default(), |errors| errors.ack_policy),
             waiting: Waiting::default(),
             stages: std::iter::once(0)
                 .chain(skip_steps + 1..=flow.steps.len())
@@ -225,7 +233,8 @@ impl Running {
             seeds: AtomicU64::new(deps.clock.now().0.unsigned_abs()),
             limits,
         });
-        let plumbing = Plumbing { shared: shared.clone(), tasks: deps.tasks.clone(), stop: stop.clone() };
+        let plumbing =
+            Plumbing { shared: shared.clone(), tasks: deps.tasks.clone(), stop: stop.clone() };
         let mut syncs = Vec::new();
 
         let (letters_edge, letters) = match built.errors {
@@ -311,7 +320,8 @@ impl Running {
         }
         if !is_complete {
             self.stop.abort();
-            let rest = Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
+            let rest =
+                Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
             if tokio::time::timeout(ABORT_MAX, rest).await.is_err() {
                 warn!("stages did not stop in time");
                 self.shared.forbid_commits();
@@ -442,11 +452,7 @@ struct BuiltSink {
 }
 
 impl Built {
-    fn new(
-        flow: &Flow,
-        source: Option<Box<dyn Source>>,
-        deps: &Deps,
-    ) -> Result<Self, FlowError> {
+    fn new(flow: &Flow, source: Option<Box<dyn Source>>, deps: &Deps) -> Result<Self, FlowError> {
         let ctx = BuildContext {
             flow: flow.object.clone(),
             base_dir: deps.base_dir.clone(),
@@ -456,10 +462,11 @@ impl Built {
         };
         let mut report = Report::new();
         let namespace = flow.object.namespace.as_str();
-        let resolve = |sink: &SinkRef, report: &mut Report| -> Option<(Box<dyn AnySink>, &'static str)> {
-            let block = deps.secrets.resolve(&sink.block, namespace, &sink.path, report);
-            Some(((sink.entry.decode)(&block, &sink.path, report)?, sink.entry.name))
-        };
+        let resolve =
+            |sink: &SinkRef, report: &mut Report| -> Option<(Box<dyn AnySink>, &'static str)> {
+                let block = deps.secrets.resolve(&sink.block, namespace, &sink.path, report);
+                Some(((sink.entry.decode)(&block, &sink.path, report)?, sink.entry.name))
+            };
         let source_block =
             deps.secrets.resolve(&flow.source.block, namespace, &flow.source.path, &mut report);
         let spec = (flow.source.entry.decode)(&source_block, &flow.source.path, &mut report);
@@ -583,7 +590,8 @@ impl CommitterParts {
             if let Some(warning) = loaded.warning {
                 warn!(warning, "an older checkpoint is used");
             }
-            for (partition, position) in loaded.checkpoint.sources.get(SOURCE).into_iter().flatten() {
+            for (partition, position) in loaded.checkpoint.sources.get(SOURCE).into_iter().flatten()
+            {
                 parts.positions.insert(partition.as_str().into(), position.clone());
             }
         }
@@ -616,7 +624,9 @@ impl CommitterParts {
                         // A reader that is busy takes the next ones; positions only grow.
                         let _busy = commits.try_send(positions).is_err();
                     }
-                    Err(error) => warn!(error = %error, "positions could not be stored, trying again"),
+                    Err(error) => {
+                        warn!(error = %error, "positions could not be stored, trying again")
+                    }
                 }
                 state.show(&shared);
             }
@@ -626,7 +636,11 @@ impl CommitterParts {
 }
 
 fn store_error(error: levada_store::StoreError) -> FlowError {
-    FlowError::Stage { stage: "checkpoint".into(), message: chain(&error), kind: ErrorKind::Conflict }
+    FlowError::Stage {
+        stage: "checkpoint".into(),
+        message: chain(&error),
+        kind: ErrorKind::Conflict,
+    }
 }
 
 /// Stores finished positions on an interval and at the end.
@@ -649,7 +663,9 @@ impl Committer {
         let mut state = self.state.lock().await;
         self.task.abort();
         if shared.is_undurable.load(Ordering::Acquire) {
-            warn!("a sink lost what it had not made durable; records are read again at the next start");
+            warn!(
+                "a sink lost what it had not made durable; records are read again at the next start"
+            );
             return Ok(Vec::new());
         }
         state.commit(shared, None).await

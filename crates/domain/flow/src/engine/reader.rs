@@ -139,11 +139,7 @@ impl Reader {
         }
     }
 
-    async fn failed(
-        &mut self,
-        error: SourceError,
-        backoff: &mut Backoff,
-    ) -> Result<(), FlowError> {
+    async fn failed(&mut self, error: SourceError, backoff: &mut Backoff) -> Result<(), FlowError> {
         let shared = &self.shared;
         let kind = shared.source_type;
         shared.metrics.connector_error(kind, "source", "read", error.class);

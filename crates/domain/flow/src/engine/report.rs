@@ -127,7 +127,9 @@ pub enum FlowError {
     #[error("{0}")]
     Build(String),
     /// A record failed and the policy is to stop.
-    #[error("{stage} failed on the record at {partition}:{offset}: {message}; set `onError: dlq` with an `errors` sink, or `onError: drop`, to go on without it")]
+    #[error(
+        "{stage} failed on the record at {partition}:{offset}: {message}; set `onError: dlq` with an `errors` sink, or `onError: drop`, to go on without it"
+    )]
     Record {
         /// The stage.
         stage: String,
@@ -139,7 +141,9 @@ pub enum FlowError {
         message: String,
     },
     /// Too many records failed.
-    #[error("{failed} of {seen} records failed, more than the share of {max} that `errors.maxRatio` allows")]
+    #[error(
+        "{failed} of {seen} records failed, more than the share of {max} that `errors.maxRatio` allows"
+    )]
     TooManyFailures {
         /// Records that failed.
         failed: u64,

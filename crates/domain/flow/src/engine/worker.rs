@@ -28,10 +28,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    pub(super) fn new(
-        sinks: Vec<EdgeSender<Parcel>>,
-        letters: Option<EdgeSender<Parcel>>,
-    ) -> Self {
+    pub(super) fn new(sinks: Vec<EdgeSender<Parcel>>, letters: Option<EdgeSender<Parcel>>) -> Self {
         Outputs { sinks, letters, turn: Mutex::new(0), turned: Condvar::new() }
     }
 
@@ -110,7 +107,9 @@ impl Worker {
             step.executions.add(count.records_in);
             step.records_in.add(count.records_in);
             step.records_out.add(count.records_out);
-            step.duration.observe(count.elapsed.as_secs_f64());
+            if let Some(elapsed) = count.sampled {
+                step.duration.observe(elapsed.as_secs_f64());
+            }
         }
         let elapsed = self.shared.clock.monotonic().saturating_sub(started);
         metrics.processing.observe(elapsed.as_secs_f64());
@@ -224,7 +223,8 @@ impl Worker {
         let is_single = sinks == 1;
         for index in 0..batch.len() {
             let record = &batch.records[index];
-            let sink = if is_single || record.route == MAIN { 0 } else { record.route as usize + 1 };
+            let sink =
+                if is_single || record.route == MAIN { 0 } else { record.route as usize + 1 };
             let origin = record.origin;
             let parcel = parcels[sink].get_or_insert_with(|| {
                 let mut parcel = self.shared.pool.take();
@@ -246,7 +246,8 @@ impl Worker {
         for (edge, batch) in self.outputs.sinks.iter().zip(product.parcels) {
             if let Some(batch) = batch {
                 // A closed edge means that the flow has failed; the records stay unfinished.
-                let _closed = self.runtime.block_on(edge.send(Parcel { sequence: 0, batch })).is_err();
+                let _closed =
+                    self.runtime.block_on(edge.send(Parcel { sequence: 0, batch })).is_err();
             }
         }
         if let (Some(edge), Some(batch)) = (&self.outputs.letters, product.letters) {

@@ -101,7 +101,11 @@ impl Writer {
             Ok(Err(error)) => Err(chain(&error)),
             Err(_) => Err("it took too long".to_owned()),
         } {
-            warn!(route = self.route, error = text, "the sink's last records could not be made durable");
+            warn!(
+                route = self.route,
+                error = text,
+                "the sink's last records could not be made durable"
+            );
             self.shared.forbid_commits();
         }
     }
@@ -369,7 +373,8 @@ impl Writer {
             "default" => "sink".to_owned(),
             route => format!("route:{route}"),
         };
-        let metric_stage = if matches!(self.duty, Duty::Bury) { "error_sink_write" } else { "sink_write" };
+        let metric_stage =
+            if matches!(self.duty, Duty::Bury) { "error_sink_write" } else { "sink_write" };
         let mut letters = self.shared.pool.take();
         for (index, error) in rejected {
             self.shared.metrics.stage_error(metric_stage, error.class, 1);
@@ -389,7 +394,11 @@ impl Writer {
                 Duty::Deliver { letters: None } | Duty::Bury => {
                     let partition = &part.origins[record.origin as usize].partition;
                     self.shared.fail(FlowError::Record {
-                        stage: if matches!(self.duty, Duty::Bury) { "error sink".into() } else { stage.clone() },
+                        stage: if matches!(self.duty, Duty::Bury) {
+                            "error sink".into()
+                        } else {
+                            stage.clone()
+                        },
                         partition: partition.to_string(),
                         offset: record.position,
                         message: error.message.clone(),

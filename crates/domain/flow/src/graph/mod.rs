@@ -21,8 +21,8 @@ mod testing;
 
 use std::str::FromStr;
 
+use levada_registry::Named;
 use levada_registry::table::UnknownName;
-use levada_registry::{Named, Node};
 
 use crate::spec::Flow;
 use model::Graph;
@@ -43,14 +43,9 @@ pub enum Format {
 /// Every format, the default one first.
 pub static FORMATS: &[Format] = &[Format::Text, Format::Mermaid, Format::Dot, Format::Svg];
 
-/// Draws a flow, as far as it is known without the settings of its steps.
+/// Draws a flow.
 pub fn render(flow: &Flow, format: Format) -> String {
-    render_graph(&Graph::of(flow, None), format)
-}
-
-/// Draws a flow with the settings of its steps; `spec` is the node that the flow was checked from.
-pub fn render_with_settings(flow: &Flow, spec: &Node, format: Format) -> String {
-    render_graph(&Graph::of(flow, Some(spec)), format)
+    render_graph(&Graph::of(flow), format)
 }
 
 /// Draws a graph.
@@ -104,7 +99,7 @@ mod tests {
 
     #[test]
     fn secrets_are_in_no_picture() {
-        let (flow, spec) = testing::flow(
+        let flow = testing::flow(
             "  source:\n    type: kafka\n    kafka:\n      brokers: ['b:1']\n      topic: t\n      \
              consumerGroup: g\n      sasl: {mechanism: plain, username: sesame-user, password: sesame}\n\
              \x20 sink:\n    type: postgresql\n    postgresql:\n      \
@@ -112,7 +107,7 @@ mod tests {
              \x20 transformations:\n    - type: mask\n      mask: {fields: [a], maskChar: sesame}\n",
         );
         for format in FORMATS {
-            let picture = render_with_settings(&flow, &spec, *format);
+            let picture = render(&flow, *format);
             assert!(!picture.contains("sesame"), "{picture}");
         }
     }

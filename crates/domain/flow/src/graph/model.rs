@@ -125,20 +125,18 @@ impl Way {
 // === impl Graph ===
 
 impl Graph {
-    /// Gives the graph of a flow; with `spec`, the node it was checked from, steps show their settings.
-    pub fn of(flow: &Flow, spec: Option<&Setting>) -> Self {
+    /// Gives the graph of a flow.
+    pub fn of(flow: &Flow) -> Self {
         let source = Node {
             role: Role::Source,
             title: clean(flow.source.entry.name),
             details: connector_details(&flow.source.block),
         };
-        let written = spec.and_then(|spec| spec.get("transformations"));
-        let written = written.and_then(Setting::list).unwrap_or_default();
         let steps = flow.steps.iter().enumerate().map(|(index, step)| {
             let next = flow.steps.get(index + 1..).unwrap_or_default();
             let end = next.first().map(|step| usize::from(step.context.route_base));
             let end = end.unwrap_or(flow.routes.len());
-            step_node(step, written.get(index), end)
+            step_node(step, end)
         });
         let routes = flow.routes.iter().map(|route| Exit {
             way: Way::Route {
@@ -163,15 +161,15 @@ impl Graph {
     }
 }
 
-fn step_node(step: &Step, written: Option<&Setting>, routes_end: usize) -> Node {
+fn step_node(step: &Step, routes_end: usize) -> Node {
     let kind = step.entry.name;
     let mut details = Vec::new();
     let is_router = kind == router::NAME;
     if is_router {
         let count = routes_end.saturating_sub(usize::from(step.context.route_base));
         details.push(if count == 1 { "1 route".into() } else { format!("{count} routes") });
-    } else if let Some(settings) = written.and_then(|node| node.get(kind).or(node.get("config"))) {
-        details.extend(STEP_KEYS.iter().find_map(|key| words(settings.get(key)?)));
+    } else {
+        details.extend(STEP_KEYS.iter().find_map(|key| words(step.block.get(key)?)));
     }
     details.extend(step.when.iter().map(|when| format!("when {}", clean(when))));
     let details = details.iter().map(|text| shorten(text, TEXT_CHARS_MAX)).take(DETAILS_MAX);

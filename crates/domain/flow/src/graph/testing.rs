@@ -1,14 +1,14 @@
 //! Flows and graphs for tests, and a small check of XML.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use levada_registry::{Node as Setting, Report, manifest};
+use levada_registry::{Report, manifest};
 use proptest::prelude::*;
 
 use super::model::{Exit, Graph, Node, Role, Way, clean, shorten};
 use crate::spec::{self, Flow};
 
-/// Gives a checked flow and its `spec`; `body` is the inside of `spec`, indented by two.
-pub(super) fn flow(body: &str) -> (Flow, Setting) {
+/// Gives a checked flow; `body` is the inside of `spec`, indented by two.
+pub(super) fn flow(body: &str) -> Flow {
     let text = format!(
         "apiVersion: dataflow.dataflow.io/v1\nkind: DataFlow\nmetadata: {{name: orders}}\nspec:\n{body}"
     );
@@ -16,12 +16,12 @@ pub(super) fn flow(body: &str) -> (Flow, Setting) {
     let mut report = Report::new();
     let flow = spec::check(&document, "orders", &mut report);
     let problems: Vec<String> = report.problems().iter().map(ToString::to_string).collect();
-    (flow.unwrap_or_else(|| panic!("{problems:#?}")), document.root.get("spec").unwrap().clone())
+    flow.unwrap_or_else(|| panic!("{problems:#?}"))
 }
 
 /// A flow with everything: a source, three steps, two routes, an error sink.
 pub(super) fn orders() -> Graph {
-    let (flow, spec) = flow(
+    let flow = flow(
         "  source:
     type: kafka
     kafka: {brokers: ['k:9092'], topic: orders, consumerGroup: g}
@@ -47,7 +47,7 @@ pub(super) fn orders() -> Graph {
     kafka: {brokers: ['k:9092'], topic: orders-failed}
 ",
     );
-    Graph::of(&flow, Some(&spec))
+    Graph::of(&flow)
 }
 
 pub(super) fn node(role: Role, title: &str, details: &[&str]) -> Node {

@@ -71,6 +71,8 @@ pub struct SinkRef {
 pub struct Step {
     /// Its type.
     pub entry: &'static TransformEntry,
+    /// Its settings as they were written.
+    pub block: Node,
     /// Its decoded settings.
     pub spec: Box<dyn AnyTransform>,
     /// Only records that meet this condition are touched.
@@ -147,9 +149,8 @@ pub fn check_spec(
     let source = check_source(spec, at, uses_config, report);
     let sink_at = at.child("sink");
     let sink = check_sink(spec.get("sink"), &sink_at, uses_config, report);
-    let errors = spec
-        .get("errors")
-        .map(|node| check_errors(node, &at.child("errors"), uses_config, report));
+    let errors =
+        spec.get("errors").map(|node| check_errors(node, &at.child("errors"), uses_config, report));
     let mut routes = Vec::new();
     let steps = check_steps(spec, at, fields.compat, uses_config, &mut routes, report);
     fields.check(at, report);
@@ -172,7 +173,7 @@ fn object_ref(root: &Node, default_name: &str, report: &mut Report) -> ObjectRef
     let metadata = root.get("metadata");
     let text = |key: &str| metadata.and_then(|node| node.get(key)).and_then(Node::scalar_text);
     let name = text("name").filter(|name| !name.is_empty()).unwrap_or_else(|| {
-        let text = format!("name is missing; `{default_name}`, the name of the file, is used");
+        let text = format!("name is missing; `{default_name}` is used");
         report.warning(&FieldPath::field("metadata").child("name"), text);
         default_name.to_owned()
     });
@@ -202,12 +203,7 @@ fn check_source(
     block.warn_about_others(SOURCES, &["onError"], report);
     let on_error = fields::on_error(node, &at, report);
     (block.entry.decode)(block.node, &block.path, report)?;
-    Some(SourceRef {
-        entry: block.entry,
-        block: block.node.clone(),
-        path: block.path,
-        on_error,
-    })
+    Some(SourceRef { entry: block.entry, block: block.node.clone(), path: block.path, on_error })
 }
 
 fn check_sink(
@@ -265,17 +261,14 @@ fn check_steps(
             check_routes(&block, routes, report);
         }
         if let Some(spec) = spec {
-            steps.push(Step { entry: block.entry, spec, when, on_error, context });
+            let (entry, block) = (block.entry, block.node.clone());
+            steps.push(Step { entry, block, spec, when, on_error, context });
         }
     }
     steps
 }
 
-fn check_routes(
-    block: &Block<'_, TransformEntry>,
-    routes: &mut Vec<Route>,
-    report: &mut Report,
-) {
+fn check_routes(block: &Block<'_, TransformEntry>, routes: &mut Vec<Route>, report: &mut Report) {
     // A record carries its route in 16 bits.
     const ROUTES_MAX: usize = 1000;
     let at = block.path.child("routes");

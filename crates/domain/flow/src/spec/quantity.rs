@@ -13,11 +13,9 @@ pub(super) fn check(quantities: &BTreeMap<String, String>, at: &FieldPath, repor
                 report.invalid(&at, text.as_str(), "resource quantity must not be negative");
             }
             Some(false) => {}
-            None => report.invalid(
-                &at,
-                text.as_str(),
-                "must be a quantity such as 500m, 1 or 256Mi",
-            ),
+            None => {
+                report.invalid(&at, text.as_str(), "must be a quantity such as 500m, 1 or 256Mi")
+            }
         }
     }
 }
@@ -33,9 +31,9 @@ fn sign(text: &str) -> Option<bool> {
         let dots = text.bytes().filter(|&byte| byte == b'.').count();
         digits > 0 && dots <= 1 && digits + dots == text.len()
     };
-    let has_exponent = unsigned.split_once(['e', 'E']).is_some_and(|(number, exponent)| {
-        is_number(number) && exponent.parse::<i32>().is_ok()
-    });
+    let has_exponent = unsigned
+        .split_once(['e', 'E'])
+        .is_some_and(|(number, exponent)| is_number(number) && exponent.parse::<i32>().is_ok());
     let fits = |suffix: &str| unsigned.strip_suffix(suffix).is_some_and(is_number);
     let is_zero = !unsigned.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
     (has_exponent || SUFFIXES.iter().any(|suffix| fits(suffix))).then_some(is_negative && !is_zero)

@@ -15,7 +15,10 @@ pub fn schema() -> Value {
         let mut any_of = Vec::new();
         let kinds: Vec<&str> = names.iter().map(|(name, _, _)| *name).collect();
         properties.insert("type".into(), json!({ "enum": kinds, "description": "The type." }));
-        properties.insert("config".into(), json!({ "type": "object", "description": "The settings of the type." }));
+        properties.insert(
+            "config".into(),
+            json!({ "type": "object", "description": "The settings of the type." }),
+        );
         for (name, summary, schema) in names {
             properties.insert(name.into(), schema.clone());
             any_of.push(json!({

@@ -101,8 +101,7 @@ impl Secrets {
                     let at = at.child(&entry.key);
                     match entry.key.strip_suffix("SecretRef") {
                         Some(field) if entry.value.map().is_some() => {
-                            if let Some(value) =
-                                self.look_up(&entry.value, namespace, &at, report)
+                            if let Some(value) = self.look_up(&entry.value, namespace, &at, report)
                             {
                                 values.push((entry.key.clone(), target(field), value));
                             }
@@ -132,14 +131,19 @@ impl Secrets {
         match self.find(&namespace, &name, &key) {
             Ok(Some(value)) => match String::from_utf8(value) {
                 Ok(text) => return Some(text),
-                Err(_) => report.error(at, format!("secret {namespace}/{name} key {key} is not UTF-8")),
+                Err(_) => {
+                    report.error(at, format!("secret {namespace}/{name} key {key} is not UTF-8"))
+                }
             },
             Ok(None) => {
                 let mut places = vec!["a Secret manifest beside the flow".to_owned()];
                 if self.folder.is_some() {
                     places.push("the secrets folder".into());
                 }
-                places.push(format!("the environment variable {}", variable(&namespace, &name, &key)));
+                places.push(format!(
+                    "the environment variable {}",
+                    variable(&namespace, &name, &key)
+                ));
                 let text = format!(
                     "key {key} not found in secret {namespace}/{name}; looked for it in {}",
                     places.join(", ")

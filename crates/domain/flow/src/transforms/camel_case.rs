@@ -93,11 +93,7 @@ mod tests {
             r#"{"user_id":12345678901234567890,"Kept" :  1.50,"x":{"in_ner":null}}"#,
             r#"{"UserId":12345678901234567890,"Kept" :  1.50,"X":{"in_ner":null}}"#,
         );
-        check(
-            "{deep: true}",
-            r#"[{"a_b":{"c_d":1}}]"#,
-            r#"[{"AB":{"CD":1}}]"#,
-        );
+        check("{deep: true}", r#"[{"a_b":{"c_d":1}}]"#, r#"[{"AB":{"CD":1}}]"#);
     }
 
     #[test]

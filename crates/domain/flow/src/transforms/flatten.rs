@@ -68,18 +68,12 @@ config:
         encode_string(&self.parent_prefix, &mut prefix);
         Ok(Box::new(Flatten {
             elements_max: self.max_elements.unwrap_or(ELEMENTS_MAX_DEFAULT) as usize,
-            index: self
-                .index_field
-                .as_deref()
-                .map(|name| Name::new(name, &hasher)),
+            index: self.index_field.as_deref().map(|name| Name::new(name, &hasher)),
             prefix: self.parent_prefix.as_str().into(),
             prefix_json: prefix[1..prefix.len() - 1].into(),
             scalar: Name::new(&last, &hasher),
             path,
-            parent: Parent {
-                hasher,
-                ..Parent::default()
-            },
+            parent: Parent { hasher, ..Parent::default() },
             elements: Vec::new(),
             added: Vec::new(),
         }))
@@ -91,9 +85,7 @@ impl Spec {
         let path = compiled(&self.field)?;
         match path.check_settable() {
             Ok(()) if path.is_simple() => Ok(path),
-            Ok(()) => Err(format!(
-                "path `{path}`: `-1` is no element that can be read"
-            )),
+            Ok(()) => Err(format!("path `{path}`: `-1` is no element that can be read")),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -108,11 +100,7 @@ struct Name {
 
 impl Name {
     fn new(text: &str, hasher: &KeyHasher) -> Self {
-        Name {
-            json: EncodedKey::new(text),
-            hash: hasher.hash(text.as_bytes()),
-            text: text.into(),
-        }
+        Name { json: EncodedKey::new(text), hash: hasher.hash(text.as_bytes()), text: text.into() }
     }
 }
 
@@ -226,8 +214,7 @@ impl Flatten {
                 // The array itself, or an earlier duplicate of it.
                 _ => continue,
             };
-            self.parent
-                .push(batch, node, value, &self.prefix, &self.prefix_json);
+            self.parent.push(batch, node, value, &self.prefix, &self.prefix_json);
         }
         self.parent.finish(self.index.as_ref());
         Ok(())
@@ -286,10 +273,8 @@ impl Flatten {
             for member in tree.children(element) {
                 let name = tree.key(text, member).unwrap_or_default();
                 let hash = self.parent.hasher.hash(name.as_bytes());
-                let is_index = self
-                    .index
-                    .as_ref()
-                    .is_some_and(|own| own.hash == hash && *own.text == *name);
+                let is_index =
+                    self.index.as_ref().is_some_and(|own| own.hash == hash && *own.text == *name);
                 if !is_index && !self.parent.replace(hash, name.as_bytes(), member) {
                     self.added.push(member);
                 }
@@ -297,10 +282,8 @@ impl Flatten {
         } else {
             let name = &self.scalar;
             let is_index = self.index.as_ref().is_some_and(|own| own.text == name.text);
-            scalar_is_new = !is_index
-                && !self
-                    .parent
-                    .replace(name.hash, name.text.as_bytes(), element);
+            scalar_is_new =
+                !is_index && !self.parent.replace(name.hash, name.text.as_bytes(), element);
         }
         out.clear();
         out.push(b'{');
@@ -369,8 +352,7 @@ impl Parent {
         let key_start = self.json.len();
         self.json.push(b'"');
         self.json.extend_from_slice(prefix_json);
-        self.json
-            .extend_from_slice(batch.tree.raw_key(&batch.text, node));
+        self.json.extend_from_slice(batch.tree.raw_key(&batch.text, node));
         self.json.extend_from_slice(b"\":");
         let value_start = self.json.len();
         batch.tree.print(&batch.text, value, &mut self.json);
@@ -386,11 +368,7 @@ impl Parent {
 
     /// Hides all but the last of members with the same name, and those called as the index field.
     fn finish(&mut self, index: Option<&Name>) {
-        let by_hash = self
-            .members
-            .iter()
-            .zip(0..)
-            .map(|(member, place)| (member.hash, place));
+        let by_hash = self.members.iter().zip(0..).map(|(member, place)| (member.hash, place));
         self.by_hash.extend(by_hash);
         self.by_hash.sort_unstable();
         for at in 1..self.by_hash.len() {
@@ -423,17 +401,11 @@ impl Parent {
             member.hash == hash && !member.is_hidden && self.name(place) == name
         };
         if self.members.len() <= Self::FEW {
-            return (0..self.members.len() as u32)
-                .rev()
-                .find(|&place| fits(place));
+            return (0..self.members.len() as u32).rev().find(|&place| fits(place));
         }
         let first = self.by_hash.partition_point(|&(known, _)| known < hash);
-        let same = self.by_hash[first..]
-            .iter()
-            .take_while(|&&(known, _)| known == hash);
-        same.map(|&(_, place)| place)
-            .filter(|&place| fits(place))
-            .last()
+        let same = self.by_hash[first..].iter().take_while(|&&(known, _)| known == hash);
+        same.map(|&(_, place)| place).filter(|&place| fits(place)).last()
     }
 
     /// Overrides the member of this name for the element at hand; tells whether there is one.
@@ -481,10 +453,7 @@ mod tests {
         check(
             "{field: items}",
             r#"{"order":7,"items":[{"sku":"A","qty":1},{"sku":"B","order":9}]}"#,
-            &[
-                r#"{"order":7,"sku":"A","qty":1}"#,
-                r#"{"order":9,"sku":"B"}"#,
-            ],
+            &[r#"{"order":7,"sku":"A","qty":1}"#, r#"{"order":9,"sku":"B"}"#],
         );
         check(
             "{field: tags}",
@@ -492,16 +461,8 @@ mod tests {
             &[r#"{"id":1,"tags":"x"}"#, r#"{"id":1,"tags":null}"#],
         );
         check("{field: tags}", r#"{"id":1,"tags":[]}"#, &[r#"{"id":1}"#]);
-        check(
-            "{field: rows}",
-            r#"{"k":1,"rows":{"array":[{"v":2}]}}"#,
-            &[r#"{"k":1,"v":2}"#],
-        );
-        check(
-            "{field: a}",
-            r#"{"a":[[1, 2],{}]}"#,
-            &[r#"{"a":[1, 2]}"#, "{}"],
-        );
+        check("{field: rows}", r#"{"k":1,"rows":{"array":[{"v":2}]}}"#, &[r#"{"k":1,"v":2}"#]);
+        check("{field: a}", r#"{"a":[[1, 2],{}]}"#, &[r#"{"a":[1, 2]}"#, "{}"]);
     }
 
     #[test]
@@ -509,10 +470,7 @@ mod tests {
         check(
             "{field: $.orders.items}",
             r#"{"id":1,"orders":{"items":[{"n":1},5]},"z":2}"#,
-            &[
-                r#"{"id":1,"orders":{},"z":2,"n":1}"#,
-                r#"{"id":1,"orders":{},"z":2,"items":5}"#,
-            ],
+            &[r#"{"id":1,"orders":{},"z":2,"n":1}"#, r#"{"id":1,"orders":{},"z":2,"items":5}"#],
         );
         check(
             "{field: 'o[1].rows'}",
@@ -525,16 +483,8 @@ mod tests {
     #[test]
     fn the_name_of_scalars_is_the_last_of_the_path() {
         check("{field: $.items}", r#"{"items":[1]}"#, &[r#"{"items":1}"#]);
-        check(
-            r"{field: 'a\.b'}",
-            r#"{"x":0,"a.b":["я"]}"#,
-            &[r#"{"x":0,"a.b":"я"}"#],
-        );
-        check(
-            "{field: o.id}",
-            r#"{"id":7,"o":{"id":[1]}}"#,
-            &[r#"{"id":1,"o":{}}"#],
-        );
+        check(r"{field: 'a\.b'}", r#"{"x":0,"a.b":["я"]}"#, &[r#"{"x":0,"a.b":"я"}"#]);
+        check("{field: o.id}", r#"{"id":7,"o":{"id":[1]}}"#, &[r#"{"id":1,"o":{}}"#]);
     }
 
     #[test]
@@ -550,21 +500,9 @@ mod tests {
 
     #[test]
     fn of_duplicate_keys_the_last_counts() {
-        check(
-            "{field: a}",
-            r#"{"k":1,"a":[0],"k":2,"a":[{"v":3}]}"#,
-            &[r#"{"k":2,"v":3}"#],
-        );
-        check(
-            "{field: a}",
-            r#"{"k":1,"z":0,"k":2,"a":[{"k":3,"k":4}]}"#,
-            &[r#"{"z":0,"k":4}"#],
-        );
-        check(
-            "{field: a}",
-            r#"{"k":1,"a":[{"\u006b":2}]}"#,
-            &[r#"{"k":2}"#],
-        );
+        check("{field: a}", r#"{"k":1,"a":[0],"k":2,"a":[{"v":3}]}"#, &[r#"{"k":2,"v":3}"#]);
+        check("{field: a}", r#"{"k":1,"z":0,"k":2,"a":[{"k":3,"k":4}]}"#, &[r#"{"z":0,"k":4}"#]);
+        check("{field: a}", r#"{"k":1,"a":[{"\u006b":2}]}"#, &[r#"{"k":2}"#]);
     }
 
     #[test]
@@ -574,11 +512,7 @@ mod tests {
             r#"{"n":"p","a":[{"n":"e","x":1},{}]}"#,
             &[r#"{"x":1,"n":0}"#, r#"{"n":1}"#],
         );
-        check(
-            "{field: a, indexField: a}",
-            r#"{"a":["x"]}"#,
-            &[r#"{"a":0}"#],
-        );
+        check("{field: a, indexField: a}", r#"{"a":["x"]}"#, &[r#"{"a":0}"#]);
     }
 
     #[test]
@@ -592,11 +526,7 @@ mod tests {
 
     #[test]
     fn elements_are_capped() {
-        check(
-            "{field: a, maxElements: 2}",
-            r#"{"a":[1,2]}"#,
-            &[r#"{"a":1}"#, r#"{"a":2}"#],
-        );
+        check("{field: a, maxElements: 2}", r#"{"a":[1,2]}"#, &[r#"{"a":1}"#, r#"{"a":2}"#]);
         check(
             "{field: a, maxElements: 2}",
             r#"{"a":[1,2,3]}"#,
@@ -628,9 +558,7 @@ mod tests {
     #[test]
     fn many_members_take_no_quadratic_time() {
         let names = |from: usize| -> Vec<String> {
-            (from..from + 50_000)
-                .map(|n| format!("\"k{n}\":{n}"))
-                .collect()
+            (from..from + 50_000).map(|n| format!("\"k{n}\":{n}")).collect()
         };
         let (parent, element) = (names(0).join(","), names(25_000).join(","));
         let all: Vec<String> = (0..75_000).map(|n| format!("\"k{n}\":{n}")).collect();

@@ -45,15 +45,8 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-const DAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
+const DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// A compiled format of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,9 +209,7 @@ impl Layout {
         if !text.is_empty() {
             parts.push(Part::Text(text.into()));
         }
-        Layout {
-            parts: parts.into(),
-        }
+        Layout { parts: parts.into() }
     }
 
     /// Appends a time, UTC.
@@ -299,11 +290,9 @@ impl Verb {
             Verb::Second(pad) => number(time.second().into(), 2, pad, out),
             Verb::UpperHalf => out.extend_from_slice(if is_afternoon { b"PM" } else { b"AM" }),
             Verb::LowerHalf => out.extend_from_slice(if is_afternoon { b"pm" } else { b"am" }),
-            Verb::Fraction {
-                separator,
-                digits,
-                is_trimmed,
-            } => fraction(time.subsec_nanosecond(), separator, digits, is_trimmed, out),
+            Verb::Fraction { separator, digits, is_trimmed } => {
+                fraction(time.subsec_nanosecond(), separator, digits, is_trimmed, out)
+            }
             Verb::ZoneName => out.extend_from_slice(b"UTC"),
             Verb::ZoneOrZ => out.push(b'Z'),
             Verb::Zone(zeros) => out.extend_from_slice(zeros.as_bytes()),
@@ -320,10 +309,7 @@ fn number(value: i32, width: usize, pad: Pad, out: &mut Vec<u8>) {
         Pad::Space => Some(b' '),
     };
     if let Some(filler) = filler {
-        out.extend(std::iter::repeat_n(
-            filler,
-            width.saturating_sub(text.len()),
-        ));
+        out.extend(std::iter::repeat_n(filler, width.saturating_sub(text.len())));
     }
     out.extend_from_slice(text.as_bytes());
 }
@@ -400,10 +386,7 @@ mod tests {
             ("2006 06 _2006", "2025 25 _2025"),
             ("01 1 02 2 _2 002 __2", "12 12 31 31 31 365 365"),
             ("15 03 3 04 4 05 5 PM pm", "23 11 11 04 4 09 9 PM pm"),
-            (
-                "MST -0700 -07:00 -07 -070000 -07:00:00",
-                "UTC +0000 +00:00 +00 +000000 +00:00:00",
-            ),
+            ("MST -0700 -07:00 -07 -070000 -07:00:00", "UTC +0000 +00:00 +00 +000000 +00:00:00"),
             ("Z0700 Z07:00 Z07 Z070000 Z07:00:00", "Z Z Z Z Z"),
             ("5.000 5,000 5.9 5.99", "9.012 9,012 9 9.01"),
             ("5.000000000 5.999999999999", "9.012345678 9.012345678"),
@@ -427,16 +410,8 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_are_written() {
-        check(
-            "RFC3339Nano",
-            Timestamp(i64::MAX),
-            "2262-04-11T23:47:16.854775807Z",
-        );
-        check(
-            "RFC3339Nano",
-            Timestamp(i64::MIN),
-            "1677-09-21T00:12:43.145224192Z",
-        );
+        check("RFC3339Nano", Timestamp(i64::MAX), "2262-04-11T23:47:16.854775807Z");
+        check("RFC3339Nano", Timestamp(i64::MIN), "1677-09-21T00:12:43.145224192Z");
     }
 
     #[test]

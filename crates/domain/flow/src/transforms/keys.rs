@@ -159,8 +159,7 @@ impl Respell {
 
     /// Of members that now have the same name, keeps the last one.
     fn keep_last(&mut self, batch: &mut RecordBatch) {
-        self.names
-            .sort_unstable_by_key(|&(hash, place, _)| (hash, place));
+        self.names.sort_unstable_by_key(|&(hash, place, _)| (hash, place));
         for run in self.names.chunk_by(|a, b| a.0 == b.0) {
             // Different names with one hash do not occur in practice, but would be kept.
             let [earlier @ .., (_, _, last)] = run else {

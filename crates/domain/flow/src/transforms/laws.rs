@@ -21,9 +21,8 @@ enum Doc {
     Object(Vec<(String, Doc)>),
 }
 
-const KEYS: &[&str] = &[
-    "a", "b", "c", r"\u0061", "userId", "user_id", "UserID", "é", r#"q\"x"#, "",
-];
+const KEYS: &[&str] =
+    &["a", "b", "c", r"\u0061", "userId", "user_id", "UserID", "é", r#"q\"x"#, ""];
 const SCALARS: &[&str] = &[
     "null",
     "true",
@@ -161,11 +160,7 @@ fn naive_remove(value: &mut Value, path: &str) {
             map.shift_remove(last);
         }
         Some(Value::Array(items)) => {
-            if let Some(index) = last
-                .parse()
-                .ok()
-                .filter(|&index: &usize| index < items.len())
-            {
+            if let Some(index) = last.parse().ok().filter(|&index: &usize| index < items.len()) {
                 items.remove(index);
             }
         }
@@ -206,11 +201,7 @@ fn naive_timestamp(mut value: Value, path: &str, time: &str) -> Option<Value> {
         if !place.is_object() {
             *place = Value::Object(Map::new());
         }
-        place = place
-            .as_object_mut()
-            .unwrap()
-            .entry(key)
-            .or_insert(Value::Null);
+        place = place.as_object_mut().unwrap().entry(key).or_insert(Value::Null);
     }
     *place = time.into();
     Some(value)
@@ -313,10 +304,8 @@ fn check(
         let mut batch = testing::batch_of(text);
         match (run(step, &mut batch), naive(doc)) {
             (Ok(payloads), Some(expected)) => {
-                let got: Vec<Value> = payloads
-                    .iter()
-                    .map(|text| serde_json::from_slice(text).unwrap())
-                    .collect();
+                let got: Vec<Value> =
+                    payloads.iter().map(|text| serde_json::from_slice(text).unwrap()).collect();
                 prop_assert_eq!(got, expected, "{}", text);
             }
             (Err(_), None) => {
@@ -531,15 +520,6 @@ fn flatten_sees_the_edits_of_earlier_steps() {
         run(&mut *step, &mut batch).unwrap();
     }
     let children = run(&mut *step::<flatten::Spec>("{field: a_b}"), &mut batch).unwrap();
-    let children: Vec<_> = children
-        .iter()
-        .map(|child| String::from_utf8_lossy(child))
-        .collect();
-    assert_eq!(
-        children,
-        [
-            r#"{"o":"***","secret":"***","x":2}"#,
-            r#"{"o":"***","a_b":7}"#
-        ]
-    );
+    let children: Vec<_> = children.iter().map(|child| String::from_utf8_lossy(child)).collect();
+    assert_eq!(children, [r#"{"o":"***","secret":"***","x":2}"#, r#"{"o":"***","a_b":7}"#]);
 }

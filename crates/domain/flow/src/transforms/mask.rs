@@ -113,9 +113,7 @@ config:
 
 /// Compiles a pattern; the error says in one line where and what.
 fn compile_regex(pattern: &str) -> Result<Regex, String> {
-    let compiled = RegexBuilder::new(pattern)
-        .size_limit(REGEX_BYTES_MAX)
-        .build();
+    let compiled = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
     compiled.map_err(|error| {
         let text = error.to_string();
         // The message shows the pattern, indented by four, a caret below the place, and the reason.
@@ -191,9 +189,7 @@ impl Transform for Mask {
         batch.text.extend_from_slice(&self.out);
         for &(node, start, end, escaped) in &self.values {
             let (start, end) = ((base + start) as u32, (base + end) as u32);
-            batch
-                .tree
-                .set_scalar(node, NodeKind::String, start, end, escaped);
+            batch.tree.set_scalar(node, NodeKind::String, start, end, escaped);
         }
         Ok(Verdict::Keep)
     }
@@ -201,9 +197,7 @@ impl Transform for Mask {
 
 #[cold]
 fn absent(path: &Path) -> RecordError {
-    RecordError::transform(format!(
-        "mask: field `{path}` is absent, and the step is strict"
-    ))
+    RecordError::transform(format!("mask: field `{path}` is absent, and the step is strict"))
 }
 
 impl Mask {
@@ -228,16 +222,14 @@ impl Mask {
         let room = |bytes: usize| room_for(batch, "mask", bytes.saturating_add(start));
         match &self.regex {
             None if kind == NodeKind::Number && self.mode == Mode::Mask => {
-                self.pen
-                    .repeat(number_length(&value), &mut self.plain, room)?;
+                self.pen.repeat(number_length(&value), &mut self.plain, room)?;
             }
             None => self.pen.write(self.mode, &value, &mut self.plain, room)?,
             Some(regex) => {
                 let mut copied = 0;
                 for found in regex.find_iter(&value).filter(|found| !found.is_empty()) {
                     self.plain.push_str(&value[copied..found.start()]);
-                    self.pen
-                        .write(self.mode, found.as_str(), &mut self.plain, room)?;
+                    self.pen.write(self.mode, found.as_str(), &mut self.plain, room)?;
                     copied = found.end();
                 }
                 if copied == 0 {
@@ -279,11 +271,7 @@ impl Pen {
                     _ => "",
                 };
                 let hidden = &value[..value.len() - tail.len()];
-                let count = if self.keeps_length {
-                    self.length(hidden)
-                } else {
-                    FIXED_LENGTH
-                };
+                let count = if self.keeps_length { self.length(hidden) } else { FIXED_LENGTH };
                 self.repeat(count, out, room)?;
                 out.push_str(tail);
                 Ok(())
@@ -304,11 +292,7 @@ impl Pen {
         out: &mut String,
         room: impl Fn(usize) -> Result<(), RecordError>,
     ) -> Result<(), RecordError> {
-        room(
-            count
-                .saturating_mul(self.mask.len())
-                .saturating_add(out.len()),
-        )?;
+        room(count.saturating_mul(self.mask.len()).saturating_add(out.len()))?;
         out.extend(std::iter::repeat_n(&*self.mask, count));
         Ok(())
     }
@@ -375,11 +359,7 @@ mod tests {
             r#"{"password":"abc","card":{"no":"1234"}}"#,
             r#"{"password":"***","card":{"no":"****"}}"#,
         );
-        check(
-            "{fields: [pin], maskChar: X}",
-            r#"{"pin":12345}"#,
-            r#"{"pin":"XXX"}"#,
-        );
+        check("{fields: [pin], maskChar: X}", r#"{"pin":12345}"#, r#"{"pin":"XXX"}"#);
         for value in ["null", r#""""#, "true", "[1]", r#"{"a":1}"#, "-1.5"] {
             let input = format!("{{\"a\":{value}}}");
             check("{fields: [a]}", &input, r#"{"a":"***"}"#);
@@ -437,36 +417,16 @@ mod tests {
             r#"{"a":[1,2],"b":[3]}"#,
             r#"{"a":[1,"***"],"b":["***"]}"#,
         );
-        check(
-            "{fields: ['#.a']}",
-            r#"[{"a":1},{"a":2}]"#,
-            r#"[{"a":"***"},{"a":"***"}]"#,
-        );
-        check(
-            "{fields: ['a\\.b']}",
-            r#"{"a.b":1,"a":{"b":2}}"#,
-            r#"{"a.b":"***","a":{"b":2}}"#,
-        );
+        check("{fields: ['#.a']}", r#"[{"a":1},{"a":2}]"#, r#"[{"a":"***"},{"a":"***"}]"#);
+        check("{fields: ['a\\.b']}", r#"{"a.b":1,"a":{"b":2}}"#, r#"{"a.b":"***","a":{"b":2}}"#);
         check("{fields: [имя]}", r#"{"имя":"я"}"#, r#"{"имя":"***"}"#);
     }
 
     #[test]
     fn no_duplicate_of_a_masked_key_is_left() {
-        check(
-            "{fields: [a]}",
-            r#"{"a":"x","b":1,"a":"y"}"#,
-            r#"{"b":1,"a":"***"}"#,
-        );
-        check(
-            "{fields: [a.b]}",
-            r#"{"a":{"b":1},"a":{"b":2}}"#,
-            r#"{"a":{"b":"***"}}"#,
-        );
-        check(
-            "{fields: [a]}",
-            r#"{"\u0061":"x","a":"y"}"#,
-            r#"{"a":"***"}"#,
-        );
+        check("{fields: [a]}", r#"{"a":"x","b":1,"a":"y"}"#, r#"{"b":1,"a":"***"}"#);
+        check("{fields: [a.b]}", r#"{"a":{"b":1},"a":{"b":2}}"#, r#"{"a":{"b":"***"}}"#);
+        check("{fields: [a]}", r#"{"\u0061":"x","a":"y"}"#, r#"{"a":"***"}"#);
     }
 
     #[test]
@@ -483,41 +443,17 @@ mod tests {
     #[test]
     fn a_pattern_masks_what_it_matches() {
         let local = r#"{fields: [$.user.email], pattern: "^[^@]+"}"#;
-        check(
-            local,
-            r#"{"user":{"email":"ann@x.org"}}"#,
-            r#"{"user":{"email":"***@x.org"}}"#,
-        );
-        check(
-            local,
-            r#"{"user":{"email":"@x"}}"#,
-            r#"{"user":{"email":"@x"}}"#,
-        );
-        check(
-            local,
-            r#"{"user":{"email":"\"q\"@\n"}}"#,
-            r#"{"user":{"email":"***@\n"}}"#,
-        );
+        check(local, r#"{"user":{"email":"ann@x.org"}}"#, r#"{"user":{"email":"***@x.org"}}"#);
+        check(local, r#"{"user":{"email":"@x"}}"#, r#"{"user":{"email":"@x"}}"#);
+        check(local, r#"{"user":{"email":"\"q\"@\n"}}"#, r#"{"user":{"email":"***@\n"}}"#);
         check(
             r#"{fields: [a], pattern: '\d+', keepLength: true, maskChar: '#'}"#,
             r#"{"a":"x12 й345"}"#,
             r###"{"a":"x## й###"}"###,
         );
-        check(
-            r#"{fields: [a], pattern: '\d{3}'}"#,
-            r#"{"a":12345}"#,
-            r#"{"a":"***45"}"#,
-        );
-        check(
-            "{fields: [a], pattern: 'x*'}",
-            r#"{"a":"ab"}"#,
-            r#"{"a":"ab"}"#,
-        );
-        check(
-            "{fields: [a], pattern: b, mode: hash}",
-            r#"{"a":12.50}"#,
-            r#"{"a":12.50}"#,
-        );
+        check(r#"{fields: [a], pattern: '\d{3}'}"#, r#"{"a":12345}"#, r#"{"a":"***45"}"#);
+        check("{fields: [a], pattern: 'x*'}", r#"{"a":"ab"}"#, r#"{"a":"ab"}"#);
+        check("{fields: [a], pattern: b, mode: hash}", r#"{"a":12.50}"#, r#"{"a":12.50}"#);
     }
 
     #[test]
@@ -544,11 +480,7 @@ mod tests {
 
     #[test]
     fn strict_wants_every_field() {
-        check(
-            "{fields: [a], strict: true}",
-            r#"{"a":null}"#,
-            r#"{"a":"***"}"#,
-        );
+        check("{fields: [a], strict: true}", r#"{"a":null}"#, r#"{"a":"***"}"#);
         check(
             "{fields: [a, b.c], strict: true}",
             r#"{ "a":1, "b":{} }"#,

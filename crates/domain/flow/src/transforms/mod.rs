@@ -133,11 +133,7 @@ pub const fn entry<T: TransformSpec>() -> TransformEntry {
         example: T::EXAMPLE,
         schema: |generator| generator.subschema_for::<T>(),
         decode: |node, at, report| {
-            let unknown = if T::OF_ORIGINAL {
-                Unknown::Warn
-            } else {
-                Unknown::Error
-            };
+            let unknown = if T::OF_ORIGINAL { Unknown::Warn } else { Unknown::Error };
             let spec: T = levada_registry::decode(node, at, unknown, report)?;
             spec.check(at, report);
             Some(Box::new(Typed(spec)))

@@ -81,6 +81,11 @@ config:
             let path = writable(field).map_err(|error| error.to_string())?;
             Ok(Removal::new(path))
         });
+        if self.exclude.is_empty()
+            && let Some(projection) = Projection::new(&self.include, &self.renames)
+        {
+            return Ok(Box::new(projection));
+        }
         Ok(Box::new(ReplaceField {
             include: (!self.include.is_empty())
                 .then(|| Selection::new(&self.include))
@@ -92,6 +97,10 @@ config:
         }))
     }
 }
+
+mod projection;
+
+use projection::Projection;
 
 struct ReplaceField {
     include: Option<Selection>,

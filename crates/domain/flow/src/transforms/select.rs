@@ -47,18 +47,13 @@ config:
             fields.push(Field {
                 slot: slot.unwrap_or(names.len() - 1),
                 key: EncodedKey::new(name),
-                may_share: fields
-                    .iter()
-                    .any(|earlier| may_overlap(&earlier.path, &path)),
+                may_share: fields.iter().any(|earlier| may_overlap(&earlier.path, &path)),
                 path,
             });
         }
         /// A new member brings its name and a `null` to write over.
         const NULL: usize = 4;
-        let bytes = fields
-            .iter()
-            .map(|field| field.key.bytes.len() + NULL)
-            .sum();
+        let bytes = fields.iter().map(|field| field.key.bytes.len() + NULL).sum();
         Ok(Box::new(Select {
             fields: fields.into(),
             bytes,
@@ -83,10 +78,7 @@ fn output_name<'p>(text: &str, path: &'p Path) -> &'p str {
 fn may_overlap(one: &Path, other: &Path) -> bool {
     // Two spellings of an index are different keys but the same element.
     let is_name = |key: &&str| !key.starts_with(|c: char| c.is_ascii_digit());
-    match (
-        one.top_key().filter(is_name),
-        other.top_key().filter(is_name),
-    ) {
+    match (one.top_key().filter(is_name), other.top_key().filter(is_name)) {
         (Some(one), Some(other)) => one == other,
         _ => true,
     }
@@ -213,26 +205,14 @@ mod tests {
             r#"{"items":[{"sku":"A"},{"x":1},{"sku":1.50}]}"#,
             r##"{"sku":["A",1.50],"#":3}"##,
         );
-        check(
-            "{fields: ['#.a']}",
-            r#"[{"a":1},{"a":2}]"#,
-            r#"{"a":[1,2]}"#,
-        );
+        check("{fields: ['#.a']}", r#"[{"a":1},{"a":2}]"#, r#"{"a":[1,2]}"#);
     }
 
     #[test]
     fn of_the_same_name_the_later_wins_in_place() {
         let config = "{fields: [user.name, id, name]}";
-        check(
-            config,
-            r#"{"id":1,"name":"b","user":{"name":"a"}}"#,
-            r#"{"name":"b","id":1}"#,
-        );
-        check(
-            config,
-            r#"{"id":1,"user":{"name":"a"}}"#,
-            r#"{"name":"a","id":1}"#,
-        );
+        check(config, r#"{"id":1,"name":"b","user":{"name":"a"}}"#, r#"{"name":"b","id":1}"#);
+        check(config, r#"{"id":1,"user":{"name":"a"}}"#, r#"{"name":"a","id":1}"#);
     }
 
     #[test]

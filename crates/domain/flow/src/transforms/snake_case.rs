@@ -116,37 +116,17 @@ mod tests {
     #[test]
     fn deep_goes_into_objects_and_arrays() {
         let input = r#"{"aB":{"cD":[{"eF":1},[{"gH":2}],"iJ"]}}"#;
-        check(
-            "{deep: true}",
-            input,
-            r#"{"a_b":{"c_d":[{"e_f":1},[{"g_h":2}],"iJ"]}}"#,
-        );
+        check("{deep: true}", input, r#"{"a_b":{"c_d":[{"e_f":1},[{"g_h":2}],"iJ"]}}"#);
         check("{}", input, r#"{"a_b":{"cD":[{"eF":1},[{"gH":2}],"iJ"]}}"#);
-        check(
-            "{deep: true}",
-            r#"[{"aB":1}, {"cD":2}]"#,
-            r#"[{"a_b":1}, {"c_d":2}]"#,
-        );
+        check("{deep: true}", r#"[{"aB":1}, {"cD":2}]"#, r#"[{"a_b":1}, {"c_d":2}]"#);
         check("{}", r#"[{"aB":1}]"#, r#"[{"aB":1}]"#);
     }
 
     #[test]
     fn of_colliding_names_the_last_wins() {
-        check(
-            "{}",
-            r#"{"userId":1,"a":0,"user_id":2}"#,
-            r#"{"a":0,"user_id":2}"#,
-        );
-        check(
-            "{}",
-            r#"{"user_id":2,"a":0,"userId":1}"#,
-            r#"{"a":0,"user_id":1}"#,
-        );
-        check(
-            "{}",
-            r#"{"aB":1,"AB":2,"a_b":3,"A_b":4}"#,
-            r#"{"ab":2,"a_b":4}"#,
-        );
+        check("{}", r#"{"userId":1,"a":0,"user_id":2}"#, r#"{"a":0,"user_id":2}"#);
+        check("{}", r#"{"user_id":2,"a":0,"userId":1}"#, r#"{"a":0,"user_id":1}"#);
+        check("{}", r#"{"aB":1,"AB":2,"a_b":3,"A_b":4}"#, r#"{"ab":2,"a_b":4}"#);
     }
 
     #[test]

@@ -48,10 +48,7 @@ pub(crate) fn run(
     step: &mut dyn Transform,
     batch: &mut RecordBatch,
 ) -> Result<Vec<Vec<u8>>, RecordError> {
-    let mut scope = Scope {
-        now: NOW,
-        ..Scope::default()
-    };
+    let mut scope = Scope { now: NOW, ..Scope::default() };
     let verdict = step.record(batch, 0, &mut scope)?;
     Ok(match verdict {
         Verdict::Drop => Vec::new(),
@@ -59,17 +56,12 @@ pub(crate) fn run(
         Verdict::Split => {
             let parent = batch.records[0];
             for child in &scope.children {
-                assert_eq!(
-                    (child.origin, child.position),
-                    (parent.origin, parent.position)
-                );
+                assert_eq!((child.origin, child.position), (parent.origin, parent.position));
             }
             let first = batch.records.len();
             batch.records.append(&mut scope.children);
             let children = first..batch.records.len();
-            children
-                .map(|index| batch.payload(index).into_owned())
-                .collect()
+            children.map(|index| batch.payload(index).into_owned()).collect()
         }
     })
 }
@@ -85,10 +77,7 @@ pub(crate) fn check_compat<T: TransformSpec>(
     input: impl AsRef<[u8]>,
     expected: &[&str],
 ) {
-    let ctx = TransformContext {
-        compat: true,
-        ..TransformContext::default()
-    };
+    let ctx = TransformContext { compat: true, ..TransformContext::default() };
     check_as::<T>(config, &ctx, input, expected);
 }
 
@@ -96,10 +85,7 @@ pub(crate) fn check_compat<T: TransformSpec>(
 pub(crate) fn check_unchanged<T: TransformSpec>(config: &str, inputs: &[&[u8]]) {
     for &input in inputs {
         let mut batch = batch_of(input);
-        let got = run(
-            &mut *step::<T>(config, &TransformContext::default()),
-            &mut batch,
-        );
+        let got = run(&mut *step::<T>(config, &TransformContext::default()), &mut batch);
         assert_eq!(
             got,
             Ok(vec![input.to_vec()]),
@@ -110,14 +96,8 @@ pub(crate) fn check_unchanged<T: TransformSpec>(config: &str, inputs: &[&[u8]]) 
 }
 
 /// Payloads that are no JSON at all.
-pub(crate) const NOT_JSON: &[&[u8]] = &[
-    b"",
-    b" ",
-    b"text",
-    b"{\"a\":1",
-    b"\x00\x00\x00\x00\x01payload",
-    b"{\"a\":\"\xff\"}",
-];
+pub(crate) const NOT_JSON: &[&[u8]] =
+    &[b"", b" ", b"text", b"{\"a\":1", b"\x00\x00\x00\x00\x01payload", b"{\"a\":\"\xff\"}"];
 
 /// Payloads that are JSON but no object.
 pub(crate) const NOT_OBJECTS: &[&[u8]] =
@@ -132,17 +112,12 @@ fn check_as<T: TransformSpec>(
     let shown = String::from_utf8_lossy(input.as_ref()).into_owned();
     let mut batch = batch_of(&input);
     let got = match run(&mut *step::<T>(config, ctx), &mut batch) {
-        Ok(payloads) => payloads
-            .iter()
-            .map(|payload| String::from_utf8_lossy(payload).into_owned())
-            .collect(),
+        Ok(payloads) => {
+            payloads.iter().map(|payload| String::from_utf8_lossy(payload).into_owned()).collect()
+        }
         Err(error) => {
             let after = batch.payload(0).into_owned();
-            assert_eq!(
-                after,
-                input.as_ref(),
-                "a failed record is as it was: {shown}"
-            );
+            assert_eq!(after, input.as_ref(), "a failed record is as it was: {shown}");
             vec![format!("error: {error}")]
         }
     };

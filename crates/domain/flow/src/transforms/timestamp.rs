@@ -135,9 +135,7 @@ impl Transform for AddTimestamp {
             Ok(node) => node,
             Err(error) => {
                 if let Some((start, end)) = null {
-                    batch
-                        .tree
-                        .set_scalar(root, NodeKind::Null, start, end, false);
+                    batch.tree.set_scalar(root, NodeKind::Null, start, end, false);
                 }
                 return Err(RecordError::transform(format!("timestamp: {error}")));
             }
@@ -145,9 +143,7 @@ impl Transform for AddTimestamp {
         let start = batch.text.len() as u32;
         batch.text.extend_from_slice(&self.value);
         let end = batch.text.len() as u32;
-        batch
-            .tree
-            .set_scalar(node, NodeKind::String, start, end, self.is_escaped);
+        batch.tree.set_scalar(node, NodeKind::String, start, end, self.is_escaped);
         Ok(Verdict::Keep)
     }
 }
@@ -209,11 +205,7 @@ mod tests {
             r#"{"a":[1,2,3]}"#,
             r#"{"a":[1,"2026-02-07",3]}"#,
         );
-        check(
-            "{fieldName: ключ, format: DateOnly}",
-            "{}",
-            r#"{"ключ":"2026-02-07"}"#,
-        );
+        check("{fieldName: ключ, format: DateOnly}", "{}", r#"{"ключ":"2026-02-07"}"#);
     }
 
     #[test]

@@ -15,12 +15,7 @@ pub(super) fn compile(text: &str) -> Result<Expr, SyntaxError> {
     if text.trim().is_empty() {
         return Err(SyntaxError::blank());
     }
-    let mut parser = Parser {
-        text,
-        at: 0,
-        depth: 0,
-        regexes: 0,
-    };
+    let mut parser = Parser { text, at: 0, depth: 0, regexes: 0 };
     let expr = parser.expr()?;
     match parser.peek() {
         None => Ok(expr),
@@ -78,9 +73,9 @@ impl<'t> Parser<'t> {
     fn unary(&mut self) -> Result<Expr, SyntaxError> {
         self.skip_blanks();
         if self.depth >= DEPTH_MAX {
-            return Err(self.error(format!(
-                "the condition is nested deeper than {DEPTH_MAX} levels"
-            )));
+            return Err(
+                self.error(format!("the condition is nested deeper than {DEPTH_MAX} levels"))
+            );
         }
         match self.peek() {
             Some(b'!') => {
@@ -353,19 +348,13 @@ impl<'t> Parser<'t> {
             let message = format!("there are more than {REGEX_COUNT_MAX} regexes");
             return Err(SyntaxError::new(self.text, start, message));
         }
-        let built = RegexBuilder::new(&pattern)
-            .size_limit(REGEX_BYTES_MAX)
-            .build();
+        let built = RegexBuilder::new(&pattern).size_limit(REGEX_BYTES_MAX).build();
         built.map_err(|error| {
             // The last line of the message says what is wrong, the ones before draw the pattern.
             let message = error.to_string();
             let reason = message.lines().last().unwrap_or_default();
             let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-            SyntaxError::new(
-                self.text,
-                start,
-                format!("the regex is not valid: {reason}"),
-            )
+            SyntaxError::new(self.text, start, format!("the regex is not valid: {reason}"))
         })
     }
 

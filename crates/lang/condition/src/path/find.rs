@@ -43,20 +43,15 @@ pub(super) fn walk(steps: &[Step], text: &[u8], tree: &Tree, from: Found) -> Fou
                 },
                 Found::Members(members) => {
                     let mut members = members.into_iter();
-                    members
-                        .find(|&node| tree.has_key(text, node, name.as_bytes()))
-                        .into()
+                    members.find(|&node| tree.has_key(text, node, name.as_bytes())).into()
                 }
                 _ => Found::Missing,
             },
             Step::Glob(glob) => match found {
                 Found::Node(node) if tree.kind(node) == NodeKind::Object => {
-                    let mut keys = tree
-                        .children(node)
-                        .filter_map(|member| tree.key(text, member));
+                    let mut keys = tree.children(node).filter_map(|member| tree.key(text, member));
                     let key = keys.find(|key| glob.matches(key.as_bytes()));
-                    key.and_then(|key| tree.member(text, node, key.as_bytes()))
-                        .into()
+                    key.and_then(|key| tree.member(text, node, key.as_bytes())).into()
                 }
                 _ => Found::Missing,
             },
@@ -66,17 +61,14 @@ pub(super) fn walk(steps: &[Step], text: &[u8], tree: &Tree, from: Found) -> Fou
                 None => Found::Missing,
             },
             Step::First(query) => match elements(tree, found) {
-                Some(mut items) => items
-                    .find(|item| query.fits(text, tree, item))
-                    .unwrap_or(Found::Missing),
+                Some(mut items) => {
+                    items.find(|item| query.fits(text, tree, item)).unwrap_or(Found::Missing)
+                }
                 None => Found::Missing,
             },
             Step::Each | Step::All(_) => {
                 let rest = &steps[at..];
-                let end = rest
-                    .iter()
-                    .position(|step| *step == Step::Pipe)
-                    .unwrap_or(rest.len());
+                let end = rest.iter().position(|step| *step == Step::Pipe).unwrap_or(rest.len());
                 at += end;
                 let Some(items) = elements(tree, found) else {
                     return Found::Missing;
@@ -170,10 +162,7 @@ impl Modifier {
                 _ => Found::Missing,
             },
             Modifier::Keys => {
-                let key = |node| {
-                    tree.key(text, node)
-                        .map(|key| Found::Text(key.into_owned()))
-                };
+                let key = |node| tree.key(text, node).map(|key| Found::Text(key.into_owned()));
                 match found {
                     Found::Node(node) if tree.kind(node) == NodeKind::Object => {
                         Found::Many(tree.children(node).filter_map(key).collect())
@@ -307,9 +296,7 @@ impl Found {
             Found::Node(node) => {
                 Subject::of_scalar(text, tree, *node).is_none_or(Subject::is_truthy)
             }
-            _ => self
-                .with_scalar(text, tree, |subject| subject.is_truthy())
-                .unwrap_or(false),
+            _ => self.with_scalar(text, tree, |subject| subject.is_truthy()).unwrap_or(false),
         }
     }
 

@@ -26,12 +26,7 @@ pub(super) fn compile(text: &str) -> Result<Path, SyntaxError> {
         return Err(SyntaxError::new(text, 0, "a path is required")
             .hint("write `@this` for the whole document"));
     }
-    let mut parser = Parser {
-        text,
-        at: 0,
-        depth: 0,
-        last: 0,
-    };
+    let mut parser = Parser { text, at: 0, depth: 0, last: 0 };
     let steps = parser.path()?;
     let last_key = match steps.last() {
         Some(Step::Key { name, .. }) => name.clone(),
@@ -187,11 +182,7 @@ impl Parser<'_> {
         if is_glob {
             return Ok(Step::Glob(glob));
         }
-        let index = if is_escaped {
-            Index::None
-        } else {
-            index(&name)
-        };
+        let index = if is_escaped { Index::None } else { index(&name) };
         let name = name.into();
         Ok(Step::Key { name, index })
     }
@@ -203,10 +194,7 @@ impl Parser<'_> {
         let step = match self.peek() {
             Some(b'"' | b'\'') => {
                 let name = self.quoted()?.into();
-                Step::Key {
-                    name,
-                    index: Index::None,
-                }
+                Step::Key { name, index: Index::None }
             }
             _ => {
                 let rest = &self.text[self.at..];
@@ -280,10 +268,8 @@ impl Parser<'_> {
                 Ok(Step::Modifier(*modifier))
             }
             None if is_word && REFUSED.contains(&name) => {
-                let known: Vec<_> = MODIFIERS
-                    .iter()
-                    .map(|(name, _)| format!("`@{name}`"))
-                    .collect();
+                let known: Vec<_> =
+                    MODIFIERS.iter().map(|(name, _)| format!("`@{name}`")).collect();
                 Err(self
                     .error(format!(
                         "modifier `@{name}` is not supported; known: {}",
@@ -311,17 +297,13 @@ impl Parser<'_> {
         let open = self.at - 1;
         self.depth += 1;
         if self.depth > QUERY_DEPTH_MAX {
-            return Err(self.error(format!(
-                "queries are nested deeper than {QUERY_DEPTH_MAX} levels"
-            )));
+            return Err(
+                self.error(format!("queries are nested deeper than {QUERY_DEPTH_MAX} levels"))
+            );
         }
         self.skip_blanks();
         let last = self.last;
-        let steps = if self.is_end() {
-            Vec::new()
-        } else {
-            self.path()?
-        };
+        let steps = if self.is_end() { Vec::new() } else { self.path()? };
         self.last = last;
         self.skip_blanks();
         let operator = self.operator()?;

@@ -40,10 +40,7 @@ pub(super) enum Operator {
 impl Query {
     pub(super) fn exists(steps: Vec<Step>) -> Self {
         let steps = steps.into();
-        Query {
-            steps,
-            test: Test::Exists,
-        }
+        Query { steps, test: Test::Exists }
     }
 
     pub(super) fn compare(steps: Vec<Step>, operator: Operator, value: &str) -> Self {

@@ -89,9 +89,7 @@ impl Path {
         root: NodeId,
     ) -> Result<NodeId, WriteError> {
         if !self.is_plain || self.is_root() {
-            return Err(WriteError::Complex {
-                path: self.to_string(),
-            });
+            return Err(WriteError::Complex { path: self.to_string() });
         }
         self.check_room(text, tree, root)?;
         let mut node = root;
@@ -209,22 +207,13 @@ fn collect(
                 member.is_some_and(|member| collect(rest, text, tree, member, purpose, out));
             is_found || is_cleaned
         }
-        (
-            Step::Key {
-                index: Index::At(index),
-                ..
-            },
-            NodeKind::Array,
-        ) => {
+        (Step::Key { index: Index::At(index), .. }, NodeKind::Array) => {
             let element = tree.element(node, *index as usize);
             element.is_some_and(|element| collect(rest, text, tree, element, purpose, out))
         }
-        (
-            Step::Key {
-                index: Index::End, ..
-            },
-            NodeKind::Array,
-        ) if purpose == Purpose::Remove && rest.is_empty() => {
+        (Step::Key { index: Index::End, .. }, NodeKind::Array)
+            if purpose == Purpose::Remove && rest.is_empty() =>
+        {
             let last = tree.children(node).last();
             last.is_some_and(|last| collect(rest, text, tree, last, purpose, out))
         }
@@ -255,11 +244,7 @@ fn matching(step: &Step, text: &[u8], tree: &Tree, node: NodeId) -> Vec<NodeId> 
             })
             .collect(),
         Step::First(query) | Step::All(query) => {
-            let limit = if matches!(step, Step::First(_)) {
-                1
-            } else {
-                usize::MAX
-            };
+            let limit = if matches!(step, Step::First(_)) { 1 } else { usize::MAX };
             children
                 .filter(|&element| query.fits(text, tree, &Found::Node(element)))
                 .take(limit)

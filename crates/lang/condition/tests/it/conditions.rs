@@ -91,10 +91,7 @@ fn the_compatible_subset() {
     );
     assert!(Condition::compile("").unwrap_err().is_blank());
     assert!(Condition::compile(" \t\n").unwrap_err().is_blank());
-    assert_eq!(
-        Condition::compile("").unwrap_err().to_string(),
-        "condition is required"
-    );
+    assert_eq!(Condition::compile("").unwrap_err().to_string(), "condition is required");
 }
 
 #[test]
@@ -226,17 +223,9 @@ fn a_payload_that_is_not_json_has_no_values() {
         ("metadata.topic == orders", true),
     ] {
         let compiled = Condition::compile(condition).unwrap();
-        let input = Input {
-            text: b"plain",
-            tree: &tree,
-            root: None,
-            meta: Some(&meta),
-        };
+        let input = Input { text: b"plain", tree: &tree, root: None, meta: Some(&meta) };
         assert_eq!(compiled.eval(input), expected, "{condition}");
-        let input = Input {
-            meta: None,
-            ..input
-        };
+        let input = Input { meta: None, ..input };
         assert!(!compiled.eval(input) || condition.starts_with('!'));
     }
 }
@@ -248,20 +237,13 @@ fn conditions_tell_whether_they_read_the_payload() {
         ("metadata.topic == 'x' || !$.y", true),
         ("exists(a)", true),
     ] {
-        assert_eq!(
-            Condition::compile(condition).unwrap().reads_payload(),
-            expected
-        );
+        assert_eq!(Condition::compile(condition).unwrap().reads_payload(), expected);
     }
 }
 
 fn check_error(condition: &str, expected: &str) {
     let error = Condition::compile(condition).expect_err(condition);
-    assert_eq!(
-        error.to_string(),
-        format!("syntax error at column {expected}"),
-        "{condition}"
-    );
+    assert_eq!(error.to_string(), format!("syntax error at column {expected}"), "{condition}");
 }
 
 #[test]
@@ -280,18 +262,9 @@ fn errors_say_where_and_what_to_write() {
         "2: `<` needs a blank or a quote behind it; put blanks around `<`, or write a backslash before it when it is part of a key",
     );
     check_error("a = 'x'", "3: `=` is not an operator; write `==`");
-    check_error(
-        "a ==",
-        "5: a value is expected after `==`; write `''` for the empty text",
-    );
-    check_error(
-        "a == ",
-        "6: a value is expected after `==`; write `''` for the empty text",
-    );
-    check_error(
-        "a == && b",
-        "6: a value is expected after `==`; write `''` for the empty text",
-    );
+    check_error("a ==", "5: a value is expected after `==`; write `''` for the empty text");
+    check_error("a == ", "6: a value is expected after `==`; write `''` for the empty text");
+    check_error("a == && b", "6: a value is expected after `==`; write `''` for the empty text");
     check_error("a == b c", &format!("8: {MORE}"));
     check_error("a == 'b'c", &format!("9: {MORE}"));
     check_error("a == 1 == 2", &format!("8: {MORE}"));
@@ -325,21 +298,12 @@ fn errors_say_where_and_what_to_write() {
         "metadata. == 1",
         "1: a key is expected after `metadata.`; a payload member called `metadata` is `$.metadata`",
     );
-    check_error(
-        "a in ()",
-        "7: a value is expected after `in`; write `''` for the empty text",
-    );
-    check_error(
-        "a in (1 2)",
-        "9: `,` or `)` is expected; put a value that holds blanks in quotes",
-    );
+    check_error("a in ()", "7: a value is expected after `in`; write `''` for the empty text");
+    check_error("a in (1 2)", "9: `,` or `)` is expected; put a value that holds blanks in quotes");
     check_error("a in (1", "6: `(` is not closed");
     check_error("a =~ x", "6: a regex in quotes is expected after `=~`");
     check_error("a =~ '('", "6: the regex is not valid: unclosed group");
-    check_error(
-        "exists(a == 1)",
-        "10: `exists` takes a path and no comparison",
-    );
+    check_error("exists(a == 1)", "10: `exists` takes a path and no comparison");
     check_error("exists(a", "7: `(` is not closed");
     check_error("exists()", "8: a path is expected");
     check_error("exists(a) == 1", &format!("11: {MORE}"));
@@ -366,10 +330,7 @@ fn bounds_are_kept() {
     let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
     assert!(Condition::compile(&nested(DEPTH_MAX - 1)).is_ok());
     let error = Condition::compile(&nested(DEPTH_MAX)).unwrap_err();
-    assert_eq!(
-        error.message,
-        "the condition is nested deeper than 64 levels"
-    );
+    assert_eq!(error.message, "the condition is nested deeper than 64 levels");
     assert!(Condition::compile(&nested(30_000)).is_err());
     assert!(Condition::compile(&format!("{}a", "!".repeat(DEPTH_MAX - 1))).is_ok());
     assert!(Condition::compile(&format!("{}a", "!".repeat(60_000))).is_err());

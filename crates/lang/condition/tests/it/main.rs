@@ -38,8 +38,7 @@ impl Document {
     pub(crate) fn read(&self, path: &str) -> String {
         let path = Path::compile(path).unwrap();
         let mut out = Vec::new();
-        path.find(&self.text, &self.tree, self.root)
-            .write_json(&self.text, &self.tree, &mut out);
+        path.find(&self.text, &self.tree, self.root).write_json(&self.text, &self.tree, &mut out);
         String::from_utf8(out).unwrap()
     }
 }

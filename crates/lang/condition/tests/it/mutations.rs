@@ -124,12 +124,7 @@ fn exercise(text: &str, is_condition: &mut usize, is_path: &mut usize) {
                 root: Some(document.root),
                 meta: Some(&meta),
             });
-            condition.eval(Input {
-                text: input_text,
-                tree,
-                root: None,
-                meta: None,
-            });
+            condition.eval(Input { text: input_text, tree, root: None, meta: None });
         }
         Err(error) => assert!(error.at <= text.chars().count(), "{text}: {error}"),
     }
@@ -143,19 +138,11 @@ fn exercise(text: &str, is_condition: &mut usize, is_path: &mut usize) {
                 serde_json::from_slice::<serde_json::Value>(&json).expect(text);
             }
             let mut nodes = Vec::new();
-            path.existing(
-                &document.text,
-                &mut document.tree,
-                document.root,
-                &mut nodes,
-            );
+            path.existing(&document.text, &mut document.tree, document.root, &mut nodes);
             document.printed();
             path.remove(&document.text, &mut document.tree, document.root);
             document.printed();
-            if path
-                .ensure(&mut document.text, &mut document.tree, document.root)
-                .is_ok()
-            {
+            if path.ensure(&mut document.text, &mut document.tree, document.root).is_ok() {
                 assert!(path.check_settable().is_ok());
             }
             document.printed();
@@ -166,10 +153,8 @@ fn exercise(text: &str, is_condition: &mut usize, is_path: &mut usize) {
 
 #[test]
 fn no_text_panics_or_hangs() {
-    let iterations = std::env::var(ITERATIONS)
-        .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(4_000);
+    let iterations =
+        std::env::var(ITERATIONS).ok().and_then(|count| count.parse().ok()).unwrap_or(4_000);
     let mut random = Random(0x1e7a_da00_0000_0001);
     let (mut conditions, mut paths) = (0, 0);
     let mut text = String::new();
@@ -188,10 +173,7 @@ fn no_text_panics_or_hangs() {
         assert!(took < Duration::from_secs(5), "{took:?} for {text}");
     }
     // Otherwise the mutations only ever test the first error.
-    assert!(
-        conditions > iterations / 50,
-        "{conditions} of {iterations} compiled"
-    );
+    assert!(conditions > iterations / 50, "{conditions} of {iterations} compiled");
     assert!(paths > iterations / 50, "{paths} of {iterations} compiled");
 }
 

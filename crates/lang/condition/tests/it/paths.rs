@@ -129,16 +129,8 @@ fn queries_choose_elements() {
     check(r##"{"#tag":1,"a=b":2}"##, "#tag", "1");
     check(r#"[{"k =":1},{"a b":2}]"#, r"#(k\ \===1).k \=", "1");
     check(r#"[{"a b":2}]"#, "#(a b == 2).a b", "2");
-    check(
-        r#"[{"v":"it's"},{"v":"a)b"}]"#,
-        r"#(v=='it\'s').v",
-        r#""it's""#,
-    );
-    check(
-        r#"[{"v":"it's"},{"v":"a)b"}]"#,
-        r#"#(v=="a)b").v"#,
-        r#""a)b""#,
-    );
+    check(r#"[{"v":"it's"},{"v":"a)b"}]"#, r"#(v=='it\'s').v", r#""it's""#);
+    check(r#"[{"v":"it's"},{"v":"a)b"}]"#, r#"#(v=="a)b").v"#, r#""a)b""#);
 }
 
 #[test]
@@ -193,40 +185,22 @@ fn found_values_have_a_text_and_a_truth() {
     ] {
         let path = Path::compile(path).unwrap();
         let found = path.find(&document.text, &document.tree, document.root);
-        assert_eq!(
-            found.compare_text(&document.text, &document.tree),
-            text,
-            "{path}"
-        );
-        assert_eq!(
-            found.is_truthy(&document.text, &document.tree),
-            truthy,
-            "{path}"
-        );
+        assert_eq!(found.compare_text(&document.text, &document.tree), text, "{path}");
+        assert_eq!(found.is_truthy(&document.text, &document.tree), truthy, "{path}");
         assert_eq!(found.exists(), path.to_string() != "missing");
     }
 }
 
 fn check_error(path: &str, expected: &str) {
     let error = Path::compile(path).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("syntax error at column {expected}"),
-        "{path}"
-    );
+    assert_eq!(error.to_string(), format!("syntax error at column {expected}"), "{path}");
 }
 
 #[test]
 fn errors_say_where_and_what_to_write() {
     const EMPTY: &str = "a key is expected; `..` is not supported; write `['']` for the empty key";
-    check_error(
-        "",
-        "1: a path is required; write `@this` for the whole document",
-    );
-    check_error(
-        " ",
-        "1: a path is required; write `@this` for the whole document",
-    );
+    check_error("", "1: a path is required; write `@this` for the whole document");
+    check_error(" ", "1: a path is required; write `@this` for the whole document");
     check_error("$..x", &format!("3: {EMPTY}"));
     check_error("$.", &format!("3: {EMPTY}"));
     check_error("é.", &format!("3: {EMPTY}"));
@@ -244,14 +218,8 @@ fn errors_say_where_and_what_to_write() {
     check_error("a[0]b", "5: `.` or the end of the path is expected");
     check_error("a\\", "2: a character is expected after the backslash");
     check_error("a.#(x==1", "9: `)` is expected");
-    check_error(
-        "a.#()",
-        "4: the query is empty; write `#` for the length, `#.` for every element",
-    );
-    check_error(
-        "a.#(x==)",
-        "8: a value is expected; write `\"\"` for the empty text",
-    );
+    check_error("a.#()", "4: the query is empty; write `#` for the length, `#.` for every element");
+    check_error("a.#(x==)", "8: a value is expected; write `\"\"` for the empty text");
     check_error(
         "a.#(x==~true)",
         "8: `~` is not supported in queries; put a value that begins with it in quotes",
@@ -330,10 +298,7 @@ fn evaluation_survives_the_deepest_documents() {
     let depth = levada_model::tree::MAX_DEPTH;
     let document = Document::new(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
     let path = Path::compile(&"#.".repeat(STEPS_MAX - 1).add("@this")).unwrap();
-    assert!(
-        path.find(&document.text, &document.tree, document.root)
-            .exists()
-    );
+    assert!(path.find(&document.text, &document.tree, document.root).exists());
     let path = Path::compile("@flatten:{\"deep\":true}").unwrap();
     let found = path.find(&document.text, &document.tree, document.root);
     assert_eq!(found, Found::Many(Vec::new()));

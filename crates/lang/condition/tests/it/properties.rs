@@ -68,10 +68,7 @@ fn naive_remove(value: &mut Value, keys: &[&str]) -> bool {
     for key in parents {
         let next = match at {
             Value::Object(members) => members.get_mut(*key),
-            Value::Array(items) => key
-                .parse::<usize>()
-                .ok()
-                .and_then(|index| items.get_mut(index)),
+            Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
             _ => None,
         };
         match next {

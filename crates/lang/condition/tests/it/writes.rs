@@ -9,12 +9,7 @@ fn masked(json: &str, path: &str) -> String {
     let path = Path::compile(path).unwrap();
     path.check_writable().unwrap();
     let mut nodes = Vec::new();
-    path.existing(
-        &document.text,
-        &mut document.tree,
-        document.root,
-        &mut nodes,
-    );
+    path.existing(&document.text, &mut document.tree, document.root, &mut nodes);
     for node in nodes {
         document.tree.set_string(&mut document.text, node, "X");
     }
@@ -42,18 +37,9 @@ const LIST: &str = r#"{"l":[{"b":1,"x":"1"},{"x":"2"},{"b":3,"x":"1"}], "m":{"ab
 #[test]
 fn existing_values_are_replaced_in_place() {
     for (path, expected) in [
-        (
-            "l.0.b",
-            r#"{"l":[{"b":"X","x":"1"},{"x":"2"},{"b":3,"x":"1"}], "m":{"ab":1,"ac":2}}"#,
-        ),
-        (
-            "$.l[2].b",
-            r#"{"l":[{"b":1,"x":"1"},{"x":"2"},{"b":"X","x":"1"}], "m":{"ab":1,"ac":2}}"#,
-        ),
-        (
-            "l.#.b",
-            r#"{"l":[{"b":"X","x":"1"},{"x":"2"},{"b":"X","x":"1"}], "m":{"ab":1,"ac":2}}"#,
-        ),
+        ("l.0.b", r#"{"l":[{"b":"X","x":"1"},{"x":"2"},{"b":3,"x":"1"}], "m":{"ab":1,"ac":2}}"#),
+        ("$.l[2].b", r#"{"l":[{"b":1,"x":"1"},{"x":"2"},{"b":"X","x":"1"}], "m":{"ab":1,"ac":2}}"#),
+        ("l.#.b", r#"{"l":[{"b":"X","x":"1"},{"x":"2"},{"b":"X","x":"1"}], "m":{"ab":1,"ac":2}}"#),
         (
             r#"l.#(x=="1").b"#,
             r#"{"l":[{"b":"X","x":"1"},{"x":"2"},{"b":3,"x":"1"}], "m":{"ab":1,"ac":2}}"#,
@@ -62,10 +48,7 @@ fn existing_values_are_replaced_in_place() {
             r#"l.#(x=="1")#.b"#,
             r#"{"l":[{"b":"X","x":"1"},{"x":"2"},{"b":"X","x":"1"}], "m":{"ab":1,"ac":2}}"#,
         ),
-        (
-            "m.a?",
-            r#"{"l":[{"b":1,"x":"1"},{"x":"2"},{"b":3,"x":"1"}], "m":{"ab":"X","ac":"X"}}"#,
-        ),
+        ("m.a?", r#"{"l":[{"b":1,"x":"1"},{"x":"2"},{"b":3,"x":"1"}], "m":{"ab":"X","ac":"X"}}"#),
         ("l.-1", LIST),
         ("missing.x", LIST),
         ("l.9.b", LIST),
@@ -74,20 +57,14 @@ fn existing_values_are_replaced_in_place() {
         assert_eq!(masked(LIST, path), expected, "{path}");
     }
     assert_eq!(
-        masked(
-            r#"{"users":[{"email":"a"},{"email":"b"}]}"#,
-            "users.#.email"
-        ),
+        masked(r#"{"users":[{"email":"a"},{"email":"b"}]}"#, "users.#.email"),
         r#"{"users":[{"email":"X"},{"email":"X"}]}"#
     );
     assert_eq!(
         masked(r#"{"password":"abc","$ref":1}"#, "$.password"),
         r#"{"password":"X","$ref":1}"#
     );
-    assert_eq!(
-        masked(r#"{"a":1,"$ref":1}"#, "$ref"),
-        r#"{"a":1,"$ref":"X"}"#
-    );
+    assert_eq!(masked(r#"{"a":1,"$ref":1}"#, "$ref"), r#"{"a":1,"$ref":"X"}"#);
 }
 
 #[test]
@@ -95,16 +72,8 @@ fn nothing_is_marked_when_nothing_is_found() {
     let mut document = Document::new(LIST);
     for path in ["missing", "l.#.zz", "m.b*", "l.#(x==9)#.b", "l.9", "m.ab.c"] {
         let path = Path::compile(path).unwrap();
-        path.existing(
-            &document.text,
-            &mut document.tree,
-            document.root,
-            &mut Vec::new(),
-        );
-        assert_eq!(
-            path.remove(&document.text, &mut document.tree, document.root),
-            0
-        );
+        path.existing(&document.text, &mut document.tree, document.root, &mut Vec::new());
+        assert_eq!(path.remove(&document.text, &mut document.tree, document.root), 0);
     }
     assert!(!document.tree.is_dirty(document.root));
 }
@@ -119,58 +88,30 @@ fn stale_duplicates_do_not_leak() {
     let json = r#"{"u":{"p":"secret"},"u":{"q":1},"u":{"p":2}}"#;
     assert_eq!(masked(json, "u.p"), r#"{"u":{"p":"X"}}"#);
     assert_eq!(masked(r#"{"u":{"p":"secret"},"u":5}"#, "u.p"), r#"{"u":5}"#);
-    assert_eq!(
-        masked(r#"{"pa":"secret","pa":1}"#, "p*"),
-        r#"{"pa":"X","pa":"X"}"#
-    );
-    assert_eq!(
-        removed(r#"{"pa":"secret","pa":1,"b":2}"#, "p*"),
-        (2, r#"{"b":2}"#.into())
-    );
+    assert_eq!(masked(r#"{"pa":"secret","pa":1}"#, "p*"), r#"{"pa":"X","pa":"X"}"#);
+    assert_eq!(removed(r#"{"pa":"secret","pa":1,"b":2}"#, "p*"), (2, r#"{"b":2}"#.into()));
 }
 
 #[test]
 fn values_are_removed() {
     for (json, path, count, expected) in [
         (r#"{"id":1,"password":"p"}"#, "$.password", 1, r#"{"id":1}"#),
-        (
-            r#"{"user":{"ssn":"1","n":2}}"#,
-            "user.ssn",
-            1,
-            r#"{"user":{"n":2}}"#,
-        ),
+        (r#"{"user":{"ssn":"1","n":2}}"#, "user.ssn", 1, r#"{"user":{"n":2}}"#),
         (r#"{"l":[1,2,3]}"#, "l.1", 1, r#"{"l":[1,3]}"#),
         (r#"{"l":[1,2,3]}"#, "l.-1", 1, r#"{"l":[1,2]}"#),
         (r#"{"l":[]}"#, "l.-1", 0, r#"{"l":[]}"#),
         (r#"{"-1":0,"a":1}"#, "-1", 1, r#"{"a":1}"#),
-        (
-            r#"{"l":[{"b":1},{"c":2},{"b":3}]}"#,
-            "l.#.b",
-            2,
-            r#"{"l":[{},{"c":2},{}]}"#,
-        ),
+        (r#"{"l":[{"b":1},{"c":2},{"b":3}]}"#, "l.#.b", 2, r#"{"l":[{},{"c":2},{}]}"#),
         (r#"{"l":[1,5,9]}"#, "l.#(>3)#", 2, r#"{"l":[1]}"#),
         (r#"{"l":[1,5,9]}"#, "l.#(>3)", 1, r#"{"l":[1,9]}"#),
-        (
-            r#"{"a":{"x1":1,"x2":2,"y":3}}"#,
-            "a.x?",
-            2,
-            r#"{"a":{"y":3}}"#,
-        ),
+        (r#"{"a":{"x1":1,"x2":2,"y":3}}"#, "a.x?", 2, r#"{"a":{"y":3}}"#),
         (r#"{"a":1}"#, "a.b", 0, r#"{"a":1}"#),
     ] {
-        assert_eq!(
-            removed(json, path),
-            (count, expected.into()),
-            "{path} of {json}"
-        );
+        assert_eq!(removed(json, path), (count, expected.into()), "{path} of {json}");
     }
     let mut document = Document::new("{}");
     let root = Path::compile("$").unwrap();
-    assert_eq!(
-        root.remove(&document.text, &mut document.tree, document.root),
-        0
-    );
+    assert_eq!(root.remove(&document.text, &mut document.tree, document.root), 0);
 }
 
 #[test]
@@ -178,11 +119,7 @@ fn missing_parents_are_made() {
     for (json, path, expected) in [
         (r#"{"id":1}"#, "ts", r#"{"id":1,"ts":"X"}"#),
         (r#"{"id":1}"#, "$.meta.ts", r#"{"id":1,"meta":{"ts":"X"}}"#),
-        (
-            r#"{"meta":{"a":1}}"#,
-            "meta.ts",
-            r#"{"meta":{"a":1,"ts":"X"}}"#,
-        ),
+        (r#"{"meta":{"a":1}}"#, "meta.ts", r#"{"meta":{"a":1,"ts":"X"}}"#),
         (r#"{"a":5}"#, "a.b.c", r#"{"a":{"b":{"c":"X"}}}"#),
         (r#"{"a":null}"#, "a.b", r#"{"a":{"b":"X"}}"#),
         (r#"{"l":[1]}"#, "l.0", r#"{"l":["X"]}"#),

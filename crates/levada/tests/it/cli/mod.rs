@@ -4,4 +4,9 @@
 
 mod binary;
 mod cases;
+mod check_files;
+mod dry_run;
+mod dry_run_hostile;
+mod examples;
 mod rules;
+mod steps;

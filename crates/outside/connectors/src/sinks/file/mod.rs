@@ -149,3 +149,6 @@ impl Rotate {
     }
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -322,26 +322,27 @@ fn last_line_end(mut file: &File, length: u64) -> io::Result<u64> {
 
 /// Gives where the last whole member does end; looks through the whole file.
 ///
-/// A member ends before the mark of the next one or at the end of the file, so the decompressor is fed
-/// up to each mark and asked there. Bytes that only look like a mark do no harm.
+/// A member ends before the first byte of the next one or at the end of the file, so the decompressor
+/// is fed up to each byte with which a member may begin, and asked there.
 fn last_member_end(mut file: &File, compression: Compression) -> io::Result<u64> {
-    let mark: &[u8] = match compression {
-        Compression::Zstd => b"\x28\xb5\x2f\xfd",
-        _ => b"\x1f\x8b\x08",
+    let first = match compression {
+        Compression::Zstd => 0x28,
+        Compression::Gzip | Compression::None => 0x1f,
     };
-    let finder = memchr::memmem::Finder::new(mark);
     file.seek(SeekFrom::Start(0))?;
     let mut unzip = decompressor(compression)?;
     let mut output = vec![0; SCAN_BYTES];
-    let mut input = Vec::with_capacity(SCAN_BYTES + mark.len());
+    let mut input = Vec::with_capacity(SCAN_BYTES);
     let mut whole = 0;
     loop {
-        let count = file.take(SCAN_BYTES as u64).read_to_end(&mut input)?;
-        // A mark may be cut in two by the end of what was read.
-        let end = if count == 0 { input.len() } else { input.len().saturating_sub(mark.len() - 1) };
+        input.clear();
+        if file.take(SCAN_BYTES as u64).read_to_end(&mut input)? == 0 {
+            return Ok(whole);
+        }
         let mut start = 0;
-        while start < end {
-            let next = finder.find(&input[start + 1..]).map_or(end, |at| (start + 1 + at).min(end));
+        while start < input.len() {
+            let next = memchr::memchr(first, &input[start + 1..]);
+            let next = next.map_or(input.len(), |at| start + 1 + at);
             while start < next || unzip.has_more() {
                 match unzip.step(&input[start..next], &mut output) {
                     Ok(step) => start += step.consumed,
@@ -352,10 +353,6 @@ fn last_member_end(mut file: &File, compression: Compression) -> io::Result<u64>
                 whole = unzip.total_in();
             }
         }
-        if count == 0 {
-            return Ok(whole);
-        }
-        input.drain(..end);
     }
 }
 

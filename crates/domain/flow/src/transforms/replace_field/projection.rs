@@ -1,0 +1,118 @@
+//! The common case of `replaceField`: named fields become a flat object, some under another name.
+//!
+//! Does what the general way does, in one pass over the members of the root: each included field is a
+//! member of the root that stays or gets another name, or a field further down that moves up. Whatever
+//! is more (exclusions, nested results, names that meet) goes the general way.
+
+use levada_condition::path::Path;
+use levada_model::tree::{EncodedKey, KeySet, NodeId, NodeKind, ObjectBuilder};
+use levada_model::{RecordBatch, RecordError};
+
+use super::super::fields::{is_same, settable, simple, split_pair};
+use super::super::{Scope, Transform, Verdict};
+
+/// A compiled projection.
+pub(super) struct Projection {
+    /// Members of the root that are wanted.
+    top: KeySet,
+    /// Their new names, where they get one; in the order of `top`.
+    names: Vec<Option<EncodedKey>>,
+    /// Fields further down and the names under which they move up, in the order of the renames.
+    moved: Vec<(Path, EncodedKey)>,
+    /// What the record at hand has of `top`; kept to avoid allocation.
+    found: Vec<(usize, NodeId)>,
+}
+
+impl Projection {
+    /// Compiles the settings when they are the common case.
+    pub(super) fn new(include: &[String], renames: &[String]) -> Option<Self> {
+        let included: Vec<Path> =
+            include.iter().map(|field| simple(field).ok()).collect::<Option<_>>()?;
+        let mut targets: Vec<Option<String>> = vec![None; included.len()];
+        let mut order = Vec::new();
+        for rename in renames {
+            let (old, new) = split_pair(rename)?;
+            let (old, new) = (simple(&old).ok()?, settable(&new).ok()?);
+            let at = included.iter().position(|path| is_same(path, &old))?;
+            let [name] = new.keys()?[..] else { return None };
+            if targets[at].replace(name.to_owned()).is_some() {
+                return None;
+            }
+            order.push(at);
+        }
+        let keys_of: Vec<Vec<&str>> = included.iter().map(Path::keys).collect::<Option<_>>()?;
+        if keys_of.iter().any(Vec::is_empty) {
+            return None;
+        }
+        // One path inside another would show a value twice, and names that meet need an order.
+        let overlaps =
+            |one: &Path| included.iter().filter(|other| one.is_prefix_of(other)).count() > 1;
+        if renames.is_empty() || included.is_empty() || included.iter().any(overlaps) {
+            return None;
+        }
+        let mut outputs: Vec<&str> = Vec::new();
+        for (keys, target) in keys_of.iter().zip(&targets) {
+            let output = match (keys.as_slice(), target) {
+                (_, Some(name)) => name.as_str(),
+                ([name], None) => *name,
+                _ => return None,
+            };
+            // A new name that is also the first key of another included path would be in its way.
+            let mut others = keys_of.iter().filter(|other| !std::ptr::eq(*other, keys));
+            if outputs.contains(&output) || others.any(|other| other[0] == output) {
+                return None;
+            }
+            outputs.push(output);
+        }
+        let mut top = Vec::new();
+        let mut names = Vec::new();
+        for (keys, target) in keys_of.iter().zip(&targets) {
+            if let [name] = keys[..] {
+                top.push(name);
+                names.push(target.as_deref().map(EncodedKey::new));
+            }
+        }
+        let moved = order
+            .into_iter()
+            .filter(|&at| keys_of[at].len() > 1)
+            .filter_map(|at| Some((included[at].clone(), EncodedKey::new(targets[at].as_deref()?))))
+            .collect();
+        Some(Projection { top: KeySet::new(top), names, moved, found: Vec::new() })
+    }
+}
+
+impl Transform for Projection {
+    fn record(
+        &mut self,
+        batch: &mut RecordBatch,
+        index: usize,
+        _: &mut Scope,
+    ) -> Result<Verdict, RecordError> {
+        let root = batch.document(index);
+        let Some(root) = root.filter(|root| batch.tree.kind(*root) == NodeKind::Object) else {
+            return Ok(Verdict::Keep);
+        };
+        self.found.clear();
+        for member in batch.tree.children(root) {
+            if let Some(place) = self.top.find(&batch.text, &batch.tree, member) {
+                // Of duplicate keys the last one counts, at its own place.
+                self.found.retain(|(known, _)| *known != place);
+                self.found.push((place, member));
+            }
+        }
+        let mut builder = ObjectBuilder::new(&mut batch.tree);
+        for &(place, member) in &self.found {
+            match &self.names[place] {
+                Some(name) => builder.add(&mut batch.tree, &mut batch.text, name, member),
+                None => builder.keep(&mut batch.tree, member),
+            };
+        }
+        for (path, name) in &self.moved {
+            if let Some(node) = path.find_node(&batch.text, &batch.tree, root) {
+                builder.add(&mut batch.tree, &mut batch.text, name, node);
+            }
+        }
+        batch.set_root(index, builder.finish());
+        Ok(Verdict::Keep)
+    }
+}
