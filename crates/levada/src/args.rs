@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use levada_model::ErrorClass;
 
 /// Moves records: reads a source, transforms, routes, delivers. One binary, one file per flow.
 #[derive(Parser, Debug)]
@@ -207,7 +208,7 @@ pub(crate) struct Graph {
     pub(crate) file: PathBuf,
     /// text, mermaid, dot or svg
     #[arg(long, default_value = "text", value_name = "FORMAT")]
-    pub(crate) format: String,
+    pub(crate) format: levada_flow::graph::Format,
     /// Which flow, when the file has several
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
@@ -250,8 +251,15 @@ pub(crate) struct Processor {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Dlq {
     /// List dead letters of files that an error sink wrote
+    #[command(after_help = "\
+Examples:
+  levada dlq list errors.ndjson
+  levada dlq list errors.ndjson --class invalid_data --output json")]
     List(DlqList),
     /// Send dead letters through their flow again, from the stage that failed
+    #[command(after_help = "\
+Example:
+  levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data")]
     Replay(DlqReplay),
 }
 
@@ -261,7 +269,7 @@ pub(crate) struct DlqFilter {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Only this class, such as invalid_data
-    #[arg(long, value_name = "CLASS")]
+    #[arg(long, value_name = "CLASS", value_parser = error_class)]
     pub(crate) class: Option<String>,
     /// Only this stage, such as `transform[2]:cast`
     #[arg(long, value_name = "STAGE")]
@@ -293,6 +301,15 @@ pub(crate) struct DlqReplay {
     /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets: Option<PathBuf>,
+}
+
+/// Accepts the classes of failed records.
+fn error_class(word: &str) -> Result<String, String> {
+    if ErrorClass::parse(word).is_some() {
+        return Ok(word.to_owned());
+    }
+    let known: Vec<&str> = ErrorClass::ALL.iter().map(|class| class.as_str()).collect();
+    Err(format!("unknown class; known: {}", known.join(", ")))
 }
 
 /// Parses the arguments of the process; ends it with 2 on wrong usage.

@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Done,
     /// The input is invalid.
     Invalid,
+    /// The arguments do not go together; those that cannot be read end in the parser.
+    Usage,
     /// Something failed while running, or is not built in.
     Failed,
     /// Interrupted by SIGINT.
@@ -16,11 +18,12 @@ pub(crate) enum Exit {
 }
 
 impl From<Exit> for ExitCode {
-    /// Source: cli.md; 2, wrong usage, is given by the argument parser itself.
+    /// Source: cli.md; the argument parser itself ends with 2 too.
     fn from(exit: Exit) -> Self {
         ExitCode::from(match exit {
             Exit::Done => 0,
             Exit::Invalid => 1,
+            Exit::Usage => 2,
             Exit::Failed => 3,
             Exit::Interrupted => 130,
         })

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod lines;
 mod load;
 mod log;
 mod output;

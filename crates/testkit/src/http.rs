@@ -17,6 +17,8 @@ pub enum Behave {
     Accept,
     /// Answers with this status and forgets the body.
     Answer(u16),
+    /// Answers 400 to bodies that contain this text, and accepts the others.
+    Refuse(&'static str),
     /// Reads the request and closes the connection without an answer.
     Cut,
     /// Keeps the request waiting until it is told something else.
@@ -122,12 +124,14 @@ impl Shared {
                 behave = self.changed.wait_timeout(behave, PEER_MAX).unwrap().0;
             }
             let behave = *behave;
+            let contains = |text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
             let status = match behave {
-                Behave::Accept => 200,
+                Behave::Refuse(text) if contains(text) => 400,
+                Behave::Accept | Behave::Refuse(_) => 200,
                 Behave::Answer(status) => status,
                 Behave::Cut | Behave::Hold => return,
             };
-            if behave == Behave::Accept {
+            if status == 200 {
                 self.bodies.lock().unwrap().push(body);
             }
             let answer = format!("HTTP/1.1 {status} Answer\r\nContent-Length: 0\r\n\r\n");

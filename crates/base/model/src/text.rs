@@ -8,7 +8,10 @@ use std::borrow::Cow;
 /// they become U+FFFD too.
 pub fn decode(raw: &[u8], escaped: bool) -> Cow<'_, str> {
     if !escaped {
-        return String::from_utf8_lossy(raw);
+        return match std::str::from_utf8(raw) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(raw),
+        };
     }
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;
@@ -49,11 +52,12 @@ fn decode_unicode(raw: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
     };
     let mut end = at + 4;
     let mut code = first;
-    if (0xd800..0xdc00).contains(&first) && raw.get(end..end + 2) == Some(b"\\u") {
-        if let Some(low @ 0xdc00..=0xdfff) = hex4(raw, end + 2) {
-            code = 0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00);
-            end += 6;
-        }
+    if (0xd800..0xdc00).contains(&first)
+        && raw.get(end..end + 2) == Some(b"\\u")
+        && let Some(low @ 0xdc00..=0xdfff) = hex4(raw, end + 2)
+    {
+        code = 0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00);
+        end += 6;
     }
     let mut buffer = [0u8; 4];
     let character = char::from_u32(code).unwrap_or('\u{fffd}');

@@ -118,7 +118,10 @@ pub fn decode(document: &Document, report: &mut Report) -> Option<Cases> {
         report.required(&at, "spec with cases is required");
         return None;
     };
-    let cases: Cases = levada_registry::decode(spec, &at, Unknown::Error, report)?;
+    let mut cases: Cases = levada_registry::decode(spec, &at, Unknown::Error, report)?;
+    if report.is_ok() {
+        restore_payloads(spec, &mut cases);
+    }
     for (index, case) in cases.cases.iter().enumerate() {
         let at = at.child("cases").index(index);
         if case.expect.is_empty() && case.errors.is_empty() && case.name.is_empty() {
@@ -138,6 +141,24 @@ pub fn decode(document: &Document, report: &mut Report) -> Option<Cases> {
         }
     }
     Some(cases)
+}
+
+/// Takes payloads from the manifest as they stand there: decoding rounds large numbers and drops `null`.
+fn restore_payloads(spec: &Node, cases: &mut Cases) {
+    fn items<'n>(node: &'n Node, key: &str) -> &'n [Node] {
+        node.get(key).and_then(Node::list).unwrap_or_default()
+    }
+    fn payload(node: &Node) -> Option<serde_json::Value> {
+        node.entry("payload").map(|entry| entry.value.to_json())
+    }
+    for (case, node) in cases.cases.iter_mut().zip(items(spec, "cases")) {
+        for (input, node) in case.input.iter_mut().zip(items(node, "input")) {
+            input.payload = payload(node);
+        }
+        for (expected, node) in case.expect.iter_mut().zip(items(node, "expect")) {
+            expected.payload = payload(node);
+        }
+    }
 }
 
 impl Case {
@@ -266,21 +287,76 @@ impl Expected {
     }
 }
 
-/// Compares JSON values; numbers by value, so `1.0` equals `1`.
+/// Compares JSON values; numbers by value to the last digit, so `1.0` equals `1`.
 fn same(left: &serde_json::Value, right: &serde_json::Value) -> bool {
     use serde_json::Value as Json;
     match (left, right) {
         (Json::Number(a), Json::Number(b)) => {
-            a == b
-                || (a.as_f64() == b.as_f64() && a.as_i64() == b.as_i64())
-                || matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a == b && a.abs() < 9e15)
+            let (a, b) = (a.to_string(), b.to_string());
+            a == b || decimal(&a).is_some_and(|a| Some(a) == decimal(&b))
         }
         (Json::Array(a), Json::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
         (Json::Object(a), Json::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+            a.len() == b.len()
+                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         _ => left == right,
+    }
+}
+
+/// Gives sign, digits without zeros around them, and the power of ten of the last digit.
+fn decimal(number: &str) -> Option<(bool, String, i64)> {
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (number, 0),
+    };
+    let (is_negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let kept = digits.trim_end_matches('0');
+    let power = exponent
+        .checked_sub(fraction.len() as i64)?
+        .checked_add((digits.len() - kept.len()) as i64)?;
+    match kept.trim_start_matches('0') {
+        "" => Some((false, String::new(), 0)),
+        kept => Some((is_negative, kept.to_owned(), power)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_by_value_to_the_last_digit() {
+        let check = |left: &str, right: &str, expected: bool| {
+            let number = |text: &str| serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
+            assert_eq!(same(&number(left), &number(right)), expected, "{left} and {right}");
+        };
+        for (left, right) in [
+            ("1", "1.0"),
+            ("1e3", "1000"),
+            ("0.10", "1E-1"),
+            ("-0", "0.0"),
+            ("12345678901234567890", "12345678901234567890.00"),
+            ("1e400", "10e399"),
+        ] {
+            check(left, right, true);
+        }
+        for (left, right) in [
+            ("1", "-1"),
+            ("1", "10"),
+            ("12345678901234567890", "12345678901234567891"),
+            ("1e400", "1e401"),
+            ("1", "\"1\""),
+            ("0", "null"),
+        ] {
+            check(left, right, false);
+        }
     }
 }

@@ -9,12 +9,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use levada_model::ErrorClass;
 
 use crate::args::{Common, Dlq, DlqFilter, DlqList, OutputFormat};
 use crate::exit::Exit;
-use crate::output;
+use crate::{lines, output};
 use letter::Letter;
+
+/// A longer line counts as unreadable, so that a file without line feeds does not fill the memory.
+const LETTER_BYTES_MAX: usize = 256 << 20;
 
 pub(super) fn run(args: Dlq, common: &Common) -> Exit {
     let result = match args {
@@ -76,27 +78,24 @@ fn list(args: &DlqList, common: &Common) -> Result<Exit, String> {
 /// Reads each file only to the end that it had at the start, so that letters written meanwhile, by a
 /// replay for instance, do not make it endless.
 fn for_each(filter: &DlqFilter, mut each: impl FnMut(Letter, &str)) -> Result<u64, String> {
-    if let Some(class) = &filter.class
-        && ErrorClass::parse(class).is_none()
-    {
-        let known: Vec<&str> = ErrorClass::ALL.iter().map(|class| class.as_str()).collect();
-        return Err(format!("unknown class `{class}`; known: {}", known.join(", ")));
-    }
     let mut unreadable = 0;
     for file in &filter.files {
         let mut reader = open(file).map_err(|error| format!("`{}`: {error}", file.display()))?;
-        let mut line = String::new();
+        let mut line = Vec::new();
         loop {
-            line.clear();
-            match reader.read_line(&mut line) {
-                Ok(0) => break,
-                Ok(_) if line.trim().is_empty() => {}
-                Ok(_) => match Letter::parse(&line) {
-                    Some(letter) if passes(filter, &letter) => each(letter, &line),
-                    Some(_) => {}
-                    None => unreadable += 1,
-                },
-                Err(error) => return Err(format!("`{}`: {error}", file.display())),
+            let read = lines::read_line(&mut reader, &mut line, LETTER_BYTES_MAX);
+            let Some(is_whole) = read.map_err(|error| format!("`{}`: {error}", file.display()))?
+            else {
+                break;
+            };
+            if is_whole && line.trim_ascii().is_empty() {
+                continue;
+            }
+            let text = std::str::from_utf8(&line).ok().filter(|_| is_whole);
+            match text.and_then(|text| Some((Letter::parse(text)?, text))) {
+                Some((letter, text)) if passes(filter, &letter) => each(letter, text),
+                Some(_) => {}
+                None => unreadable += 1,
             }
         }
     }

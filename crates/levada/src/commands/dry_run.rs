@@ -11,7 +11,7 @@ use levada_runtime::SystemClock;
 use crate::args::{self, Common};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
-use crate::output;
+use crate::{lines, output};
 
 /// A longer line is reported and skipped.
 const LINE_BYTES_MAX: usize = 64 << 20;
@@ -19,7 +19,7 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
     if args.file == Path::new("-") && args.input == Path::new("-") {
         output::note("error: the flow and the messages cannot both be standard input");
-        return Exit::Invalid;
+        return Exit::Usage;
     }
     let loaded = Loaded::read(std::slice::from_ref(&args.file));
     load::complain(&loaded.findings, !common.quiet);
@@ -76,7 +76,7 @@ fn print(
     let mut line = Vec::new();
     let mut json = Vec::new();
     let mut number = 0u64;
-    while let Some(is_whole) = read_line(&mut input, &mut line)? {
+    while let Some(is_whole) = lines::read_line(&mut input, &mut line, LINE_BYTES_MAX)? {
         number += 1;
         let outcome = if is_whole {
             match Message::parse(&line, format) {
@@ -93,31 +93,4 @@ fn print(
         out.write_all(&json)?;
     }
     out.flush()
-}
-
-/// Reads a line without its line feed; `false`: it was too long and was skipped. Nothing at the end.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
-    line.clear();
-    let read = input.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', line)?;
-    if read == 0 {
-        return Ok(None);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        return Ok(Some(true));
-    }
-    if line.len() <= LINE_BYTES_MAX {
-        return Ok(Some(true));
-    }
-    loop {
-        let buffer = input.fill_buf()?;
-        let (used, is_end) = match buffer.iter().position(|&byte| byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        input.consume(used);
-        if is_end {
-            return Ok(Some(false));
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! `levada graph`: draws a flow.
 
-use levada_flow::graph::{self, Format};
+use levada_flow::graph;
 
 use crate::args::Graph;
 use crate::exit::Exit;
@@ -8,13 +8,6 @@ use crate::load::{self, Loaded};
 use crate::output;
 
 pub(super) fn run(args: &Graph) -> Exit {
-    let format = match args.format.parse::<Format>() {
-        Ok(format) => format,
-        Err(error) => {
-            output::note(&format!("error: {error}"));
-            return Exit::Invalid;
-        }
-    };
     let loaded = Loaded::read(std::slice::from_ref(&args.file));
     load::complain(&loaded.findings, false);
     if loaded.has_errors() {
@@ -22,7 +15,7 @@ pub(super) fn run(args: &Graph) -> Exit {
     }
     match loaded.only_flow(args.flow.as_deref()) {
         Ok((loaded, _)) => {
-            let picture = graph::render(&loaded.flow, format);
+            let picture = graph::render(&loaded.flow, args.format);
             output::bytes(picture.as_bytes());
             if !picture.ends_with('\n') {
                 output::bytes(b"\n");

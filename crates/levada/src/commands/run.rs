@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use levada_flow::engine::{Counters, FlowError, Outcome, Start};
 use levada_flow::spec::secrets::Secrets;
-use levada_runtime::{Clock, Shutdown, ShutdownHandle, TaskKind};
+use levada_runtime::{Clock, ShutdownHandle, TaskKind};
 use levada_server::flows::{Host, Job};
 use levada_server::probes::Probes;
 use levada_server::signals;
@@ -133,7 +133,9 @@ async fn supervise(
     }
     let counters: Vec<Arc<Counters>> = jobs.iter().map(|job| job.counters.clone()).collect();
     let progress = progress(&host, counters, common, console);
-    let outcomes = run_flows(&host, jobs, &shutdown).await;
+    let outcomes = host.run(jobs, &shutdown).await;
+    handle.abort();
+    drain_http(&host).await;
     progress.finish();
     for outcome in &outcomes {
         report(outcome, common);
@@ -141,8 +143,14 @@ async fn supervise(
     Ok(exit_of(&outcomes, interrupted.is_set()))
 }
 
-async fn run_flows(host: &Host, jobs: Vec<Job>, shutdown: &Shutdown) -> Vec<Outcome> {
-    host.run(jobs, shutdown).await
+/// Gives servers the time to send their last answers.
+async fn drain_http(host: &Host) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let deadline = host.clock.monotonic() + PATIENCE;
+    let is_serving = || host.tasks.running().iter().any(|(kind, _)| *kind == TaskKind::Http);
+    while is_serving() && host.clock.monotonic() < deadline {
+        host.clock.sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn progress(

@@ -14,7 +14,7 @@ use levada_runtime::{
 };
 use levada_store::{Checkpoint, CheckpointStore};
 use levada_telemetry::metrics::Registry;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -28,7 +28,7 @@ use super::pool::BatchPool;
 use super::reader::Reader;
 use super::report::{Counters, FlowError, Summary, chain};
 use super::worker::{Outputs, Worker};
-use super::writer::{Duty, SyncRequest, Waiting, Writer};
+use super::writer::{Duty, Ending, SyncRequest, Waiting, Writer};
 use crate::spec::secrets::Secrets;
 use crate::spec::{AckPolicy, Flow, SinkRef};
 
@@ -96,6 +96,11 @@ impl Shared {
         }
         drop(slot);
         self.stop.drain();
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+            || self.is_undurable.load(Ordering::Acquire)
     }
 
     /// Keeps positions from being stored any more: a sink may have lost what it answered for.
@@ -177,10 +182,13 @@ struct Running {
     shared: Arc<Shared>,
     stop: ShutdownHandle,
     outer: Shutdown,
-    reader: JoinHandle<(Box<dyn Source>, Result<(), FlowError>)>,
+    reader: JoinHandle<(Box<dyn Source>, Result<bool, FlowError>)>,
     workers: Vec<JoinHandle<()>>,
     sinks: Vec<JoinHandle<Result<(), FlowError>>>,
     letters: Option<JoinHandle<Result<(), FlowError>>>,
+    /// Per sink, told when it has written everything.
+    drained: Vec<oneshot::Receiver<()>>,
+    ending: watch::Sender<Ending>,
     committer: Committer,
 }
 
@@ -233,14 +241,19 @@ impl Running {
             seeds: AtomicU64::new(deps.clock.now().0.unsigned_abs()),
             limits,
         });
-        let plumbing =
-            Plumbing { shared: shared.clone(), tasks: deps.tasks.clone(), stop: stop.clone() };
-        let mut syncs = Vec::new();
+        let (ending, observed_ending) = watch::channel(Ending::Open);
+        let mut plumbing = Plumbing {
+            shared: shared.clone(),
+            tasks: deps.tasks.clone(),
+            stop: stop.clone(),
+            ending: observed_ending,
+            syncs: Vec::new(),
+            drained: Vec::new(),
+        };
 
         let (letters_edge, letters) = match built.errors {
             Some(sink) => {
-                let (sender, task) =
-                    plumbing.writer(sink, "error".into(), Duty::Bury, &mut syncs)?;
+                let (sender, task) = plumbing.writer(sink, "error".into(), Duty::Bury)?;
                 (Some(sender), Some(task))
             }
             None => (None, None),
@@ -249,7 +262,7 @@ impl Running {
         let mut senders = Vec::new();
         for (sink, route) in built.sinks {
             let duty = Duty::Deliver { letters: letters_edge.clone() };
-            let (sender, task) = plumbing.writer(sink, route, duty, &mut syncs)?;
+            let (sender, task) = plumbing.writer(sink, route, duty)?;
             senders.push(sender);
             sinks.push(task);
         }
@@ -281,8 +294,20 @@ impl Running {
             shutdown: inner,
         };
         let reader = deps.tasks.spawn(TaskKind::Source, "source", reader.run());
+        let Plumbing { syncs, drained, .. } = plumbing;
         let committer = committer_parts.start(&shared, syncs, commit_sender, &deps);
-        Ok(Running { shared, stop, outer, reader, workers, sinks, letters, committer })
+        Ok(Running {
+            shared,
+            stop,
+            outer,
+            reader,
+            workers,
+            sinks,
+            letters,
+            drained,
+            ending,
+            committer,
+        })
     }
 
     /// Waits for the end and brings the stages down one behind the other.
@@ -308,20 +333,22 @@ impl Running {
             read = read => Some(read),
             () = &mut give_up => None,
         };
-        // The source's end closes the first edge; each stage ends when its edge is empty.
+        let is_ended = matches!(&read, Some(Ok((_, Ok(true)))));
+        // The source's end closes the first edge; each stage drains when its edge is empty.
         let mut is_complete = false;
         if read.is_some() {
-            let stages =
-                Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
+            let drain = Self::drain(&mut self.workers, &mut self.drained, &self.shared);
             is_complete = tokio::select! {
-                () = stages => true,
+                () = drain => true,
                 () = &mut give_up => false,
             };
         }
         if !is_complete {
             self.stop.abort();
-            let rest =
-                Self::join(&mut self.workers, &mut self.sinks, &mut self.letters, &self.shared);
+            let rest = async {
+                Self::drain(&mut self.workers, &mut self.drained, &self.shared).await;
+                Self::join(&mut self.sinks, &mut self.letters, &self.shared).await;
+            };
             if tokio::time::timeout(ABORT_MAX, rest).await.is_err() {
                 warn!("stages did not stop in time");
                 self.shared.forbid_commits();
@@ -359,6 +386,21 @@ impl Running {
         {
             warn!(error = chain(&error), "the source could not take the last positions");
         }
+        if is_complete {
+            let is_final = is_ended && stored.is_ok() && !self.shared.has_failed();
+            self.ending.send_replace(if is_final { Ending::Close } else { Ending::Suspend });
+            let is_closed = {
+                let join = Self::join(&mut self.sinks, &mut self.letters, &self.shared);
+                tokio::select! {
+                    () = join => true,
+                    () = &mut give_up => false,
+                }
+            };
+            if !is_closed {
+                warn!("sinks could not be closed in time; the next start closes them");
+                self.stop.abort();
+            }
+        }
         if let Err(error) = stored {
             self.shared.fail(error);
         }
@@ -374,10 +416,10 @@ impl Running {
         (failure, unfinished)
     }
 
-    async fn join(
+    /// Waits until every stage has handed on, or written, what it was given.
+    async fn drain(
         workers: &mut Vec<JoinHandle<()>>,
-        sinks: &mut Vec<JoinHandle<Result<(), FlowError>>>,
-        letters: &mut Option<JoinHandle<Result<(), FlowError>>>,
+        drained: &mut Vec<oneshot::Receiver<()>>,
         shared: &Shared,
     ) {
         while let Some(worker) = workers.last_mut() {
@@ -386,6 +428,20 @@ impl Running {
             }
             workers.pop();
         }
+        while let Some(sink) = drained.last_mut() {
+            if sink.await.is_err() {
+                // It panicked; nobody knows what it made durable.
+                shared.forbid_commits();
+            }
+            drained.pop();
+        }
+    }
+
+    async fn join(
+        sinks: &mut Vec<JoinHandle<Result<(), FlowError>>>,
+        letters: &mut Option<JoinHandle<Result<(), FlowError>>>,
+        shared: &Shared,
+    ) {
         while let Some(sink) = sinks.last_mut() {
             if let Err(error) = sink.await {
                 shared.forbid_commits();
@@ -518,6 +574,10 @@ struct Plumbing {
     shared: Arc<Shared>,
     tasks: Tasks,
     stop: ShutdownHandle,
+    ending: watch::Receiver<Ending>,
+    /// Where each writer is asked to make durable what it wrote.
+    syncs: Vec<mpsc::Sender<SyncRequest>>,
+    drained: Vec<oneshot::Receiver<()>>,
 }
 
 impl Plumbing {
@@ -533,15 +593,16 @@ impl Plumbing {
     }
 
     fn writer(
-        &self,
+        &mut self,
         sink: BuiltSink,
         route: String,
         duty: Duty,
-        syncs: &mut Vec<mpsc::Sender<SyncRequest>>,
     ) -> Result<(EdgeSender<Parcel>, JoinHandle<Result<(), FlowError>>), FlowError> {
         let (sender, input) = self.edge(&route)?;
         let (sync_sender, sync_receiver) = mpsc::channel(1);
-        syncs.push(sync_sender);
+        self.syncs.push(sync_sender);
+        let (drained_sender, drained) = oneshot::channel();
+        self.drained.push(drained);
         let metrics = self.shared.metrics.sink(sink.kind, &route).map_err(internal)?;
         let writer = Writer {
             sink: sink.sink,
@@ -554,6 +615,8 @@ impl Plumbing {
             syncs: sync_receiver,
             metrics,
             shutdown: self.stop.observe(),
+            drained: Some(drained_sender),
+            ending: self.ending.clone(),
         };
         Ok((sender, self.tasks.spawn(TaskKind::Sink, "sink", writer.run())))
     }
@@ -657,7 +720,7 @@ struct CommitState {
 }
 
 impl Committer {
-    /// Stores the last positions; the sinks are closed by now, so everything written is durable.
+    /// Stores the last positions; the sinks made durable what they wrote when they had drained.
     async fn finish(self, shared: &Shared) -> Result<Vec<(Str, Position)>, FlowError> {
         // A commit under way has taken positions out of the ledger: it ends before the last one starts.
         let mut state = self.state.lock().await;
@@ -703,7 +766,7 @@ impl CommitState {
         let Some((store, lease)) = &self.store else { return Ok(()) };
         for sync in syncs.unwrap_or_default() {
             let (sender, receiver) = oneshot::channel();
-            // A sink that has ended was closed, and closing makes durable.
+            // A sink that has ended made durable what it wrote, or has forbidden this.
             if sync.send(sender).await.is_ok()
                 && let Ok(Err(message)) = receiver.await
             {

@@ -29,13 +29,13 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads until the source ends, the flow drains, or an error does not pass.
     ///
-    /// Gives the source back, so that the last positions can be told to it.
-    pub(super) async fn run(mut self) -> (Box<dyn Source>, Result<(), FlowError>) {
+    /// Gives the source back, so that the last positions can be told to it, and whether it has ended.
+    pub(super) async fn run(mut self) -> (Box<dyn Source>, Result<bool, FlowError>) {
         let result = self.read().await;
         (self.source, result)
     }
 
-    async fn read(&mut self) -> Result<(), FlowError> {
+    async fn read(&mut self) -> Result<bool, FlowError> {
         let limits = &self.shared.limits;
         let mut backoff = Backoff::new(limits.retry, self.shared.seed());
         let mut is_open = false;
@@ -65,7 +65,7 @@ impl Reader {
                         break;
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => return Ok(true),
                 Err(error) => {
                     is_open = false;
                     self.shared.metrics.source_connected.set(0.0);
@@ -73,7 +73,7 @@ impl Reader {
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn open(&mut self) -> Result<(), SourceError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use levada_connectors::{Outcomes, Sink, SinkBatching, SinkError};
 use levada_model::{Ack, ErrorClass, RecordBatch, RecordError};
 use levada_runtime::{Backoff, EdgeReceiver, EdgeSender, Shutdown};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use super::batching::{Parcel, append};
@@ -31,6 +31,20 @@ pub(super) enum Duty {
 /// A request to make durable what was written.
 pub(super) type SyncRequest = oneshot::Sender<Result<(), String>>;
 
+/// What becomes of sinks that have written everything and made it durable.
+///
+/// A sink is closed only when the source has ended and the last positions are stored. Otherwise the next
+/// start goes on where this run stops, and what got its final name now would be replaced by the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is not decided yet.
+    Open,
+    /// They are closed.
+    Close,
+    /// They are left as they are, for the next start.
+    Suspend,
+}
+
 /// The task that owns a sink.
 pub(super) struct Writer {
     pub(super) sink: Box<dyn Sink>,
@@ -44,6 +58,9 @@ pub(super) struct Writer {
     pub(super) syncs: mpsc::Receiver<SyncRequest>,
     pub(super) metrics: SinkMetrics,
     pub(super) shutdown: Shutdown,
+    /// Told when everything is written and durable.
+    pub(super) drained: Option<oneshot::Sender<()>>,
+    pub(super) ending: watch::Receiver<Ending>,
 }
 
 /// How long a sink that stops early may take to make durable what it wrote; less than an abort takes.
@@ -81,6 +98,7 @@ impl Writer {
         let result = self.write_all().await;
         if result.is_err() {
             self.keep_what_was_written().await;
+            self.tell_drained();
         }
         self.metrics.connected.set(0.0);
         match result {
@@ -136,11 +154,7 @@ impl Writer {
             };
             match event {
                 Event::Due => {}
-                Event::Sync(request) => {
-                    let result = self.sink.sync().await.map_err(|error| chain(&error));
-                    // The committer may be gone; then nobody needs the answer.
-                    let _gone = request.send(result).is_err();
-                }
+                Event::Sync(request) => self.sync(request).await,
                 Event::Parcel(None) => break,
                 Event::Parcel(Some(parcel)) if self.batching.records == 0 => {
                     self.write(parcel.batch).await?;
@@ -160,7 +174,51 @@ impl Writer {
         if let Some(batch) = pending {
             self.write(batch).await?;
         }
-        self.repeat(Operation::Close).await
+        self.end().await
+    }
+
+    /// Makes everything durable, waits for the decision of what to do then, and does it.
+    async fn end(&mut self) -> Result<(), Stop> {
+        self.repeat(Operation::Sync).await?;
+        if let Duty::Deliver { letters } = &mut self.duty {
+            // The error sink drains when the last of these is gone.
+            *letters = None;
+        }
+        self.tell_drained();
+        let mut ending = self.ending.clone();
+        let ending = loop {
+            let decided = async {
+                let ending = ending.wait_for(|ending| *ending != Ending::Open).await;
+                ending.map_or(Ending::Suspend, |ending| *ending)
+            };
+            tokio::select! {
+                biased;
+                () = self.shutdown.aborting() => return Err(Stop::Aborted),
+                ending = decided => break ending,
+                Some(request) = self.syncs.recv() => {
+                    let result = self.sink.sync().await.map_err(|error| chain(&error));
+                    // The committer may be gone; then nobody needs the answer.
+                    let _gone = request.send(result).is_err();
+                }
+            }
+        };
+        match ending {
+            Ending::Close => self.repeat(Operation::Close).await,
+            Ending::Open | Ending::Suspend => Ok(()),
+        }
+    }
+
+    fn tell_drained(&mut self) {
+        if let Some(drained) = self.drained.take() {
+            // Nobody waits when the flow is aborted.
+            let _gone = drained.send(()).is_err();
+        }
+    }
+
+    async fn sync(&mut self, request: SyncRequest) {
+        let result = self.sink.sync().await.map_err(|error| chain(&error));
+        // The committer may be gone; then nobody needs the answer.
+        let _gone = request.send(result).is_err();
     }
 
     /// Adds a batch to what is gathered, and writes every time the bound is reached.
@@ -412,13 +470,14 @@ impl Writer {
         }
     }
 
-    /// Opens or closes the sink, trying again while the error is transient.
+    /// Opens, syncs or closes the sink, trying again while the error is transient.
     async fn repeat(&mut self, operation: Operation) -> Result<(), Stop> {
         let mut backoff = Backoff::new(self.shared.limits.retry, self.shared.seed());
         loop {
             let work = async {
                 match operation {
                     Operation::Open => self.sink.open().await,
+                    Operation::Sync => self.sink.sync().await,
                     Operation::Close => self.sink.close().await,
                 }
             };
@@ -460,6 +519,7 @@ enum Event {
 #[derive(Clone, Copy)]
 enum Operation {
     Open,
+    Sync,
     Close,
 }
 
@@ -467,6 +527,7 @@ impl Operation {
     fn name(self) -> &'static str {
         match self {
             Operation::Open => "connect",
+            Operation::Sync => "sync",
             Operation::Close => "close",
         }
     }

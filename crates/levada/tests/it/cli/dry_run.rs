@@ -165,7 +165,7 @@ fn input_comes_from_standard_input_too() {
     assert_eq!(ran.lines(), [passed(1, "1"), passed(2, "2")]);
     let ran = folder.run_with(&["dry-run", "-", "--input", "in"], PASS.as_bytes()).ends(0);
     assert_eq!(ran.lines(), [passed(1, "1")]);
-    folder.run_with(&["dry-run", "-", "--input", "-"], b"").ends(1);
+    folder.run_with(&["dry-run", "-", "--input", "-"], b"").ends(2);
 }
 
 #[test]

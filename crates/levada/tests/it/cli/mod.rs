@@ -5,8 +5,12 @@
 mod binary;
 mod cases;
 mod check_files;
+mod dlq;
 mod dry_run;
 mod dry_run_hostile;
 mod examples;
+mod flow_test;
+mod graph;
 mod rules;
+mod start;
 mod steps;

@@ -1,4 +1,6 @@
-//! The `stdout` sink: one payload per line on standard output.
+//! The `stdout` sink: one payload per line on standard output, or one row of a table.
+
+mod table;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,6 +15,7 @@ use serde::Deserialize;
 
 use crate::formats::blocking::blocking;
 use crate::formats::line_writer::LineWriter;
+use table::Table;
 use crate::{BuildContext, BuildError, Outcomes, Sink, SinkError, SinkSpec};
 
 /// How long a full pipe is waited for at a time.
@@ -22,11 +25,21 @@ const WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 #[schemars(rename = "StdoutSink")]
-pub struct Spec {}
+pub struct Spec {
+    /// `ndjson`: payloads as they are; `table`: rows for people. Default: `ndjson`.
+    pub format: Option<String>,
+    /// Paths of the columns of a table. Default: the members of the first record, at most 12.
+    pub columns: Vec<String>,
+}
+
+const FORMATS: [&str; 2] = ["ndjson", "table"];
 
 struct StdoutSink {
     /// Tests put another in.
     output: Option<File>,
+    table: Option<Table>,
+    /// The rows of a table under construction.
+    rows: Vec<u8>,
     lines: LineWriter,
     /// What is left of a line that was written in part; its record counts as written.
     rest: Vec<u8>,
@@ -38,14 +51,45 @@ impl SinkSpec for Spec {
     const NAME: &'static str = "stdout";
     const SUMMARY: &'static str = "writes payloads to standard output, one per line";
 
-    fn check(&self, _: &FieldPath, _: &mut Report) {}
+    fn check(&self, at: &FieldPath, report: &mut Report) {
+        if let Some(format) = &self.format
+            && !FORMATS.contains(&format.as_str())
+        {
+            report.unsupported(&at.child("format"), format, FORMATS);
+        }
+        if !self.columns.is_empty() && !self.is_table() {
+            report.forbidden(&at.child("columns"), "columns need `format: table`");
+        }
+        for (index, column) in self.columns.iter().enumerate() {
+            if let Err(error) = levada_condition::path::Path::compile(column) {
+                let at = at.child("columns").index(index);
+                report.invalid(&at, column.as_str(), &error.to_string());
+            }
+        }
+    }
 
     fn is_idempotent(&self) -> Option<bool> {
         Some(false)
     }
 
     fn build(self, _: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Ok(Box::new(StdoutSink { output: None, lines: LineWriter::default(), rest: Vec::new() }))
+        let table = match self.is_table() {
+            true => Some(Table::new(&self.columns).map_err(BuildError::Invalid)?),
+            false => None,
+        };
+        Ok(Box::new(StdoutSink {
+            output: None,
+            table,
+            rows: Vec::new(),
+            lines: LineWriter::default(),
+            rest: Vec::new(),
+        }))
+    }
+}
+
+impl Spec {
+    fn is_table(&self) -> bool {
+        self.format.as_deref() == Some("table")
     }
 }
 
@@ -83,7 +127,19 @@ impl StdoutSink {
         self.write_rest()?;
         self.output()?;
         let Some(output) = &mut self.output else { return Ok(()) };
-        let lines = self.lines.lines(batch, 0..batch.len(), outcomes);
+        let lines = match &mut self.table {
+            None => self.lines.lines(batch, 0..batch.len(), outcomes),
+            Some(table) => {
+                self.rows.clear();
+                if table.header(batch, &mut self.rows) > 0 {
+                    // The header belongs to no record; should it be cut, the rows still follow.
+                    write_all(output, &self.rows).1.map_err(stdout_error)?;
+                    self.rows.clear();
+                }
+                table.rows(batch, &mut self.rows);
+                &self.rows
+            }
+        };
         let (written, result) = write_all(output, lines);
         let mut left = usize::MAX;
         if result.is_err() {
@@ -172,7 +228,13 @@ mod tests {
     use super::*;
 
     fn sink(output: File) -> StdoutSink {
-        StdoutSink { output: Some(output), lines: LineWriter::default(), rest: Vec::new() }
+        StdoutSink {
+            output: Some(output),
+            table: None,
+            rows: Vec::new(),
+            lines: LineWriter::default(),
+            rest: Vec::new(),
+        }
     }
 
     fn batch(payloads: &[&str]) -> RecordBatch {

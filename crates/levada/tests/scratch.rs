@@ -1,0 +1,3 @@
+//! Scratch.
+#[path = "it/cli/mod.rs"]
+mod cli;
