@@ -61,7 +61,9 @@ pub(crate) enum OutputFormat {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Write a commented flow to start from
-    #[command(after_help = "Examples:\n  levada init > flow.yaml\n  levada init metrics.yaml --template metrics")]
+    #[command(
+        after_help = "Examples:\n  levada init > flow.yaml\n  levada init metrics.yaml --template metrics"
+    )]
     Init(Init),
     /// Run flows in the foreground until their sources end or they are stopped
     #[command(after_help = "\
@@ -74,7 +76,9 @@ Ctrl-C finishes what is under way and stops; a second Ctrl-C stops at once.
 Where a run stopped is kept under levada-data/ and the next run goes on from there.")]
     Run(Run),
     /// Report every problem of flow files, with line and column
-    #[command(after_help = "Examples:\n  levada check flow.yaml\n  levada check *.yaml --output json\n  cat flow.yaml | levada check -")]
+    #[command(
+        after_help = "Examples:\n  levada check flow.yaml\n  levada check *.yaml --output json\n  cat flow.yaml | levada check -"
+    )]
     Check(Check),
     /// Show what would leave, message by message; contact nothing, write nothing
     #[command(after_help = "\
@@ -83,13 +87,19 @@ Examples:
   levada dry-run flow.yaml --input messages.ndjson --input-format message")]
     DryRun(DryRun),
     /// Run the cases written next to flows: inputs and expected outputs
-    #[command(after_help = "Examples:\n  levada test flow.yaml          cases in flow.yaml and flow.test.yaml\n\nA case document has `kind: FlowTest`; see the reference page `test`.")]
+    #[command(
+        after_help = "Examples:\n  levada test flow.yaml          cases in flow.yaml and flow.test.yaml\n\nA case document has `kind: FlowTest`; see the reference page `test`."
+    )]
     Test(Test),
     /// Draw a flow
-    #[command(after_help = "Examples:\n  levada graph flow.yaml\n  levada graph flow.yaml --format svg > flow.svg")]
+    #[command(
+        after_help = "Examples:\n  levada graph flow.yaml\n  levada graph flow.yaml --format svg > flow.svg"
+    )]
     Graph(Graph),
     /// Run one flow as the original's processor does, with its flags
-    #[command(after_help = "Example:\n  levada processor --spec-path=/etc/dataflow/spec.json --namespace=default --name=orders")]
+    #[command(
+        after_help = "Example:\n  levada processor --spec-path=/etc/dataflow/spec.json --namespace=default --name=orders"
+    )]
     Processor(Processor),
     /// Print the JSON Schema of flows, for editors
     #[command(after_help = "Example:\n  levada schema > dataflow.schema.json")]
@@ -101,11 +111,14 @@ Examples:
         shell: clap_complete::Shell,
     },
     /// Look at dead letters, or send them through their flow again
-    #[command(subcommand, after_help = "\
+    #[command(
+        subcommand,
+        after_help = "\
 Examples:
   levada dlq list errors.ndjson
   levada dlq list errors.ndjson --class invalid_data --output json
-  levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data")]
+  levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data"
+    )]
     Dlq(Dlq),
     /// Write the generated reference pages into a folder
     #[command(hide = true)]

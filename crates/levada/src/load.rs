@@ -180,7 +180,10 @@ impl Loaded {
         match self.flows.len() {
             0 => Err("the file declares no DataFlow".into()),
             1 => Ok((self.flows.remove(0), self.secrets)),
-            _ => Err(format!("the file declares several flows ({}); choose one with --flow", names.join(", "))),
+            _ => Err(format!(
+                "the file declares several flows ({}); choose one with --flow",
+                names.join(", ")
+            )),
         }
     }
 

@@ -38,11 +38,6 @@ pub(crate) fn note(text: &str) {
     let _gone = writeln!(io::stderr().lock(), "{text}").is_err();
 }
 
-/// Writes an error and its causes to standard error.
-pub(crate) fn error(error: &dyn std::error::Error) {
-    note(&format!("error: {}", chain(error)));
-}
-
 /// Gives an error and its causes in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -67,10 +67,7 @@ impl FromStr for Duration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        parse(text).map(Self).map_err(|reason| DurationError {
-            text: shown(text),
-            reason,
-        })
+        parse(text).map(Self).map_err(|reason| DurationError { text: shown(text), reason })
     }
 }
 
@@ -100,11 +97,7 @@ fn parse(text: &str) -> Result<time::Duration, &'static str> {
             .unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let unit = unit_nanos(unit)?;
-        let whole: u128 = if whole.is_empty() {
-            0
-        } else {
-            whole.parse().map_err(|_| TOO_LONG)?
-        };
+        let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| TOO_LONG)? };
         nanos = whole
             .checked_mul(unit.into())
             .and_then(|part| nanos.checked_add(part))
@@ -115,18 +108,13 @@ fn parse(text: &str) -> Result<time::Duration, &'static str> {
         }
         rest = after;
     }
-    u64::try_from(nanos)
-        .map(time::Duration::from_nanos)
-        .map_err(|_| TOO_LONG)
+    u64::try_from(nanos).map(time::Duration::from_nanos).map_err(|_| TOO_LONG)
 }
 
 const TOO_LONG: &str = "it is longer than 292 years";
 
 fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(
-        text.find(|character: char| !character.is_ascii_digit())
-            .unwrap_or(text.len()),
-    )
+    text.split_at(text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 /// Gives the nanoseconds of a fraction of a unit, with the rounding of Go.
@@ -246,10 +234,9 @@ impl<'de> Visitor<'de> for DurationVisitor {
     /// JSON numbers that keep their digits arrive as a map of `serde_json`'s own; name the number, not a map.
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Duration, A::Error> {
         match serde_json::Number::deserialize(MapAccessDeserializer::new(map)) {
-            Ok(number) => Err(A::Error::invalid_type(
-                Unexpected::Other(&format!("number `{number}`")),
-                &self,
-            )),
+            Ok(number) => {
+                Err(A::Error::invalid_type(Unexpected::Other(&format!("number `{number}`")), &self))
+            }
             Err(_) => Err(A::Error::invalid_type(Unexpected::Map, &self)),
         }
     }
@@ -309,10 +296,7 @@ mod tests {
             ("1d", 86_400_000_000_000),
             ("1.5d", 129_600_000_000_000),
             ("9223372036854775807ns", 9_223_372_036_854_775_807),
-            (
-                "0.9999999999999999999999999999999999999999d",
-                86_400_000_000_000,
-            ),
+            ("0.9999999999999999999999999999999999999999d", 86_400_000_000_000),
         ] {
             assert_eq!(nanos(text), expected, "{text}");
         }
@@ -374,15 +358,9 @@ mod tests {
             (480_000_000_001, "8m0.000000001s"),
             (i64::MAX as u64, "2562047h47m16.854775807s"),
         ] {
-            assert_eq!(
-                Duration::new(time::Duration::from_nanos(nanos)).to_string(),
-                text
-            );
+            assert_eq!(Duration::new(time::Duration::from_nanos(nanos)).to_string(), text);
         }
-        assert_eq!(
-            Duration::new(time::Duration::MAX).get().as_nanos(),
-            u128::from(NANOS_MAX)
-        );
+        assert_eq!(Duration::new(time::Duration::MAX).get().as_nanos(), u128::from(NANOS_MAX));
     }
 
     #[test]
@@ -391,14 +369,9 @@ mod tests {
             serde_json::from_str::<Duration>("\"1.5s\"").unwrap(),
             Duration::from_millis(1_500)
         );
-        assert_eq!(
-            serde_json::to_string(&Duration::from_secs(90)).unwrap(),
-            "\"1m30s\""
-        );
+        assert_eq!(serde_json::to_string(&Duration::from_secs(90)).unwrap(), "\"1m30s\"");
         for text in ["10", "1.5", "true", "{}", "[]", "null", "\"10\""] {
-            let error = serde_json::from_str::<Duration>(text)
-                .unwrap_err()
-                .to_string();
+            let error = serde_json::from_str::<Duration>(text).unwrap_err().to_string();
             assert!(error.contains("`500ms`"), "{text}: {error}");
         }
     }

@@ -17,9 +17,10 @@ pub const CONFIG: &str = "LEVADA_CONFIG";
 /// leaves the flag's).
 pub const LOG_LEVEL: &str = "LOG_LEVEL";
 
-/// Seconds a processor may finish nothing before it ends; see [`all`].
+/// Seconds a processor may finish nothing, while records wait, before it reports that it is stuck; see [`all`].
 ///
-/// Source: dataflow-operator v1: default 600, and 0 switches it off.
+/// Source: dataflow-operator v1: default 600, and 0 switches it off. Differs: the processor does not end, as a target that is down
+/// would make it start over and over.
 pub const PROCESSOR_PROGRESS_TIMEOUT_SECONDS: &str = "PROCESSOR_PROGRESS_TIMEOUT_SECONDS";
 
 /// Tries of a failing write before a processor ends; see [`all`].
@@ -27,11 +28,21 @@ pub const PROCESSOR_PROGRESS_TIMEOUT_SECONDS: &str = "PROCESSOR_PROGRESS_TIMEOUT
 /// Source: dataflow-operator v1: 0 means without end.
 pub const PROCESSOR_SINK_ERROR_MAX_RETRIES: &str = "PROCESSOR_SINK_ERROR_MAX_RETRIES";
 
+/// Start of the variables that hold the values of secrets: behind it namespace, name and key, or name and key, in upper case with
+/// `_` for every other character.
+pub const SECRET_PREFIX: &str = "LEVADA_SECRET_";
+
+/// Inputs per target of the fuzz tests; see [`all`].
+pub const FUZZ_ITERATIONS: &str = "LEVADA_FUZZ_ITERATIONS";
+
+/// Rounds of the tests that kill a running process; see [`all`].
+pub const KILL_ROUNDS: &str = "LEVADA_KILL_ROUNDS";
+
 /// Set and not empty: no colours. Source: the convention of no-color.org.
 pub const NO_COLOR: &str = "NO_COLOR";
 
-/// The variables that are not settings: name and summary.
-const OTHERS: [(&str, &str); 5] = [
+/// The variables that are not settings: name and summary. One that ends with `_` is the start of names.
+const OTHERS: [(&str, &str); 8] = [
     (
         CONFIG,
         "The settings file, instead of `levada.toml` in the working directory; the flag `--config` beats it.",
@@ -42,27 +53,29 @@ const OTHERS: [(&str, &str); 5] = [
     ),
     (
         PROCESSOR_PROGRESS_TIMEOUT_SECONDS,
-        "`levada processor`: seconds in which nothing was finished before it ends with an error; 0 switches this off.",
+        "`levada processor`: seconds in which records wait and none is finished before it reports that it is stuck; 0 switches this off.",
     ),
     (
         PROCESSOR_SINK_ERROR_MAX_RETRIES,
         "`levada processor`: tries of a failing write before it ends with an error; 0 means without end.",
     ),
+    (NO_COLOR, "Set and not empty: no colours in tables and log lines."),
     (
-        NO_COLOR,
-        "Set and not empty: no colours in tables and log lines.",
+        SECRET_PREFIX,
+        "Start of the variables that hold values of secrets: behind it stand namespace, name and key, or name and key, in upper case with `_` for other characters, as in `LEVADA_SECRET_SHOP_DATABASE_PASSWORD`.",
     ),
+    (FUZZ_ITERATIONS, "Tests only: inputs per target of the fuzz tests."),
+    (KILL_ROUNDS, "Tests only: rounds of the tests that kill a running process."),
 ];
 
 /// Gives every variable with a summary, those that are not settings first.
 #[must_use]
 pub fn all() -> Vec<(String, String)> {
-    let others = OTHERS
-        .iter()
-        .map(|&(name, summary)| (name.to_owned(), summary.to_owned()));
-    let settings = default_keys()
-        .into_iter()
-        .map(|(key, comment)| (variable_of(&key), comment));
+    let others = OTHERS.iter().map(|&(name, summary)| {
+        let rest = if name.ends_with('_') { "…" } else { "" };
+        (format!("{name}{rest}"), summary.to_owned())
+    });
+    let settings = default_keys().into_iter().map(|(key, comment)| (variable_of(&key), comment));
     others.chain(settings).collect()
 }
 
@@ -78,7 +91,10 @@ pub fn variable_of(key: &str) -> String {
 
 /// Says whether a variable of Levada's prefix is known though it is no setting.
 pub(crate) fn is_other(name: &str) -> bool {
-    OTHERS.iter().any(|(other, _)| *other == name)
+    OTHERS.iter().any(|(other, _)| match other.strip_suffix('_') {
+        Some(_) => name.starts_with(other),
+        None => *other == name,
+    })
 }
 
 /// Says whether Kubernetes made the variable for a service whose name starts with `levada`: it puts `LEVADA_SERVICE_HOST`,
@@ -91,16 +107,12 @@ pub(crate) fn is_service_link(name: &str, value: &str) -> bool {
         return true;
     }
     if name.ends_with("_PORT") {
-        return ["tcp://", "udp://", "sctp://"]
-            .iter()
-            .any(|scheme| value.starts_with(scheme));
+        return ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     }
     name.match_indices("_PORT_").any(|(start, found)| {
         let rest = name[start + found.len()..]
             .trim_start_matches(|character: char| character.is_ascii_digit());
-        ["_TCP", "_UDP", "_SCTP"]
-            .iter()
-            .any(|protocol| rest.starts_with(protocol))
+        ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| rest.starts_with(protocol))
     })
 }
 
@@ -117,18 +129,28 @@ mod tests {
         assert_eq!(names.len(), all.len());
         for (name, summary) in &all {
             assert!(
-                name.chars()
+                name.trim_end_matches('…')
+                    .chars()
                     .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'),
                 "{name}"
             );
             assert!(summary.ends_with('.'), "{name}: {summary}");
         }
         assert!(
-            all.iter()
-                .any(|(name, summary)| name == "LEVADA_FLOW_BATCH_LINGER"
-                    && summary.contains("may wait"))
+            all.iter().any(|(name, summary)| name == "LEVADA_FLOW_BATCH_BYTES"
+                && summary.contains("handed on"))
         );
-        assert!(all.iter().any(|(name, _)| name == LOG_LEVEL));
+        for name in [LOG_LEVEL, "LEVADA_SECRET_…", FUZZ_ITERATIONS, KILL_ROUNDS] {
+            assert!(all.iter().any(|(known, _)| known == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn variables_of_secrets_are_known_by_their_start() {
+        assert!(is_other("LEVADA_SECRET_SHOP_DATABASE_PASSWORD"));
+        assert!(is_other(CONFIG));
+        assert!(!is_other("LEVADA_SECRETS"));
+        assert!(!is_other("LEVADA_CONFIG_X"));
     }
 
     #[test]

@@ -114,9 +114,8 @@ mod tests {
             #[expect(dead_code, reason = "only its error matters")]
             secret: Secret<u64>,
         }
-        let error = serde_json::from_str::<Holder>("\n{\"secret\":\"hunter2\"}")
-            .unwrap_err()
-            .to_string();
+        let error =
+            serde_json::from_str::<Holder>("\n{\"secret\":\"hunter2\"}").unwrap_err().to_string();
         assert!(
             error.contains("invalid secret")
                 && error.contains("line 2")

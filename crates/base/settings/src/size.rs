@@ -80,10 +80,7 @@ impl FromStr for ByteSize {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        parse(text.trim()).map(Self).map_err(|reason| SizeError {
-            text: shown(text),
-            reason,
-        })
+        parse(text.trim()).map(Self).map_err(|reason| SizeError { text: shown(text), reason })
     }
 }
 
@@ -121,9 +118,7 @@ fn parse(text: &str) -> Result<u64, &'static str> {
         if !(digits * factor).is_multiple_of(scale) {
             return Err(NOT_WHOLE);
         }
-        bytes = bytes
-            .checked_add(digits * factor / scale)
-            .ok_or(TOO_LARGE)?;
+        bytes = bytes.checked_add(digits * factor / scale).ok_or(TOO_LARGE)?;
     }
     u64::try_from(bytes).map_err(|_| TOO_LARGE)
 }
@@ -191,10 +186,7 @@ impl<'de> Visitor<'de> for SizeVisitor {
 
     fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
         u64::try_from(bytes).map(ByteSize).map_err(|_| {
-            E::custom(SizeError {
-                text: bytes.to_string(),
-                reason: "a size is not negative",
-            })
+            E::custom(SizeError { text: bytes.to_string(), reason: "a size is not negative" })
         })
     }
 
@@ -337,14 +329,8 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!(
-            toml::from_str::<Holder>("size = 1048576").unwrap().size,
-            ByteSize::mib(1)
-        );
-        assert_eq!(
-            toml::from_str::<Holder>("size = '1MiB'").unwrap().size,
-            ByteSize::mib(1)
-        );
+        assert_eq!(toml::from_str::<Holder>("size = 1048576").unwrap().size, ByteSize::mib(1));
+        assert_eq!(toml::from_str::<Holder>("size = '1MiB'").unwrap().size, ByteSize::mib(1));
         for text in [
             r#"{"size":-1}"#,
             r#"{"size":1.5}"#,
@@ -353,21 +339,13 @@ mod tests {
             r#"{"size":[]}"#,
             r#"{"size":"x"}"#,
         ] {
-            let error = serde_json::from_str::<Holder>(text)
-                .unwrap_err()
-                .to_string();
+            let error = serde_json::from_str::<Holder>(text).unwrap_err().to_string();
             assert!(error.contains("`64MiB`"), "{text}: {error}");
         }
         assert!(
-            toml::from_str::<Holder>("size = -1")
-                .unwrap_err()
-                .to_string()
-                .contains("not negative")
+            toml::from_str::<Holder>("size = -1").unwrap_err().to_string().contains("not negative")
         );
-        assert_eq!(
-            serde_json::to_string(&ByteSize::kib(64)).unwrap(),
-            "\"64KiB\""
-        );
+        assert_eq!(serde_json::to_string(&ByteSize::kib(64)).unwrap(), "\"64KiB\"");
     }
 
     proptest! {

@@ -22,9 +22,8 @@ pub(super) fn run(args: &Check, common: &Common) -> Exit {
 }
 
 fn summary(loaded: &Loaded, files: usize) -> String {
-    let count = |severity| {
-        loaded.findings.iter().filter(|finding| finding.severity == severity).count()
-    };
+    let count =
+        |severity| loaded.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let plural = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),

@@ -114,7 +114,8 @@ fn open(file: &PathBuf) -> std::io::Result<Box<dyn BufRead>> {
 }
 
 fn passes(filter: &DlqFilter, letter: &Letter) -> bool {
-    let is = |wanted: &Option<String>, got: &str| wanted.as_deref().is_none_or(|wanted| wanted == got);
+    let is =
+        |wanted: &Option<String>, got: &str| wanted.as_deref().is_none_or(|wanted| wanted == got);
     is(&filter.class, &letter.class)
         && is(&filter.stage, &letter.stage)
         && is(&filter.dataflow, &letter.dataflow)

@@ -22,7 +22,9 @@ pub(super) fn run(args: &Init, common: &Common) -> Exit {
         Ok(()) => {
             if !common.quiet {
                 let name = file.display();
-                output::note(&format!("wrote {name}\nnext: levada check {name} && levada run {name}"));
+                output::note(&format!(
+                    "wrote {name}\nnext: levada check {name} && levada run {name}"
+                ));
             }
             Exit::Done
         }

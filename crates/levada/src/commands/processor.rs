@@ -116,7 +116,10 @@ fn settings(args: &Processor, common: &Common) -> Result<Settings, String> {
     }
     if let Ok(text) = std::env::var(env::PROCESSOR_SINK_ERROR_MAX_RETRIES) {
         settings.flow.retry_limit = text.trim().parse().map_err(|_| {
-            format!("{} must be a whole number, not `{text}`", env::PROCESSOR_SINK_ERROR_MAX_RETRIES)
+            format!(
+                "{} must be a whole number, not `{text}`",
+                env::PROCESSOR_SINK_ERROR_MAX_RETRIES
+            )
         })?;
     }
     Ok(settings)
@@ -127,7 +130,9 @@ fn zap_level(level: &str) -> Result<String, String> {
         level @ ("debug" | "info" | "warn" | "error") => level.to_owned(),
         "panic" | "fatal" | "dpanic" => "error".into(),
         number if number.parse::<u8>().is_ok_and(|number| number > 0) => "debug".into(),
-        other => return Err(format!("unknown log level `{other}`; known: debug, info, warn, error")),
+        other => {
+            return Err(format!("unknown log level `{other}`; known: debug, info, warn, error"));
+        }
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use levada_flow::engine::{Counters, FlowError, Outcome, Start};
 use levada_flow::spec::secrets::Secrets;
-use levada_runtime::{Clock, ShutdownHandle, TaskKind};
+use levada_runtime::{ShutdownHandle, TaskKind};
 use levada_server::flows::{Host, Job};
 use levada_server::probes::Probes;
 use levada_server::signals;
@@ -111,8 +111,7 @@ async fn supervise(
     console: &Console,
 ) -> Result<Exit, String> {
     let (handle, shutdown) = ShutdownHandle::new();
-    let interrupted =
-        signals::install(&handle, &host.tasks).map_err(|error| error.to_string())?;
+    let interrupted = signals::install(&handle, &host.tasks).map_err(|error| error.to_string())?;
     if let Some(duration) = options.duration {
         let (handle, clock) = (handle.clone(), host.clock.clone());
         host.tasks.spawn(TaskKind::Progress, "duration", async move {
@@ -260,11 +259,6 @@ pub(super) fn job(
     let mut job = Job::new(flow, secrets, base_dir);
     job.start = start;
     job
-}
-
-/// Tells the time without a host; for commands that only need `now`.
-pub(super) fn system_clock() -> Arc<dyn Clock> {
-    levada_runtime::SystemClock::new()
 }
 
 #[cfg(test)]

@@ -19,7 +19,9 @@ pub(super) fn run(args: &Test, common: &Common) -> Exit {
     }
     let cases = std::mem::take(&mut loaded.cases);
     if cases.iter().all(|(_, cases)| cases.cases.is_empty()) {
-        output::note("error: no cases found; write a document with `kind: FlowTest` into the file, or into FLOW.test.yaml beside it");
+        output::note(
+            "error: no cases found; write a document with `kind: FlowTest` into the file, or into FLOW.test.yaml beside it",
+        );
         return Exit::Invalid;
     }
     let clock = SystemClock::new();
@@ -72,7 +74,12 @@ fn find<'l>(loaded: &'l Loaded, name: Option<&str>) -> Result<&'l Flow, String> 
     let found = match name {
         Some(name) => loaded.flows.iter().find(|loaded| loaded.flow.object.name == name),
         None if names.len() == 1 => loaded.flows.first(),
-        None => return Err(format!("`spec.flow` is needed, because there is not one flow; known: {}", names.join(", "))),
+        None => {
+            return Err(format!(
+                "`spec.flow` is needed, because there is not one flow; known: {}",
+                names.join(", ")
+            ));
+        }
     };
     found.map(|loaded| &loaded.flow).ok_or_else(|| {
         format!("unknown flow `{}`; known: {}", name.unwrap_or_default(), names.join(", "))

@@ -34,19 +34,11 @@ pub(super) struct Collected<'a> {
 
 impl<'a> Collected<'a> {
     pub(super) fn new(defaults: &'a Table) -> Self {
-        Self {
-            defaults,
-            assignments: Vec::new(),
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { defaults, assignments: Vec::new(), problems: Vec::new(), warnings: Vec::new() }
     }
 
     pub(super) fn file(&mut self, path: &Path, required: bool) {
-        let origin = |place| Origin::File {
-            path: path.to_owned(),
-            place,
-        };
+        let origin = |place| Origin::File { path: path.to_owned(), place };
         let text = match read(path) {
             Ok(text) => text,
             Err(FileError::Absent) if !required => return,
@@ -57,11 +49,7 @@ impl<'a> Collected<'a> {
                         format!("the settings file cannot be read: {reason}")
                     }
                 };
-                self.problems.push(Problem {
-                    origin: origin(None),
-                    key: String::new(),
-                    message,
-                });
+                self.problems.push(Problem { origin: origin(None), key: String::new(), message });
                 return;
             }
         };
@@ -72,15 +60,9 @@ impl<'a> Collected<'a> {
             }
             Err(error) => {
                 let place = error.span().map(|span| place(&text, span));
-                let message = format!(
-                    "not valid TOML: {}",
-                    error.message().trim_end().replace('\n', ", ")
-                );
-                self.problems.push(Problem {
-                    origin: origin(place),
-                    key: String::new(),
-                    message,
-                });
+                let message =
+                    format!("not valid TOML: {}", error.message().trim_end().replace('\n', ", "));
+                self.problems.push(Problem { origin: origin(place), key: String::new(), message });
             }
         }
     }
@@ -92,8 +74,7 @@ impl<'a> Collected<'a> {
             match (known.get(name.get_ref().as_ref()), value.get_ref()) {
                 (None, _) => {
                     let origin = source.origin(name.span());
-                    self.problems
-                        .push(unknown(origin, &shown(&key), prefix, known));
+                    self.problems.push(unknown(origin, &shown(&key), prefix, known));
                 }
                 (Some(Value::Table(known)), DeValue::Table(inner)) => {
                     self.table(source, inner, known, &format!("{key}."));
@@ -128,10 +109,7 @@ impl<'a> Collected<'a> {
     }
 
     pub(super) fn environment(&mut self, variables: &[(OsString, OsString)]) {
-        let keys: Vec<String> = leaves(self.defaults)
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect();
+        let keys: Vec<String> = leaves(self.defaults).into_iter().map(|(key, _)| key).collect();
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(env::PREFIX)) else {
                 continue;
@@ -149,11 +127,7 @@ impl<'a> Collected<'a> {
                 Some(text) => self.text(key.clone(), text, origin),
                 None => {
                     let message = "the value is not valid UTF-8".into();
-                    self.problems.push(Problem {
-                        origin,
-                        key: key.clone(),
-                        message,
-                    });
+                    self.problems.push(Problem { origin, key: key.clone(), message });
                 }
             }
         }
@@ -174,19 +148,11 @@ impl<'a> Collected<'a> {
                     "unknown variable; known: {}",
                     variables.collect::<Vec<_>>().join(", ")
                 );
-                self.problems.push(Problem {
-                    origin,
-                    key: String::new(),
-                    message,
-                });
+                self.problems.push(Problem { origin, key: String::new(), message });
             }
             _ => {
                 let message = "unknown variable, ignored; `LEVADA_<SECTION>_<KEY>` sets a key of the settings".into();
-                self.warnings.push(Problem {
-                    origin,
-                    key: String::new(),
-                    message,
-                });
+                self.warnings.push(Problem { origin, key: String::new(), message });
             }
         }
     }
@@ -198,11 +164,7 @@ impl<'a> Collected<'a> {
                 "`{}` is not `key=value`; for example `flow.batch-records=500`",
                 shown(text)
             );
-            self.problems.push(Problem {
-                origin,
-                key: String::new(),
-                message,
-            });
+            self.problems.push(Problem { origin, key: String::new(), message });
             return;
         };
         self.text(key.trim().into(), value, origin);
@@ -212,9 +174,8 @@ impl<'a> Collected<'a> {
     fn text(&mut self, key: String, text: &str, origin: Origin) {
         let (mut known, mut prefix, mut rest) = (self.defaults, String::new(), key.as_str());
         let default = loop {
-            let (name, after) = rest
-                .split_once('.')
-                .map_or((rest, None), |(name, after)| (name, Some(after)));
+            let (name, after) =
+                rest.split_once('.').map_or((rest, None), |(name, after)| (name, Some(after)));
             match (known.get(name), after) {
                 (Some(Value::Table(inner)), Some(after)) => {
                     (known, rest) = (inner, after);
@@ -224,17 +185,12 @@ impl<'a> Collected<'a> {
                     let prefix = format!("{key}.");
                     let message =
                         format!("this is a section; known keys: {}", list(&prefix, inner));
-                    self.problems.push(Problem {
-                        origin,
-                        key,
-                        message,
-                    });
+                    self.problems.push(Problem { origin, key, message });
                     return;
                 }
                 (Some(leaf), None) => break leaf,
                 (Some(_), Some(_)) | (None, _) => {
-                    self.problems
-                        .push(unknown(origin, &shown(&key), &prefix, known));
+                    self.problems.push(unknown(origin, &shown(&key), &prefix, known));
                     return;
                 }
             }
@@ -243,11 +199,7 @@ impl<'a> Collected<'a> {
             Ok(value) => self.assignments.push(Assignment { key, value, origin }),
             Err(expected) => {
                 let message = format!("`{}` is not {expected}", shown(text));
-                self.problems.push(Problem {
-                    origin,
-                    key,
-                    message,
-                });
+                self.problems.push(Problem { origin, key, message });
             }
         }
     }
@@ -256,23 +208,13 @@ impl<'a> Collected<'a> {
 fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
     let trimmed = text.trim();
     match default {
-        Value::Integer(_) => trimmed
-            .parse()
-            .map(Value::Integer)
-            .map_err(|_| "a whole number, such as `500`"),
-        Value::Float(_) => trimmed
-            .parse()
-            .map(Value::Float)
-            .map_err(|_| "a number, such as `0.5`"),
-        Value::Boolean(_) => trimmed
-            .parse()
-            .map(Value::Boolean)
-            .map_err(|_| "`true` or `false`"),
+        Value::Integer(_) => {
+            trimmed.parse().map(Value::Integer).map_err(|_| "a whole number, such as `500`")
+        }
+        Value::Float(_) => trimmed.parse().map(Value::Float).map_err(|_| "a number, such as `0.5`"),
+        Value::Boolean(_) => trimmed.parse().map(Value::Boolean).map_err(|_| "`true` or `false`"),
         Value::Array(_) => {
-            let parts = trimmed
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty());
+            let parts = trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
             Ok(Value::Array(parts.map(Value::from).collect()))
         }
         _ => Ok(Value::from(text)),
@@ -281,19 +223,11 @@ fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
 
 fn unknown(origin: Origin, key: &str, prefix: &str, known: &Table) -> Problem {
     let message = format!("unknown key; known: {}", list(prefix, known));
-    Problem {
-        origin,
-        key: key.into(),
-        message,
-    }
+    Problem { origin, key: key.into(), message }
 }
 
 fn list(prefix: &str, known: &Table) -> String {
-    known
-        .keys()
-        .map(|name| format!("`{prefix}{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    known.keys().map(|name| format!("`{prefix}{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 // === files ===
@@ -305,10 +239,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn origin(&self, span: Range<usize>) -> Origin {
-        Origin::File {
-            path: self.path.to_owned(),
-            place: Some(place(self.text, span)),
-        }
+        Origin::File { path: self.path.to_owned(), place: Some(place(self.text, span)) }
     }
 }
 
@@ -324,13 +255,9 @@ fn read(path: &Path) -> Result<String, FileError> {
     };
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(FileError::Unreadable(format!(
-            "it is larger than {FILE_BYTES_MAX} bytes"
-        )));
+        return Err(FileError::Unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
     String::from_utf8(bytes).map_err(|error| {
         FileError::Unreadable(format!(
@@ -344,10 +271,7 @@ fn read(path: &Path) -> Result<String, FileError> {
 fn place(text: &str, span: Range<usize>) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(span.start)];
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 // === defaults ===
@@ -359,9 +283,7 @@ pub(super) fn leaves(table: &Table) -> Vec<(String, &Value)> {
         match value {
             Value::Table(inner) => {
                 found.extend(
-                    leaves(inner)
-                        .into_iter()
-                        .map(|(key, leaf)| (format!("{name}.{key}"), leaf)),
+                    leaves(inner).into_iter().map(|(key, leaf)| (format!("{name}.{key}"), leaf)),
                 );
             }
             leaf => found.push((name.clone(), leaf)),
@@ -381,10 +303,7 @@ pub(crate) fn default_keys() -> Vec<(String, String)> {
             comment.push_str(text);
             continue;
         }
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|line| line.strip_suffix(']'))
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             section = name;
         } else if let Some((name, _)) = line.split_once(" = ") {
             keys.push((format!("{section}.{name}"), std::mem::take(&mut comment)));

@@ -28,7 +28,7 @@ pub const DEFAULT_FILE: &str = "levada.toml";
 ///
 /// let loaded = Loader::new()
 ///     .env([("LEVADA_FLOW_BATCH_RECORDS", "500")])
-///     .assignment("--set", "http.listen=127.0.0.1:0")
+///     .assignment("--set", "log.level=debug")
 ///     .load()?;
 /// assert_eq!(loaded.settings.flow.batch_records, 500);
 /// # Ok::<(), levada_settings::SettingsError>(())
@@ -82,9 +82,7 @@ impl Loader {
     #[must_use]
     pub fn standard(config: Option<&Path>) -> Self {
         let named = config.map(Path::to_owned).or_else(|| {
-            std::env::var_os(env::CONFIG)
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
+            std::env::var_os(env::CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from)
         });
         let loader = match named {
             Some(path) => Self::new().file(path),
@@ -113,11 +111,7 @@ impl Loader {
         mut self,
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        self.env.extend(
-            variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into())),
-        );
+        self.env.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 
@@ -147,12 +141,7 @@ impl Loader {
         for (flag, text) in &self.flags {
             collected.flag(flag, text);
         }
-        let Collected {
-            assignments,
-            mut problems,
-            warnings,
-            ..
-        } = collected;
+        let Collected { assignments, mut problems, warnings, .. } = collected;
         let mut merged = defaults.clone();
         let mut origins = BTreeMap::new();
         for Assignment { key, value, origin } in assignments {
@@ -175,50 +164,32 @@ impl Loader {
             Err(error) => {
                 // Not reachable while single values are valid on their own; reported rather than assumed.
                 let message = error.message().to_owned();
-                problems.push(Problem {
-                    origin: Origin::Default,
-                    key: String::new(),
-                    message,
-                });
+                problems.push(Problem { origin: Origin::Default, key: String::new(), message });
                 return Err(SettingsError { problems });
             }
         };
         for (key, message) in settings.check() {
             let origin = origins.get(key).cloned().unwrap_or(Origin::Default);
-            problems.push(Problem {
-                origin,
-                key: key.into(),
-                message,
-            });
+            problems.push(Problem { origin, key: key.into(), message });
         }
         if !problems.is_empty() {
             return Err(SettingsError { problems });
         }
         let entry = |(key, value): (String, &Value)| {
             let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
-            Entry {
-                key,
-                value: value.to_string(),
-                origin,
-            }
+            Entry { key, value: value.to_string(), origin }
         };
         let mut values: BTreeMap<String, &Value> = leaves(&merged).into_iter().collect();
         let order = default_keys()
             .into_iter()
             .filter_map(|(key, _)| values.remove(&key).map(|value| (key, value)));
-        Ok(Loaded {
-            entries: order.map(entry).collect(),
-            settings,
-            warnings,
-        })
+        Ok(Loaded { entries: order.map(entry).collect(), settings, warnings })
     }
 }
 
 /// Gives the built-in defaults as a table.
 fn defaults() -> Table {
-    DEFAULTS
-        .parse()
-        .expect("default.toml is valid; a test reads it")
+    DEFAULTS.parse().expect("default.toml is valid; a test reads it")
 }
 
 /// Puts a value at a dotted key whose tables exist.

@@ -79,10 +79,9 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => formatter.write_str("default"),
             Self::File { path, place: None } => path.display().fmt(formatter),
-            Self::File {
-                path,
-                place: Some((line, column)),
-            } => write!(formatter, "{}:{line}:{column}", path.display()),
+            Self::File { path, place: Some((line, column)) } => {
+                write!(formatter, "{}:{line}:{column}", path.display())
+            }
             Self::Env { name } => write!(formatter, "environment variable {name}"),
             Self::Flag { name } => write!(formatter, "flag {name}"),
         }

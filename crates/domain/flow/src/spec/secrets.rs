@@ -23,7 +23,7 @@ pub struct Secrets {
 }
 
 /// The beginning of the names of environment variables with secrets.
-pub const VARIABLE_PREFIX: &str = "LEVADA_SECRET_";
+pub const VARIABLE_PREFIX: &str = levada_settings::env::SECRET_PREFIX;
 
 // A larger file is no secret but a mistake.
 const SECRET_BYTES_MAX: u64 = 1 << 20;

@@ -71,7 +71,9 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
         }
     }
     for (stage, count) in &unknown {
-        output::note(&format!("warning: {count} failed in `{stage}`, a stage that `{name}` does not have"));
+        output::note(&format!(
+            "warning: {count} failed in `{stage}`, a stage that `{name}` does not have"
+        ));
     }
     output::note(&format!("replaying {taken} dead letters of {name}"));
     let mut exit = Exit::Done;

@@ -22,8 +22,21 @@ pub(super) fn all() -> Vec<(String, String)> {
         ("commands.md".into(), commands()),
         ("settings.md".into(), settings()),
         ("environment.md".into(), environment()),
+        ("host-metrics.svg".into(), picture()),
         ("dataflow.schema.json".into(), format!("{}\n", crate::commands::schema::render())),
     ]
+}
+
+/// Gives the picture of the README.
+fn picture() -> String {
+    let example = include_str!("../../../../../examples/host-metrics.yaml");
+    let flow = levada_registry::manifest::parse(example).ok().and_then(|documents| {
+        let mut report = levada_registry::Report::new();
+        levada_flow::spec::check(documents.first()?, "host-metrics", &mut report)
+    });
+    flow.map_or_else(String::new, |flow| {
+        levada_flow::graph::render(&flow, levada_flow::graph::Format::Svg)
+    })
 }
 
 fn index() -> String {
@@ -46,7 +59,9 @@ fn index() -> String {
 }
 
 fn sources() -> String {
-    let mut text = format!("{NOTICE}# Sources\n\nA source's settings stand in `config`, or in a block named like the type.\n");
+    let mut text = format!(
+        "{NOTICE}# Sources\n\nA source's settings stand in `config`, or in a block named like the type.\n"
+    );
     for entry in SOURCES {
         heading(&mut text, entry.name, entry.summary, entry.aliases, entry.built_in);
         fields(&mut text, entry.schema);
@@ -55,7 +70,9 @@ fn sources() -> String {
 }
 
 fn sinks() -> String {
-    let mut text = format!("{NOTICE}# Sinks\n\nA sink's settings stand in `config`, or in a block named like the type. The same types serve as main sink, route sink and error sink.\n");
+    let mut text = format!(
+        "{NOTICE}# Sinks\n\nA sink's settings stand in `config`, or in a block named like the type. The same types serve as main sink, route sink and error sink.\n"
+    );
     for entry in SINKS {
         heading(&mut text, entry.name, entry.summary, entry.aliases, entry.built_in);
         fields(&mut text, entry.schema);
@@ -76,13 +93,17 @@ fn transformations() -> String {
 }
 
 fn flow() -> String {
-    let mut text = format!("{NOTICE}# DataFlow\n\nFields of `spec` beside `source`, `sink`, `transformations` and `errors`. `errors` is a sink with two more fields: `ackPolicy` (`afterWrite`, `never`, `afterMainSinkSuccess`; when the position of a failed record is committed) and `maxRatio` (the flow stops when more than this share of its records fails). `source` takes `onError` for input that is not what the source promises.\n");
+    let mut text = format!(
+        "{NOTICE}# DataFlow\n\nFields of `spec` beside `source`, `sink`, `transformations` and `errors`. `errors` is a sink with two more fields: `ackPolicy` (`afterWrite`, `never`, `afterMainSinkSuccess`; when the position of a failed record is committed) and `maxRatio` (the flow stops when more than this share of its records fails). `source` takes `onError` for input that is not what the source promises.\n"
+    );
     fields(&mut text, |generator| generator.subschema_for::<levada_flow::spec::FlowFields>());
     text
 }
 
 fn tests() -> String {
-    let mut text = format!("{NOTICE}# FlowTest\n\nCases stand in a document of kind `FlowTest`, in the flow's file or in `FLOW.test.yaml` beside it; `levada test FLOW.yaml` runs them.\n\n```yaml\napiVersion: levada.dev/v1\nkind: FlowTest\nmetadata: {{ name: orders }}\nspec:\n  cases:\n    - name: hides the e-mail\n      input: [{{ payload: {{ email: a@b.c }} }}]\n      expect: [{{ payload: {{ email: \"***\" }} }}]\n```\n");
+    let mut text = format!(
+        "{NOTICE}# FlowTest\n\nCases stand in a document of kind `FlowTest`, in the flow's file or in `FLOW.test.yaml` beside it; `levada test FLOW.yaml` runs them.\n\n```yaml\napiVersion: levada.dev/v1\nkind: FlowTest\nmetadata: {{ name: orders }}\nspec:\n  cases:\n    - name: hides the e-mail\n      input: [{{ payload: {{ email: a@b.c }} }}]\n      expect: [{{ payload: {{ email: \"***\" }} }}]\n```\n"
+    );
     fields(&mut text, |generator| generator.subschema_for::<levada_flow::cases::Cases>());
     text
 }
@@ -175,7 +196,9 @@ fn kind_of(schema: &Value, definitions: &Map<String, Value>) -> String {
         _ => "any".to_owned(),
     };
     match (name.as_str(), schema.get("items")) {
-        ("array", Some(items)) => format!("list of {}", kind_of(resolve(items, definitions), definitions)),
+        ("array", Some(items)) => {
+            format!("list of {}", kind_of(resolve(items, definitions), definitions))
+        }
         _ => name,
     }
 }
@@ -207,7 +230,8 @@ fn settings() -> String {
 }
 
 fn environment() -> String {
-    let mut text = format!("{NOTICE}# Environment variables\n\n| variable | meaning |\n|---|---|\n");
+    let mut text =
+        format!("{NOTICE}# Environment variables\n\n| variable | meaning |\n|---|---|\n");
     for (name, meaning) in levada_settings::env::all() {
         text.push_str(&format!("| `{name}` | {} |\n", meaning.replace('|', "\\|")));
     }

@@ -81,7 +81,10 @@ fn what_is_no_manifest_is_refused_with_its_place() {
     refused("# nothing yet\n---\n", "f.yaml:1:1: the file declares nothing");
     refused(b"kind: DataFlow\nmetadata: \xff\n", "f.yaml:2:11: the file is not UTF-8");
     refused("kind: DataFlow\nspec: [\n", "f.yaml:2:7: invalid YAML: unclosed bracket '['");
-    refused("kind: DataFlow\nkind: Secret\n", "f.yaml:2:1: the key `kind` stands twice in this map");
+    refused(
+        "kind: DataFlow\nkind: Secret\n",
+        "f.yaml:2:1: the key `kind` stands twice in this map",
+    );
     refused("just text\n", "f.yaml:1:1: kind: Required value: kind is required, such as DataFlow");
     refused(
         "apiVersion: dataflow.dataflow.io/v1\nkind: DataFlowCron\n",
@@ -106,11 +109,14 @@ f.yaml:1:1: spec: Required value: spec is required";
     refused("apiVersion: v1\nkind: DataFlow\nowner: me\n", expected);
     let version = "f.yaml:1:1: apiVersion: Unsupported value: \"\": \
                    supported values: \"dataflow.dataflow.io/v1\"";
-    refused("kind: DataFlow\nmetadata: {name: t}\nspec: {}\n", &format!(
-        "{version}\n\
+    refused(
+        "kind: DataFlow\nmetadata: {name: t}\nspec: {}\n",
+        &format!(
+            "{version}\n\
          f.yaml:3:1: spec.source.type: Required value: source type is required\n\
          f.yaml:3:1: spec.sink.type: Required value: sink type is required"
-    ));
+        ),
+    );
 }
 
 #[test]
@@ -127,8 +133,7 @@ fn hostile_files_are_refused_in_time() {
     expect("[".repeat(deep), "f.yaml:1:", "recursion limit");
     let maps = format!("spec: {}{}\n", "{a: ".repeat(deep), "}".repeat(deep));
     expect(maps, "f.yaml:1:", "deeper than 100 levels");
-    let indented: String =
-        (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let indented: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     expect(indented, "f.yaml:", "deep");
     let mut bomb = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
     for letter in b'b'..b'k' {

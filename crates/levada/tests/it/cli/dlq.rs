@@ -31,7 +31,9 @@ fn letters() -> String {
 fn letters_are_listed_and_counted() {
     let ran = run(&["dlq", "list", "e.ndjson"], b"", &[("e.ndjson", &letters())]).ends(0);
     let text = ran.text();
-    for part in ["no JSON", "no number either", "duplicate key", "shop/orders", "batch execution error"] {
+    for part in
+        ["no JSON", "no number either", "duplicate key", "shop/orders", "batch execution error"]
+    {
         assert!(text.contains(part), "{part}\n{text}");
     }
     assert!(text.contains("       2  transformation_error in transform[2]:cast\n"), "{text}");

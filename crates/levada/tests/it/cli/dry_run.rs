@@ -170,7 +170,8 @@ fn input_comes_from_standard_input_too() {
 
 #[test]
 fn an_invalid_flow_ends_with_the_problems_of_check() {
-    let bad = flow("    - {type: mask, config: {}}\n    - {type: x}\n").replace("stdout", "nowhere");
+    let bad =
+        flow("    - {type: mask, config: {}}\n    - {type: x}\n").replace("stdout", "nowhere");
     let folder = Folder::new();
     folder.file("flow.yaml", &bad);
     folder.file("in", "1\n");
@@ -183,7 +184,11 @@ fn an_invalid_flow_ends_with_the_problems_of_check() {
 
 #[test]
 fn what_cannot_be_run_says_why() {
-    let files = [("flow.yaml", PASS), ("empty.yaml", ""), ("secret.yaml", "kind: Secret\nmetadata: {name: s}\n")];
+    let files = [
+        ("flow.yaml", PASS),
+        ("empty.yaml", ""),
+        ("secret.yaml", "kind: Secret\nmetadata: {name: s}\n"),
+    ];
     let ran = run(&["dry-run", "flow.yaml", "--input", "missing"], b"", &files).ends(1);
     assert!(ran.stderr.contains("`missing` cannot be read"), "{}", ran.stderr);
     run(&["dry-run", "missing.yaml", "--input", "flow.yaml"], b"", &files).ends(1);

@@ -92,7 +92,10 @@ fn odd_but_valid_json_is_json() {
         (r#"{"a":"\ud800"}"#, r#"{"a":"\ud800"}"#),
         (r#"{"a":"\u0000"}"#, r#"{"a":"\u0000"}"#),
         (r#"{"":{"":1}}"#, r#"{"":{"":1}}"#),
-        (r#"{"a":1e400,"b":-0,"c":1234567890123456789.50}"#, r#"{"a":1e400,"b":-0,"c":1234567890123456789.50}"#),
+        (
+            r#"{"a":1e400,"b":-0,"c":1234567890123456789.50}"#,
+            r#"{"a":1e400,"b":-0,"c":1234567890123456789.50}"#,
+        ),
         ("[]", "[]"),
         ("{}", "{}"),
         ("\"\"", "\"\""),
@@ -103,7 +106,9 @@ fn odd_but_valid_json_is_json() {
     folder.file("in", cases.map(|(input, _)| input).join("\n"));
     let ran = folder.run(&["dry-run", "flow.yaml", "--input", "in"]).ends(0);
     for (line, (input, payload)) in ran.lines().iter().zip(cases) {
-        let part = format!("\"outputs\":[{{\"payload\":{payload},\"route\":null,\"metadata\":{{}}}}],\"error\":null}}");
+        let part = format!(
+            "\"outputs\":[{{\"payload\":{payload},\"route\":null,\"metadata\":{{}}}}],\"error\":null}}"
+        );
         assert!(line.ends_with(&part), "{input} became {line}");
     }
     assert_eq!(ran.lines().len(), cases.len());

@@ -20,7 +20,9 @@ spec:
 ";
 
 fn cases(cases: &str) -> String {
-    format!("apiVersion: levada.dev/v1\nkind: FlowTest\nmetadata: {{name: c}}\nspec:\n  cases:\n{cases}")
+    format!(
+        "apiVersion: levada.dev/v1\nkind: FlowTest\nmetadata: {{name: c}}\nspec:\n  cases:\n{cases}"
+    )
 }
 
 fn with_cases(text: &str) -> String {
@@ -141,7 +143,8 @@ fn cases_stand_in_the_file_beside_it_or_in_one_that_is_named() {
 fn cases_say_which_flow_they_are_about() {
     let other = FLOW.replace("orders", "others");
     let both = |flow: &str| {
-        let cases = cases("    - {name: n, input: [{payload: {id: 1}}], expect: [{payload: {id: 1}}]}\n");
+        let cases =
+            cases("    - {name: n, input: [{payload: {id: 1}}], expect: [{payload: {id: 1}}]}\n");
         format!("{FLOW}---\n{other}---\n{}", cases.replace("  cases:", &format!("{flow}  cases:")))
     };
     let test = |text: String| run(&["test", "f.yaml"], b"", &[("f.yaml", &text)]);
@@ -166,7 +169,10 @@ fn bad_cases_are_refused_with_their_place() {
         "    - {name: n, inputs: []}\n",
         "f.yaml:19:17: spec.cases[0].inputs: unknown field `inputs`; known: name, steps, input, expect, errors",
     );
-    check("    - {name: n}\n", "spec.cases[0].input: Required value: at least one message is required");
+    check(
+        "    - {name: n}\n",
+        "spec.cases[0].input: Required value: at least one message is required",
+    );
     check(
         "    - {name: n, input: [{payload: 1, text: x}]}\n",
         "spec.cases[0].input[0]: needs either `payload` or `text`",

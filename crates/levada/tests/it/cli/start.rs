@@ -208,7 +208,8 @@ fn every_help_has_an_example() {
         let args: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         let ran = run(&args, b"", &[]).ends(0);
         let help = ran.text();
-        let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{command:?}\n{help}"));
+        let (_, examples) =
+            help.split_once("Example").unwrap_or_else(|| panic!("{command:?}\n{help}"));
         assert!(examples.contains(&format!("levada {}", command.join(" "))), "{command:?}");
         assert!(help.contains("Usage: levada"), "{command:?}");
     }
@@ -263,14 +264,21 @@ const SPEC: &str = r#"{
 #[test]
 fn a_bad_spec_ends_the_processor_with_one() {
     let kafka = r#"{"source":{"type":"kafka","config":{}},"sink":{"type":"stdout","config":{}}}"#;
-    let files =
-        [("bad.json", "{\"source\": "), ("empty.json", ""), ("list.json", "[]"), ("kafka.json", kafka)];
+    let files = [
+        ("bad.json", "{\"source\": "),
+        ("empty.json", ""),
+        ("list.json", "[]"),
+        ("kafka.json", kafka),
+    ];
     for (name, text) in [
         ("missing.json", "the spec `missing.json` cannot be read"),
         ("bad.json", "the spec `bad.json` cannot be parsed: line 1, column "),
         ("empty.json", "the spec `empty.json` must hold one document"),
         ("list.json", "list.json: spec: Invalid value: []: must be a map"),
-        ("kafka.json", "kafka.json: spec.source.config.topic: Required value: topic or topicSecretRef is required"),
+        (
+            "kafka.json",
+            "kafka.json: spec.source.config.topic: Required value: topic or topicSecretRef is required",
+        ),
     ] {
         let path = format!("--spec-path={name}");
         let ran = run(&["processor", &path, "--name=n", "--namespace=ns"], b"", &files).ends(1);
@@ -281,11 +289,35 @@ fn a_bad_spec_ends_the_processor_with_one() {
 #[test]
 fn the_processor_takes_the_originals_flags_with_one_dash_or_two() {
     let spellings: [&[&str]; 3] = [
-        &["processor", "--spec-path=spec.json", "--namespace=ns", "--name=n", "--metrics-port=127.0.0.1:0"],
-        &["processor", "-spec-path=spec.json", "-namespace=ns", "-name=n", "-metrics-port=127.0.0.1:0", "-zap-devel"],
         &[
-            "processor", "-spec-path", "spec.json", "-namespace", "ns", "-name", "n", "-metrics-port", "127.0.0.1:0",
-            "-zap-encoder=json", "-zap-log-level=error", "-zap-stacktrace-level=panic", "-zap-time-encoding=iso8601",
+            "processor",
+            "--spec-path=spec.json",
+            "--namespace=ns",
+            "--name=n",
+            "--metrics-port=127.0.0.1:0",
+        ],
+        &[
+            "processor",
+            "-spec-path=spec.json",
+            "-namespace=ns",
+            "-name=n",
+            "-metrics-port=127.0.0.1:0",
+            "-zap-devel",
+        ],
+        &[
+            "processor",
+            "-spec-path",
+            "spec.json",
+            "-namespace",
+            "ns",
+            "-name",
+            "n",
+            "-metrics-port",
+            "127.0.0.1:0",
+            "-zap-encoder=json",
+            "-zap-log-level=error",
+            "-zap-stacktrace-level=panic",
+            "-zap-time-encoding=iso8601",
         ],
     ];
     for args in spellings {

@@ -65,15 +65,15 @@ fn case(block: &Block<'_>) -> Case {
                     Some(encoded) => format!("\"payloadBase64\":\"{encoded}\""),
                     None => format!("\"payload\":{payload}"),
                 };
-                last.outputs.push(format!("{{{payload},\"route\":{route},\"metadata\":{metadata}}}"));
+                last.outputs
+                    .push(format!("{{{payload},\"route\":{route},\"metadata\":{metadata}}}"));
             }
             ("! ", Some(last)) => {
                 let mut parts = rest.splitn(3, ' ');
                 let mut part = || serde_json::Value::from(parts.next().unwrap()).to_string();
                 let (class, stage, message) = (part(), part(), part());
-                last.error = Some(format!(
-                    "{{\"class\":{class},\"stage\":{stage},\"message\":{message}}}"
-                ));
+                last.error =
+                    Some(format!("{{\"class\":{class},\"stage\":{stage},\"message\":{message}}}"));
             }
             _ if line == "messages" => case.is_message = true,
             _ if line == "digits do not count" => case.ignores_digits = true,
@@ -91,13 +91,8 @@ fn check(generation: Generation) {
     for block in blocks(STEPS) {
         let case = case(&block);
         let steps = case.steps.iter().map(|line| format!("  {line}"));
-        let spec: Vec<String> = case
-            .spec
-            .iter()
-            .cloned()
-            .chain(["transformations:".to_owned()])
-            .chain(steps)
-            .collect();
+        let spec: Vec<String> =
+            case.spec.iter().cloned().chain(["transformations:".to_owned()]).chain(steps).collect();
         let spec: Vec<&str> = spec.iter().map(String::as_str).collect();
         folder.file("flow.yaml", generation.manifest(&spec, true));
         folder.file("in.ndjson", format!("{}\n", case.input.join("\n")));
@@ -112,7 +107,8 @@ fn check(generation: Generation) {
         let expected: Vec<String> = case.expected.iter().map(|line| masked(line)).collect();
         if ran.code != 0 || got != expected {
             let at = format!("steps.txt:{}: {}", block.line, block.title);
-            failures.push(format!("{at}\nexpected {expected:#?}\ngot      {got:#?}\n{}", ran.stderr));
+            failures
+                .push(format!("{at}\nexpected {expected:#?}\ngot      {got:#?}\n{}", ran.stderr));
         }
     }
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n\n"));

@@ -55,10 +55,8 @@ errors: {{type: file, file: {{path: dead.ndjson}}}}
             ),
         );
         folder.write("in.ndjson", records(0..7000));
-        let mut running = start(
-            &folder,
-            &["--set", "flow.retry-initial=10ms", "--set", "flow.retry-max=50ms"],
-        );
+        let mut running =
+            start(&folder, &["--set", "flow.retry-initial=10ms", "--set", "flow.retry-max=50ms"]);
         running.until("it found the disk full", LONG, || {
             let log = String::from_utf8_lossy(&folder.read("stderr.0")).into_owned();
             log.matches("No space left").count() >= 2
@@ -132,6 +130,9 @@ errors: {type: file, file: {path: dead.ndjson}}
         log.matches("No space left").count() >= 3
     });
     running.signal(rustix::process::Signal::TERM);
+    running.until("it drains", LONG, || {
+        String::from_utf8_lossy(&folder.read("stderr.0")).contains("stopping")
+    });
     running.signal(rustix::process::Signal::TERM);
     let summary = running.wait(LONG).expect_no_panic().summary();
     conserved(&summary);

@@ -89,7 +89,10 @@ sink: {type: file, file: {path: out.ndjson}}
 #[test]
 fn for_ends_with_0() {
     let folder = Folder::new();
-    flow(&folder, "source: {type: generator, generator: {rate: 500}}\nsink: {type: blackhole, blackhole: {}}\n");
+    flow(
+        &folder,
+        "source: {type: generator, generator: {rate: 500}}\nsink: {type: blackhole, blackhole: {}}\n",
+    );
     let summary = run(&folder, &["--for", "300ms"]).expect_code(0).summary();
     conserved(&summary);
     assert!(count(&summary, "recordsOut") > 0, "{summary}");

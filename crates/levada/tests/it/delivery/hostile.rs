@@ -6,7 +6,7 @@ use std::process::Stdio;
 use levada_testkit::process::{Ended, Folder};
 use serde_json::Value;
 
-use super::support::{Arrived, LONG, conserved, count, flow, records, run, start_with};
+use super::support::{Arrived, LONG, conserved, count, flow, records, run, start, start_with};
 
 /// Largest memory that any input may cost.
 const PEAK_MAX: u64 = 200 << 20;
@@ -109,7 +109,11 @@ fn a_line_of_a_gibibyte_in_a_file() {
     file.write_all(records(5..10).as_bytes()).unwrap();
     survives(&folder, 1);
     let letter = &letters(&folder)[0];
-    assert!(letter["error"]["message"].as_str().unwrap().contains("16MiB") || letter["error"]["message"].as_str().unwrap().contains("16777216"), "{letter}");
+    assert!(
+        letter["error"]["message"].as_str().unwrap().contains("16MiB")
+            || letter["error"]["message"].as_str().unwrap().contains("16777216"),
+        "{letter}"
+    );
     assert_eq!(letter["error"]["stage"], "decode");
 }
 
@@ -138,35 +142,33 @@ fn a_line_of_a_gibibyte_on_standard_input() {
     assert!(ended.peak_bytes < PEAK_MAX, "{} MiB", ended.peak_bytes >> 20);
 }
 
-/// 1 GiB of blanks in 1 MB of gzip, without a line end and with many.
+/// One byte for each thousand that it becomes, without a line end and with many. A gibibyte where the
+/// program is optimised; less elsewhere, for unpacking is slow there.
 #[test]
 fn a_gzip_bomb() {
+    let (blocks, most) = if cfg!(debug_assertions) { (6, "1MiB") } else { (1024, "16MiB") };
     for line in ["", "\n"] {
         let folder = Folder::new();
-        flow(
-            &folder,
-            &["source: {type: file, file: {paths: [in.gz, more.ndjson]}}", CAST, SINK, ERRORS].join("\n"),
+        let source = format!(
+            "source: {{type: file, file: {{paths: [in.gz, more.ndjson], maxRecordBytes: {most}}}}}"
         );
+        flow(&folder, &[&source, CAST, SINK, ERRORS].join("\n"));
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         let mut block = vec![b'7'; 1 << 20];
         if !line.is_empty() {
             block[(1 << 20) - 1] = b'\n';
         }
-        for _ in 0..256 {
+        for _ in 0..blocks {
             gzip.write_all(&block).unwrap();
         }
         folder.write("in.gz", gzip.finish().unwrap());
         folder.write("more.ndjson", records(0..10));
-        let ended = super::support::start(&folder, &[]).wait(2 * LONG).expect_no_panic();
+        let ended = start(&folder, &[]).wait(2 * LONG).expect_code(0);
         let summary = ended.summary();
         conserved(&summary);
-        // It ends, with a reason or with a dead letter; the other file is read either way.
-        if ended.code != Some(0) {
-            let error = summary["error"].as_str().unwrap();
-            assert!(error.contains("in.gz"), "{error}");
-        } else {
-            assert!(count(&summary, "recordsIn") > 10, "{summary}");
-        }
+        let bombs = if line.is_empty() { 1 } else { blocks };
+        assert_eq!(count(&summary, "recordsIn"), 10 + bombs, "{summary}");
+        assert_eq!(count(&summary, "deadLettered"), if line.is_empty() { 1 } else { 0 }, "{summary}");
         let text = folder.read("out.ndjson");
         let good = text.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"{")).count();
         assert_eq!(good, 10, "{ended:#?}");
@@ -177,7 +179,11 @@ fn a_gzip_bomb() {
 #[test]
 fn a_gzip_file_that_was_cut_off() {
     let folder = Folder::new();
-    flow(&folder, &["source: {type: file, file: {paths: [in.gz, more.ndjson]}}", CAST, SINK, ERRORS].join("\n"));
+    flow(
+        &folder,
+        &["source: {type: file, file: {paths: [in.gz, more.ndjson]}}", CAST, SINK, ERRORS]
+            .join("\n"),
+    );
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(records(100..5000).as_bytes()).unwrap();
     let whole = gzip.finish().unwrap();
@@ -248,7 +254,7 @@ fn a_file_that_vanishes_while_it_is_followed() {
         .join("\n"),
     );
     folder.write("in/a.ndjson", records(0..5));
-    let mut running = super::support::start(&folder, &[]);
+    let mut running = start(&folder, &[]);
     let arrived = |count: usize| Arrived::in_files(&folder, &["out.ndjson"]).ids.len() == count;
     running.until("the first arrived", LONG, || arrived(5));
     std::fs::remove_dir_all(folder.path("in")).unwrap();

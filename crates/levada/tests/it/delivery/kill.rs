@@ -74,7 +74,13 @@ fn csv(ids: std::ops::Range<u64>) -> String {
 }
 
 /// Adds an input per round, kills in the middle, lets the last run end, and looks at everything.
-fn grows(seed: u64, few: u64, spec: &str, extension: &str, input: impl Fn(std::ops::Range<u64>) -> String) {
+fn grows(
+    seed: u64,
+    few: u64,
+    spec: &str,
+    extension: &str,
+    input: impl Fn(std::ops::Range<u64>) -> String,
+) {
     let folder = Folder::new();
     flow(&folder, spec);
     let mut random = Random::new(seed);

@@ -40,7 +40,10 @@ fn one_of_a_hundred_becomes_a_dead_letter_with_everything_known_about_it() {
     let input = hundred();
     folder.write("in.ndjson", &input);
     let summary = run(&folder, &[]).expect_code(0).summary();
-    counts(&summary, &[("recordsIn", 100), ("recordsOut", 99), ("deadLettered", 1), ("unfinished", 0)]);
+    counts(
+        &summary,
+        &[("recordsIn", 100), ("recordsOut", 99), ("deadLettered", 1), ("unfinished", 0)],
+    );
     Arrived::in_files(&folder, &["out.ndjson"]).holds_once(others());
 
     let [letter] = &letters(&folder)[..] else { panic!("not one letter: {:?}", letters(&folder)) };
@@ -111,7 +114,10 @@ fn on_error_fail_stops_and_the_record_is_read_again() {
             assert!(error.contains("in.ndjson:"), "{error}");
             assert!(letters(&folder).is_empty());
         }
-        folder.write("in.ndjson", hundred().replace("forty-two", "00000042x").replace("00000042x", "000000042"));
+        folder.write(
+            "in.ndjson",
+            hundred().replace("forty-two", "00000042x").replace("00000042x", "000000042"),
+        );
         run(&folder, &[]).expect_code(0);
         Arrived::in_files(&folder, &["out.ndjson"]).holds(0..100);
     }

@@ -45,7 +45,8 @@ pub(super) fn flow_named(folder: &Folder, file: &str, name: &str, spec: &str) {
 
 /// Gives records with these ids, one per line.
 pub(super) fn records(ids: std::ops::Range<u64>) -> String {
-    ids.map(|id| format!("{{\"id\":{id},\"n\":\"{id}\",\"pad\":\"{:0>60}\"}}\n", id * 7919)).collect()
+    ids.map(|id| format!("{{\"id\":{id},\"n\":\"{id}\",\"pad\":\"{:0>60}\"}}\n", id * 7919))
+        .collect()
 }
 
 /// Gives a number of a summary.
@@ -112,8 +113,10 @@ impl Arrived {
     #[track_caller]
     pub(super) fn holds(&self, wanted: impl Iterator<Item = u64>) {
         let wanted: std::collections::BTreeSet<u64> = wanted.collect();
-        let missing: Vec<u64> = wanted.iter().filter(|id| !self.ids.contains_key(id)).copied().collect();
-        let strange: Vec<u64> = self.ids.keys().filter(|id| !wanted.contains(id)).copied().collect();
+        let missing: Vec<u64> =
+            wanted.iter().filter(|id| !self.ids.contains_key(id)).copied().collect();
+        let strange: Vec<u64> =
+            self.ids.keys().filter(|id| !wanted.contains(id)).copied().collect();
         let few = |ids: &[u64]| format!("{} such as {:?}", ids.len(), &ids[..ids.len().min(9)]);
         assert!(missing.is_empty(), "missing: {}", few(&missing));
         assert!(strange.is_empty(), "unexpected: {}", few(&strange));

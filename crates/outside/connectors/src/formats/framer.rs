@@ -19,7 +19,7 @@ use super::Format;
 
 /// Bytes of one read, which is about the size of a batch: a quarter of a usual L2 cache is too small
 /// to hide the cost of a hand-over between threads, and more than 1 MiB falls out of it.
-pub(crate) const CHUNK_BYTES: usize = 512 << 10;
+pub(crate) const CHUNK_BYTES: usize = 128 << 10;
 
 /// A buffer that one long line made larger than this many chunks is given back.
 const CHUNKS_KEPT: usize = 4;
