@@ -50,9 +50,9 @@ mod tests {
             is_whole.map(|is_whole| (is_whole, line.clone()))
         };
         assert_eq!(next(), Some((true, b"abc".to_vec())));
-        assert_eq!(next().unwrap().0, false);
+        assert!(!next().unwrap().0);
         assert_eq!(next(), Some((true, Vec::new())));
-        assert_eq!(next().unwrap().0, false);
+        assert!(!next().unwrap().0);
         assert_eq!(next(), None);
     }
 }

@@ -1,10 +1,12 @@
 //! What tests of several crates share; never part of the product.
 //!
+//! - [`build`]: connectors as a flow builds them.
 //! - [`conformance`]: the cases that every source and every sink must pass, and how one is set up for them.
 //! - [`process`]: a program under test: started, signalled, killed, waited for with a deadline.
 //! - [`http`]: an HTTP server of a few lines that answers as a test tells it to, and a client.
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
+//! - [`skipped`]: says loudly that a test cannot be made here.
 //!
 //! Everything here fails by panicking with what was expected: that is how a test ends.
 #![allow(
@@ -13,8 +15,16 @@
     reason = "helpers of tests: they end a test by panicking, and say what they skip"
 )]
 
+pub mod build;
 pub mod conformance;
 pub mod http;
 pub mod process;
 pub mod seeded;
 pub mod wait;
+
+/// Says that a test cannot be made here, and why.
+///
+/// The line is counted by `cargo xtask test`, which fails with `CI=true`, where everything must be there.
+pub fn skipped(what: &str, why: &str) {
+    eprintln!("SKIPPED: {what}: {why}");
+}

@@ -20,18 +20,14 @@ const MEASURED: Duration = Duration::from_millis(1500);
 fn main() -> Result<(), Box<dyn Error>> {
     for line_bytes in [40, 200, 1000] {
         let input = lines(line_bytes);
-        report(&format!("lines of {line_bytes} bytes"), input.len(), || {
-            split(&input)
-        })?;
+        report(&format!("lines of {line_bytes} bytes"), input.len(), || split(&input))?;
     }
     let input = csv_rows();
     report("csv to json, 6 columns", input.len(), || read_csv(&input))?;
     let input = lines(200);
     for format in [Compression::Gzip, Compression::Zstd] {
         let bytes = compress_all(format, &input)?;
-        report(&format!("{format} to plain bytes"), input.len(), || {
-            decompress(format, &bytes)
-        })?;
+        report(&format!("{format} to plain bytes"), input.len(), || decompress(format, &bytes))?;
     }
     Ok(())
 }
@@ -51,10 +47,7 @@ fn report(
     }
     let seconds = best.as_secs_f64();
     let (rate, each) = (bytes as f64 / 1e6 / seconds, items as f64 / 1e6 / seconds);
-    writeln!(
-        std::io::stdout(),
-        "{name:28} {rate:8.0} MB/s {each:8.2} M items/s"
-    )?;
+    writeln!(std::io::stdout(), "{name:28} {rate:8.0} MB/s {each:8.2} M items/s")?;
     Ok(())
 }
 
@@ -65,9 +58,7 @@ fn lines(line_bytes: usize) -> Vec<u8> {
         let start = input.len();
         input.extend_from_slice(format!("{{\"n\":{number},\"pad\":\"").as_bytes());
         while input.len() < start + line_bytes.saturating_sub(3) {
-            number = number
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             input.push(b'a' + (number >> 59) as u8 % 26);
         }
         input.extend_from_slice(b"\"}\n");

@@ -98,9 +98,8 @@ pub fn append_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut text = [0; 64];
     out.reserve(bytes.len().div_ceil(3).saturating_mul(4));
     for piece in bytes.chunks(48) {
-        let length = STANDARD
-            .encode_slice(piece, &mut text)
-            .expect("48 bytes fit into 64 characters");
+        let length =
+            STANDARD.encode_slice(piece, &mut text).expect("48 bytes fit into 64 characters");
         out.extend_from_slice(&text[..length]);
     }
 }
@@ -117,9 +116,7 @@ fn next_special(bytes: &[u8], mut at: usize) -> Option<usize> {
         at += 8;
     }
     let rest = bytes.get(at..)?;
-    rest.iter()
-        .position(|&byte| is_special(byte))
-        .map(|found| at + found)
+    rest.iter().position(|&byte| is_special(byte)).map(|found| at + found)
 }
 
 #[inline]
@@ -276,14 +273,8 @@ mod tests {
     #[test]
     fn strings_escape_what_json_demands_and_nothing_else() {
         assert_eq!(string_text("a\"b\\c"), r#""a\"b\\c""#);
-        assert_eq!(
-            string_text("\n\r\t\u{8}\u{c}\0\u{1f}"),
-            r#""\n\r\t\b\f\u0000\u001f""#
-        );
-        assert_eq!(
-            string_text("<a href='x'>&\u{7f}é\u{2028}"),
-            "\"<a href='x'>&\u{7f}é\u{2028}\""
-        );
+        assert_eq!(string_text("\n\r\t\u{8}\u{c}\0\u{1f}"), r#""\n\r\t\b\f\u0000\u001f""#);
+        assert_eq!(string_text("<a href='x'>&\u{7f}é\u{2028}"), "\"<a href='x'>&\u{7f}é\u{2028}\"");
         assert_eq!(string_text(""), "\"\"");
     }
 

@@ -161,9 +161,13 @@ impl Iterator for Children<'_> {
 // === impl Tree (reading) ===
 
 impl Tree {
-    /// Forgets all nodes and keeps the memory.
+    /// Forgets all nodes and keeps the memory, unless one huge document made it large.
     pub fn clear(&mut self) {
+        const NODES_KEPT_MAX: usize = 1 << 18;
         self.nodes.clear();
+        if self.nodes.capacity() > NODES_KEPT_MAX {
+            self.nodes.shrink_to(NODES_KEPT_MAX);
+        }
     }
 
     /// Gives how many nodes there are.

@@ -32,11 +32,7 @@ pub fn decode<T: DeserializeOwned>(
     let mut rest = node.clone();
     for _ in 0..ATTEMPTS_MAX {
         let mut unknowns = Vec::new();
-        let decoder = Decoder {
-            node: &rest,
-            path: FieldPath::root(),
-            unknowns: &mut unknowns,
-        };
+        let decoder = Decoder { node: &rest, path: FieldPath::root(), unknowns: &mut unknowns };
         match T::deserialize(decoder) {
             Ok(value) => {
                 for (path, known) in unknowns {
@@ -46,7 +42,8 @@ pub fn decode<T: DeserializeOwned>(
             }
             Err(error) => {
                 let path = FieldPath::root().join(&error.path());
-                let value = find(&rest, &path).map_or(serde_json::Value::Null, Node::to_json);
+                let mut value = find(&rest, &path).map_or(serde_json::Value::Null, Node::to_json);
+                hide_secrets(&mut value, at.join(&path).segments().iter().any(is_secret));
                 report.invalid(&at.join(&path), value, &error.message);
                 if path.segments().is_empty() || !take_out(&mut rest, path.segments()) {
                     return None;
@@ -55,6 +52,35 @@ pub fn decode<T: DeserializeOwned>(
         }
     }
     None
+}
+
+/// Tells whether a key is one of those that hold a secret.
+fn is_secret(segment: &Segment) -> bool {
+    match segment {
+        Segment::Field(name) | Segment::Key(name) => is_secret_key(name),
+        Segment::Index(_) => false,
+    }
+}
+
+fn is_secret_key(name: &str) -> bool {
+    const ENDS: [&str; 5] = ["password", "token", "secret", "connectionstring", "authorization"];
+    let name = name.to_ascii_lowercase();
+    ENDS.iter().any(|end| name.ends_with(end))
+}
+
+/// Puts `***` in the place of a value that is a secret, and of those below it that are.
+fn hide_secrets(value: &mut serde_json::Value, is_secret: bool) {
+    match value {
+        serde_json::Value::Null => {}
+        value if is_secret => *value = "***".into(),
+        serde_json::Value::Array(items) => {
+            items.iter_mut().for_each(|item| hide_secrets(item, false));
+        }
+        serde_json::Value::Object(members) => {
+            members.iter_mut().for_each(|(key, value)| hide_secrets(value, is_secret_key(key)));
+        }
+        _ => {}
+    }
 }
 
 fn report_unknown(
@@ -75,12 +101,10 @@ fn report_unknown(
 }
 
 fn find<'n>(node: &'n Node, path: &FieldPath) -> Option<&'n Node> {
-    path.segments()
-        .iter()
-        .try_fold(node, |node, segment| match segment {
-            Segment::Field(name) | Segment::Key(name) => node.entry(name).map(|entry| &entry.value),
-            Segment::Index(index) => node.list()?.get(*index),
-        })
+    path.segments().iter().try_fold(node, |node, segment| match segment {
+        Segment::Field(name) | Segment::Key(name) => node.entry(name).map(|entry| &entry.value),
+        Segment::Index(index) => node.list()?.get(*index),
+    })
 }
 
 fn take_out(node: &mut Node, path: &[Segment]) -> bool {
@@ -98,9 +122,9 @@ fn take_out(node: &mut Node, path: &[Segment]) -> bool {
                 .find(|entry| entry.key == *name)
                 .is_some_and(|entry| take_out(&mut entry.value, rest))
         }
-        ([Segment::Index(index), rest @ ..], NodeValue::List(items)) => items
-            .get_mut(*index)
-            .is_some_and(|item| take_out(item, rest)),
+        ([Segment::Index(index), rest @ ..], NodeValue::List(items)) => {
+            items.get_mut(*index).is_some_and(|item| take_out(item, rest))
+        }
         _ => false,
     }
 }
@@ -130,9 +154,7 @@ impl DecodeError {
         self.reversed
             .iter()
             .rev()
-            .fold(FieldPath::root(), |path, segment| {
-                path.with(segment.clone())
-            })
+            .fold(FieldPath::root(), |path, segment| path.with(segment.clone()))
     }
 }
 
@@ -146,10 +168,7 @@ impl std::error::Error for DecodeError {}
 
 impl de::Error for DecodeError {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
-        DecodeError {
-            message: message.to_string(),
-            reversed: Vec::new(),
-        }
+        DecodeError { message: message.to_string(), reversed: Vec::new() }
     }
 
     fn invalid_type(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -307,10 +326,7 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, '_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        let text = self
-            .node
-            .scalar_text()
-            .ok_or_else(|| self.wrong("a string"))?;
+        let text = self.node.scalar_text().ok_or_else(|| self.wrong("a string"))?;
         if !variants.contains(&text.as_str()) {
             let list = variants.join("`, `");
             return Err(de::Error::custom(format_args!("must be one of `{list}`")));
@@ -350,9 +366,7 @@ impl<'de> de::MapAccess<'de> for MapAccess<'_, '_> {
     ) -> Result<Option<K::Value>, DecodeError> {
         // A `null` says nothing, so the field keeps its default.
         let next = match self.fields {
-            Some(_) => self
-                .entries
-                .find(|entry| entry.value.value != NodeValue::Null),
+            Some(_) => self.entries.find(|entry| entry.value.value != NodeValue::Null),
             None => self.entries.next(),
         };
         let Some(entry) = next else {
@@ -362,8 +376,7 @@ impl<'de> de::MapAccess<'de> for MapAccess<'_, '_> {
         if let Some(fields) = self.fields
             && !fields.contains(&entry.key.as_str())
         {
-            self.unknowns
-                .push((self.path.with(self.segment(&entry.key)), fields));
+            self.unknowns.push((self.path.with(self.segment(&entry.key)), fields));
         }
         let key: de::value::StrDeserializer<'_, DecodeError> =
             entry.key.as_str().into_deserializer();
@@ -379,12 +392,8 @@ impl<'de> de::MapAccess<'de> for MapAccess<'_, '_> {
         };
         let segment = self.segment(&entry.key);
         let path = self.path.with(segment.clone());
-        seed.deserialize(Decoder {
-            node: &entry.value,
-            path,
-            unknowns: self.unknowns,
-        })
-        .map_err(|error| error.within(segment))
+        seed.deserialize(Decoder { node: &entry.value, path, unknowns: self.unknowns })
+            .map_err(|error| error.within(segment))
     }
 }
 
@@ -405,13 +414,9 @@ impl<'de> de::SeqAccess<'de> for SeqAccess<'_, '_> {
             return Ok(None);
         };
         let path = self.path.index(index);
-        seed.deserialize(Decoder {
-            node,
-            path,
-            unknowns: self.unknowns,
-        })
-        .map(Some)
-        .map_err(|error| error.within(Segment::Index(index)))
+        seed.deserialize(Decoder { node, path, unknowns: self.unknowns })
+            .map(Some)
+            .map_err(|error| error.within(Segment::Index(index)))
     }
 }
 
@@ -465,6 +470,40 @@ mod tests {
     }
 
     #[test]
+    fn values_of_secrets_are_not_shown() {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Login {
+            password: String,
+            bearer_token: String,
+            client_secret: String,
+            connection_string: String,
+            password_secret_ref: String,
+            user: String,
+            nested: String,
+        }
+        let yaml = "{password: [hunter2], bearerToken: {a: hunter2}, clientSecret: [{b: hunter2}], \
+                    connectionString: ['host=h password=hunter2'], passwordSecretRef: [shown], \
+                    user: [u], nested: [{password: hunter2, x: 1}]}";
+        let node = crate::manifest::parse(yaml).unwrap().remove(0).root;
+        let mut report = Report::new();
+        decode::<Login>(&node, &FieldPath::root(), Unknown::Error, &mut report);
+        let texts: Vec<String> = report.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "password: Invalid value: \"***\": must be a string, not a list",
+                "bearerToken: Invalid value: \"***\": must be a string, not a map",
+                "clientSecret: Invalid value: \"***\": must be a string, not a list",
+                "connectionString: Invalid value: \"***\": must be a string, not a list",
+                "passwordSecretRef: Invalid value: [\"shown\"]: must be a string, not a list",
+                "user: Invalid value: [\"u\"]: must be a string, not a list",
+                "nested: Invalid value: [{\"password\":\"***\",\"x\":1}]: must be a string, not a list",
+            ]
+        );
+    }
+
+    #[test]
     fn every_problem_is_reported_at_once() {
         check(
             "{name: [], batchSize: 70000, tags: {a: []}, items: [{key: {}}, {kee: 1}], deep: maybe}",
@@ -484,11 +523,7 @@ mod tests {
             &["spec.nam: unknown field `nam`; known: name, batchSize, tags, items, deep (ignored)"],
         );
         assert_eq!(
-            check(
-                "[1]",
-                Unknown::Warn,
-                &["spec: Invalid value: [1]: must be a map, not a list"]
-            ),
+            check("[1]", Unknown::Warn, &["spec: Invalid value: [1]: must be a map, not a list"]),
             None
         );
     }

@@ -80,11 +80,7 @@ pub struct ManifestError {
 pub fn parse(text: &str) -> Result<Vec<Document>, ManifestError> {
     if text.len() > FILE_BYTES_MAX {
         let message = format!("the file is larger than {FILE_BYTES_MAX} bytes");
-        return Err(ManifestError {
-            line: 1,
-            column: 1,
-            message,
-        });
+        return Err(ManifestError { line: 1, column: 1, message });
     }
     let mut builder = Builder::default();
     for next in Parser::new_from_str(text) {
@@ -107,20 +103,19 @@ pub fn parse_bytes(bytes: &[u8]) -> Result<Vec<Document>, ManifestError> {
             let good = &bytes[..error.valid_up_to()];
             let line = good.iter().filter(|&&byte| byte == b'\n').count() as u32 + 1;
             let column = good.iter().rev().take_while(|&&byte| byte != b'\n').count() as u32 + 1;
-            Err(ManifestError {
-                line,
-                column,
-                message: "the file is not UTF-8".into(),
-            })
+            Err(ManifestError { line, column, message: "the file is not UTF-8".into() })
         }
     }
 }
+
+/// A key that waits for its value, and its line and column.
+type WaitingKey = (String, u32, u32);
 
 #[derive(Default)]
 struct Builder {
     documents: Vec<Document>,
     /// Open containers: the node, its anchor and, in a map, a key that waits for its value.
-    stack: Vec<(Node, usize, Option<(String, u32, u32)>)>,
+    stack: Vec<(Node, usize, Option<WaitingKey>)>,
     anchors: Vec<(usize, Node)>,
     nodes: usize,
 }
@@ -131,19 +126,9 @@ impl Builder {
             Event::DocumentStart(..) => self.anchors.clear(),
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();
-                let value = if is_plain {
-                    plain(&text)
-                } else {
-                    NodeValue::String(text.into_owned())
-                };
-                self.place(
-                    Node {
-                        value,
-                        line: place.0,
-                        column: place.1,
-                    },
-                    anchor,
-                )?;
+                let value =
+                    if is_plain { plain(&text) } else { NodeValue::String(text.into_owned()) };
+                self.place(Node { value, line: place.0, column: place.1 }, anchor)?;
             }
             Event::SequenceStart(_, anchor, _) => {
                 self.open(NodeValue::List(Vec::new()), anchor, place)?;
@@ -159,10 +144,7 @@ impl Builder {
             Event::Alias(id) => {
                 let found = self.anchors.iter().find(|(anchor, _)| *anchor == id);
                 let Some((_, node)) = found else {
-                    return Err(error(
-                        place,
-                        "the alias names an anchor that is not complete",
-                    ));
+                    return Err(error(place, "the alias names an anchor that is not complete"));
                 };
                 let mut node = node.clone();
                 (node.line, node.column) = place;
@@ -181,20 +163,9 @@ impl Builder {
         place: (u32, u32),
     ) -> Result<(), ManifestError> {
         if self.stack.len() >= DEPTH_MAX {
-            return Err(error(
-                place,
-                &format!("nesting is deeper than {DEPTH_MAX} levels"),
-            ));
+            return Err(error(place, &format!("nesting is deeper than {DEPTH_MAX} levels")));
         }
-        self.stack.push((
-            Node {
-                value,
-                line: place.0,
-                column: place.1,
-            },
-            anchor,
-            None,
-        ));
+        self.stack.push((Node { value, line: place.0, column: place.1 }, anchor, None));
         Ok(())
     }
 
@@ -219,19 +190,11 @@ impl Builder {
         match (&mut parent.value, pending.take()) {
             (NodeValue::List(items), _) => items.push(node),
             (NodeValue::Map(entries), Some((key, line, column))) => {
-                entries.push(Entry {
-                    key,
-                    line,
-                    column,
-                    value: node,
-                });
+                entries.push(Entry { key, line, column, value: node });
             }
             (NodeValue::Map(entries), None) => {
                 let Some(key) = node.scalar_text() else {
-                    return Err(error(
-                        (node.line, node.column),
-                        "a key must be a plain text",
-                    ));
+                    return Err(error((node.line, node.column), "a key must be a plain text"));
                 };
                 if entries.iter().any(|entry| entry.key == key) {
                     let message = format!("the key `{key}` stands twice in this map");
@@ -246,11 +209,7 @@ impl Builder {
 }
 
 fn error(place: (u32, u32), message: &str) -> ManifestError {
-    ManifestError {
-        line: place.0,
-        column: place.1,
-        message: message.to_owned(),
-    }
+    ManifestError { line: place.0, column: place.1, message: message.to_owned() }
 }
 
 /// Gives the type that the YAML 1.2 core schema assigns to a plain scalar.
@@ -275,22 +234,15 @@ fn number(text: &str) -> Option<String> {
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
-            return u64::from_str_radix(digits, radix)
-                .ok()
-                .map(|number| number.to_string());
+            return u64::from_str_radix(digits, radix).ok().map(|number| number.to_string());
         }
     }
     let unsigned = text.strip_prefix('+').unwrap_or(text);
     if serde_json::from_str::<serde_json::Number>(unsigned).is_ok() {
         return Some(unsigned.to_owned());
     }
-    let is_decimal = unsigned
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let number = unsigned
-        .parse::<f64>()
-        .ok()
-        .filter(|number| is_decimal && number.is_finite())?;
+    let is_decimal = unsigned.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let number = unsigned.parse::<f64>().ok().filter(|number| is_decimal && number.is_finite())?;
     // Forms that JSON lacks, such as `.5`, `1.` and `007`.
     match unsigned.parse::<i64>() {
         Ok(integer) => Some(integer.to_string()),
@@ -303,11 +255,7 @@ fn number(text: &str) -> Option<String> {
 impl Node {
     /// Makes a node that stands nowhere, for values that come from elsewhere.
     pub fn new(value: NodeValue) -> Self {
-        Node {
-            value,
-            line: 1,
-            column: 1,
-        }
+        Node { value, line: 1, column: 1 }
     }
 
     /// Makes a node of a JSON value.
@@ -359,9 +307,7 @@ impl Node {
 
     /// Gives the value of a key of a map; `null` counts as absent.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.entry(key)
-            .map(|entry| &entry.value)
-            .filter(|node| node.value != NodeValue::Null)
+        self.entry(key).map(|entry| &entry.value).filter(|node| node.value != NodeValue::Null)
     }
 
     /// Gives the entries of a map.
@@ -404,12 +350,7 @@ impl Node {
                 Some(entry) => entry.value = value,
                 None => {
                     let (line, column) = (value.line, value.column);
-                    entries.push(Entry {
-                        key: key.to_owned(),
-                        line,
-                        column,
-                        value,
-                    });
+                    entries.push(Entry { key: key.to_owned(), line, column, value });
                 }
             }
         }
@@ -478,29 +419,13 @@ mod tests {
     #[test]
     fn bad_manifests_say_where() {
         for (text, expected) in [
-            (
-                "a: 1\na: 2\n",
-                "line 2, column 1: the key `a` stands twice in this map",
-            ),
-            (
-                "? [x]\n: 1\n",
-                "line 1, column 3: a key must be a plain text",
-            ),
+            ("a: 1\na: 2\n", "line 2, column 1: the key `a` stands twice in this map"),
+            ("? [x]\n: 1\n", "line 1, column 3: a key must be a plain text"),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), expected);
         }
-        assert!(
-            parse("a: [1,\n")
-                .unwrap_err()
-                .to_string()
-                .starts_with("line ")
-        );
-        assert!(
-            parse_bytes(b"a: \xff")
-                .unwrap_err()
-                .to_string()
-                .contains("not UTF-8")
-        );
+        assert!(parse("a: [1,\n").unwrap_err().to_string().starts_with("line "));
+        assert!(parse_bytes(b"a: \xff").unwrap_err().to_string().contains("not UTF-8"));
     }
 
     #[test]

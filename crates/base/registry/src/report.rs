@@ -146,11 +146,7 @@ impl Report {
         let list: Vec<String> = supported.into_iter().map(quoted).collect();
         self.error(
             path,
-            format!(
-                "Unsupported value: {}: supported values: {}",
-                quoted(value),
-                list.join(", ")
-            ),
+            format!("Unsupported value: {}: supported values: {}", quoted(value), list.join(", ")),
         );
     }
 
@@ -161,20 +157,12 @@ impl Report {
 
     /// Reports an error in other words.
     pub fn error(&mut self, path: &FieldPath, text: String) {
-        self.push(Problem {
-            severity: Severity::Error,
-            path: path.clone(),
-            text,
-        });
+        self.push(Problem { severity: Severity::Error, path: path.clone(), text });
     }
 
     /// Reports something that the author should know but that refuses nothing.
     pub fn warning(&mut self, path: &FieldPath, text: String) {
-        self.push(Problem {
-            severity: Severity::Warning,
-            path: path.clone(),
-            text,
-        });
+        self.push(Problem { severity: Severity::Warning, path: path.clone(), text });
     }
 
     /// Adds a problem; one that is there already is not added again.
@@ -191,17 +179,12 @@ impl Report {
 
     /// Tells whether nothing refuses the object.
     pub fn is_ok(&self) -> bool {
-        !self
-            .problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
+        !self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// Tells whether a problem concerns this path or something below it.
     pub fn concerns(&self, path: &FieldPath) -> bool {
-        self.problems
-            .iter()
-            .any(|problem| problem.path.0.starts_with(&path.0))
+        self.problems.iter().any(|problem| problem.path.0.starts_with(&path.0))
     }
 
     /// Adds all problems of another report.
@@ -227,11 +210,9 @@ pub fn locate(root: &Node, path: &FieldPath) -> (u32, u32) {
                 &entry.value
             }),
             Segment::Index(index) => {
-                node.list()
-                    .and_then(|items| items.get(*index))
-                    .inspect(|item| {
-                        place = (item.line, item.column);
-                    })
+                node.list().and_then(|items| items.get(*index)).inspect(|item| {
+                    place = (item.line, item.column);
+                })
             }
         };
         match next {
@@ -249,18 +230,9 @@ mod tests {
     #[test]
     fn texts_are_those_of_field_errors() {
         let mut report = Report::new();
-        let at = FieldPath::field("spec")
-            .child("transformations")
-            .index(2)
-            .child("mask.fields");
+        let at = FieldPath::field("spec").child("transformations").index(2).child("mask.fields");
         report.required(&at, "at least one field is required");
-        report.invalid(
-            &FieldPath::field("spec")
-                .child("resources.limits")
-                .key("cpu"),
-            "-1",
-            "no",
-        );
+        report.invalid(&FieldPath::field("spec").child("resources.limits").key("cpu"), "-1", "no");
         report.unsupported(&FieldPath::field("type"), "x", ["a", "b"]);
         let texts: Vec<String> = report.problems().iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -33,12 +33,11 @@ pub fn find<'t, T: Named>(
     what: &'static str,
     name: &str,
 ) -> Result<&'t T, UnknownName> {
-    table
-        .iter()
-        .find(|entry| entry.name() == name || entry.aliases().contains(&name))
-        .ok_or_else(|| UnknownName {
+    table.iter().find(|entry| entry.name() == name || entry.aliases().contains(&name)).ok_or_else(
+        || UnknownName {
             what,
             name: name.to_owned(),
             known: table.iter().map(Named::name).collect(),
-        })
+        },
+    )
 }

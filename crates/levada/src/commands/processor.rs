@@ -10,7 +10,7 @@ use levada_flow::engine::Start;
 use levada_flow::spec::{self, secrets::Secrets};
 use levada_model::ObjectRef;
 use levada_registry::{FieldPath, Report, manifest};
-use levada_settings::{LogFormat, Settings, env};
+use levada_settings::{Duration, LogFormat, Settings, env};
 
 use super::run::{self, Options};
 use crate::args::{Common, Processor};
@@ -121,6 +121,13 @@ fn settings(args: &Processor, common: &Common) -> Result<Settings, String> {
                 env::PROCESSOR_SINK_ERROR_MAX_RETRIES
             )
         })?;
+    }
+    if let Ok(text) = std::env::var(env::PROCESSOR_PROGRESS_TIMEOUT_SECONDS) {
+        let seconds: u32 = text.trim().parse().map_err(|_| {
+            let name = env::PROCESSOR_PROGRESS_TIMEOUT_SECONDS;
+            format!("{name} must be a whole number of seconds, not `{text}`")
+        })?;
+        settings.flow.progress_timeout = Duration::from_secs(seconds.into());
     }
     Ok(settings)
 }

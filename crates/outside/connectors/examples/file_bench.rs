@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use levada_codec::compression::{Compression, compress_all};
-use levada_connectors::{BuildContext, Outcomes, Sink, SinkSpec, Source, SourceSpec, sinks, sources};
+use levada_connectors::{
+    BuildContext, Outcomes, Sink, SinkSpec, Source, SourceSpec, sinks, sources,
+};
 use levada_model::{ObjectRef, RecordBatch};
 use levada_runtime::{SystemClock, Tasks};
 use levada_telemetry::metrics::Registry;
@@ -26,6 +28,8 @@ fn context(folder: &Path) -> BuildContext {
         clock: SystemClock::new(),
         metrics: Registry::new(),
         tasks: Tasks::new(),
+        batch_records: 2000,
+        batch_bytes: 128 << 10,
     }
 }
 

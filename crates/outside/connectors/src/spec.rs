@@ -12,7 +12,9 @@ use crate::traits::{Sink, SinkBatching, Source};
 #[derive(Debug, Error)]
 pub enum BuildError {
     /// The type is known and checked, but this program cannot run it.
-    #[error("{role} type `{name}` is not built in; this version checks such flows but cannot run them")]
+    #[error(
+        "{role} type `{name}` is not built in; this version checks such flows but cannot run them"
+    )]
     NotBuiltIn {
         /// `source` or `sink`.
         role: &'static str,
@@ -38,6 +40,11 @@ pub trait SourceSpec: DeserializeOwned + JsonSchema + Default + Send + Sync + 's
     const BUILT_IN: bool = true;
     /// The source polls a store and may read rows again after a restart.
     const POLLS: bool = false;
+
+    /// Gives what the reference page says beside the settings, in Markdown.
+    fn notes() -> String {
+        String::new()
+    }
 
     /// Reports what is wrong with the settings; `at` is the path of the block.
     fn check(&self, at: &FieldPath, report: &mut Report);
@@ -106,6 +113,8 @@ pub struct SourceEntry {
     pub built_in: bool,
     /// It polls.
     pub polls: bool,
+    /// Gives what the reference page says beside the settings.
+    pub notes: fn() -> String,
     /// Gives the schema of its settings.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Decodes and checks its settings.
@@ -139,6 +148,7 @@ pub const fn source<T: SourceSpec>() -> SourceEntry {
         of_original: T::OF_ORIGINAL,
         built_in: T::BUILT_IN,
         polls: T::POLLS,
+        notes: T::notes,
         schema: |generator| generator.subschema_for::<T>(),
         decode: |node, at, report| {
             let spec: T = levada_registry::decode(node, at, unknown(T::OF_ORIGINAL), report)?;

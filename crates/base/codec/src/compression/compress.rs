@@ -54,10 +54,7 @@ pub fn compress_all(format: Compression, input: &[u8]) -> Result<Vec<u8>, Compre
 
 impl std::fmt::Debug for Compressor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Compressor")
-            .field("format", &self.format)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Compressor").field("format", &self.format).finish_non_exhaustive()
     }
 }
 
@@ -79,17 +76,11 @@ impl Compressor {
                 let library = |source| CompressionError::Library { format, source };
                 let mut encoder = Encoder::new(level).map_err(library)?;
                 // Four bytes per frame, so that damage is noticed as it is with gzip.
-                encoder
-                    .set_parameter(CParameter::ChecksumFlag(true))
-                    .map_err(library)?;
+                encoder.set_parameter(CParameter::ChecksumFlag(true)).map_err(library)?;
                 State::Zstd(encoder)
             }
         };
-        Ok(Compressor {
-            format,
-            state,
-            failed: false,
-        })
+        Ok(Compressor { format, state, failed: false })
     }
 
     /// Compresses `input`; what it became is appended to `output`, now or by a later call.
@@ -173,12 +164,7 @@ fn check_level(
     if (min..=max).contains(&level) {
         Ok(level)
     } else {
-        Err(CompressionError::Level {
-            format,
-            level,
-            min,
-            max,
-        })
+        Err(CompressionError::Level { format, level, min, max })
     }
 }
 
@@ -192,9 +178,7 @@ fn gzip_run(
     loop {
         output.reserve(ROOM_BYTES);
         let before = gzip.total_in();
-        let status = gzip
-            .compress_vec(input, output, flush)
-            .map_err(io::Error::from)?;
+        let status = gzip.compress_vec(input, output, flush).map_err(io::Error::from)?;
         input = &input[(gzip.total_in() - before) as usize..];
         let output_full = output.len() == output.capacity();
         let done = match flush {

@@ -70,10 +70,7 @@ pub struct Decompressor {
 
 enum State {
     None,
-    Gzip {
-        member: Box<Decompress>,
-        fresh: bool,
-    },
+    Gzip { member: Box<Decompress>, fresh: bool },
     Zstd(Decoder<'static>),
 }
 
@@ -104,10 +101,7 @@ pub fn decompress_all(
     let mut rest = input;
     loop {
         // A small body does not deserve a large buffer.
-        let room = rest
-            .len()
-            .saturating_mul(8)
-            .clamp(STEP_BYTES_MIN, STEP_BYTES_MAX);
+        let room = rest.len().saturating_mul(8).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX);
         let step = decompressor.step_into(rest, &mut output, room)?;
         rest = &rest[step.consumed..];
         if rest.is_empty() && !decompressor.has_more() {
@@ -148,16 +142,12 @@ impl Decompressor {
     ///
     /// - Errors: [`CompressionError::Library`] when the zstd library cannot allocate its state.
     pub fn new(format: Compression, mut limits: Limits) -> Result<Self, CompressionError> {
-        limits.zstd_window_log_max = limits
-            .zstd_window_log_max
-            .clamp(ZSTD_WINDOW_LOG_MIN, ZSTD_WINDOW_LOG_MAX);
+        limits.zstd_window_log_max =
+            limits.zstd_window_log_max.clamp(ZSTD_WINDOW_LOG_MIN, ZSTD_WINDOW_LOG_MAX);
         let library = |source| CompressionError::Library { format, source };
         let state = match format {
             Compression::None => State::None,
-            Compression::Gzip => State::Gzip {
-                member: new_member(),
-                fresh: true,
-            },
+            Compression::Gzip => State::Gzip { member: new_member(), fresh: true },
             Compression::Zstd => {
                 let mut decoder = Decoder::new().map_err(library)?;
                 let window = DParameter::WindowLogMax(limits.zstd_window_log_max);
@@ -187,9 +177,7 @@ impl Decompressor {
     ///   first where the library tells (gzip always, zstd by whole calls).
     pub fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CompressionError> {
         if self.failed {
-            return Err(CompressionError::AfterError {
-                format: self.format,
-            });
+            return Err(CompressionError::AfterError { format: self.format });
         }
         let result = self.step_checked(input, output);
         self.failed = result.is_err();
@@ -222,16 +210,11 @@ impl Decompressor {
     ///   gzip or zstd input, and while [`has_more`](Self::has_more) holds inside a frame.
     pub fn finish(&self) -> Result<(), CompressionError> {
         if self.failed {
-            return Err(CompressionError::AfterError {
-                format: self.format,
-            });
+            return Err(CompressionError::AfterError { format: self.format });
         }
         if self.unfinished {
             let offset = self.total_in;
-            return Err(CompressionError::Truncated {
-                format: self.format,
-                offset,
-            });
+            return Err(CompressionError::Truncated { format: self.format, offset });
         }
         Ok(())
     }
@@ -257,11 +240,7 @@ impl Decompressor {
         let mut done = Step::default();
         while done.produced < output.len() && (done.consumed < input.len() || self.output_pending) {
             let progress = self.call(&input[done.consumed..], &mut output[done.produced..]);
-            let Progress {
-                step,
-                ended,
-                failure,
-            } = progress;
+            let Progress { step, ended, failure } = progress;
             self.total_in += step.consumed as u64;
             self.total_out += step.produced as u64;
             done.consumed += step.consumed;
@@ -295,16 +274,9 @@ impl Decompressor {
             State::None => {
                 let length = input.len().min(output.len());
                 output[..length].copy_from_slice(&input[..length]);
-                let step = Step {
-                    consumed: length,
-                    produced: length,
-                };
+                let step = Step { consumed: length, produced: length };
                 // Nothing is ever held back, so nothing is pending either.
-                Progress {
-                    step,
-                    ended: true,
-                    failure: None,
-                }
+                Progress { step, ended: true, failure: None }
             }
             State::Gzip { member, fresh } => {
                 if !*fresh {
@@ -319,26 +291,17 @@ impl Decompressor {
                 };
                 let ended = matches!(result, Ok(Status::StreamEnd));
                 *fresh = !ended;
-                Progress {
-                    step,
-                    ended,
-                    failure: result.err().map(io::Error::from),
-                }
+                Progress { step, ended, failure: result.err().map(io::Error::from) }
             }
             State::Zstd(decoder) => match decoder.run_on_buffers(input, output) {
                 Ok(status) => Progress {
-                    step: Step {
-                        consumed: status.bytes_read,
-                        produced: status.bytes_written,
-                    },
+                    step: Step { consumed: status.bytes_read, produced: status.bytes_written },
                     ended: status.remaining == 0,
                     failure: None,
                 },
-                Err(source) => Progress {
-                    step: Step::default(),
-                    ended: false,
-                    failure: Some(source),
-                },
+                Err(source) => {
+                    Progress { step: Step::default(), ended: false, failure: Some(source) }
+                }
             },
         }
     }
@@ -377,16 +340,9 @@ impl Decompressor {
         let offset = self.total_in;
         if self.format == Compression::Zstd && source.to_string().contains(ZSTD_WINDOW_TEXT) {
             let window_bytes_max = 1 << self.limits.zstd_window_log_max;
-            return CompressionError::WindowTooLarge {
-                offset,
-                window_bytes_max,
-            };
+            return CompressionError::WindowTooLarge { offset, window_bytes_max };
         }
-        CompressionError::Damaged {
-            format: self.format,
-            offset,
-            source,
-        }
+        CompressionError::Damaged { format: self.format, offset, source }
     }
 }
 

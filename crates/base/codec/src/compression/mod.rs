@@ -153,15 +153,9 @@ impl Compression {
     #[must_use]
     pub fn from_path(path: &Path) -> Compression {
         let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-        if ["gz", "gzip"]
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-        {
+        if ["gz", "gzip"].iter().any(|known| extension.eq_ignore_ascii_case(known)) {
             Compression::Gzip
-        } else if ["zst", "zstd"]
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-        {
+        } else if ["zst", "zstd"].iter().any(|known| extension.eq_ignore_ascii_case(known)) {
             Compression::Zstd
         } else {
             Compression::None

@@ -27,12 +27,7 @@ fn pull(
                     if rest.is_empty() && !decompressor.has_more() {
                         break;
                     }
-                    assert_ne!(
-                        step,
-                        Step::default(),
-                        "no progress with {} bytes",
-                        rest.len()
-                    );
+                    assert_ne!(step, Step::default(), "no progress with {} bytes", rest.len());
                 }
                 Err(error) => return (output, Err(error)),
             }
@@ -42,10 +37,7 @@ fn pull(
 }
 
 fn unlimited() -> Limits {
-    Limits {
-        ratio_max: None,
-        ..Limits::default()
-    }
+    Limits { ratio_max: None, ..Limits::default() }
 }
 
 fn text(lines: usize) -> Vec<u8> {
@@ -62,22 +54,13 @@ fn detects_by_magic_extension_and_encoding() {
         let path = format!("/a.b/x.json.{}", format.extension());
         assert_eq!(Compression::from_path(Path::new(&path)), format);
     }
-    assert_eq!(
-        Compression::detect(&[0x50, 0x2a, 0x4d, 0x18]),
-        Compression::Zstd
-    );
+    assert_eq!(Compression::detect(&[0x50, 0x2a, 0x4d, 0x18]), Compression::Zstd);
     assert_eq!(Compression::detect(&[0x1f, 0x8b]), Compression::None);
     assert_eq!(Compression::detect(b""), Compression::None);
     assert_eq!(Compression::from_path(Path::new("X.GZ")), Compression::Gzip);
     assert_eq!(Compression::from_path(Path::new("gz")), Compression::None);
-    assert_eq!(
-        Compression::from_content_encoding(" GZIP "),
-        Some(Compression::Gzip)
-    );
-    assert_eq!(
-        Compression::from_content_encoding("identity"),
-        Some(Compression::None)
-    );
+    assert_eq!(Compression::from_content_encoding(" GZIP "), Some(Compression::Gzip));
+    assert_eq!(Compression::from_content_encoding("identity"), Some(Compression::None));
     assert_eq!(Compression::from_content_encoding("gzip, zstd"), None);
     assert_eq!(Compression::from_content_encoding("br"), None);
 }
@@ -94,19 +77,10 @@ fn members_and_frames_follow_each_other() {
         }
         bytes.extend(compress_all(format, b"").unwrap());
         bytes.extend(compress_all(format, b"end").unwrap());
-        for (piece, room) in [
-            (1, 1),
-            (1, 4096),
-            (7, 100),
-            (1 << 20, 1),
-            (1 << 20, 1 << 20),
-        ] {
+        for (piece, room) in [(1, 1), (1, 4096), (7, 100), (1 << 20, 1), (1 << 20, 1 << 20)] {
             let (output, end) = pull(format, Limits::default(), &bytes, piece, room);
             end.unwrap();
-            assert!(
-                output.strip_suffix(b"end").unwrap() == plain,
-                "{format} {piece} {room}"
-            );
+            assert!(output.strip_suffix(b"end").unwrap() == plain, "{format} {piece} {room}");
         }
     }
 }
@@ -143,23 +117,14 @@ fn every_truncation_is_an_error_with_its_offset() {
 fn what_came_before_a_truncation_or_a_bad_checksum_is_delivered() {
     let plain = text(2000);
     let bytes = compress_all(Compression::Gzip, &plain).unwrap();
-    let (output, end) = pull(
-        Compression::Gzip,
-        unlimited(),
-        &bytes[..bytes.len() - 4],
-        999,
-        512,
-    );
+    let (output, end) = pull(Compression::Gzip, unlimited(), &bytes[..bytes.len() - 4], 999, 512);
     assert!(matches!(end, Err(CompressionError::Truncated { .. })));
     assert!(output == plain);
     let mut bytes = bytes;
     let checksum = bytes.len() - 8;
     bytes[checksum] ^= 1;
     let (output, end) = pull(Compression::Gzip, unlimited(), &bytes, 1 << 20, 1 << 20);
-    assert!(
-        matches!(end, Err(CompressionError::Damaged { .. })),
-        "{end:?}"
-    );
+    assert!(matches!(end, Err(CompressionError::Damaged { .. })), "{end:?}");
     assert!(output == plain);
 }
 
@@ -175,10 +140,7 @@ fn bytes_after_the_end_are_damage() {
                 let Err(CompressionError::Damaged { offset, .. }) = end else {
                     panic!("{format}: {end:?}")
                 };
-                assert!(
-                    offset >= end_offset && offset <= end_offset + 8,
-                    "{format} {offset}"
-                );
+                assert!(offset >= end_offset && offset <= end_offset + 8, "{format} {offset}");
                 assert_eq!(output, b"x");
             }
         }
@@ -192,10 +154,7 @@ fn a_stream_stays_failed() {
     let mut output = [0; 16];
     assert!(decompressor.step(b"not zstd", &mut output).is_err());
     assert!(!decompressor.has_more());
-    for result in [
-        decompressor.step(b"x", &mut output).map(|_| ()),
-        decompressor.finish(),
-    ] {
+    for result in [decompressor.step(b"x", &mut output).map(|_| ()), decompressor.finish()] {
         assert!(matches!(result, Err(CompressionError::AfterError { .. })));
     }
 }
@@ -207,20 +166,11 @@ fn the_output_cap_is_exact() {
         let bytes = compress_all(format, &plain).unwrap();
         assert!(decompress_all(format, &bytes, plain.len()).unwrap() == plain);
         let error = decompress_all(format, &bytes, plain.len() - 1).unwrap_err();
-        assert!(
-            error.to_string().starts_with("expansion limit: "),
-            "{error}"
-        );
-        let CompressionError::ExpansionLimit { produced, cap, .. } = error else {
-            panic!()
-        };
+        assert!(error.to_string().starts_with("expansion limit: "), "{error}");
+        let CompressionError::ExpansionLimit { produced, cap, .. } = error else { panic!() };
         assert_eq!(produced, plain.len() as u64);
         assert_eq!(cap, Cap::OutputBytes(plain.len() as u64 - 1));
-        assert!(
-            decompress_all(format, &compress_all(format, b"").unwrap(), 0)
-                .unwrap()
-                .is_empty()
-        );
+        assert!(decompress_all(format, &compress_all(format, b"").unwrap(), 0).unwrap().is_empty());
     }
 }
 
@@ -236,15 +186,9 @@ fn the_ratio_cap_stops_a_bomb_early_and_can_be_lifted() {
     compressor.finish(&mut bytes).unwrap();
 
     let (output, end) = pull(Compression::Zstd, Limits::default(), &bytes, 4096, 64 << 10);
-    let Err(CompressionError::ExpansionLimit { cap, .. }) = end else {
-        panic!("{end:?}")
-    };
+    let Err(CompressionError::ExpansionLimit { cap, .. }) = end else { panic!("{end:?}") };
     assert_eq!(cap, Cap::Ratio(1000));
-    assert!(
-        output.len() >= 1 << 20 && output.len() < 16 << 20,
-        "{}",
-        output.len()
-    );
+    assert!(output.len() >= 1 << 20 && output.len() < 16 << 20, "{}", output.len());
 
     let mut decompressor = Decompressor::new(Compression::Zstd, unlimited()).unwrap();
     let (mut rest, mut output) = (&bytes[..], vec![1; 64 << 10]);
@@ -259,10 +203,7 @@ fn the_ratio_cap_stops_a_bomb_early_and_can_be_lifted() {
 fn small_outputs_may_expand_freely() {
     for format in [Compression::Gzip, Compression::Zstd] {
         let bytes = compress_all(format, &vec![0; 1 << 20]).unwrap();
-        assert_eq!(
-            decompress_all(format, &bytes, 1 << 20).unwrap().len(),
-            1 << 20
-        );
+        assert_eq!(decompress_all(format, &bytes, 1 << 20).unwrap().len(), 1 << 20);
     }
 }
 
@@ -271,26 +212,15 @@ fn a_zstd_window_above_the_limit_is_refused() {
     // A frame header without content size: descriptor 0, window exponent 18 (2^28) or 17 (2^27).
     let frame = |exponent: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 1, 0, 0];
     let (_, end) = pull(Compression::Zstd, Limits::default(), &frame(18), 100, 100);
-    let Err(CompressionError::WindowTooLarge {
-        window_bytes_max, ..
-    }) = end
-    else {
+    let Err(CompressionError::WindowTooLarge { window_bytes_max, .. }) = end else {
         panic!("{end:?}")
     };
     assert_eq!(window_bytes_max, 128 << 20);
-    pull(Compression::Zstd, Limits::default(), &frame(17), 100, 100)
-        .1
-        .unwrap();
+    pull(Compression::Zstd, Limits::default(), &frame(17), 100, 100).1.unwrap();
     // Bodies follow RFC 9659: 2^24 is too much, 2^23 is not.
     let error = decompress_all(Compression::Zstd, &frame(14), 100).unwrap_err();
-    assert!(
-        matches!(error, CompressionError::WindowTooLarge { .. }),
-        "{error:?}"
-    );
-    assert_eq!(
-        decompress_all(Compression::Zstd, &frame(13), 100).unwrap(),
-        b""
-    );
+    assert!(matches!(error, CompressionError::WindowTooLarge { .. }), "{error:?}");
+    assert_eq!(decompress_all(Compression::Zstd, &frame(13), 100).unwrap(), b"");
 }
 
 #[test]
@@ -314,10 +244,9 @@ fn flush_makes_what_was_written_readable() {
 
 #[test]
 fn levels_are_checked() {
-    for (format, good, bad) in [
-        (Compression::Gzip, [0, 9], [-1, 10]),
-        (Compression::Zstd, [1, 19], [0, 20]),
-    ] {
+    for (format, good, bad) in
+        [(Compression::Gzip, [0, 9], [-1, 10]), (Compression::Zstd, [1, 19], [0, 20])]
+    {
         for level in good {
             let mut compressor = Compressor::new(format, Some(level)).unwrap();
             let mut bytes = Vec::new();
@@ -336,10 +265,7 @@ fn levels_are_checked() {
 fn many_tiny_members_stay_affordable() {
     for format in [Compression::Gzip, Compression::Zstd] {
         let bytes = compress_all(format, b"x").unwrap().repeat(10_000);
-        assert_eq!(
-            decompress_all(format, &bytes, 10_000).unwrap().len(),
-            10_000
-        );
+        assert_eq!(decompress_all(format, &bytes, 10_000).unwrap().len(), 10_000);
     }
 }
 

@@ -47,6 +47,8 @@ pub struct CsvOptions {
     pub record_bytes_max: usize,
     /// Output after which [`CsvReader::feed`] returns before the end of its input, in bytes.
     pub batch_bytes: usize,
+    /// Rows, bad ones included, after which [`CsvReader::feed`] returns before the end of its input.
+    pub batch_rows: usize,
 }
 
 /// A place between two rows, from which reading can go on.
@@ -161,6 +163,7 @@ impl Default for CsvOptions {
             fields_max: 4096,
             record_bytes_max: crate::lines::DEFAULT_MAX_RECORD_BYTES,
             batch_bytes: 4 << 20,
+            batch_rows: usize::MAX,
         }
     }
 }
@@ -174,26 +177,14 @@ impl CsvOptions {
             let usable = byte.is_ascii() && byte != b'\n' && byte != b'\r';
             let rule = "use an ASCII character that is not a line end";
             let value = char::from(byte).escape_default().to_string();
-            if usable {
-                Ok(())
-            } else {
-                Err(CsvError::Option {
-                    option,
-                    value,
-                    rule,
-                })
-            }
+            if usable { Ok(()) } else { Err(CsvError::Option { option, value, rule }) }
         };
         byte("delimiter", self.delimiter)?;
         byte("quote", self.quote)?;
         if self.delimiter == self.quote {
             let value = char::from(self.quote).escape_default().to_string();
             let rule = "use another character than the delimiter";
-            return Err(CsvError::Option {
-                option: "quote",
-                value,
-                rule,
-            });
+            return Err(CsvError::Option { option: "quote", value, rule });
         }
         let bounds = [
             ("field_bytes_max", self.field_bytes_max),
@@ -204,12 +195,15 @@ impl CsvOptions {
         for (option, value) in bounds {
             if value == 0 || value > crate::lines::MAX_RECORD_BYTES_CEILING {
                 let (value, rule) = (value.to_string(), "use at least 1 and at most 1 GiB");
-                return Err(CsvError::Option {
-                    option,
-                    value,
-                    rule,
-                });
+                return Err(CsvError::Option { option, value, rule });
             }
+        }
+        if self.batch_rows == 0 {
+            return Err(CsvError::Option {
+                option: "batch_rows",
+                value: "0".into(),
+                rule: "use at least 1",
+            });
         }
         Ok(())
     }

@@ -200,7 +200,7 @@ impl CsvReader {
 
     /// Reads a piece of the input, appends complete rows to `batch`, and returns the bytes read.
     ///
-    /// Fewer bytes than given were read when the batch grew by `batch_bytes`: take the rows out and
+    /// Fewer bytes than given were read when the batch grew by `batch_bytes` or `batch_rows`: take the rows out and
     /// call again with the rest. A row that is not complete yet is kept here, not by the caller.
     ///
     /// - Errors: the columns cannot be used, or the reader was finished; it stays so. What was
@@ -221,11 +221,7 @@ impl CsvReader {
             let read = self.read(&BOM[..seen], batch);
             self.stop_on_error(read)?;
         }
-        let ended = if self.raw_len == 0 {
-            Ok(())
-        } else {
-            self.end_last_row(batch)
-        };
+        let ended = if self.raw_len == 0 { Ok(()) } else { self.end_last_row(batch) };
         self.stop_on_error(ended)?;
         self.stopped = Some(CsvError::Finished);
         Ok(())
@@ -271,11 +267,14 @@ impl CsvReader {
 
     fn read(&mut self, input: &[u8], batch: &mut CsvBatch) -> Result<usize, CsvError> {
         let cost_max = batch.cost().saturating_add(self.options.batch_bytes);
+        let rows_of = |batch: &CsvBatch| batch.rows.len() + batch.errors.len();
+        let rows_max = rows_of(batch).saturating_add(self.options.batch_rows);
         let mut error_cost = 0;
         let (mut at, mut row_at) = (0, 0);
         while at < input.len() {
             if self.raw_len == 0 {
-                if batch.cost().saturating_add(error_cost) >= cost_max {
+                let is_full = rows_of(batch) >= rows_max;
+                if is_full || batch.cost().saturating_add(error_cost) >= cost_max {
                     return Ok(at);
                 }
                 if input[at] == b'\n' {
@@ -284,10 +283,7 @@ impl CsvReader {
                     continue;
                 }
                 row_at = at;
-                self.row_start = CsvPosition {
-                    offset: self.offset,
-                    line: self.core.line(),
-                };
+                self.row_start = CsvPosition { offset: self.offset, line: self.core.line() };
             }
             let (result, read) = self.read_some(&input[at..]);
             at += read;
@@ -314,18 +310,11 @@ impl CsvReader {
     fn read_some(&mut self, input: &[u8]) -> (ReadRecordResult, usize) {
         let row_max = (self.options.record_bytes_max + LINE_END_BYTES) as u64;
         let skipping = self.skip.is_some();
-        let room = if skipping {
-            u64::MAX
-        } else {
-            row_max - self.raw_len
-        };
+        let room = if skipping { u64::MAX } else { row_max - self.raw_len };
         let input = &input[..input.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         // What a skipped row would hold is written to the same place over and over.
-        let (fields_from, ends_from) = if skipping {
-            (0, 0)
-        } else {
-            (self.fields_len, self.ends_len)
-        };
+        let (fields_from, ends_from) =
+            if skipping { (0, 0) } else { (self.fields_len, self.ends_len) };
         let (result, read, wrote, ended) = self.core.read_record(
             input,
             &mut self.fields[fields_from..],
@@ -344,18 +333,13 @@ impl CsvReader {
                 self.fields.resize((self.fields.len() * 2).min(most), 0);
             }
             ReadRecordResult::OutputEndsFull if self.ends.len() < self.options.fields_max => {
-                self.ends
-                    .resize((self.ends.len() * 2).min(self.options.fields_max), 0);
+                self.ends.resize((self.ends.len() * 2).min(self.options.fields_max), 0);
             }
             ReadRecordResult::OutputEndsFull => {
-                self.skip = Some(CsvRowProblem::TooManyFields {
-                    max: self.options.fields_max,
-                });
+                self.skip = Some(CsvRowProblem::TooManyFields { max: self.options.fields_max });
             }
             ReadRecordResult::InputEmpty if self.raw_len >= row_max => {
-                self.skip = Some(CsvRowProblem::TooLong {
-                    max: self.options.record_bytes_max,
-                });
+                self.skip = Some(CsvRowProblem::TooLong { max: self.options.record_bytes_max });
             }
             ReadRecordResult::InputEmpty | ReadRecordResult::Record | ReadRecordResult::End => {}
         }
@@ -388,10 +372,7 @@ impl CsvReader {
 
     fn end_blank_line(&mut self) {
         self.blank_lines += 1;
-        self.boundary = CsvPosition {
-            offset: self.offset,
-            line: self.core.line(),
-        };
+        self.boundary = CsvPosition { offset: self.offset, line: self.core.line() };
     }
 
     /// Ends the last row by a line end that is not in the input.
@@ -426,10 +407,7 @@ impl CsvReader {
         let unclosed = self.skip == Some(CsvRowProblem::UnclosedQuote);
         let cr = !unclosed && self.before_last == b'\r';
         let bytes = self.raw_len - u64::from(line_end) - u64::from(cr);
-        let end = CsvPosition {
-            offset: self.offset,
-            line: self.core.line(),
-        };
+        let end = CsvPosition { offset: self.offset, line: self.core.line() };
         let result = if bytes == 0 {
             self.end_blank_line();
             Ok(())
@@ -469,22 +447,12 @@ impl CsvReader {
                 | CsvRowProblem::NotUtf8 { .. }
                 | CsvRowProblem::UnclosedQuote
         );
-        let keep = if whole {
-            bytes
-        } else {
-            bytes.min(RAW_PREFIX_BYTES as u64)
-        } as usize;
+        let keep = if whole { bytes } else { bytes.min(RAW_PREFIX_BYTES as u64) } as usize;
         let mut raw = std::mem::take(&mut self.raw);
         raw.truncate(keep);
         raw.extend_from_slice(&tail[..tail.len().min(keep - raw.len())]);
         raw.shrink_to_fit();
-        let error = CsvRowError {
-            start: self.row_start,
-            end,
-            bytes,
-            raw,
-            problem,
-        };
+        let error = CsvRowError { start: self.row_start, end, bytes, raw, problem };
         if self.columns.is_empty() && self.options.header {
             return Err(CsvError::Header(error));
         }
@@ -510,9 +478,7 @@ impl CsvReader {
                 });
                 names.collect()
             } else {
-                (1..=self.ends_len)
-                    .map(|number| format!("column{number}"))
-                    .collect()
+                (1..=self.ends_len).map(|number| format!("column{number}")).collect()
             };
             self.set_columns(columns).map_err(Refusal::Columns)?;
             if self.options.header {
@@ -530,11 +496,7 @@ impl CsvReader {
     /// Checks the bounds of the row and that each field is text.
     fn check_fields(&self, bytes: u64) -> Result<&str, CsvRowProblem> {
         let is_header = self.columns.is_empty() && self.options.header;
-        let header_max = if is_header {
-            HEADER_BYTES_MAX
-        } else {
-            usize::MAX
-        };
+        let header_max = if is_header { HEADER_BYTES_MAX } else { usize::MAX };
         let max = self.options.record_bytes_max.min(header_max);
         if bytes > max as u64 {
             return Err(CsvRowProblem::TooLong { max });
@@ -546,10 +508,7 @@ impl CsvReader {
             let starts = std::iter::once(&0).chain(ends);
             let long = starts.zip(ends).position(|(start, end)| end - start > max);
             if let Some(field) = long {
-                return Err(CsvRowProblem::FieldTooLong {
-                    column: field + 1,
-                    max,
-                });
+                return Err(CsvRowProblem::FieldTooLong { column: field + 1, max });
             }
         }
         let fields = &self.fields[..self.fields_len];
@@ -589,12 +548,7 @@ impl CsvReader {
         }
         json.extend_from_slice(b"\"}");
         let json_end = json.len();
-        batch.rows.push(CsvRow {
-            json_start,
-            json_end,
-            start: self.row_start,
-            end,
-        });
+        batch.rows.push(CsvRow { json_start, json_end, start: self.row_start, end });
     }
 
     fn set_columns(&mut self, columns: Vec<String>) -> Result<(), CsvError> {
@@ -602,21 +556,14 @@ impl CsvReader {
         for column in &columns {
             if !seen.insert(column.as_str()) {
                 let line = self.row_start.line;
-                return Err(CsvError::DuplicateColumn {
-                    line,
-                    column: column.clone(),
-                });
+                return Err(CsvError::DuplicateColumn { line, column: column.clone() });
             }
         }
         self.keys = columns
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let mut key = if index == 0 {
-                    b"{".to_vec()
-                } else {
-                    b"\",".to_vec()
-                };
+                let mut key = if index == 0 { b"{".to_vec() } else { b"\",".to_vec() };
                 json_text::append_string(&mut key, column);
                 key.extend_from_slice(b":\"");
                 key.into_boxed_slice()

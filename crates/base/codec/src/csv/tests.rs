@@ -34,10 +34,7 @@ fn feed_all(
     let mut batch = CsvBatch::default();
     let (mut rest, mut turn) = (input, 0);
     while !rest.is_empty() {
-        let size = sizes
-            .get(turn % sizes.len().max(1))
-            .copied()
-            .unwrap_or(usize::MAX);
+        let size = sizes.get(turn % sizes.len().max(1)).copied().unwrap_or(usize::MAX);
         turn += 1;
         let (mut piece, after) = rest.split_at(size.clamp(1, rest.len()));
         rest = after;
@@ -74,10 +71,7 @@ fn check(options: &CsvOptions, input: &[u8]) -> (Vec<String>, Vec<String>) {
 }
 
 fn headerless() -> CsvOptions {
-    CsvOptions {
-        header: false,
-        ..CsvOptions::default()
-    }
+    CsvOptions { header: false, ..CsvOptions::default() }
 }
 
 fn at(offset: u64, line: u64) -> CsvPosition {
@@ -101,23 +95,13 @@ fn rows_become_objects_of_strings() {
 #[test]
 fn without_header_columns_are_numbered() {
     let (rows, errors) = check(&headerless(), b"a,b\n\nc,d");
-    assert_eq!(
-        rows,
-        [
-            r#"{"column1":"a","column2":"b"}"#,
-            r#"{"column1":"c","column2":"d"}"#
-        ]
-    );
+    assert_eq!(rows, [r#"{"column1":"a","column2":"b"}"#, r#"{"column1":"c","column2":"d"}"#]);
     assert!(errors.is_empty());
 }
 
 #[test]
 fn delimiter_and_quote_are_settings() {
-    let options = CsvOptions {
-        delimiter: b'\t',
-        quote: b'\'',
-        ..CsvOptions::default()
-    };
+    let options = CsvOptions { delimiter: b'\t', quote: b'\'', ..CsvOptions::default() };
     let (rows, _) = check(&options, b"a\tb\n'1\t,'\t\"2\"\n");
     assert_eq!(rows, [r#"{"a":"1\t,","b":"\"2\""}"#]);
 }
@@ -132,9 +116,7 @@ fn a_byte_order_mark_is_stripped_once_and_only_at_the_start() {
     for input in [&b"\xef\xbb,x\n1,2\n"[..], b"\xef\xbb"] {
         for sizes in [&[][..], &[1]] {
             let said = read(&CsvOptions::default(), input, sizes);
-            let Some(CsvError::Header(error)) = said.fatal else {
-                panic!("{:?}", said.fatal)
-            };
+            let Some(CsvError::Header(error)) = said.fatal else { panic!("{:?}", said.fatal) };
             assert_eq!(error.problem, CsvRowProblem::NotUtf8 { column: 1 });
             assert_eq!(error.start, CsvPosition::START);
         }
@@ -148,27 +130,10 @@ fn rows_of_another_width_are_errors_with_place_and_text() {
     assert_eq!(said, read(&CsvOptions::default(), input, &[3, 1]));
     assert_eq!(said.rows.len(), 2);
     assert_eq!(said.errors.len(), 2);
-    let [short, long] = &said.errors[..] else {
-        panic!()
-    };
-    assert_eq!(
-        short.problem,
-        CsvRowProblem::FieldCount {
-            expected: 2,
-            found: 1
-        }
-    );
-    assert_eq!(
-        (short.start, short.end, &short.raw[..]),
-        (at(8, 3), at(10, 4), &b"3"[..])
-    );
-    assert_eq!(
-        long.problem,
-        CsvRowProblem::FieldCount {
-            expected: 2,
-            found: 3
-        }
-    );
+    let [short, long] = &said.errors[..] else { panic!() };
+    assert_eq!(short.problem, CsvRowProblem::FieldCount { expected: 2, found: 1 });
+    assert_eq!((short.start, short.end, &short.raw[..]), (at(8, 3), at(10, 4), &b"3"[..]));
+    assert_eq!(long.problem, CsvRowProblem::FieldCount { expected: 2, found: 3 });
     assert_eq!((long.start, long.end), (at(11, 5), at(21, 7)));
     assert_eq!(long.raw, b"4,5,\"x\ny\"");
     assert_eq!(
@@ -187,16 +152,9 @@ fn invalid_utf8_is_an_error_of_its_row_and_field() {
     let said = read(&CsvOptions::default(), input, &[]);
     assert_eq!(said, read(&CsvOptions::default(), input, &[1]));
     assert_eq!(said.rows.len(), 1);
-    let columns: Vec<_> = said
-        .errors
-        .iter()
-        .map(|error| error.problem.clone())
-        .collect();
+    let columns: Vec<_> = said.errors.iter().map(|error| error.problem.clone()).collect();
     let not_utf8 = |column| CsvRowProblem::NotUtf8 { column };
-    assert_eq!(
-        columns,
-        [not_utf8(2), not_utf8(1), not_utf8(1), not_utf8(1)]
-    );
+    assert_eq!(columns, [not_utf8(2), not_utf8(1), not_utf8(1), not_utf8(1)]);
     assert_eq!(said.errors[0].raw, b"1,\xff");
 }
 
@@ -210,23 +168,13 @@ fn the_bounds_hold_at_the_edge() {
     };
     for end in ["\n", "\r\n", ""] {
         let run = |row: &str| check(&options, format!("a,b,c\nx,y,z\n{row}{end}").as_bytes());
-        assert_eq!(
-            run("1234,1234,").0.len(),
-            2,
-            "a row and a field of the greatest length"
-        );
+        assert_eq!(run("1234,1234,").0.len(), 2, "a row and a field of the greatest length");
         let (rows, errors) = run("1234,1234,1");
         assert_eq!(rows.len(), 1);
-        assert!(
-            errors[0].contains("is longer than `10` bytes"),
-            "{errors:?}"
-        );
+        assert!(errors[0].contains("is longer than `10` bytes"), "{errors:?}");
         let (rows, errors) = run("1,12345,2");
         assert_eq!(rows.len(), 1);
-        assert!(
-            errors[0].contains("field `2` longer than `4` bytes"),
-            "{errors:?}"
-        );
+        assert!(errors[0].contains("field `2` longer than `4` bytes"), "{errors:?}");
         let (rows, errors) = run("1,2,3,4");
         assert_eq!(rows.len(), 1);
         assert!(errors[0].contains("more than `3` fields"), "{errors:?}");
@@ -237,25 +185,16 @@ fn the_bounds_hold_at_the_edge() {
 
 #[test]
 fn a_row_that_is_too_long_costs_constant_memory() {
-    let options = CsvOptions {
-        record_bytes_max: 1 << 16,
-        ..headerless()
-    };
+    let options = CsvOptions { record_bytes_max: 1 << 16, ..headerless() };
     let mut reader = CsvReader::new(options).unwrap();
     let mut batch = CsvBatch::default();
     let piece = vec![b'x'; 1 << 18];
     for _ in 0..64 {
         assert_eq!(reader.feed(&piece, &mut batch).unwrap(), piece.len());
-        assert!(
-            reader.buffered_bytes() < 1 << 20,
-            "{}",
-            reader.buffered_bytes()
-        );
+        assert!(reader.buffered_bytes() < 1 << 20, "{}", reader.buffered_bytes());
     }
     reader.feed(b"\nok\n", &mut batch).unwrap();
-    let [error] = &batch.errors[..] else {
-        panic!("{:?}", batch.errors.len())
-    };
+    let [error] = &batch.errors[..] else { panic!("{:?}", batch.errors.len()) };
     assert_eq!((error.bytes, error.raw.len()), (64 << 18, RAW_PREFIX_BYTES));
     assert!(error.raw.capacity() <= 4 * RAW_PREFIX_BYTES);
     assert_eq!(batch.json, br#"{"column1":"ok"}"#);
@@ -276,19 +215,10 @@ fn headers_that_cannot_be_used_stop_the_reader() {
     let mut reader = CsvReader::new(CsvOptions::default()).unwrap();
     let mut batch = CsvBatch::default();
     let error = reader.feed(b"a,b,a\n1,2,3\n", &mut batch).unwrap_err();
-    assert_eq!(
-        error,
-        CsvError::DuplicateColumn {
-            line: 1,
-            column: "a".into()
-        }
-    );
+    assert_eq!(error, CsvError::DuplicateColumn { line: 1, column: "a".into() });
     assert_eq!(reader.feed(b"1,2,3\n", &mut batch), Err(error));
     let long = vec![b'x'; (1 << 20) + 1];
-    let options = CsvOptions {
-        field_bytes_max: 1 << 22,
-        ..CsvOptions::default()
-    };
+    let options = CsvOptions { field_bytes_max: 1 << 22, ..CsvOptions::default() };
     let said = read(&options, &long, &[]);
     assert!(matches!(said.fatal, Some(CsvError::Header(error)) if error.bytes == (1 << 20) + 1));
 }
@@ -296,45 +226,21 @@ fn headers_that_cannot_be_used_stop_the_reader() {
 #[test]
 fn options_are_checked() {
     let bad = [
-        CsvOptions {
-            delimiter: b'\n',
-            ..CsvOptions::default()
-        },
-        CsvOptions {
-            delimiter: 0xe9,
-            ..CsvOptions::default()
-        },
-        CsvOptions {
-            delimiter: b'"',
-            ..CsvOptions::default()
-        },
-        CsvOptions {
-            quote: b'\r',
-            ..CsvOptions::default()
-        },
-        CsvOptions {
-            fields_max: 0,
-            ..CsvOptions::default()
-        },
-        CsvOptions {
-            record_bytes_max: usize::MAX,
-            ..CsvOptions::default()
-        },
+        CsvOptions { delimiter: b'\n', ..CsvOptions::default() },
+        CsvOptions { delimiter: 0xe9, ..CsvOptions::default() },
+        CsvOptions { delimiter: b'"', ..CsvOptions::default() },
+        CsvOptions { quote: b'\r', ..CsvOptions::default() },
+        CsvOptions { fields_max: 0, ..CsvOptions::default() },
+        CsvOptions { record_bytes_max: usize::MAX, ..CsvOptions::default() },
     ];
     for options in bad {
-        assert!(matches!(
-            CsvReader::new(options),
-            Err(CsvError::Option { .. })
-        ));
+        assert!(matches!(CsvReader::new(options), Err(CsvError::Option { .. })));
     }
 }
 
 #[test]
 fn output_is_bounded_by_batches_however_long_the_keys() {
-    let options = CsvOptions {
-        batch_bytes: 10_000,
-        ..CsvOptions::default()
-    };
+    let options = CsvOptions { batch_bytes: 10_000, ..CsvOptions::default() };
     let mut input = vec![b'k'; 5_000];
     input.push(b'\n');
     input.extend(b"x\n".repeat(100));
@@ -364,19 +270,9 @@ fn reading_goes_on_from_the_end_of_any_row() {
     for (done, place) in places.iter().enumerate() {
         let mut reader = CsvReader::resume(options.clone(), whole.columns.clone(), *place).unwrap();
         let mut said = Said::default();
-        feed_all(
-            &mut reader,
-            &input[place.offset as usize..],
-            &[1],
-            &mut said,
-        )
-        .unwrap();
+        feed_all(&mut reader, &input[place.offset as usize..], &[1], &mut said).unwrap();
         assert_eq!(said.rows, whole.rows[done + 1..]);
-        let errors: Vec<_> = whole
-            .errors
-            .iter()
-            .filter(|error| error.start >= *place)
-            .collect();
+        let errors: Vec<_> = whole.errors.iter().filter(|error| error.start >= *place).collect();
         assert_eq!(said.errors.iter().collect::<Vec<_>>(), errors);
     }
 }
@@ -411,14 +307,8 @@ fn the_writer_quotes_only_what_needs_it() {
         written(&options, records),
         "a,\"b,c\"\nplain text,\"say \"\"hi\"\"\"\n,\"x\ry\n\"\n,only\n"
     );
-    assert_eq!(
-        written(&options, &[&[("a", "")], &[("a", "1")]]),
-        "a\n\"\"\n1\n"
-    );
-    assert_eq!(
-        written(&headerless(), &[&[("a", "\u{feff}")]]),
-        "\"\u{feff}\"\n"
-    );
+    assert_eq!(written(&options, &[&[("a", "")], &[("a", "1")]]), "a\n\"\"\n1\n");
+    assert_eq!(written(&headerless(), &[&[("a", "\u{feff}")]]), "\"\u{feff}\"\n");
 }
 
 #[test]
@@ -430,17 +320,12 @@ fn a_record_with_unknown_keys_is_refused_and_the_next_is_written() {
     let twice = Err(CsvWriteError::DuplicateKey { key: "a".into() });
     assert_eq!(writer.write(&[("a", "1"), ("a", "2")], &mut out), twice);
     writer.write(&[("a", "1"), ("b", "2")], &mut out).unwrap();
-    let error = writer
-        .write(&[("a", "1"), ("x", "2"), ("y", "3")], &mut out)
-        .unwrap_err();
+    let error = writer.write(&[("a", "1"), ("x", "2"), ("y", "3")], &mut out).unwrap_err();
     assert_eq!(
         error.to_string(),
         "record has keys `x`, `y` that are not columns of the csv file; known: `a`, `b`"
     );
-    assert_eq!(
-        writer.write(&[("b", "1"), ("a", "2"), ("a", "3")], &mut out),
-        twice
-    );
+    assert_eq!(writer.write(&[("b", "1"), ("a", "2"), ("a", "3")], &mut out), twice);
     writer.write(&[("b", "3")], &mut out).unwrap();
     assert_eq!(out, b"a,b\n1,2\n,3\n");
 }
@@ -458,48 +343,25 @@ fn the_writer_continues_and_restarts_files() {
     assert_eq!(out, b"a,b\n1,\n");
     let twice = vec!["a".to_owned(), "b".to_owned(), "b".to_owned()];
     let error = CsvWriter::append_to(&CsvOptions::default(), twice).unwrap_err();
-    assert_eq!(
-        error,
-        CsvError::DuplicateColumn {
-            line: 1,
-            column: "b".into()
-        }
-    );
+    assert_eq!(error, CsvError::DuplicateColumn { line: 1, column: "b".into() });
 }
 
 fn text() -> impl Strategy<Value = String> {
     let special = proptest::sample::select(&["\"", ",", "\n", "\r", ";", "'", "\u{feff}", ""][..]);
-    let piece = prop_oneof![
-        special.prop_map(str::to_owned),
-        "[a-z ]{0,4}",
-        any::<String>()
-    ];
+    let piece = prop_oneof![special.prop_map(str::to_owned), "[a-z ]{0,4}", any::<String>()];
     proptest::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
 }
 
 fn table() -> impl Strategy<Value = (Vec<String>, Vec<Vec<String>>)> {
     proptest::collection::hash_set(text(), 1..6).prop_flat_map(|columns| {
         let row = proptest::collection::vec(text(), columns.len());
-        (
-            Just(columns.into_iter().collect()),
-            proptest::collection::vec(row, 1..8),
-        )
+        (Just(columns.into_iter().collect()), proptest::collection::vec(row, 1..8))
     })
 }
 
 fn csv_bytes() -> impl Strategy<Value = Vec<u8>> {
-    let special: &[&[u8]] = &[
-        b",",
-        b"\"",
-        b"\"\"",
-        b"\n",
-        b"\r\n",
-        b"\r",
-        b"a",
-        b"\xc3\xa9",
-        b"\xc3",
-        b"\xef\xbb\xbf",
-    ];
+    let special: &[&[u8]] =
+        &[b",", b"\"", b"\"\"", b"\n", b"\r\n", b"\r", b"a", b"\xc3\xa9", b"\xc3", b"\xef\xbb\xbf"];
     let piece = prop_oneof![
         8 => proptest::sample::select(special).prop_map(<[u8]>::to_vec),
         1 => proptest::collection::vec(any::<u8>(), 0..6),

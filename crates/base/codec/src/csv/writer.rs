@@ -109,10 +109,7 @@ impl CsvWriter {
             self.columns = columns;
         }
         let filled = std::mem::take(&mut self.filled);
-        let value = |&pair: &usize| {
-            pair.checked_sub(1)
-                .map_or("", |pair| pairs[pair].1.as_ref())
-        };
+        let value = |&pair: &usize| pair.checked_sub(1).map_or("", |pair| pairs[pair].1.as_ref());
         self.append_row(filled.iter().map(value), out);
         self.filled = filled;
         Ok(())
@@ -124,19 +121,12 @@ impl CsvWriter {
     ) -> Result<(), CsvWriteError> {
         let mut seen = std::collections::HashSet::new();
         if let Some((key, _)) = pairs.iter().find(|(key, _)| !seen.insert(key.as_ref())) {
-            return Err(CsvWriteError::DuplicateKey {
-                key: key.as_ref().to_owned(),
-            });
+            return Err(CsvWriteError::DuplicateKey { key: key.as_ref().to_owned() });
         }
         if pairs.is_empty() {
             return Err(CsvWriteError::NoColumns);
         }
-        self.set_columns(
-            pairs
-                .iter()
-                .map(|(key, _)| key.as_ref().to_owned())
-                .collect(),
-        );
+        self.set_columns(pairs.iter().map(|(key, _)| key.as_ref().to_owned()).collect());
         Ok(())
     }
 
@@ -153,11 +143,7 @@ impl CsvWriter {
             let key = key.as_ref();
             // Records usually have the same keys in the same order.
             let same_place = self.columns.get(at).is_some_and(|column| column == key);
-            let column = if same_place {
-                Some(at)
-            } else {
-                self.index.get(key).copied()
-            };
+            let column = if same_place { Some(at) } else { self.index.get(key).copied() };
             let Some(column) = column else {
                 let keys = pairs.iter().map(|(key, _)| key.as_ref());
                 let unknown = keys.filter(|key| !self.index.contains_key(*key));
@@ -167,9 +153,7 @@ impl CsvWriter {
                 });
             };
             if std::mem::replace(&mut self.filled[column], at + 1) != 0 {
-                return Err(CsvWriteError::DuplicateKey {
-                    key: key.to_owned(),
-                });
+                return Err(CsvWriteError::DuplicateKey { key: key.to_owned() });
             }
         }
         Ok(())
@@ -218,9 +202,5 @@ impl CsvWriter {
 }
 
 fn quoted(names: &[String]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -169,11 +169,29 @@ impl LineSplitter {
         spans: &mut Vec<LineSpan>,
         too_long: &mut Vec<TooLong>,
     ) -> usize {
+        self.split_some(usize::MAX, buffer, spans, too_long)
+    }
+
+    /// Appends at most `lines_max` complete lines of `buffer`, those that are too long included, and returns how many
+    /// bytes were consumed.
+    ///
+    /// As [`split`](Self::split), but when that many lines were found the next buffer needs no new byte.
+    pub fn split_some(
+        &mut self,
+        lines_max: usize,
+        buffer: &[u8],
+        spans: &mut Vec<LineSpan>,
+        too_long: &mut Vec<TooLong>,
+    ) -> usize {
+        let mut lines_left = lines_max;
         let buffer = &buffer[..buffer.len().min(WINDOW_BYTES)];
         let mut start = 0;
         if self.skip.is_some() {
             match self.skip_until_newline(buffer, too_long) {
-                Some(next) => start = next,
+                Some(next) => {
+                    start = next;
+                    lines_left = lines_left.saturating_sub(1);
+                }
                 None => {
                     self.offset += buffer.len() as u64;
                     return buffer.len();
@@ -181,7 +199,8 @@ impl LineSplitter {
             }
         }
         let from = self.scanned.min(buffer.len()).max(start);
-        for found in memchr_iter(b'\n', &buffer[from..]) {
+        for found in memchr_iter(b'\n', &buffer[from..]).take(lines_left) {
+            lines_left -= 1;
             let newline = from + found;
             let end = content_end(buffer, start, newline);
             if end - start > self.max_record_bytes {
@@ -192,14 +211,16 @@ impl LineSplitter {
                     prefix: prefix_of(&buffer[start..end]),
                 });
             } else {
-                spans.push(LineSpan {
-                    start: start as u32,
-                    end: end as u32,
-                });
+                spans.push(LineSpan { start: start as u32, end: end as u32 });
             }
             start = newline + 1;
         }
-        let consumed = self.keep_or_skip_tail(buffer, start);
+        let consumed = if lines_left == 0 {
+            self.scanned = 0;
+            start
+        } else {
+            self.keep_or_skip_tail(buffer, start)
+        };
         self.offset += consumed as u64;
         consumed
     }
@@ -235,10 +256,7 @@ impl LineSplitter {
                 prefix: prefix_of(&buffer[start..end]),
             });
         } else {
-            spans.push(LineSpan {
-                start: start as u32,
-                end: end as u32,
-            });
+            spans.push(LineSpan { start: start as u32, end: end as u32 });
         }
     }
 
@@ -278,8 +296,7 @@ impl Skip {
     fn add(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         let room = PREFIX_BYTES.saturating_sub(self.prefix.len());
-        self.prefix
-            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.prefix.extend_from_slice(&bytes[..room.min(bytes.len())]);
         if let Some(&last) = bytes.last() {
             self.ends_with_cr = last == b'\r';
         }
@@ -302,11 +319,7 @@ impl Skip {
 /// End of the line that begins at `start`, one trailing `\r` left out.
 #[inline]
 fn content_end(buffer: &[u8], start: usize, newline: usize) -> usize {
-    if newline > start && buffer[newline - 1] == b'\r' {
-        newline - 1
-    } else {
-        newline
-    }
+    if newline > start && buffer[newline - 1] == b'\r' { newline - 1 } else { newline }
 }
 
 fn prefix_of(line: &[u8]) -> Vec<u8> {

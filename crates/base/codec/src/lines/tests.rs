@@ -7,11 +7,7 @@ use super::*;
 /// Everything a splitter said about an input, in order, with absolute offsets.
 #[derive(Debug, PartialEq, Eq, Clone)]
 enum Said {
-    Line {
-        offset: u64,
-        next: u64,
-        text: Vec<u8>,
-    },
+    Line { offset: u64, next: u64, text: Vec<u8> },
     TooLong(TooLong),
 }
 
@@ -28,10 +24,7 @@ fn run(input: &[u8], max: usize, sizes: &[usize]) -> Vec<Said> {
     let (mut buffer, mut said) = (Vec::new(), Vec::new());
     let (mut rest, mut turn) = (input, 0);
     while !rest.is_empty() {
-        let size = sizes
-            .get(turn % sizes.len().max(1))
-            .copied()
-            .unwrap_or(usize::MAX);
+        let size = sizes.get(turn % sizes.len().max(1)).copied().unwrap_or(usize::MAX);
         turn += 1;
         let (piece, after) = rest.split_at(size.clamp(1, rest.len()));
         rest = after;
@@ -84,9 +77,7 @@ fn model(input: &[u8], max: usize) -> Vec<Said> {
             Some(at) => (start + at, start + at + 1),
             None => (input.len(), input.len()),
         };
-        let line = input[start..end]
-            .strip_suffix(b"\r")
-            .unwrap_or(&input[start..end]);
+        let line = input[start..end].strip_suffix(b"\r").unwrap_or(&input[start..end]);
         let (offset, next_offset) = (start as u64, next as u64);
         said.push(if line.len() > max {
             Said::TooLong(TooLong {
@@ -96,11 +87,7 @@ fn model(input: &[u8], max: usize) -> Vec<Said> {
                 prefix: line[..line.len().min(PREFIX_BYTES)].to_vec(),
             })
         } else {
-            Said::Line {
-                offset,
-                next: next_offset,
-                text: line.to_vec(),
-            }
+            Said::Line { offset, next: next_offset, text: line.to_vec() }
         });
         start = next;
     }
@@ -137,18 +124,13 @@ fn a_gibibyte_line_costs_constant_memory() {
     let (mut spans, mut too_long) = (Vec::new(), Vec::new());
     let piece = vec![b'x'; 1 << 20];
     for _ in 0..1024 {
-        assert_eq!(
-            splitter.split(&piece, &mut spans, &mut too_long),
-            piece.len()
-        );
+        assert_eq!(splitter.split(&piece, &mut spans, &mut too_long), piece.len());
         assert!(splitter.is_skipping());
     }
     assert!(too_long.is_empty() && spans.is_empty());
     assert_eq!(splitter.split(b"yy\r\nok\n", &mut spans, &mut too_long), 7);
     assert_eq!(spans, [LineSpan { start: 4, end: 6 }]);
-    let [event] = too_long.as_slice() else {
-        panic!("one event, got {}", too_long.len())
-    };
+    let [event] = too_long.as_slice() else { panic!("one event, got {}", too_long.len()) };
     assert_eq!((event.start_offset, event.bytes), (0, (1 << 30) + 2));
     assert_eq!(event.end_offset, (1 << 30) + 4);
     assert_eq!(event.prefix, vec![b'x'; PREFIX_BYTES]);
@@ -173,24 +155,15 @@ fn a_long_tail_is_scanned_once() {
 fn offsets_start_where_the_caller_says() {
     let mut splitter = LineSplitter::at_offset(4, 1000);
     let (mut spans, mut too_long) = (Vec::new(), Vec::new());
-    assert_eq!(
-        splitter.split(b"a\nlonger\nb", &mut spans, &mut too_long),
-        9
-    );
+    assert_eq!(splitter.split(b"a\nlonger\nb", &mut spans, &mut too_long), 9);
     assert_eq!(splitter.offset(), 1009);
-    assert_eq!(
-        (too_long[0].start_offset, too_long[0].end_offset),
-        (1002, 1009)
-    );
+    assert_eq!((too_long[0].start_offset, too_long[0].end_offset), (1002, 1009));
 }
 
 #[test]
 fn the_setting_is_brought_into_range() {
     assert_eq!(LineSplitter::new(0).buffer_bytes_min(), 3);
-    assert_eq!(
-        LineSplitter::new(usize::MAX).buffer_bytes_min(),
-        MAX_RECORD_BYTES_CEILING + 2
-    );
+    assert_eq!(LineSplitter::new(usize::MAX).buffer_bytes_min(), MAX_RECORD_BYTES_CEILING + 2);
 }
 
 /// Bytes in which line ends are frequent, with a few long runs.

@@ -37,9 +37,7 @@ fn compressed_corpus(format: Compression) -> Vec<Vec<u8>> {
     let mut flushed = Vec::new();
     let mut compressor = Compressor::new(format, Some(1)).expect("level 1 exists");
     for text in text_corpus() {
-        compressor
-            .write(&text, &mut flushed)
-            .expect("compression works");
+        compressor.write(&text, &mut flushed).expect("compression works");
         compressor.flush(&mut flushed).expect("compression works");
     }
     corpus.push(flushed);
@@ -58,27 +56,15 @@ fn line_splitter() {
             buffer.extend_from_slice(&rest[..size]);
             rest = &rest[size..];
             let consumed = splitter.split(&buffer, &mut spans, &mut too_long);
-            bytes += spans
-                .drain(..)
-                .map(|span| span.of(&buffer).len())
-                .sum::<usize>();
+            bytes += spans.drain(..).map(|span| span.of(&buffer).len()).sum::<usize>();
             buffer.drain(..consumed);
             assert!(buffer.len() <= max + 1);
         }
         splitter.finish(&buffer, &mut spans, &mut too_long);
-        bytes += spans
-            .iter()
-            .map(|span| span.of(&buffer).len())
-            .sum::<usize>();
-        bytes += too_long
-            .iter()
-            .map(|event| event.bytes as usize)
-            .sum::<usize>();
+        bytes += spans.iter().map(|span| span.of(&buffer).len()).sum::<usize>();
+        bytes += too_long.iter().map(|event| event.bytes as usize).sum::<usize>();
         let line_ends = input.iter().filter(|byte| b"\r\n".contains(byte)).count();
-        assert!(
-            bytes <= input.len() && bytes + line_ends >= input.len(),
-            "no byte is lost"
-        );
+        assert!(bytes <= input.len() && bytes + line_ends >= input.len(), "no byte is lost");
         assert_eq!(splitter.offset(), input.len() as u64);
     });
 }
@@ -115,11 +101,7 @@ fn csv_target(options: CsvOptions, input: &[u8], random: &mut Random) {
         rest = &rest[read..];
         // A batch may exceed its size by one row, which escapes and keys can stretch.
         assert!(batch.json.len() <= batch_bytes + 12 * (8 << 10) + 50 * 12);
-        assert!(
-            reader.buffered_bytes() <= held_max,
-            "{} bytes",
-            reader.buffered_bytes()
-        );
+        assert!(reader.buffered_bytes() <= held_max, "{} bytes", reader.buffered_bytes());
         drain(&mut batch, &mut places);
     }
     if reader.finish(&mut batch).is_ok() {
@@ -128,10 +110,7 @@ fn csv_target(options: CsvOptions, input: &[u8], random: &mut Random) {
         assert!(reader.boundary().offset == input.len() as u64 || blank);
     }
     places.sort_unstable();
-    assert!(
-        places.windows(2).all(|two| two[0].1 <= two[1].0),
-        "rows overlap"
-    );
+    assert!(places.windows(2).all(|two| two[0].1 <= two[1].0), "rows overlap");
 }
 
 fn drain(batch: &mut CsvBatch, places: &mut Vec<(u64, u64)>) {
@@ -141,12 +120,7 @@ fn drain(batch: &mut CsvBatch, places: &mut Vec<(u64, u64)>) {
         assert!(json.values().all(serde_json::Value::is_string));
         places.push((row.start.offset, row.end.offset));
     }
-    places.extend(
-        batch
-            .errors
-            .iter()
-            .map(|error| (error.start.offset, error.end.offset)),
-    );
+    places.extend(batch.errors.iter().map(|error| (error.start.offset, error.end.offset)));
     batch.clear();
 }
 
@@ -162,36 +136,32 @@ fn zstd() {
 
 fn decompressor_target(format: Compression) {
     const CAP: usize = 32 << 10;
-    run(
-        format.name(),
-        &compressed_corpus(format),
-        |input, random| {
-            // The window of `decompress_all`, which must agree.
-            let limits = Limits {
-                output_bytes_max: Some(CAP as u64),
-                zstd_window_log_max: 23,
-                ..Limits::default()
+    run(format.name(), &compressed_corpus(format), |input, random| {
+        // The window of `decompress_all`, which must agree.
+        let limits = Limits {
+            output_bytes_max: Some(CAP as u64),
+            zstd_window_log_max: 23,
+            ..Limits::default()
+        };
+        let mut decompressor = Decompressor::new(format, limits).expect("limits are valid");
+        let mut output = vec![0; 1 + random.below(64 << 10)];
+        let (mut rest, mut calls, mut ended) = (input, 0, true);
+        while !rest.is_empty() || decompressor.has_more() {
+            let size = (1 + random.below(500)).min(rest.len());
+            let Ok(step) = decompressor.step(&rest[..size], &mut output) else {
+                ended = false;
+                break;
             };
-            let mut decompressor = Decompressor::new(format, limits).expect("limits are valid");
-            let mut output = vec![0; 1 + random.below(64 << 10)];
-            let (mut rest, mut calls, mut ended) = (input, 0, true);
-            while !rest.is_empty() || decompressor.has_more() {
-                let size = (1 + random.below(500)).min(rest.len());
-                let Ok(step) = decompressor.step(&rest[..size], &mut output) else {
-                    ended = false;
-                    break;
-                };
-                assert!(size == 0 || step != Step::default(), "no progress");
-                rest = &rest[step.consumed..];
-                calls += 1;
-                assert!(calls <= 2 * (input.len() + CAP) + 16, "too many calls");
-            }
-            let good = ended && decompressor.finish().is_ok();
-            assert!(decompressor.total_out() <= CAP as u64 + 1);
-            // Both ways to decompress agree on what is good.
-            let whole = decompress_all(format, input, CAP);
-            assert_eq!(whole.is_ok(), good, "{:?}", whole.map(|bytes| bytes.len()));
-            assert!(whole.is_err() || whole.is_ok_and(|bytes| bytes.len() <= CAP));
-        },
-    );
+            assert!(size == 0 || step != Step::default(), "no progress");
+            rest = &rest[step.consumed..];
+            calls += 1;
+            assert!(calls <= 2 * (input.len() + CAP) + 16, "too many calls");
+        }
+        let good = ended && decompressor.finish().is_ok();
+        assert!(decompressor.total_out() <= CAP as u64 + 1);
+        // Both ways to decompress agree on what is good.
+        let whole = decompress_all(format, input, CAP);
+        assert_eq!(whole.is_ok(), good, "{:?}", whole.map(|bytes| bytes.len()));
+        assert!(whole.is_err() || whole.is_ok_and(|bytes| bytes.len() <= CAP));
+    });
 }

@@ -28,11 +28,7 @@ impl Random {
 
     /// A number below `bound`; 0 for a bound of 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 {
-            0
-        } else {
-            (self.next() >> 33) as usize % bound
-        }
+        if bound == 0 { 0 } else { (self.next() >> 33) as usize % bound }
     }
 
     pub(crate) fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
@@ -42,9 +38,8 @@ impl Random {
 
 /// Runs `target` on mutations of `corpus`; each input has its own seed, which a failure prints.
 pub(crate) fn run(name: &str, corpus: &[Vec<u8>], target: impl Fn(&[u8], &mut Random)) {
-    let iterations = env::var(ITERATIONS_VAR).map_or(ITERATIONS, |text| {
-        text.parse().expect("iterations are a number")
-    });
+    let iterations = env::var(ITERATIONS_VAR)
+        .map_or(ITERATIONS, |text| text.parse().expect("iterations are a number"));
     for seed in 0..iterations {
         let mut random = Random::new(seed);
         let input = mutated(corpus, &mut random);

@@ -10,6 +10,10 @@ use crate::spec::{AckGranularity, FlowFields};
 /// The bounds of a running flow; defaults are in the settings, the flow may set some itself.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Records of one batch, at most; 1 when each record is acknowledged for itself.
+    pub batch_records: usize,
+    /// Bytes at which a source hands on a batch.
+    pub batch_bytes: usize,
     /// Unfinished records at most.
     pub window_records: u64,
     /// Unfinished bytes at most.
@@ -28,6 +32,8 @@ pub struct Limits {
     pub dead_letter_records_min: u64,
     /// How long a drain may take.
     pub drain_timeout: Duration,
+    /// How long nothing may be finished while records wait before the flow is called stuck; zero: for ever.
+    pub progress_timeout: Duration,
 }
 
 // More workers than this gain nothing before a single writer.
@@ -53,7 +59,13 @@ impl Limits {
             true => Duration::from_millis(10),
             false => interval.into(),
         };
+        let batch_records = match fields.granularity() {
+            AckGranularity::Message => 1,
+            AckGranularity::Batch => flow.batch_records,
+        };
         Limits {
+            batch_records,
+            batch_bytes: flow.batch_bytes.as_usize(),
             window_records: flow.window_records as u64,
             window_bytes: flow.window_bytes.into(),
             queue: Bounds { records: queue_records, bytes: flow.queue_bytes.into() },
@@ -67,6 +79,24 @@ impl Limits {
             dead_letter_ratio_max: max_ratio.unwrap_or(flow.dlq_max_ratio),
             dead_letter_records_min: flow.dlq_min_records,
             drain_timeout: settings.runtime.drain_timeout.into(),
+            progress_timeout: flow.progress_timeout.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_holds_one_record_when_each_is_acknowledged_for_itself() {
+        let settings = Settings::default();
+        let limits = Limits::new(&settings, &FlowFields::default(), None);
+        assert_eq!((limits.batch_records, limits.batch_bytes), (2000, 128 << 10));
+        let fields =
+            FlowFields { ack_granularity: Some("message".into()), ..FlowFields::default() };
+        let limits = Limits::new(&settings, &fields, None);
+        assert_eq!(limits.batch_records, 1);
+        assert_eq!(limits.checkpoint_interval, Duration::from_millis(10));
     }
 }

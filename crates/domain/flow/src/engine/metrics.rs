@@ -36,8 +36,13 @@ pub(super) struct FlowMetrics {
     pub(super) source_connected: Gauge,
     /// `levada_flow_lag`: how far behind the source is, in its own unit.
     pub(super) lag: Gauge,
-    /// `levada_flow_commit_age_seconds`: time since a position was stored last.
+    /// `levada_flow_commit_age_seconds`: time since a position was stored last, 0 while no record waits.
     pub(super) commit_age: Gauge,
+    /// `levada_flow_stale`: 1 while records wait and none was finished for longer than
+    /// `flow.progress-timeout`.
+    pub(super) stale: Gauge,
+    /// `levada_flow_key_collisions_total`
+    pub(super) key_collisions: Counter,
     /// `levada_flow_filtered_total`
     pub(super) filtered: Counter,
     /// `levada_flow_dropped_total`
@@ -188,7 +193,21 @@ impl FlowMetrics {
             commit_age: registry
                 .gauge_family(
                     "levada_flow_commit_age_seconds",
-                    "Time since a position was stored last.",
+                    "Time since a position was stored last, 0 while no record waits.",
+                    labels,
+                )?
+                .with(&own),
+            stale: registry
+                .gauge_family(
+                    "levada_flow_stale",
+                    "1 while records wait and none was finished for too long.",
+                    labels,
+                )?
+                .with(&own),
+            key_collisions: registry
+                .counter_family(
+                    "levada_flow_key_collisions_total",
+                    "Keys that a step dropped because another key got the same spelling.",
                     labels,
                 )?
                 .with(&own),

@@ -29,7 +29,14 @@ struct Pass<'p> {
     rejected: &'p mut Vec<Rejected>,
     counts: &'p mut [StepCount],
     until: usize,
+    /// What the record at hand was split into so far, by all steps together.
+    copies: usize,
+    /// The step at which that became too many.
+    overflow: Option<usize>,
 }
+
+/// The most records that one record may become: steps that split multiply each other.
+const COPIES_MAX: usize = 100_000;
 
 struct CompiledStep {
     transform: Box<dyn Transform>,
@@ -140,7 +147,7 @@ impl Pipeline {
             self.reject_broken(batch, rejected);
         }
         let must_be_json = batch.expects_json && !self.steps.is_empty();
-        let mut pass = Pass { scope, clock, rejected, counts, until };
+        let mut pass = Pass { scope, clock, rejected, counts, until, copies: 0, overflow: None };
         self.leaving.clear();
         for index in 0..batch.len() {
             if must_be_json && let Err(error) = batch.parse(index) {
@@ -151,7 +158,19 @@ impl Pipeline {
             }
             let is_sampled = self.seen.is_multiple_of(SAMPLE_EVERY);
             self.seen = self.seen.wrapping_add(1);
+            let (leaving, rejected) = (self.leaving.len(), pass.rejected.len());
+            (pass.copies, pass.overflow) = (0, None);
+            let record = batch.records[index];
             self.drive(batch, index, 0, is_sampled, &mut pass);
+            if let Some(number) = pass.overflow {
+                // All or nothing: what it became so far goes nowhere.
+                self.leaving.truncate(leaving);
+                pass.rejected.truncate(rejected);
+                let text = format!("one record became more than {COPIES_MAX} records");
+                let (error, policy) = (RecordError::transform(text), self.steps[number].on_error);
+                pass.counts[number].errors += 1;
+                pass.rejected.push(Rejected { record, error, stage: number + 1, policy });
+            }
         }
         std::mem::swap(&mut batch.records, &mut self.leaving);
     }
@@ -213,7 +232,14 @@ impl Pipeline {
         let spare = self.spare.pop().unwrap_or_default();
         let mut children = std::mem::replace(&mut pass.scope.children, spare);
         pass.counts[number].records_out += children.len() as u64;
+        pass.copies += children.len();
+        if pass.copies > COPIES_MAX {
+            pass.overflow = Some(number);
+        }
         for child in children.drain(..) {
+            if pass.overflow.is_some() {
+                break;
+            }
             // A step works on a record of the batch; this one stands there only while it is driven.
             batch.records.push(child);
             let index = batch.len() - 1;
@@ -246,5 +272,40 @@ pub fn stage_name(flow: &Flow, stage: usize) -> String {
     match stage.checked_sub(1).and_then(|index| flow.steps.get(index).map(|step| (index, step))) {
         Some((index, step)) => format!("transform[{index}]:{}", step.entry.name),
         None => "decode".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use levada_registry::{Report, manifest};
+    use levada_runtime::SystemClock;
+
+    #[test]
+    fn steps_that_multiply_are_bounded() {
+        let doubling = "    - type: router\n      config: {routes: [{condition: '!x', continue: true, \
+                        sink: {type: stdout, config: {}}}, {condition: '!x', sink: {type: stdout, config: {}}}]}\n";
+        let yaml = format!(
+            "apiVersion: dataflow.dataflow.io/v1\nkind: DataFlow\nmetadata: {{name: f}}\nspec:\n  \
+             source: {{type: stdin, config: {{}}}}\n  sink: {{type: stdout, config: {{}}}}\n  \
+             transformations:\n{}",
+            doubling.repeat(30)
+        );
+        let document = manifest::parse(&yaml).unwrap().remove(0);
+        let mut report = Report::new();
+        let flow = crate::spec::check(&document, "f", &mut report).unwrap();
+        let mut pipeline = Pipeline::compile(&flow).unwrap();
+        let mut batch = RecordBatch::new();
+        let origin = batch.push_origin("p".into(), serde_json::Value::Null);
+        batch.push(b"1", origin, 0);
+        batch.push(b"{\"x\":true}", origin, 1);
+        let (mut rejected, mut counts) = (Vec::new(), Vec::new());
+        let clock = SystemClock::new();
+        pipeline.run(&mut batch, &mut Scope::default(), &*clock, &mut rejected, &mut counts);
+        assert_eq!(rejected.len(), 1);
+        assert_eq!(rejected[0].error.message, "one record became more than 100000 records");
+        assert_eq!(batch.len(), 1, "the other record passes");
     }
 }

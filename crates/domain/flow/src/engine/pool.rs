@@ -6,12 +6,13 @@ use levada_model::RecordBatch;
 
 /// A bounded stack of empty batches.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "batches travel in their boxes; unboxing them would copy them")]
 pub(super) struct BatchPool(Mutex<Vec<Box<RecordBatch>>>);
 
 // As many as can be under way in a flow with a few sinks.
-const POOL_MAX: usize = 16;
+const POOL_MAX: usize = 64;
 // A batch that grew for one huge record is not kept.
-const TEXT_KEPT_MAX: usize = 4 << 20;
+const TEXT_KEPT_MAX: usize = 1 << 20;
 
 impl BatchPool {
     /// Gives an empty batch.

@@ -1,24 +1,24 @@
 //! Builds the parts of a flow, runs them, and brings them down in data order.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use levada_connectors::{AnySink, BuildContext, BuildError, Source};
-use levada_model::{ErrorKind, Position, RecordError, Str};
+use levada_model::{ErrorKind, RecordError};
 use levada_registry::Report;
 use levada_runtime::{
     Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge,
 };
-use levada_store::{Checkpoint, CheckpointStore};
+use levada_store::CheckpointStore;
 use levada_telemetry::metrics::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::batching::Parcel;
+use super::committer::{Committer, CommitterParts};
 use super::dead_letter::LetterContext;
 use super::ledger::Ledger;
 use super::limits::Limits;
@@ -81,7 +81,7 @@ pub(super) struct Shared {
     pub(super) is_ready: Arc<AtomicBool>,
     failure: Mutex<Option<FlowError>>,
     /// A sink ended without making durable what it had answered for.
-    is_undurable: AtomicBool,
+    pub(super) is_undurable: AtomicBool,
     stop: ShutdownHandle,
     seeds: AtomicU64,
 }
@@ -177,6 +177,9 @@ fn flow_name(flow: &Flow) -> String {
     format!("{}/{}", flow.object.namespace, flow.object.name)
 }
 
+/// The task of a sink.
+type Stage = JoinHandle<Result<(), FlowError>>;
+
 /// A flow whose parts have been started.
 struct Running {
     shared: Arc<Shared>,
@@ -184,8 +187,8 @@ struct Running {
     outer: Shutdown,
     reader: JoinHandle<(Box<dyn Source>, Result<bool, FlowError>)>,
     workers: Vec<JoinHandle<()>>,
-    sinks: Vec<JoinHandle<Result<(), FlowError>>>,
-    letters: Option<JoinHandle<Result<(), FlowError>>>,
+    sinks: Vec<Stage>,
+    letters: Option<Stage>,
     /// Per sink, told when it has written everything.
     drained: Vec<oneshot::Receiver<()>>,
     ending: watch::Sender<Ending>,
@@ -204,7 +207,7 @@ impl Running {
         let name = flow_name(flow);
         let Start { source, skip_steps, from_start } = start;
         let keeps_positions = source.is_none();
-        let built = Built::new(flow, source, &deps)?;
+        let built = Built::new(flow, source, &limits, &deps)?;
         let metrics = FlowMetrics::new(&deps.metrics, flow).map_err(internal)?;
         metrics.phase("Running").map_err(internal)?;
         let workers = limits.workers;
@@ -278,6 +281,7 @@ impl Running {
                     input: input.clone(),
                     outputs: outputs.clone(),
                     runtime: tokio::runtime::Handle::current(),
+                    tree: levada_model::Tree::default(),
                 };
                 deps.tasks.spawn_thread(TaskKind::Transform, "transform", || worker.run())
             })
@@ -437,11 +441,7 @@ impl Running {
         }
     }
 
-    async fn join(
-        sinks: &mut Vec<JoinHandle<Result<(), FlowError>>>,
-        letters: &mut Option<JoinHandle<Result<(), FlowError>>>,
-        shared: &Shared,
-    ) {
+    async fn join(sinks: &mut Vec<Stage>, letters: &mut Option<Stage>, shared: &Shared) {
         while let Some(sink) = sinks.last_mut() {
             if let Err(error) = sink.await {
                 shared.forbid_commits();
@@ -482,7 +482,7 @@ async fn give_up(
     }
 }
 
-fn panicked(stage: &str, error: &tokio::task::JoinError) -> FlowError {
+pub(super) fn panicked(stage: &str, error: &tokio::task::JoinError) -> FlowError {
     FlowError::Stage {
         stage: stage.to_owned(),
         message: format!("ended unexpectedly ({error}); this is a defect, please report it"),
@@ -508,13 +508,20 @@ struct BuiltSink {
 }
 
 impl Built {
-    fn new(flow: &Flow, source: Option<Box<dyn Source>>, deps: &Deps) -> Result<Self, FlowError> {
+    fn new(
+        flow: &Flow,
+        source: Option<Box<dyn Source>>,
+        limits: &Limits,
+        deps: &Deps,
+    ) -> Result<Self, FlowError> {
         let ctx = BuildContext {
             flow: flow.object.clone(),
             base_dir: deps.base_dir.clone(),
             clock: deps.clock.clone(),
             metrics: deps.metrics.clone(),
             tasks: deps.tasks.clone(),
+            batch_records: limits.batch_records,
+            batch_bytes: limits.batch_bytes,
         };
         let mut report = Report::new();
         let namespace = flow.object.namespace.as_str();
@@ -597,7 +604,7 @@ impl Plumbing {
         sink: BuiltSink,
         route: String,
         duty: Duty,
-    ) -> Result<(EdgeSender<Parcel>, JoinHandle<Result<(), FlowError>>), FlowError> {
+    ) -> Result<(EdgeSender<Parcel>, Stage), FlowError> {
         let (sender, input) = self.edge(&route)?;
         let (sync_sender, sync_receiver) = mpsc::channel(1);
         self.syncs.push(sync_sender);
@@ -619,187 +626,5 @@ impl Plumbing {
             ending: self.ending.clone(),
         };
         Ok((sender, self.tasks.spawn(TaskKind::Sink, "sink", writer.run())))
-    }
-}
-
-/// What the committer needs before the flow starts: the lease and the stored positions.
-struct CommitterParts {
-    store: Option<(Arc<dyn CheckpointStore>, levada_store::Lease)>,
-    flow: String,
-    positions: BTreeMap<Str, Position>,
-}
-
-/// The name of a flow's only source in its checkpoint.
-const SOURCE: &str = "source";
-
-impl CommitterParts {
-    fn open(
-        flow: &Flow,
-        deps: &Deps,
-        name: &str,
-        keeps_positions: bool,
-        from_start: bool,
-    ) -> Result<Self, FlowError> {
-        let mut parts =
-            CommitterParts { store: None, flow: name.to_owned(), positions: BTreeMap::new() };
-        let is_wanted = keeps_positions && flow.fields.checkpoint_persistence != Some(false);
-        let Some(store) = deps.store.clone().filter(|_| is_wanted) else { return Ok(parts) };
-        let lease = store.acquire(name).map_err(store_error)?;
-        if from_start || flow.fields.checkpoint_reset == Some(true) {
-            store.reset(name).map_err(store_error)?;
-            info!("the stored position was forgotten, as asked");
-        }
-        if let Some(loaded) = store.load(name).map_err(store_error)? {
-            if let Some(warning) = loaded.warning {
-                warn!(warning, "an older checkpoint is used");
-            }
-            for (partition, position) in loaded.checkpoint.sources.get(SOURCE).into_iter().flatten()
-            {
-                parts.positions.insert(partition.as_str().into(), position.clone());
-            }
-        }
-        parts.store = Some((store, lease));
-        Ok(parts)
-    }
-
-    fn start(
-        self,
-        shared: &Arc<Shared>,
-        syncs: Vec<mpsc::Sender<SyncRequest>>,
-        commits: mpsc::Sender<Vec<(Str, Position)>>,
-        deps: &Deps,
-    ) -> Committer {
-        let state = Arc::new(tokio::sync::Mutex::new(CommitState {
-            store: self.store,
-            flow: self.flow,
-            stored: self.positions,
-            last_commit: shared.clock.monotonic(),
-        }));
-        let ticking = state.clone();
-        let shared = shared.clone();
-        let task = deps.tasks.spawn(TaskKind::Commit, "commit", async move {
-            loop {
-                shared.clock.sleep(shared.limits.checkpoint_interval).await;
-                let mut state = ticking.lock().await;
-                match state.commit(&shared, Some(&syncs)).await {
-                    Ok(positions) if positions.is_empty() => {}
-                    Ok(positions) => {
-                        // A reader that is busy takes the next ones; positions only grow.
-                        let _busy = commits.try_send(positions).is_err();
-                    }
-                    Err(error) => {
-                        warn!(error = %error, "positions could not be stored, trying again")
-                    }
-                }
-                state.show(&shared);
-            }
-        });
-        Committer { state, task }
-    }
-}
-
-fn store_error(error: levada_store::StoreError) -> FlowError {
-    FlowError::Stage {
-        stage: "checkpoint".into(),
-        message: chain(&error),
-        kind: ErrorKind::Conflict,
-    }
-}
-
-/// Stores finished positions on an interval and at the end.
-struct Committer {
-    state: Arc<tokio::sync::Mutex<CommitState>>,
-    task: JoinHandle<()>,
-}
-
-struct CommitState {
-    store: Option<(Arc<dyn CheckpointStore>, levada_store::Lease)>,
-    flow: String,
-    stored: BTreeMap<Str, Position>,
-    last_commit: Duration,
-}
-
-impl Committer {
-    /// Stores the last positions; the sinks made durable what they wrote when they had drained.
-    async fn finish(self, shared: &Shared) -> Result<Vec<(Str, Position)>, FlowError> {
-        // A commit under way has taken positions out of the ledger: it ends before the last one starts.
-        let mut state = self.state.lock().await;
-        self.task.abort();
-        if shared.is_undurable.load(Ordering::Acquire) {
-            warn!(
-                "a sink lost what it had not made durable; records are read again at the next start"
-            );
-            return Ok(Vec::new());
-        }
-        state.commit(shared, None).await
-    }
-}
-
-impl CommitState {
-    /// Takes what is finished, makes the sinks durable, stores the positions.
-    ///
-    /// Gives the new positions, for the source. After an error they are tried again next time.
-    async fn commit(
-        &mut self,
-        shared: &Shared,
-        syncs: Option<&[mpsc::Sender<SyncRequest>]>,
-    ) -> Result<Vec<(Str, Position)>, FlowError> {
-        let ready = shared.ledger.take_ready();
-        if ready.is_empty() {
-            return Ok(Vec::new());
-        }
-        if let Err(error) = self.store_positions(&ready, shared, syncs).await {
-            shared.ledger.put_back(ready);
-            return Err(error);
-        }
-        self.last_commit = shared.clock.monotonic();
-        self.stored.extend(ready.iter().map(|(name, at)| (name.clone(), at.clone())));
-        Ok(ready.into_iter().collect())
-    }
-
-    async fn store_positions(
-        &self,
-        ready: &BTreeMap<Str, Position>,
-        shared: &Shared,
-        syncs: Option<&[mpsc::Sender<SyncRequest>]>,
-    ) -> Result<(), FlowError> {
-        let Some((store, lease)) = &self.store else { return Ok(()) };
-        for sync in syncs.unwrap_or_default() {
-            let (sender, receiver) = oneshot::channel();
-            // A sink that has ended made durable what it wrote, or has forbidden this.
-            if sync.send(sender).await.is_ok()
-                && let Ok(Err(message)) = receiver.await
-            {
-                let kind = ErrorKind::Unavailable;
-                return Err(FlowError::Stage { stage: "sync of a sink".into(), message, kind });
-            }
-        }
-        if shared.is_undurable.load(Ordering::Acquire) {
-            let message = "a sink ended without making durable what it wrote".to_owned();
-            let stage = "sync of a sink".into();
-            return Err(FlowError::Stage { stage, message, kind: ErrorKind::Unavailable });
-        }
-        let mut checkpoint = Checkpoint::new(&self.flow, lease.epoch(), shared.clock.now().0);
-        for (partition, position) in self.stored.iter().chain(ready) {
-            checkpoint.set_position(SOURCE, partition, position.clone());
-        }
-        let store = store.clone();
-        let flow = self.flow.clone();
-        let saved = Tasks::new()
-            .spawn_thread(TaskKind::Commit, "store", move || store.save(&flow, &checkpoint))
-            .await;
-        match saved {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(store_error(error)),
-            Err(error) => Err(panicked("checkpoint", &error)),
-        }
-    }
-
-    fn show(&self, shared: &Shared) {
-        let age = shared.clock.monotonic().saturating_sub(self.last_commit);
-        let unfinished = shared.ledger.unfinished().records;
-        let age = if unfinished == 0 { Duration::ZERO } else { age };
-        shared.metrics.commit_age.set(age.as_secs_f64());
-        shared.metrics.active.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
     }
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use levada_model::batch::MAIN;
-use levada_model::{ErrorKind, RecordBatch};
+use levada_model::{ErrorKind, RecordBatch, Tree};
 use levada_runtime::{EdgeReceiver, EdgeSender};
 use tokio::runtime::Handle;
 
@@ -53,6 +53,8 @@ pub(super) struct Worker {
     pub(super) input: EdgeReceiver<Parcel>,
     pub(super) outputs: Arc<Outputs>,
     pub(super) runtime: Handle,
+    /// The nodes of the batch at hand: only a worker needs them, so they do not travel with batches.
+    pub(super) tree: Tree,
 }
 
 /// What one batch became.
@@ -74,6 +76,7 @@ impl Worker {
             rejected.clear();
             batch.count_by_origin(&mut before);
             scope.now = self.shared.clock.now();
+            std::mem::swap(&mut batch.tree, &mut self.tree);
             let started = self.shared.clock.monotonic();
             let run = catch_unwind(AssertUnwindSafe(|| {
                 let clock = &*self.shared.clock;
@@ -82,6 +85,10 @@ impl Worker {
             let product = match run {
                 Ok(()) => {
                     self.count(&counts, started);
+                    let collisions = std::mem::take(&mut scope.collisions);
+                    if collisions > 0 {
+                        self.shared.metrics.key_collisions.add(collisions);
+                    }
                     Some(self.finish(batch, &rejected, &before, &mut after))
                 }
                 Err(_) => {
@@ -118,7 +125,7 @@ impl Worker {
 
     /// Sorts what is left by sink, writes dead letters, and settles the acknowledgement counts.
     fn finish(
-        &self,
+        &mut self,
         mut batch: Box<RecordBatch>,
         rejected: &[Rejected],
         before: &[u64],
@@ -209,14 +216,15 @@ impl Worker {
     }
 
     /// Makes one batch per sink.
-    fn sort(&self, batch: Box<RecordBatch>, live: u64) -> Vec<Option<Box<RecordBatch>>> {
+    fn sort(&mut self, mut batch: Box<RecordBatch>, live: u64) -> Vec<Option<Box<RecordBatch>>> {
         let sinks = self.outputs.sinks.len();
         let mut parcels: Vec<Option<Box<RecordBatch>>> = (0..sinks).map(|_| None).collect();
         if live == 0 {
-            self.shared.pool.give(batch);
+            self.retire(batch);
             return parcels;
         }
         if self.pipeline.is_empty() && sinks == 1 {
+            std::mem::swap(&mut batch.tree, &mut self.tree);
             parcels[0] = Some(batch);
             return parcels;
         }
@@ -238,8 +246,15 @@ impl Worker {
             });
             parcel.push_from(&batch, index, origin);
         }
-        self.shared.pool.give(batch);
+        self.retire(batch);
         parcels
+    }
+
+    /// Keeps the nodes and gives the rest back.
+    fn retire(&mut self, mut batch: Box<RecordBatch>) {
+        std::mem::swap(&mut batch.tree, &mut self.tree);
+        self.tree.clear();
+        self.shared.pool.give(batch);
     }
 
     fn send(&self, product: Product) {

@@ -298,6 +298,7 @@ impl Writer {
     }
 
     /// Decides what happens to records that a failed write left open.
+    #[expect(clippy::vec_box, reason = "batches travel in their boxes")]
     async fn retry_or_split(
         &mut self,
         rest: Box<RecordBatch>,

@@ -90,6 +90,8 @@ pub(crate) struct Respell {
     pending: Vec<NodeId>,
     /// The members of one object: hash of the name, place, node.
     names: Vec<(u64, u32, NodeId)>,
+    /// Members of the record at hand that were dropped for another one.
+    collisions: u64,
 }
 
 impl Respell {
@@ -103,6 +105,7 @@ impl Respell {
             hasher: KeyHasher::default(),
             pending: Vec::new(),
             names: Vec::new(),
+            collisions: 0,
         }
     }
 
@@ -157,7 +160,7 @@ impl Respell {
         is_changed
     }
 
-    /// Of members that now have the same name, keeps the last one.
+    /// Of members that now have the same name, keeps the last one and counts the others.
     fn keep_last(&mut self, batch: &mut RecordBatch) {
         self.names.sort_unstable_by_key(|&(hash, place, _)| (hash, place));
         for run in self.names.chunk_by(|a, b| a.0 == b.0) {
@@ -169,6 +172,7 @@ impl Respell {
                 let (tree, text) = (&mut batch.tree, &batch.text);
                 if tree.key(text, node) == tree.key(text, *last) {
                     tree.remove(node);
+                    self.collisions += 1;
                 }
             }
         }
@@ -180,7 +184,7 @@ impl Transform for Respell {
         &mut self,
         batch: &mut RecordBatch,
         index: usize,
-        _: &mut Scope,
+        scope: &mut Scope,
     ) -> Result<Verdict, RecordError> {
         let Some(root) = batch.document(index) else {
             return Ok(Verdict::Keep);
@@ -197,6 +201,7 @@ impl Transform for Respell {
         room_for(batch, self.step, bytes.saturating_mul(GROWTH_MAX))?;
         self.pending.clear();
         self.container(batch, root);
+        scope.collisions += std::mem::take(&mut self.collisions);
         Ok(Verdict::Keep)
     }
 }

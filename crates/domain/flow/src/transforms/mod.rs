@@ -103,6 +103,8 @@ pub struct Scope {
     pub scratch: Vec<u8>,
     /// Where a step that answers [`Verdict::Split`] puts the records; emptied by the caller.
     pub children: Vec<Record>,
+    /// Members that a step dropped because another one got the same name; taken by the caller.
+    pub collisions: u64,
 }
 
 /// A decoded step, its type erased.

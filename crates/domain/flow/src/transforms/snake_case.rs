@@ -71,6 +71,9 @@ fn snake(name: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::Scope;
     use super::super::testing::{self, NOT_JSON, NOT_OBJECTS};
     use super::*;
 
@@ -127,6 +130,18 @@ mod tests {
         check("{}", r#"{"userId":1,"a":0,"user_id":2}"#, r#"{"a":0,"user_id":2}"#);
         check("{}", r#"{"user_id":2,"a":0,"userId":1}"#, r#"{"a":0,"user_id":1}"#);
         check("{}", r#"{"aB":1,"AB":2,"a_b":3,"A_b":4}"#, r#"{"ab":2,"a_b":4}"#);
+    }
+
+    #[test]
+    fn collisions_are_counted() {
+        let mut scope = Scope::default();
+        let mut step = testing::step::<Spec>("{deep: true}", &TransformContext::default());
+        for input in
+            [r#"{"aB":1,"AB":2,"a_b":3,"A_b":4}"#, r#"[{"c":{"userId":1,"user_id":2}}]"#, "{}"]
+        {
+            step.record(&mut testing::batch_of(input), 0, &mut scope).unwrap();
+        }
+        assert_eq!(scope.collisions, 3);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What the tests of the steps share.
 
-#![allow(dead_code, reason = "not every step uses every helper")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use levada_model::{RecordBatch, RecordError, Timestamp};

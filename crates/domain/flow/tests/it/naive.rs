@@ -44,25 +44,37 @@ pub(crate) struct Record {
 /// The step that failed first.
 pub(crate) type Failed = Option<usize>;
 
-/// Runs a record through steps, each with its `when`.
+/// Runs a record through steps, each with its `when`; gives what leaves, in order, and the step that
+/// failed first.
 pub(crate) fn run(steps: &[(Step, Option<Test>)], value: Value) -> (Vec<Record>, Failed) {
-    let mut records = vec![Record { value, route: None, condition: None }];
-    let mut failed = None;
-    for (index, (step, when)) in steps.iter().enumerate() {
-        let mut leaving = Vec::new();
-        for record in records {
-            if when.as_ref().is_some_and(|when| !when.holds(&record.value)) {
-                leaving.push(record);
-                continue;
-            }
-            match step.apply(index, record) {
-                Some(mut after) => leaving.append(&mut after),
-                None => failed = failed.or(Some(index)),
+    let (mut leaving, mut failed) = (Vec::new(), None);
+    let record = Record { value, route: None, condition: None };
+    drive(steps, 0, record, &mut leaving, &mut failed);
+    (leaving, failed)
+}
+
+/// Takes a record through the steps from `from` on, and each of its children before the next one.
+fn drive(
+    steps: &[(Step, Option<Test>)],
+    from: usize,
+    record: Record,
+    leaving: &mut Vec<Record>,
+    failed: &mut Failed,
+) {
+    let Some((step, when)) = steps.get(from) else {
+        leaving.push(record);
+        return;
+    };
+    let applies = when.as_ref().is_none_or(|when| when.holds(&record.value));
+    let after = if applies { step.apply(from, record) } else { Some(vec![record]) };
+    match after {
+        Some(children) => {
+            for child in children {
+                drive(steps, from + 1, child, leaving, failed);
             }
         }
-        records = leaving;
+        None => *failed = failed.or(Some(from)),
     }
-    (records, failed)
 }
 
 // === impl Test ===

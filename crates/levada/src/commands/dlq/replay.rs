@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use levada_connectors::{Source, SourceError};
 use levada_flow::engine::Start;
 use levada_flow::spec::Flow;
+use levada_flow::transforms::router::ROUTED_CONDITION;
 use levada_model::batch::MAIN;
 use levada_model::{Meta, Position, RecordBatch, Str, Value};
 
@@ -85,11 +86,17 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
             Entry::Step(step) => step,
             Entry::Sink(_) => steps,
         };
-        let route = match entry {
-            Entry::Sink(route) => route,
-            Entry::Step(_) => MAIN,
-        };
-        let source = Letters { letters: letters.into_iter(), route };
+        let letters: Vec<(Letter, u16)> = letters
+            .into_iter()
+            .map(|letter| {
+                let route = match entry {
+                    Entry::Sink(route) => route,
+                    Entry::Step(step) => route_before(&flow, step, &letter),
+                };
+                (letter, route)
+            })
+            .collect();
+        let source = Letters { letters: letters.into_iter() };
         let start = Start { source: Some(Box::new(source)), skip_steps, from_start: false };
         let folder = args.secrets.clone();
         let secrets = Arc::new(std::mem::take(&mut job_parts.secrets).with_folder(folder));
@@ -140,10 +147,22 @@ fn entry(flow: &Flow, stage: &str) -> Option<Entry> {
     }
 }
 
-/// The source that hands out letters.
+/// Gives the route that a record had taken before it came to a step that failed.
+///
+/// The router leaves its condition in the metadata; a condition that the flow no longer has means the
+/// main sink, as for a record that met none.
+fn route_before(flow: &Flow, step: usize, letter: &Letter) -> u16 {
+    let routes = flow.steps.get(step).map_or(0, |step| step.context.route_base);
+    let condition = letter.metadata.get(ROUTED_CONDITION).and_then(serde_json::Value::as_str);
+    let matches = |route: &u16| {
+        condition.is_some_and(|text| text == flow.routes[usize::from(*route)].condition)
+    };
+    (0..routes).find(matches).unwrap_or(MAIN)
+}
+
+/// The source that hands out letters, each with its route.
 struct Letters {
-    letters: std::vec::IntoIter<Letter>,
-    route: u16,
+    letters: std::vec::IntoIter<(Letter, u16)>,
 }
 
 #[async_trait]
@@ -155,7 +174,7 @@ impl Source for Letters {
     async fn next(&mut self, batch: &mut RecordBatch) -> Result<bool, SourceError> {
         const RECORDS: usize = 1000;
         let origin = batch.push_origin("dlq".into(), serde_json::Value::Null);
-        for letter in self.letters.by_ref().take(RECORDS) {
+        for (letter, route) in self.letters.by_ref().take(RECORDS) {
             let mut meta: Meta = letter
                 .metadata
                 .iter()
@@ -165,7 +184,7 @@ impl Source for Letters {
             batch.push(&letter.payload, origin, 0);
             let index = batch.len() - 1;
             batch.set_meta(index, Some(Arc::new(meta)));
-            batch.records[index].route = self.route;
+            batch.records[index].route = route;
         }
         if batch.is_empty() {
             batch.clear();

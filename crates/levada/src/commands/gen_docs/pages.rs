@@ -65,6 +65,7 @@ fn sources() -> String {
     for entry in SOURCES {
         heading(&mut text, entry.name, entry.summary, entry.aliases, entry.built_in);
         fields(&mut text, entry.schema);
+        text.push_str(&(entry.notes)());
     }
     text
 }

@@ -129,7 +129,7 @@ pub(super) fn run(args: &[&str], stdin: &[u8], files: &[(&str, &str)]) -> Ran {
 
 /// Reads a stream to its end beside the caller.
 fn collect(mut stream: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if stream.read_to_end(&mut bytes).is_ok() {

@@ -163,8 +163,8 @@ fn a_busy_flow_survives_all_of_it() {
     assert_eq!(results[0]["outputs"][0]["route"], "r");
     assert_eq!(results[1]["outputs"].as_array().unwrap().len(), 4999);
     assert_eq!(results[1]["outputs"][7]["payload"]["secret"], "***");
-    for index in 2..6 {
-        assert_eq!(results[index]["outputs"], json!([]), "{}", results[index]);
+    for result in &results[2..6] {
+        assert_eq!(result["outputs"], json!([]), "{result}");
     }
     let stages: Vec<&str> =
         (2..7).map(|index| results[index]["error"]["stage"].as_str().unwrap()).collect();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use levada_testkit::process::Folder;
+use levada_testkit::skipped;
 
 use super::support::{Arrived, LONG, conserved, count, flow, records, start};
 
@@ -39,7 +40,7 @@ fn a_full_disk_is_waited_for() {
     ] {
         let folder = Folder::new();
         let Some(small) = Small::mount(&folder.path("small")) else {
-            return a_device_that_is_always_full_loses_nothing();
+            return skipped("a full disk", "only root can mount a file system");
         };
         // Takes all but some kilobytes.
         let taken = small.0.join("taken");
@@ -78,8 +79,7 @@ errors: {{type: file, file: {{path: dead.ndjson}}}}
 fn checkpoints_that_do_not_fit_are_stored_later() {
     let folder = Folder::new();
     let Some(small) = Small::mount(&folder.path("data")) else {
-        eprintln!("skipped: only root can mount a file system; checkpoints on a full disk");
-        return;
+        return skipped("checkpoints on a full disk", "only root can mount a file system");
     };
     flow(
         &folder,

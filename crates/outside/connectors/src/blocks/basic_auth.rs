@@ -33,33 +33,22 @@ impl BasicAuth {
         }
     }
 
-    /// Reports bad references and what is missing; `when` ends the sentence, e.g. `when x=Y`.
-    pub fn check_complete(&self, when: &str, at: &FieldPath, report: &mut Report) {
+    /// Reports bad references and what is missing; `setting` needs it, e.g. `x Y`.
+    pub fn check_complete(&self, setting: &str, at: &FieldPath, report: &mut Report) {
         self.check_references(at, report);
-        for (field, is_there) in [
-            ("username", self.has_username()),
-            ("password", self.has_password()),
-        ] {
+        for (field, is_there) in
+            [("username", self.has_username()), ("password", self.has_password())]
+        {
             if !is_there {
-                let detail = format!("{field} or {field}SecretRef is required {when}");
+                let detail = format!("{setting} needs it: set {field} or {field}SecretRef");
                 report.required(&at.child(field), &detail);
             }
         }
     }
 
     fn check_references(&self, at: &FieldPath, report: &mut Report) {
-        check_reference(
-            "usernameSecretRef",
-            self.username_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_reference(
-            "passwordSecretRef",
-            self.password_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_reference("usernameSecretRef", self.username_secret_ref.as_ref(), at, report);
+        check_reference("passwordSecretRef", self.password_secret_ref.as_ref(), at, report);
     }
 
     fn has_username(&self) -> bool {

@@ -82,12 +82,7 @@ mod tests {
     use super::*;
 
     fn batch(size: Option<i32>, flush_seconds: Option<i32>) -> Batch {
-        Batch {
-            sink: "postgresql",
-            default: 100,
-            size,
-            flush_seconds,
-        }
+        Batch { sink: "postgresql", default: 100, size, flush_seconds }
     }
 
     #[test]

@@ -47,25 +47,22 @@ impl CatalogAuth<'_> {
     pub fn check(&self, at: &FieldPath, report: &mut Report) {
         check_reference("tokenSecretRef", self.token_secret_ref, at, report);
         let kind = self.authentication_type.trim();
-        check_word_in_any_case(
-            "authenticationType",
-            kind,
-            &AUTHENTICATION_TYPES,
-            at,
-            report,
-        );
+        check_word_in_any_case("authenticationType", kind, &AUTHENTICATION_TYPES, at, report);
         if kind.eq_ignore_ascii_case("BEARER") && !self.has_token() {
-            let detail = "bearerToken or tokenSecretRef is required when authenticationType=BEARER";
+            let detail =
+                "authenticationType BEARER sends a token: set bearerToken or tokenSecretRef";
             report.required(&at.child("bearerToken"), detail);
         }
         let path = at.child("basicAuth");
         match self.basic_auth {
             Some(basic) if kind.eq_ignore_ascii_case("BASIC") => {
-                basic.check_complete("when authenticationType=BASIC", &path, report);
+                basic.check_complete("authenticationType BASIC", &path, report);
             }
             Some(basic) => basic.check(&path, report),
             None if kind.eq_ignore_ascii_case("BASIC") => {
-                report.required(&path, "basicAuth is required when authenticationType=BASIC");
+                let detail =
+                    "authenticationType BASIC sends a username and a password: set basicAuth";
+                report.required(&path, detail);
             }
             None => {}
         }
@@ -94,17 +91,13 @@ impl OAuth2<'_> {
         let has_secret =
             self.client_secret_secret_ref.is_some() || !self.client_secret.expose().is_empty();
         if has_id != has_secret {
-            let detail = "oauth2ClientID and oauth2ClientSecret must both be set or both omitted";
+            let detail = "set both oauth2ClientID and oauth2ClientSecret, or neither";
             report.invalid(&at.child("oauth2ClientID"), self.client_id, detail);
         }
         if auth.has_token() && (has_id || has_secret) {
-            let detail = "bearerToken/tokenSecretRef cannot be combined with \
-                          oauth2ClientID/oauth2ClientSecret";
-            report.invalid(
-                &at.child("bearerToken"),
-                auth.bearer_token.to_string(),
-                detail,
-            );
+            let detail = "a token is used instead of a client: leave out either it or \
+                          oauth2ClientID and oauth2ClientSecret";
+            report.invalid(&at.child("bearerToken"), auth.bearer_token.to_string(), detail);
         }
     }
 }
@@ -126,7 +119,7 @@ pub fn check_snapshots(
     let start = start_snapshot.trim();
     let is_number = start.bytes().all(|byte| byte.is_ascii_digit()) && start.parse::<i64>().is_ok();
     if !start.is_empty() && !is_number {
-        let detail = "must be a non-negative integer snapshot ID";
+        let detail = "startSnapshotID must be a non-negative integer snapshot ID";
         report.invalid(&at.child("startSnapshotID"), start, detail);
     }
 }
@@ -148,7 +141,7 @@ pub fn check_storage_keys(
             |reference| serde_json::json!({"name": reference.name, "key": reference.key}),
         );
         let detail =
-            "accessKeySecretRef and secretAccessKeySecretRef must both be set or both omitted";
+            "set both accessKeySecretRef and secretAccessKeySecretRef, or neither";
         report.invalid(&at.child("accessKeySecretRef"), shown, detail);
     }
 }

@@ -9,11 +9,7 @@ const IDENTIFIER: &str =
 /// Tells whether a name matches `^[a-zA-Z_][a-zA-Z0-9_]*$`.
 pub fn is_identifier(name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    name.bytes().all(is_word)
-        && name
-            .bytes()
-            .next()
-            .is_some_and(|first| !first.is_ascii_digit())
+    name.bytes().all(is_word) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 /// Reports a column name that is no identifier; an empty one counts as absent.
@@ -47,12 +43,12 @@ pub fn check_conflict_key(key: &str, at: &FieldPath, report: &mut Report) {
 pub fn check_table(table: &str, at: &FieldPath, report: &mut Report) {
     let table = table.trim();
     if table.is_empty() {
-        report.required(at, "table reference is required");
+        report.required(at, "the name of a table is missing");
         return;
     }
     let mut parts = table.splitn(2, '.');
     if !parts.all(is_identifier) {
-        let detail = "must be schema.table or table (letters, digits, underscore)";
+        let detail = "is no table: write table or schema.table, of letters, digits and underscores";
         report.invalid(at, table, detail);
     }
 }

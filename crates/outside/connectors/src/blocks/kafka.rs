@@ -58,10 +58,7 @@ impl SecurityProtocol {
         Self::ALL.into_iter().find(|protocol| {
             let known = protocol.name();
             name.len() == known.len()
-                && name
-                    .chars()
-                    .zip(known.chars())
-                    .all(|(written, known)| same(written, known))
+                && name.chars().zip(known.chars()).all(|(written, known)| same(written, known))
         })
     }
 
@@ -82,10 +79,7 @@ impl SecurityProtocol {
 
     /// Tells whether it needs a `sasl` block.
     pub fn has_sasl(self) -> bool {
-        matches!(
-            self,
-            SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl
-        )
+        matches!(self, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl)
     }
 }
 
@@ -116,9 +110,7 @@ impl KafkaConnection<'_> {
         let path = at.child("brokers");
         let brokers = self.brokers.unwrap_or_default();
         if brokers.iter().all(|broker| broker.trim().is_empty()) {
-            let shown = self
-                .brokers
-                .map_or(serde_json::Value::Null, serde_json::Value::from);
+            let shown = self.brokers.map_or(serde_json::Value::Null, serde_json::Value::from);
             report.invalid(&path, shown, "brokers or brokersSecretRef is required");
             return;
         }

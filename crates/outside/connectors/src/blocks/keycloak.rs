@@ -65,17 +65,9 @@ impl Keycloak {
         };
         let has_token = is_given(self.token.expose(), &self.token_secret_ref);
         for (field, literal, reference) in [
-            (
-                "serverURL",
-                &self.server_url,
-                self.server_url_secret_ref.as_ref(),
-            ),
+            ("serverURL", &self.server_url, self.server_url_secret_ref.as_ref()),
             ("realm", &self.realm, self.realm_secret_ref.as_ref()),
-            (
-                "clientID",
-                &self.client_id,
-                self.client_id_secret_ref.as_ref(),
-            ),
+            ("clientID", &self.client_id, self.client_id_secret_ref.as_ref()),
         ] {
             // With a token only the form of a reference counts: it is resolved all the same.
             if !has_token || reference.is_some() {

@@ -78,30 +78,15 @@ mod tests {
     fn durations_are_read_with_their_sign() {
         for (text, expected) in [
             ("250ms", None),
-            (
-                "0",
-                Some("d: Invalid value: \"0s\": must be greater than zero"),
-            ),
-            (
-                "-0s",
-                Some("d: Invalid value: \"0s\": must be greater than zero"),
-            ),
-            (
-                "-90s",
-                Some("d: Invalid value: \"-1m30s\": must be greater than zero"),
-            ),
+            ("0", Some("d: Invalid value: \"0s\": must be greater than zero")),
+            ("-0s", Some("d: Invalid value: \"0s\": must be greater than zero")),
+            ("-90s", Some("d: Invalid value: \"-1m30s\": must be greater than zero")),
             (
                 "--1s",
                 Some("d: Invalid value: \"--1s\": must be a valid Go duration (e.g. 2h, 30m)"),
             ),
-            (
-                "5",
-                Some("d: Invalid value: \"5\": must be a valid Go duration (e.g. 2h, 30m)"),
-            ),
-            (
-                "",
-                Some("d: Invalid value: \"\": must be a valid Go duration (e.g. 2h, 30m)"),
-            ),
+            ("5", Some("d: Invalid value: \"5\": must be a valid Go duration (e.g. 2h, 30m)")),
+            ("", Some("d: Invalid value: \"\": must be a valid Go duration (e.g. 2h, 30m)")),
         ] {
             let mut report = Report::new();
             let root = FieldPath::root();

@@ -16,17 +16,16 @@ pub fn check_raw_mode(
         return;
     }
     if !raw_mode {
-        let detail = "flattenMetadataColumns requires rawMode to be true";
+        let detail = "metadata gets columns of its own in raw mode only: set rawMode to true";
         report.invalid(&at.child("flattenMetadataColumns"), true, detail);
     }
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let path = at.child("flattenMetadataColumnsPrefix");
     if !prefix.bytes().all(is_word) {
-        let detail =
-            "flattenMetadataColumnsPrefix may only contain letters, digits, and underscores";
+        let detail = "columns begin with it: use letters, digits and underscores";
         report.invalid(&path, prefix, detail);
     } else if prefix.starts_with(|first: char| first.is_ascii_digit()) {
-        let detail = "flattenMetadataColumnsPrefix must not start with a digit";
+        let detail = "columns begin with it: begin with a letter or an underscore";
         report.invalid(&path, prefix, detail);
     }
 }

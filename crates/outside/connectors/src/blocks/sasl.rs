@@ -39,23 +39,10 @@ impl Sasl {
             let detail = format!("unsupported SASL mechanism: {mechanism} (supported: {list})");
             report.invalid(&at.child("mechanism"), mechanism, &detail);
         }
-        check_reference(
-            "usernameSecretRef",
-            self.username_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_reference(
-            "passwordSecretRef",
-            self.password_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_reference("usernameSecretRef", self.username_secret_ref.as_ref(), at, report);
+        check_reference("passwordSecretRef", self.password_secret_ref.as_ref(), at, report);
         if self.username_secret_ref.is_none() && self.username.is_empty() {
-            report.required(
-                &at.child("username"),
-                "SASL username is required but not provided",
-            );
+            report.required(&at.child("username"), "SASL username is required but not provided");
         }
         if self.password_secret_ref.is_none() && self.password.expose().is_empty() {
             let detail = "SASL password is required but not provided \

@@ -85,7 +85,9 @@ impl CsvRows {
             Ok(text) => text,
             Err(error) => {
                 let at = error.valid_up_to();
-                return Err(RecordError::invalid(format!("invalid JSON: not UTF-8 from byte {at} on")));
+                return Err(RecordError::invalid(format!(
+                    "invalid JSON: not UTF-8 from byte {at} on"
+                )));
             }
         };
         self.tree.clear();

@@ -1,8 +1,9 @@
 //! Cuts a byte stream into the records of a batch.
 //!
 //! Bytes are read straight into the text of the batch, and records are spans of it. What follows the
-//! last line end begins the text of the next batch; that tail is the only thing that is copied. CSV
-//! is the exception: rows become JSON, and that JSON is the text.
+//! last line end begins the text of the next batch; that tail, and lines above the number that a
+//! batch may hold, are the only things that are copied. CSV is the exception: rows become JSON, and
+//! that JSON is the text.
 //!
 //! - How the stream is cut into reads never changes records or places.
 //! - A line longer than allowed costs constant memory. It becomes a record that carries its first
@@ -16,10 +17,6 @@ use levada_codec::lines::{LineSpan, LineSplitter, TooLong};
 use levada_model::{RecordBatch, RecordError};
 
 use super::Format;
-
-/// Bytes of one read, which is about the size of a batch: a quarter of a usual L2 cache is too small
-/// to hide the cost of a hand-over between threads, and more than 1 MiB falls out of it.
-pub(crate) const CHUNK_BYTES: usize = 128 << 10;
 
 /// A buffer that one long line made larger than this many chunks is given back.
 const CHUNKS_KEPT: usize = 4;
@@ -40,6 +37,9 @@ pub(crate) struct Place {
     /// The columns, once they are known; only CSV has them.
     pub(crate) columns: Option<Arc<[String]>>,
 }
+
+/// Appends bytes to the end of a buffer, at most about as many as it is told, and gives how many.
+pub(crate) type ReadBytes<'a, E> = dyn FnMut(&mut Vec<u8>, usize) -> Result<usize, E> + 'a;
 
 /// What one call of [`Framer::fill`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,10 @@ struct Lines {
     is_json: bool,
     spans: Vec<LineSpan>,
     too_long: Vec<TooLong>,
+    /// Lines of one batch.
+    count_max: usize,
+    /// Where the tail goes on when a batch was full: it may hold complete lines.
+    rest: Option<usize>,
 }
 
 struct Csv {
@@ -96,6 +100,9 @@ struct Csv {
 
 impl Framer {
     /// Makes a framer that goes on at `place`.
+    ///
+    /// It reads about `chunk_bytes` at a time. `options` bound lines too: their length, and their
+    /// number in a batch.
     ///
     /// Errors: the columns of `place` cannot be used.
     pub(crate) fn new(
@@ -119,6 +126,8 @@ impl Framer {
                 is_json: format.is_json(),
                 spans: Vec::new(),
                 too_long: Vec::new(),
+                count_max: options.batch_rows.max(1),
+                rest: None,
             }),
         };
         Ok(Framer { shape, chunk_bytes, tail: Vec::new(), place, blank_lines: 0 })
@@ -136,20 +145,34 @@ impl Framer {
 
     /// Reads until there are records, and adds them to `batch`, whose text is empty.
     ///
-    /// `read` appends bytes to the end of a buffer, at most about as many as it is told, and gives how
-    /// many; zero means that there is nothing now. An error of `read` loses nothing: what was read
+    /// When `read` gives zero, there is nothing now. An error of `read` loses nothing: what was read
     /// before stays for the next call.
     pub(crate) fn fill<E>(
         &mut self,
-        read: &mut dyn FnMut(&mut Vec<u8>, usize) -> Result<usize, E>,
+        read: &mut ReadBytes<'_, E>,
         batch: &mut RecordBatch,
         origin: u32,
     ) -> Result<Filled, FrameError<E>> {
         match &mut self.shape {
-            Shape::Lines(lines) => {
-                move_bytes(&mut self.tail, &mut batch.text);
-                loop {
-                    let text = &mut batch.text;
+            Shape::Lines(lines) => loop {
+                let text = &mut batch.text;
+                let start;
+                if let Some(from) = lines.rest.take() {
+                    start = lines.splitter.offset();
+                    let (consumed, is_full) = lines.split(&self.tail[from..]);
+                    let end = from + consumed;
+                    if lines.has_found() {
+                        text.extend_from_slice(&self.tail[from..end]);
+                    }
+                    if is_full {
+                        lines.rest = Some(end);
+                    } else {
+                        self.tail.drain(..end);
+                        // A file that is followed keeps no more than its tail needs.
+                        self.tail.shrink_to(COPIED_BYTES_MAX);
+                    }
+                } else {
+                    move_bytes(&mut self.tail, text);
                     make_room(text, self.chunk_bytes);
                     match read(text, self.chunk_bytes) {
                         Ok(0) => {
@@ -162,22 +185,23 @@ impl Framer {
                             return Err(FrameError::Read(error));
                         }
                     }
-                    let start = lines.splitter.offset();
-                    let consumed = lines.splitter.split(text, &mut lines.spans, &mut lines.too_long);
-                    if !lines.spans.is_empty() || !lines.too_long.is_empty() {
-                        self.tail.extend_from_slice(&text[consumed..]);
-                        text.truncate(consumed);
-                        self.blank_lines += lines.emit(start, batch, origin, &mut self.place);
-                        if !batch.is_empty() {
-                            return Ok(Filled::Records);
-                        }
-                        batch.text.clear();
-                        move_bytes(&mut self.tail, &mut batch.text);
-                    } else if consumed > 0 {
+                    start = lines.splitter.offset();
+                    let (consumed, is_full) = lines.split(text);
+                    if !lines.has_found() {
+                        // What is read next goes behind it.
                         text.drain(..consumed);
+                        continue;
                     }
+                    self.tail.extend_from_slice(&text[consumed..]);
+                    text.truncate(consumed);
+                    lines.rest = is_full.then_some(0);
                 }
-            }
+                self.blank_lines += lines.emit(start, batch, origin, &mut self.place);
+                if !batch.is_empty() {
+                    return Ok(Filled::Records);
+                }
+                batch.text.clear();
+            },
             Shape::Csv(csv) => loop {
                 if csv.taken == csv.input.len() {
                     csv.input.clear();
@@ -204,7 +228,17 @@ impl Framer {
         }
     }
 
+    /// Tells whether [`fill`](Self::fill) may find records without reading.
+    pub(crate) fn has_rest(&self) -> bool {
+        match &self.shape {
+            Shape::Lines(lines) => lines.rest.is_some(),
+            Shape::Csv(csv) => csv.taken < csv.input.len(),
+        }
+    }
+
     /// Adds the last record when it lacks its line end; nothing can be read after that.
+    ///
+    /// Only what [`fill`](Self::fill) left when it found nothing is looked at.
     pub(crate) fn finish(
         &mut self,
         batch: &mut RecordBatch,
@@ -213,6 +247,9 @@ impl Framer {
         match &mut self.shape {
             Shape::Lines(lines) => {
                 let start = lines.splitter.offset();
+                if let Some(from) = lines.rest.take() {
+                    self.tail.drain(..from);
+                }
                 move_bytes(&mut self.tail, &mut batch.text);
                 lines.splitter.finish(&batch.text, &mut lines.spans, &mut lines.too_long);
                 self.blank_lines += lines.emit(start, batch, origin, &mut self.place);
@@ -231,16 +268,21 @@ impl Framer {
 // === impl Lines ===
 
 impl Lines {
+    /// Finds lines; gives how many bytes they take, and whether there are as many as a batch may hold.
+    fn split(&mut self, text: &[u8]) -> (usize, bool) {
+        let Lines { splitter, spans, too_long, count_max, .. } = self;
+        let consumed = splitter.split_some(*count_max, text, spans, too_long);
+        (consumed, spans.len() + too_long.len() >= *count_max)
+    }
+
+    fn has_found(&self) -> bool {
+        !self.spans.is_empty() || !self.too_long.is_empty()
+    }
+
     /// Makes records of the lines found in the text, which begins at `start` of the stream.
     ///
     /// Gives how many blank lines there were.
-    fn emit(
-        &mut self,
-        start: u64,
-        batch: &mut RecordBatch,
-        origin: u32,
-        place: &mut Place,
-    ) -> u64 {
+    fn emit(&mut self, start: u64, batch: &mut RecordBatch, origin: u32, place: &mut Place) -> u64 {
         let mut blank_lines = 0;
         let is_json = self.is_json;
         batch.expects_json = is_json;
@@ -352,7 +394,6 @@ fn make_room(buffer: &mut Vec<u8>, chunk_bytes: usize) {
         buffer.reserve(chunk_bytes);
     }
 }
-
 
 #[cfg(test)]
 mod tests;

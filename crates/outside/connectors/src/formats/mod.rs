@@ -127,7 +127,5 @@ pub(crate) fn check_record_bytes(size: Option<ByteSize>, at: &FieldPath, report:
 
 /// Gives the record limit in bytes.
 pub(crate) fn record_bytes(size: Option<ByteSize>) -> usize {
-    size.map_or(DEFAULT_MAX_RECORD_BYTES, |size| {
-        size.as_usize().clamp(1, MAX_RECORD_BYTES_CEILING)
-    })
+    size.map_or(DEFAULT_MAX_RECORD_BYTES, |size| size.as_usize().clamp(1, MAX_RECORD_BYTES_CEILING))
 }

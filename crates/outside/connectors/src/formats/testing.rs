@@ -19,6 +19,8 @@ pub(crate) fn context(base_dir: impl AsRef<Path>) -> BuildContext {
         clock: VirtualClock::new(NOW),
         metrics: Registry::new(),
         tasks: Tasks::new(),
+        batch_records: 2000,
+        batch_bytes: 128 << 10,
     }
 }
 

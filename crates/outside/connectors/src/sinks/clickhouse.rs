@@ -64,13 +64,7 @@ impl SinkSpec for Spec {
         let connection = self.connection_string.expose();
         let reference = self.connection_string_secret_ref.as_ref();
         check_either("connectionString", connection, reference, at, report);
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         self.batch().check(at, report);
         if self.upsert_mode {
             check_identifier("conflictKey", self.conflict_key.trim(), at, report);
@@ -85,13 +79,7 @@ impl SinkSpec for Spec {
         let version = self.replacing_version_column.trim();
         check_identifier("replacingVersionColumn", version, at, report);
         let prefix = &self.flatten_metadata_columns_prefix;
-        check_raw_mode(
-            self.raw_mode,
-            self.flatten_metadata_columns,
-            prefix,
-            at,
-            report,
-        );
+        check_raw_mode(self.raw_mode, self.flatten_metadata_columns, prefix, at, report);
     }
 
     fn is_idempotent(&self) -> Option<bool> {
@@ -103,10 +91,7 @@ impl SinkSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "sink",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
     }
 }
 

@@ -98,20 +98,8 @@ impl SinkSpec for Spec {
     fn check(&self, at: &FieldPath, report: &mut Report) {
         let reference = self.catalog_uri_secret_ref.as_ref();
         check_either("catalogURI", &self.catalog_uri, reference, at, report);
-        check_either(
-            "namespace",
-            &self.namespace,
-            self.namespace_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("namespace", &self.namespace, self.namespace_secret_ref.as_ref(), at, report);
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         let auth = CatalogAuth {
             authentication_type: &self.authentication_type,
             bearer_token: &self.bearer_token,
@@ -129,13 +117,7 @@ impl SinkSpec for Spec {
         oauth2.check(&auth, at, report);
         self.batch().check(at, report);
         let prefix = &self.flatten_metadata_columns_prefix;
-        check_raw_mode(
-            self.raw_mode,
-            self.flatten_metadata_columns,
-            prefix,
-            at,
-            report,
-        );
+        check_raw_mode(self.raw_mode, self.flatten_metadata_columns, prefix, at, report);
         let access_key = self.access_key_secret_ref.as_ref();
         let secret_key = self.secret_access_key_secret_ref.as_ref();
         check_storage_keys(access_key, secret_key, at, report);
@@ -151,10 +133,7 @@ impl SinkSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "sink",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
     }
 }
 

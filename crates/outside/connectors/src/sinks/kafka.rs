@@ -79,12 +79,7 @@ impl SinkSpec for Spec {
         check_positive("maxOpenRequests", self.max_open_requests, at, report);
         check_not_negative("flushMessages", self.flush_messages, at, report);
         check_not_negative("flushBytes", self.flush_bytes, at, report);
-        check_duration(
-            "flushFrequency",
-            self.flush_frequency.as_deref(),
-            at,
-            report,
-        );
+        check_duration("flushFrequency", self.flush_frequency.as_deref(), at, report);
     }
 
     /// The idempotent producer covers its own retries only: a record that a source reads again
@@ -95,10 +90,7 @@ impl SinkSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "sink",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
     }
 }
 
@@ -106,10 +98,7 @@ impl Spec {
     /// An idempotent producer waits for all replicas; no client accepts less.
     fn check_idempotent(&self, at: &FieldPath, report: &mut Report) {
         let acks = self.required_acks.as_str();
-        if !["local", "none"]
-            .iter()
-            .any(|less| less.eq_ignore_ascii_case(acks))
-        {
+        if !["local", "none"].iter().any(|less| less.eq_ignore_ascii_case(acks)) {
             return;
         }
         let path = at.child("requiredAcks");

@@ -78,27 +78,9 @@ impl SinkSpec for Spec {
     const BUILT_IN: bool = false;
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
-        check_either(
-            "baseURL",
-            &self.base_url,
-            self.base_url_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "namespace",
-            &self.namespace,
-            self.namespace_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("baseURL", &self.base_url, self.base_url_secret_ref.as_ref(), at, report);
+        check_either("namespace", &self.namespace, self.namespace_secret_ref.as_ref(), at, report);
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         let auth = CatalogAuth {
             authentication_type: &self.authentication_type,
             bearer_token: &self.bearer_token,
@@ -108,13 +90,7 @@ impl SinkSpec for Spec {
         auth.check(at, report);
         self.batch().check(at, report);
         let prefix = &self.flatten_metadata_columns_prefix;
-        check_raw_mode(
-            self.raw_mode,
-            self.flatten_metadata_columns,
-            prefix,
-            at,
-            report,
-        );
+        check_raw_mode(self.raw_mode, self.flatten_metadata_columns, prefix, at, report);
         let access_key = self.access_key_secret_ref.as_ref();
         let secret_key = self.secret_access_key_secret_ref.as_ref();
         check_storage_keys(access_key, secret_key, at, report);
@@ -130,10 +106,7 @@ impl SinkSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "sink",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
     }
 }
 

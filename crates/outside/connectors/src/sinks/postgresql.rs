@@ -64,29 +64,12 @@ impl SinkSpec for Spec {
         let connection = self.connection_string.expose();
         let reference = self.connection_string_secret_ref.as_ref();
         check_either("connectionString", connection, reference, at, report);
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         self.batch().check(at, report);
         self.check_upsert(at, report);
-        check_identifier(
-            "softDeleteColumn",
-            self.soft_delete_column.trim(),
-            at,
-            report,
-        );
+        check_identifier("softDeleteColumn", self.soft_delete_column.trim(), at, report);
         let prefix = &self.flatten_metadata_columns_prefix;
-        check_raw_mode(
-            self.raw_mode,
-            self.flatten_metadata_columns,
-            prefix,
-            at,
-            report,
-        );
+        check_raw_mode(self.raw_mode, self.flatten_metadata_columns, prefix, at, report);
     }
 
     fn is_idempotent(&self) -> Option<bool> {
@@ -98,10 +81,7 @@ impl SinkSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "sink",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
     }
 }
 

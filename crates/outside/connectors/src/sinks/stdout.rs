@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use crate::formats::blocking::blocking;
 use crate::formats::line_writer::LineWriter;
-use table::Table;
 use crate::{BuildContext, BuildError, Outcomes, Sink, SinkError, SinkSpec};
+use table::Table;
 
 /// How long a full pipe is waited for at a time.
 const WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -276,8 +276,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_is_tried_again() {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let error =
-            sink(full).write(&batch(&["1"]), &mut Outcomes::default()).await.unwrap_err();
+        let error = sink(full).write(&batch(&["1"]), &mut Outcomes::default()).await.unwrap_err();
         assert!(error.class.is_transient());
     }
 

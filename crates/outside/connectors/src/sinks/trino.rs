@@ -77,27 +77,9 @@ impl SinkSpec for Spec {
             at,
             report,
         );
-        check_either(
-            "catalog",
-            &self.catalog,
-            self.catalog_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "schema",
-            &self.schema,
-            self.schema_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("catalog", &self.catalog, self.catalog_secret_ref.as_ref(), at, report);
+        check_either("schema", &self.schema, self.schema_secret_ref.as_ref(), at, report);
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         self.batch().check(at, report);
         let timeout = self.query_timeout_seconds.filter(|&seconds| seconds != 0);
         check_positive("queryTimeoutSeconds", timeout, at, report);
@@ -105,13 +87,7 @@ impl SinkSpec for Spec {
             self.check_upsert(at, report);
         }
         let prefix = &self.flatten_metadata_columns_prefix;
-        check_raw_mode(
-            self.raw_mode,
-            self.flatten_metadata_columns,
-            prefix,
-            at,
-            report,
-        );
+        check_raw_mode(self.raw_mode, self.flatten_metadata_columns, prefix, at, report);
         if let Some(keycloak) = &self.keycloak {
             keycloak.check(&at.child("keycloak"), report);
         }
@@ -126,10 +102,7 @@ impl SinkSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "sink",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
     }
 }
 
@@ -154,8 +127,8 @@ impl Spec {
         let catalog = self.catalog.as_str();
         let is_known = self.catalog_secret_ref.is_none() && !catalog.is_empty();
         if is_known && !catalog.to_lowercase().contains("iceberg") {
-            let detail =
-                "upsertMode requires an Iceberg catalog (catalog name should contain \"iceberg\")";
+            let detail = "upsertMode writes by MERGE, which Iceberg catalogs alone take: the name of \
+                          the catalog must contain iceberg";
             report.invalid(&at.child("catalog"), catalog, detail);
         }
     }

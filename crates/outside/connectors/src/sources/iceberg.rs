@@ -91,20 +91,8 @@ impl SourceSpec for Spec {
     fn check(&self, at: &FieldPath, report: &mut Report) {
         let reference = self.catalog_uri_secret_ref.as_ref();
         check_either("catalogURI", &self.catalog_uri, reference, at, report);
-        check_either(
-            "namespace",
-            &self.namespace,
-            self.namespace_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("namespace", &self.namespace, self.namespace_secret_ref.as_ref(), at, report);
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         let auth = CatalogAuth {
             authentication_type: &self.authentication_type,
             bearer_token: &self.bearer_token,
@@ -126,9 +114,6 @@ impl SourceSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "source",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "source", name: Self::NAME })
     }
 }

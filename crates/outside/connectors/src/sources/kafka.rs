@@ -96,10 +96,7 @@ impl SourceSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "source",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "source", name: Self::NAME })
     }
 }
 
@@ -115,21 +112,12 @@ impl Spec {
         check_positive_duration("netWriteTimeout", write, at, report);
         check_not_negative("fetchMinBytes", self.fetch_min_bytes, at, report);
         check_positive("fetchMaxBytes", self.fetch_max_bytes, at, report);
-        check_positive(
-            "maxPartitionFetchBytes",
-            self.max_partition_fetch_bytes,
-            at,
-            report,
-        );
+        check_positive("maxPartitionFetchBytes", self.max_partition_fetch_bytes, at, report);
         if let (Some(max_wait), Some(read)) = (max_wait, read)
             && read <= max_wait
         {
             let path = at.child("netReadTimeout");
-            report.invalid(
-                &path,
-                read.to_string(),
-                "must be greater than consumerMaxWait",
-            );
+            report.invalid(&path, read.to_string(), "must be greater than consumerMaxWait");
         }
     }
 }

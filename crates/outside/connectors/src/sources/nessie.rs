@@ -71,27 +71,9 @@ impl SourceSpec for Spec {
     const POLLS: bool = true;
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
-        check_either(
-            "baseURL",
-            &self.base_url,
-            self.base_url_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "namespace",
-            &self.namespace,
-            self.namespace_secret_ref.as_ref(),
-            at,
-            report,
-        );
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("baseURL", &self.base_url, self.base_url_secret_ref.as_ref(), at, report);
+        check_either("namespace", &self.namespace, self.namespace_secret_ref.as_ref(), at, report);
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         let auth = CatalogAuth {
             authentication_type: &self.authentication_type,
             bearer_token: &self.bearer_token,
@@ -105,9 +87,6 @@ impl SourceSpec for Spec {
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "source",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "source", name: Self::NAME })
     }
 }

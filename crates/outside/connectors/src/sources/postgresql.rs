@@ -56,28 +56,14 @@ impl SourceSpec for Spec {
         let connection = self.connection_string.expose();
         let reference = self.connection_string_secret_ref.as_ref();
         check_either("connectionString", connection, reference, at, report);
-        check_either(
-            "table",
-            &self.table,
-            self.table_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("table", &self.table, self.table_secret_ref.as_ref(), at, report);
         check_positive("pollInterval", self.poll_interval, at, report);
         check_not_negative("readBatchSize", self.read_batch_size, at, report);
         check_identifier("orderByColumn", &self.order_by_column, at, report);
-        check_identifier(
-            "changeTrackingColumn",
-            &self.change_tracking_column,
-            at,
-            report,
-        );
+        check_identifier("changeTrackingColumn", &self.change_tracking_column, at, report);
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "source",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "source", name: Self::NAME })
     }
 }

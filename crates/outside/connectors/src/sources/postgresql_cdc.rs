@@ -65,24 +65,12 @@ impl SourceSpec for Spec {
         let connection = self.connection_string.expose();
         let reference = self.connection_string_secret_ref.as_ref();
         check_either("connectionString", connection, reference, at, report);
-        check_either(
-            "slotName",
-            &self.slot_name,
-            self.slot_name_secret_ref.as_ref(),
-            at,
-            report,
-        );
+        check_either("slotName", &self.slot_name, self.slot_name_secret_ref.as_ref(), at, report);
         let reference = self.publication_name_secret_ref.as_ref();
-        check_either(
-            "publicationName",
-            &self.publication_name,
-            reference,
-            at,
-            report,
-        );
+        check_either("publicationName", &self.publication_name, reference, at, report);
         let tables = at.child("tables");
         if self.tables.is_empty() {
-            report.required(&tables, "at least one table is required");
+            report.required(&tables, "name the tables to follow, one or more");
         }
         for (index, table) in self.tables.iter().enumerate() {
             check_table(table, &tables.index(index), report);
@@ -95,32 +83,16 @@ impl SourceSpec for Spec {
             report,
         );
         check_word("plugin", &self.plugin, &["pgoutput"], at, report);
-        check_word(
-            "envelopeFormat",
-            &self.envelope_format,
-            &["row", "debezium"],
-            at,
-            report,
-        );
+        check_word("envelopeFormat", &self.envelope_format, &["row", "debezium"], at, report);
         check_identifier("primaryKeyColumn", &self.primary_key_column, at, report);
         check_identifier_list("includeColumns", &self.include_columns, at, report);
         check_identifier_list("excludeColumns", &self.exclude_columns, at, report);
-        if let Some(seconds) = self
-            .heartbeat_interval_seconds
-            .filter(|&seconds| seconds < 0)
-        {
-            report.invalid(
-                &at.child("heartbeatIntervalSeconds"),
-                seconds,
-                "must be >= 0",
-            );
+        if let Some(seconds) = self.heartbeat_interval_seconds.filter(|&seconds| seconds < 0) {
+            report.invalid(&at.child("heartbeatIntervalSeconds"), seconds, "must be >= 0");
         }
     }
 
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
-        Err(BuildError::NotBuiltIn {
-            role: "source",
-            name: Self::NAME,
-        })
+        Err(BuildError::NotBuiltIn { role: "source", name: Self::NAME })
     }
 }

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::formats::framer::{CHUNK_BYTES, Filled, FrameError, Framer, Place};
+use crate::formats::framer::{Filled, FrameError, Framer, Place};
 use crate::formats::pump::{Gone, Pump, PumpThread, pump};
 use crate::formats::{CsvBlock, Format, check_format, check_record_bytes, record_bytes};
 use crate::{BuildContext, BuildError, Source, SourceError, SourceSpec};
@@ -74,7 +74,10 @@ impl StdinSource {
     fn new(spec: Spec, ctx: &BuildContext, input: Option<OwnedFd>) -> Self {
         StdinSource {
             format: Format::parse(&spec.format),
-            csv: spec.csv.unwrap_or_default().options(record_bytes(spec.max_record_bytes)),
+            csv: CsvOptions {
+                batch_rows: ctx.batch_records.max(1),
+                ..spec.csv.unwrap_or_default().options(record_bytes(spec.max_record_bytes))
+            },
             ctx: ctx.clone(),
             input,
             pump: None,
@@ -96,7 +99,7 @@ impl Source for StdinSource {
                 .map_err(|error| SourceError::io("cannot open standard input", error))?,
         };
         let framer =
-            Framer::new(self.format, self.csv.clone(), Place::default(), CHUNK_BYTES)
+            Framer::new(self.format, self.csv.clone(), Place::default(), self.ctx.chunk_bytes())
                 .map_err(|error| SourceError::new(ErrorClass::InvalidData, error.to_string()))?;
         let (pump, thread) = pump();
         self.pump = Some(pump);
@@ -145,7 +148,8 @@ fn run(
             Ok(Filled::Nothing) => match framer.finish(&mut batch, origin) {
                 Ok(filled) => (filled, true),
                 Err(error) => {
-                    return thread.fail(SourceError::new(ErrorClass::InvalidData, error.to_string()));
+                    return thread
+                        .fail(SourceError::new(ErrorClass::InvalidData, error.to_string()));
                 }
             },
             Ok(Filled::Records) => (Filled::Records, false),
@@ -246,6 +250,24 @@ mod tests {
         }
         assert_eq!(all, [r#"{"a":"1","b":"2"}"#, "3", r#"{"a":"4","b":"5"}"#]);
         assert_eq!(errors, 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_holds_no_more_records_than_the_flow_wants() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let ctx = BuildContext { batch_records: 1, ..context(".") };
+        let mut source = StdinSource::new(Spec::default(), &ctx, Some(reader.into()));
+        source.open(&[]).await.unwrap();
+        writer.write_all(b"1\n2\n3").unwrap();
+        drop(writer);
+        let mut batch = RecordBatch::new();
+        for expected in ["1", "2", "3"] {
+            batch.clear();
+            assert!(source.next(&mut batch).await.unwrap());
+            assert_eq!(payloads(&batch), [expected]);
+        }
+        batch.clear();
+        assert!(!source.next(&mut batch).await.unwrap());
     }
 
     #[tokio::test]

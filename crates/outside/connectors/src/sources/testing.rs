@@ -26,6 +26,8 @@ pub(crate) fn context_with(clock: Arc<dyn Clock>) -> BuildContext {
         clock,
         metrics: Registry::new(),
         tasks: Tasks::new(),
+        batch_records: 2000,
+        batch_bytes: 128 << 10,
     }
 }
 

@@ -1,3 +1,4 @@
 //! Tests of the connectors through their tables.
 
+mod conformance;
 mod original;

@@ -18,8 +18,7 @@ fn options(max: usize) -> CsvOptions {
     CsvOptions { record_bytes_max: max, field_bytes_max: max, ..CsvOptions::default() }
 }
 
-/// Frames `input`, cut into pieces of these sizes (in turn); `places` gets the place behind each batch
-/// with the number of records so far.
+/// Frames `input`, cut into pieces of these sizes (in turn), into batches of any number of records.
 fn frame(
     format: Format,
     max: usize,
@@ -28,9 +27,24 @@ fn frame(
     start: Place,
     places: &mut Vec<(Place, usize)>,
 ) -> Said {
+    frame_capped(usize::MAX, format, max, input, sizes, start, places)
+}
+
+/// Frames `input` into batches of at most `records_max` records; `places` gets the place behind each batch
+/// with the number of records so far.
+fn frame_capped(
+    records_max: usize,
+    format: Format,
+    max: usize,
+    input: &[u8],
+    sizes: &[usize],
+    start: Place,
+    places: &mut Vec<(Place, usize)>,
+) -> Said {
+    let options = CsvOptions { batch_rows: records_max, ..options(max) };
     let mut rest = &input[start.offset as usize..];
     let mut sizes = sizes.iter().copied().cycle();
-    let mut framer = Framer::new(format, options(max), start, 64).unwrap();
+    let mut framer = Framer::new(format, options, start, 64).unwrap();
     let mut read = |text: &mut Vec<u8>, _: usize| -> Result<usize, Infallible> {
         let (piece, behind) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, 64).min(rest.len()));
         text.extend_from_slice(piece);
@@ -48,6 +62,7 @@ fn frame(
             assert!(batch.text.is_empty() && batch.is_empty());
             framer.finish(&mut batch, origin).unwrap();
         }
+        assert!(batch.len() <= records_max);
         for index in 0..batch.len() {
             let reason = batch.broken(index).map(|error| error.message.clone());
             let record = &batch.records[index];
@@ -125,7 +140,7 @@ fn a_huge_line_takes_constant_memory() {
     };
     let max = 1 << 20;
     let mut framer =
-        Framer::new(Format::Ndjson, options(max), Place::default(), CHUNK_BYTES).unwrap();
+        Framer::new(Format::Ndjson, options(max), Place::default(), 128 << 10).unwrap();
     let mut batch = RecordBatch::new();
     let origin = batch.push_origin("p".into(), 0.into());
     assert_eq!(framer.fill(&mut read, &mut batch, origin).unwrap(), Filled::Nothing);
@@ -159,6 +174,35 @@ fn a_header_that_cannot_be_used_is_an_error_behind_nothing() {
     let error = framer.fill(&mut read, &mut batch, 0).unwrap_err();
     assert!(matches!(error, FrameError::Csv(_)));
     assert!(batch.is_empty());
+}
+
+#[test]
+fn a_full_batch_leaves_the_rest_for_the_next_without_reading() {
+    for (format, input) in [(Format::Lines, "1\n2\n3\n4"), (Format::Csv, "a\n1\n2\n3\n4")] {
+        let options = CsvOptions { batch_rows: 2, ..options(10) };
+        let mut framer = Framer::new(format, options, Place::default(), 64).unwrap();
+        let mut rest = input.as_bytes();
+        let mut reads = 0;
+        let mut read = |text: &mut Vec<u8>, _: usize| -> Result<usize, Infallible> {
+            reads += 1;
+            text.extend_from_slice(rest);
+            Ok(std::mem::take(&mut rest).len())
+        };
+        let mut batch = RecordBatch::new();
+        assert_eq!(framer.fill(&mut read, &mut batch, 0).unwrap(), Filled::Records);
+        assert_eq!(batch.len(), 2);
+        assert!(framer.has_rest());
+        batch.clear();
+        let mut nothing = |_: &mut Vec<u8>, _: usize| -> Result<usize, Infallible> { Ok(0) };
+        assert_eq!(framer.fill(&mut nothing, &mut batch, 0).unwrap(), Filled::Records);
+        assert_eq!(batch.len(), 1);
+        batch.clear();
+        assert_eq!(framer.fill(&mut nothing, &mut batch, 0).unwrap(), Filled::Nothing);
+        assert!(!framer.has_rest() && batch.text.is_empty());
+        assert_eq!(framer.finish(&mut batch, 0).unwrap(), Filled::Records);
+        assert_eq!(framer.place().offset, input.len() as u64);
+        assert_eq!(reads, 1);
+    }
 }
 
 #[test]
@@ -218,12 +262,15 @@ proptest! {
         input in input(),
         sizes in prop::collection::vec(1usize..64, 1..5),
         format in 0usize..3,
+        cap in prop_oneof![1usize..4, Just(usize::MAX)],
     ) {
         let format = [Format::Ndjson, Format::Lines, Format::Csv][format];
         let mut headed = b"a,b\n".to_vec();
         headed.extend_from_slice(&input);
         let mut places = Vec::new();
-        let whole = frame(format, 40, &headed, &sizes, Place::default(), &mut places);
+        let start = Place::default();
+        let whole = frame_capped(cap, format, 40, &headed, &sizes, start, &mut places);
+        prop_assert_eq!(&whole, &all(format, 40, &headed, &[1]));
         for (place, done) in places {
             let rest = frame(format, 40, &headed, &[9], place, &mut Vec::new());
             prop_assert_eq!(&rest.records[..], &whole.records[done..]);

@@ -110,8 +110,8 @@ impl SinkSpec for Spec {
     }
 
     fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        let template =
-            PathTemplate::parse(&self.path).map_err(|error| BuildError::Invalid(error.to_string()))?;
+        let template = PathTemplate::parse(&self.path)
+            .map_err(|error| BuildError::Invalid(error.to_string()))?;
         let rotate = self.rotate.unwrap_or_default();
         let settings = Settings {
             template,
@@ -148,7 +148,6 @@ impl Rotate {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -70,8 +70,7 @@ impl Output {
         let fail = |action, source| OutputError { action, path: path.to_owned(), source };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent {
-            std::fs::create_dir_all(parent)
-                .map_err(|source| fail("make the folder of", source))?;
+            std::fs::create_dir_all(parent).map_err(|source| fail("make the folder of", source))?;
         }
         let is_new = !path.exists();
         let mut options = OpenOptions::new();
@@ -225,7 +224,9 @@ impl Output {
             }
             Err(source) => {
                 self.is_torn = self.is_regular;
-                if self.is_torn && let Err(error) = self.cut() {
+                if self.is_torn
+                    && let Err(error) = self.cut()
+                {
                     // Tried again before the next write.
                     tracing::debug!(%error, "a torn write is still there");
                 }

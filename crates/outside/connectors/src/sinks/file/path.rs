@@ -109,7 +109,8 @@ impl PathTemplate {
                 Part::Date => write_time(now, "%Y-%m-%d", out),
                 Part::Hour => write_time(now, "%H", out),
                 Part::Metadata(key) => {
-                    let value = meta.and_then(|meta| meta.get(key)).and_then(|value| value.to_text());
+                    let value =
+                        meta.and_then(|meta| meta.get(key)).and_then(|value| value.to_text());
                     write_value(value.as_deref().unwrap_or_default(), out);
                 }
             }
@@ -141,7 +142,11 @@ fn write_value(value: &str, out: &mut String) {
 /// Gives the name of a piece that is finished: `<stem>-<yyyymmddThhmmss>-<number>.<extension>`.
 ///
 /// Everything behind the first dot of the file name is its extension, as in `out.ndjson.gz`.
-pub(super) fn piece_name(path: &std::path::Path, now: Timestamp, number: u32) -> std::path::PathBuf {
+pub(super) fn piece_name(
+    path: &std::path::Path,
+    now: Timestamp,
+    number: u32,
+) -> std::path::PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let dot = name.char_indices().skip(1).find(|(_, character)| *character == '.');
     let (stem, extension) = name.split_at(dot.map_or(name.len(), |(at, _)| at));
@@ -169,7 +174,10 @@ mod tests {
 
     #[test]
     fn placeholders_become_text_that_stays_in_its_folder() {
-        assert_eq!(path("out/{date}/{hour}-{metadata.k}.ndjson", "eu"), "out/2026-02-07/10-eu.ndjson");
+        assert_eq!(
+            path("out/{date}/{hour}-{metadata.k}.ndjson", "eu"),
+            "out/2026-02-07/10-eu.ndjson"
+        );
         assert_eq!(path("{metadata.k}", "../../etc/passwd"), "_._.._etc_passwd");
         assert_eq!(path("a/{metadata.k}/b", ".."), "a/_./b");
         assert_eq!(path("{metadata.k}", "a\\b\0c\n"), "a_b_c_");

@@ -173,7 +173,9 @@ impl FileSink {
                     }
                     csv.pushed()
                 }
-                None if members.len() == batch.len() => lines.lines(batch, 0..batch.len(), outcomes),
+                None if members.len() == batch.len() => {
+                    lines.lines(batch, 0..batch.len(), outcomes)
+                }
                 None => {
                     lines.clear();
                     for (_, index) in members {
@@ -212,7 +214,9 @@ impl FileSink {
                 file.last_use = uses;
                 Ok(file)
             }
-            None => Err(SinkError::new(ErrorClass::Unknown, "a file was closed while it was opened")),
+            None => {
+                Err(SinkError::new(ErrorClass::Unknown, "a file was closed while it was opened"))
+            }
         }
     }
 
@@ -310,7 +314,11 @@ impl FileSink {
                 }
                 Err(error) if error.class.is_transient() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(name, error = chain(&error), "an unfinished file stays as it is");
+                    tracing::warn!(
+                        name,
+                        error = chain(&error),
+                        "an unfinished file stays as it is"
+                    );
                 }
             }
             self.partials.remove(&name);

@@ -121,9 +121,7 @@ async fn records_are_appended_and_visible_at_once() {
 
 #[tokio::test]
 async fn compressed_records_are_whole_members_at_each_sync() {
-    for (name, compression) in
-        [("a.gz", Compression::Gzip), ("a.ndjson.zst", Compression::Zstd)]
-    {
+    for (name, compression) in [("a.gz", Compression::Gzip), ("a.ndjson.zst", Compression::Zstd)] {
         let bench = Bench::new();
         let spec = Spec { compression: "auto".into(), ..to(name) };
         let mut sink = bench.sink(spec.clone());
@@ -152,8 +150,7 @@ async fn csv_has_one_header_per_file() {
     let bench = Bench::new();
     for compression in ["none", "gzip"] {
         let name = format!("{compression}.csv");
-        let spec =
-            Spec { format: "csv".into(), compression: compression.into(), ..to(&name) };
+        let spec = Spec { format: "csv".into(), compression: compression.into(), ..to(&name) };
         for _ in 0..2 {
             let mut sink = bench.sink(spec.clone());
             let mut outcomes = Outcomes::default();
@@ -199,10 +196,8 @@ async fn an_atomic_file_has_its_name_when_it_is_whole() {
 
 #[tokio::test]
 async fn full_files_become_pieces() {
-    let rotate = Some(Rotate {
-        bytes: Some(ByteSize::new(6)),
-        interval: Some(Duration::from_secs(60)),
-    });
+    let rotate =
+        Some(Rotate { bytes: Some(ByteSize::new(6)), interval: Some(Duration::from_secs(60)) });
     for mode in ["append", "atomic"] {
         let bench = Bench::new();
         let spec = Spec { rotate: rotate.clone(), mode: mode.into(), ..to("d/out.log") };
@@ -287,7 +282,10 @@ fn every_problem_of_a_spec_is_reported() {
         format: "xml".into(),
         compression: "lz4".into(),
         mode: "truncate".into(),
-        rotate: Some(Rotate { bytes: Some(ByteSize::new(0)), interval: Some(Duration::from_secs(0)) }),
+        rotate: Some(Rotate {
+            bytes: Some(ByteSize::new(0)),
+            interval: Some(Duration::from_secs(0)),
+        }),
         csv: None,
         max_open_files: Some(0),
     };

@@ -183,7 +183,7 @@ impl Spec {
             _ => {}
         }
         if let Some(basic) = &auth.basic {
-            basic.check_complete("when basic is set", &at.child("basic"), report);
+            basic.check_complete("basic", &at.child("basic"), report);
             if basic.username.contains(':') {
                 let detail = "must not contain a colon";
                 report.invalid(&at.child("basic.username"), basic.username.as_str(), detail);

@@ -368,7 +368,7 @@ fn settings_are_checked() {
         "config.headers[X]: Invalid value: header values hold no control characters",
         "config.headers[a b]: Invalid value: not a header name",
         "config.auth: Forbidden: only one of basic, bearer may be set",
-        "config.auth.basic.password: Required value: password or passwordSecretRef is required when basic is set",
+        "config.auth.basic.password: Required value: basic needs it: set password or passwordSecretRef",
         "config.auth.basic.username: Invalid value: \"a:b\": must not contain a colon",
         "config.auth.bearer.token: Invalid value: token may hold visible ASCII characters only",
         "config.batch.records: Invalid value: 0: must be from 1 to 100000",

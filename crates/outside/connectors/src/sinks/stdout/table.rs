@@ -67,7 +67,9 @@ impl Table {
         let mut copy = Parsed::default();
         for index in 0..batch.len() {
             if !copy.is_json(batch, index) {
-                out.extend_from_slice(shown(&String::from_utf8_lossy(&batch.payload(index))).as_bytes());
+                out.extend_from_slice(
+                    shown(&String::from_utf8_lossy(&batch.payload(index))).as_bytes(),
+                );
                 out.push(b'\n');
                 continue;
             }
@@ -134,9 +136,8 @@ impl Parsed {
         let Some(root) = self.own.document(0) else { return (String::new(), false) };
         let (text, tree) = (&self.own.text, &self.own.tree);
         let found = path.find(text, tree, root);
-        let is_number = found
-            .node()
-            .is_some_and(|node| tree.kind(node) == levada_model::NodeKind::Number);
+        let is_number =
+            found.node().is_some_and(|node| tree.kind(node) == levada_model::NodeKind::Number);
         (shown(&found.compare_text(text, tree)), is_number)
     }
 }
@@ -199,11 +200,7 @@ mod tests {
 
     #[test]
     fn the_first_record_gives_the_columns() {
-        check(
-            &[],
-            &[r#"{"a.b":1,"c":{"d":[2]}}"#],
-            "A.B  C\n  1  {\"d\":[2]}\n",
-        );
+        check(&[], &[r#"{"a.b":1,"c":{"d":[2]}}"#], "A.B  C\n  1  {\"d\":[2]}\n");
         let long = format!("{{\"x\":\"{}\"}}", "y".repeat(50));
         check(&[], &[&long], &format!("X\n{}…\n", "y".repeat(39)));
     }

@@ -131,11 +131,12 @@ impl Follower<'_> {
             }
         }
         self.is_first_poll = false;
-        let behind = self.files.iter().map(|(path, tracked)| match (&tracked.reader, found.get(path)) {
-            (Some(reader), _) => reader.bytes_left(),
-            (None, Some(found)) => found.bytes.saturating_sub(tracked.bytes_done),
-            (None, None) => 0,
-        });
+        let behind =
+            self.files.iter().map(|(path, tracked)| match (&tracked.reader, found.get(path)) {
+                (Some(reader), _) => reader.bytes_left(),
+                (None, Some(found)) => found.bytes.saturating_sub(tracked.bytes_done),
+                (None, None) => 0,
+            });
         self.worker.set_lag(behind.sum());
         Ok(())
     }
@@ -376,7 +377,7 @@ impl Follower<'_> {
     fn close(&mut self, tracked: &mut Tracked) {
         if let Some(reader) = tracked.reader.take() {
             tracked.start = Some(reader.position());
-            tracked.bytes_done = reader.bytes_read();
+            tracked.bytes_done = reader.bytes_done();
             self.open -= 1;
         }
     }

@@ -136,7 +136,12 @@ impl FilePosition {
     /// Tells whether this is a position in the file as it is now.
     ///
     /// `is_plain`: the offset counts bytes of the file itself, so the file cannot be shorter.
-    pub(super) fn fits(&self, file: &File, metadata: &Metadata, is_plain: bool) -> io::Result<bool> {
+    pub(super) fn fits(
+        &self,
+        file: &File,
+        metadata: &Metadata,
+        is_plain: bool,
+    ) -> io::Result<bool> {
         Ok(self.id == FileId::of(metadata)
             && (!is_plain || metadata.len() >= self.place.offset)
             && self.fingerprint.matches(file)?)

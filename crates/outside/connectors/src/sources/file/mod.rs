@@ -22,18 +22,19 @@
 mod files;
 mod follow;
 mod identity;
+mod metrics;
 mod once;
 mod reader;
 mod source;
 
 use levada_codec::compression::Compression;
+use levada_codec::csv::CsvOptions;
 use levada_registry::{FieldPath, Report};
 use levada_settings::{ByteSize, Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::blocks::words::check_word;
-use crate::formats::framer::CHUNK_BYTES;
 use crate::formats::{CsvBlock, Format, check_format, check_record_bytes, record_bytes};
 use crate::{BuildContext, BuildError, Source, SourceSpec};
 use files::Patterns;
@@ -116,20 +117,22 @@ impl SourceSpec for Spec {
             poll_interval: self.poll_interval.unwrap_or(POLL_INTERVAL).get(),
             read: ReadOptions {
                 format: Format::parse(&self.format),
-                csv: self.csv.unwrap_or_default().options(record_bytes(self.max_record_bytes)),
+                csv: CsvOptions {
+                    batch_rows: ctx.batch_records.max(1),
+                    ..self.csv.unwrap_or_default().options(record_bytes(self.max_record_bytes))
+                },
                 compression: match self.compression.as_str() {
                     "none" => Some(Compression::None),
                     "gzip" => Some(Compression::Gzip),
                     "zstd" => Some(Compression::Zstd),
                     _ => None,
                 },
-                chunk_bytes: CHUNK_BYTES,
+                chunk_bytes: ctx.chunk_bytes(),
             },
         };
         Ok(Box::new(FileSource::new(settings, ctx)))
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,9 @@ pub(super) fn run(worker: &mut Worker) -> Result<(), Gone> {
     let files = match worker.settings.patterns.find() {
         Ok(files) => files,
         Err(error) => {
-            return worker.thread.fail(SourceError::new(ErrorClass::InvalidData, error.to_string()));
+            return worker
+                .thread
+                .fail(SourceError::new(ErrorClass::InvalidData, error.to_string()));
         }
     };
     if files.is_empty() {

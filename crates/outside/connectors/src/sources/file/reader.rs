@@ -1,10 +1,13 @@
 //! One open file, read into batches.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use levada_codec::compression::{Compression, CompressionError, DETECT_BYTES, Decompressor, Limits};
+use levada_codec::compression::{
+    Compression, CompressionError, DETECT_BYTES, Decompressor, Limits,
+};
 use levada_codec::csv::{CsvError, CsvOptions};
 use levada_model::RecordBatch;
 use rustix::buffer::spare_capacity;
@@ -150,13 +153,8 @@ impl Reader {
         };
         let place = start.filter(|_| fits).map(|start| start.place.clone()).unwrap_or_default();
         let fingerprint = Fingerprint::read(&file).map_err(open_error)?;
-        let mut bytes = Bytes {
-            path: path.to_owned(),
-            file,
-            raw_offset: 0,
-            offset: 0,
-            unzip: None,
-        };
+        let mut bytes =
+            Bytes { path: path.to_owned(), file, raw_offset: 0, offset: 0, unzip: None };
         if is_plain {
             bytes.raw_offset = place.offset;
             bytes.offset = place.offset;
@@ -189,6 +187,21 @@ impl Reader {
                 Ok(filled)
             }
             Err(FrameError::Read(error)) => Err(error),
+            Err(FrameError::Csv(source)) => {
+                Err(ReadError::Csv { path: self.bytes.path.clone(), source })
+            }
+        }
+    }
+
+    /// Adds the next of the records that were read with earlier ones, and reads nothing.
+    pub(super) fn fill_rest(
+        &mut self,
+        batch: &mut RecordBatch,
+        origin: u32,
+    ) -> Result<Filled, ReadError> {
+        match self.framer.fill(&mut |_, _| Ok::<_, Infallible>(0), batch, origin) {
+            Ok(filled) => Ok(filled),
+            Err(FrameError::Read(never)) => match never {},
             Err(FrameError::Csv(source)) => {
                 Err(ReadError::Csv { path: self.bytes.path.clone(), source })
             }
@@ -256,9 +269,9 @@ impl Reader {
         length.saturating_sub(self.bytes.raw_offset)
     }
 
-    /// Gives how many bytes of the file itself were read.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.bytes.raw_offset
+    /// Gives how many bytes of the file itself are done with: none while records of them are held.
+    pub(super) fn bytes_done(&self) -> u64 {
+        if self.framer.has_rest() { 0 } else { self.bytes.raw_offset }
     }
 
     /// Tells whether the file was emptied, and perhaps written again, since it was opened.

@@ -13,6 +13,7 @@ use levada_telemetry::metrics::Counter;
 
 use super::files::Patterns;
 use super::identity::{FileId, FilePosition};
+use super::metrics::blank_lines;
 use super::reader::{ReadError, ReadOptions, Reader};
 use super::{follow, once};
 use crate::formats::framer::Filled;
@@ -80,16 +81,6 @@ impl FileSource {
     pub(super) fn tasks(&self) -> &levada_runtime::Tasks {
         &self.ctx.tasks
     }
-
-    fn blank_lines(&self) -> Option<Counter> {
-        let family = self.ctx.metrics.counter_family(
-            "levada_file_blank_lines_total",
-            "Blank lines that the file source passed over; they are no records.",
-            &["namespace", "flow"],
-        );
-        let flow = &self.ctx.flow;
-        Some(family.ok()?.with(&[flow.namespace.as_str(), flow.name.as_str()]))
-    }
 }
 
 #[async_trait]
@@ -115,7 +106,7 @@ impl Source for FileSource {
             stored,
             renamed: Vec::new(),
             lag: self.lag.clone(),
-            blank_lines: self.blank_lines(),
+            blank_lines: blank_lines(&self.ctx.metrics, &self.ctx.flow),
             spare: None,
         };
         self.ctx.tasks.spawn_thread(TaskKind::Source, "file source", move || {
@@ -150,6 +141,7 @@ impl Worker {
 
     /// Hands on a last record that lacks its line end: the file cannot grow any more.
     pub(super) fn finish(&mut self, reader: &mut Reader, label: &Label) -> Result<Filled, Stop> {
+        while self.hand_on(reader, label, Reader::fill_rest)? == Filled::Records {}
         self.hand_on(reader, label, Reader::finish)
     }
 

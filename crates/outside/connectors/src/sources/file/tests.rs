@@ -120,6 +120,27 @@ fn all_payloads(seen: &[Seen]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_batch_holds_no_more_records_than_the_flow_wants() {
+    let folder = folder();
+    write(&folder, "f.log", "1\n2\n3\n4\n5");
+    write(&folder, "f.csv", "a\n1\n2\n3");
+    for follow in [false, true] {
+        for (name, format, count) in [("f.log", "lines", 4), ("f.csv", "csv", 2)] {
+            let ctx = BuildContext { batch_records: 1, ..context(folder.path()) };
+            let spec = Spec { format: format.into(), follow, ..paths(&[name]) };
+            let mut source = spec.build(&ctx).unwrap();
+            source.open(&[]).await.unwrap();
+            // The last one lacks its line end.
+            for _ in 0..count + usize::from(!follow) {
+                let mut batch = RecordBatch::new();
+                assert!(source.next(&mut batch).await.unwrap());
+                assert_eq!(batch.len(), 1, "{name}, follow {follow}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_are_read_in_the_order_of_their_paths() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("sub")).unwrap();

@@ -27,10 +27,6 @@ const PARTITION: &str = "generator";
 /// The seed unless another is set.
 const SEED_DEFAULT: u64 = 1;
 
-/// Records and bytes of one batch. Ours: large enough that the cost of a batch does not count.
-const BATCH_RECORDS_MAX: u64 = 2048;
-const BATCH_BYTES_MAX: usize = 512 << 10;
-
 /// Records that fell due while nobody asked are made up for, but not more than those of this time.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
@@ -189,11 +185,11 @@ impl Source for Generator {
         if self.index >= self.count {
             return Ok(false);
         }
-        let records = self.due().await.min(self.count - self.index).min(BATCH_RECORDS_MAX);
+        let records = self.due().await.min(self.count - self.index);
         let time = self.time();
         batch.expects_json = self.expects_json;
         let end = self.index + records;
-        while self.index < end && (batch.is_empty() || batch.text.len() < BATCH_BYTES_MAX) {
+        while self.index < end && !self.ctx.is_full(batch.len(), batch.text.len()) {
             let start = batch.text.len() as u32;
             self.template.append(self.seed, self.index, time.as_bytes(), &mut batch.text);
             batch.push_span(start, batch.text.len() as u32, 0, self.index);
@@ -223,7 +219,8 @@ mod tests {
         let (spec, report) = settings::<Spec>(json);
         assert_eq!(texts(&report), [""; 0]);
         let clock = VirtualClock::new(Timestamp(1_770_460_200_000_000_000));
-        (Generator::new(spec, &context_with(clock.clone())).unwrap(), clock)
+        let ctx = BuildContext { batch_bytes: 512 << 10, ..context_with(clock.clone()) };
+        (Generator::new(spec, &ctx).unwrap(), clock)
     }
 
     async fn batch(generator: &mut Generator) -> Option<RecordBatch> {
@@ -234,7 +231,7 @@ mod tests {
     async fn all(generator: &mut Generator) -> Vec<String> {
         let mut records = Vec::new();
         while let Some(batch) = batch(generator).await {
-            assert!(!batch.is_empty() && batch.len() as u64 <= BATCH_RECORDS_MAX);
+            assert!(!batch.is_empty() && batch.len() <= 2000);
             assert_eq!(batch.origins.len(), 1);
             records.extend(
                 (0..batch.len()).map(|i| String::from_utf8(batch.payload(i).into_owned()).unwrap()),
@@ -319,6 +316,16 @@ mod tests {
         let (mut generator, _) = generator(serde_json::json!({"count": 5, "template": template}));
         assert_eq!(batch(&mut generator).await.unwrap().len(), 2);
         assert_eq!(all(&mut generator).await.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_batch_holds_no_more_records_than_the_flow_wants() {
+        let (mut generator, _) = generator(serde_json::json!({"count": 3, "template": "x"}));
+        generator.ctx.batch_records = 1;
+        for _ in 0..3 {
+            assert_eq!(batch(&mut generator).await.unwrap().len(), 1);
+        }
+        assert!(batch(&mut generator).await.is_none());
     }
 
     #[test]

@@ -38,9 +38,8 @@ const DISJOINT: usize = 8;
 const IDLE: usize = 3;
 const IOWAIT: usize = 4;
 /// Names of the first columns, in their order.
-const SHARES: [&str; DISJOINT] = [
-    "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal",
-];
+const SHARES: [&str; DISJOINT] =
+    ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
 
 /// See the module.
 #[derive(Default)]
@@ -53,42 +52,18 @@ impl Collector for Cpu {
     const TAGS: &'static [(&'static str, &'static str)] =
         &[("core", "number of the core, or `total` for all together")];
     const FIELDS: &'static [(&'static str, &'static str)] = &[
-        (
-            "usage",
-            "100 less idle and iowait, percent of the time since the sample before",
-        ),
-        (
-            "user",
-            "programs, with virtual machines, percent of the time since the sample before",
-        ),
-        (
-            "nice",
-            "programs of low priority, percent of the time since the sample before",
-        ),
-        (
-            "system",
-            "the kernel, percent of the time since the sample before",
-        ),
-        (
-            "idle",
-            "nothing to do, percent of the time since the sample before",
-        ),
+        ("usage", "100 less idle and iowait, percent of the time since the sample before"),
+        ("user", "programs, with virtual machines, percent of the time since the sample before"),
+        ("nice", "programs of low priority, percent of the time since the sample before"),
+        ("system", "the kernel, percent of the time since the sample before"),
+        ("idle", "nothing to do, percent of the time since the sample before"),
         (
             "iowait",
             "nothing to do but wait for a disk, percent of the time since the sample before",
         ),
-        (
-            "irq",
-            "hardware interrupts, percent of the time since the sample before",
-        ),
-        (
-            "softirq",
-            "software interrupts, percent of the time since the sample before",
-        ),
-        (
-            "steal",
-            "given to others by the hypervisor, percent of the time since the sample before",
-        ),
+        ("irq", "hardware interrupts, percent of the time since the sample before"),
+        ("softirq", "software interrupts, percent of the time since the sample before"),
+        ("steal", "given to others by the hypervisor, percent of the time since the sample before"),
         (
             "guest",
             "virtual machines here, a part of user and nice, percent of the time since the sample before",
@@ -106,17 +81,12 @@ impl Collector for Cpu {
             let Some(core) = core(line) else { continue };
             if seen == INSTANCES_MAX {
                 let what = "lines for cores";
-                problems.note(Err(CollectError::TooMany {
-                    what,
-                    limit: INSTANCES_MAX,
-                }));
+                problems.note(Err(CollectError::TooMany { what, limit: INSTANCES_MAX }));
                 break;
             }
             seen += 1;
             let Some(ticks) = ticks(words(line)) else {
-                problems.note(Err(
-                    file.malformed(number, "`cpu` and four to ten tick counts")
-                ));
+                problems.note(Err(file.malformed(number, "`cpu` and four to ten tick counts")));
                 continue;
             };
             let past = self.history.swap(core, ctx.now, ticks);

@@ -71,18 +71,9 @@ impl Collector for Disk {
         ("total", "size, bytes"),
         ("used", "total less free, bytes"),
         ("free", "not used, bytes"),
-        (
-            "available",
-            "not used and open to programs without special rights, bytes",
-        ),
-        (
-            "used_percent",
-            "used of used and available, as `df` shows it, percent",
-        ),
-        (
-            "inodes_total",
-            "inodes the filesystem can hold; 0 where it has no limit",
-        ),
+        ("available", "not used and open to programs without special rights, bytes"),
+        ("used_percent", "used of used and available, as `df` shows it, percent"),
+        ("inodes_total", "inodes the filesystem can hold; 0 where it has no limit"),
         ("inodes_used", "inodes in use"),
         ("inodes_free", "inodes left"),
     ];
@@ -94,18 +85,15 @@ impl Collector for Disk {
         for (number, line) in lines(file.text) {
             match parse(line) {
                 Some(mount) => mounts.push(mount),
-                None => problems.note(Err(
-                    file.malformed(number, "a device, a mount point and a type")
-                )),
+                None => {
+                    problems.note(Err(file.malformed(number, "a device, a mount point and a type")))
+                }
             }
         }
         let mounts = choose(mounts);
         if mounts.len() > INSTANCES_MAX {
             let what = "mounted filesystems";
-            problems.note(Err(CollectError::TooMany {
-                what,
-                limit: INSTANCES_MAX,
-            }));
+            problems.note(Err(CollectError::TooMany { what, limit: INSTANCES_MAX }));
         }
         for mount in mounts.iter().take(INSTANCES_MAX) {
             problems.note(measure(ctx, mount));
@@ -121,11 +109,8 @@ fn measure(ctx: &mut Ctx<'_>, mount: &Mount) -> Result<(), CollectError> {
     let free = bytes(figures.f_bfree);
     let available = bytes(figures.f_bavail);
     let used = total.saturating_sub(free);
-    let tags: [(&str, &[u8]); 3] = [
-        ("device", &mount.device),
-        ("mount", &mount.point),
-        ("fstype", &mount.fstype),
-    ];
+    let tags: [(&str, &[u8]); 3] =
+        [("device", &mount.device), ("mount", &mount.point), ("fstype", &mount.fstype)];
     let record = ctx.output.record(Disk::NAME, &tags);
     let record = record.integer("total", total).integer("used", used);
     let mut record = record.integer("free", free).integer("available", available);
@@ -142,11 +127,7 @@ fn measure(ctx: &mut Ctx<'_>, mount: &Mount) -> Result<(), CollectError> {
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = words(line);
     let mut next = || words.next().map(unescape);
-    let mount = Mount {
-        device: next()?,
-        point: next()?,
-        fstype: next()?,
-    };
+    let mount = Mount { device: next()?, point: next()?, fstype: next()? };
     mount.point.starts_with(b"/").then_some(mount)
 }
 
@@ -192,11 +173,7 @@ fn unescape(word: &[u8]) -> Vec<u8> {
             _ => None,
         };
         plain.push(escaped.unwrap_or(byte));
-        rest = if escaped.is_some() {
-            &after[3..]
-        } else {
-            after
-        };
+        rest = if escaped.is_some() { &after[3..] } else { after };
     }
     plain
 }
@@ -206,10 +183,7 @@ mod tests {
     use super::*;
 
     fn chosen(table: &str) -> Vec<String> {
-        let mounts = table
-            .lines()
-            .filter_map(|line| parse(line.as_bytes()))
-            .collect();
+        let mounts = table.lines().filter_map(|line| parse(line.as_bytes())).collect();
         let name = |mount: Mount| String::from_utf8_lossy(&mount.point).into_owned();
         choose(mounts).into_iter().map(name).collect()
     }
@@ -237,10 +211,7 @@ mod tests {
         let table =
             "/dev/sda1 /etc/hosts ext4 rw\n/dev/sda1 /data ext4 rw\n/dev/sda1 /data2 ext4 rw";
         assert_eq!(chosen(table), ["/data"]);
-        assert_eq!(
-            chosen(&format!("{table}\ntmpfs /data tmpfs rw")),
-            ["/data2"]
-        );
+        assert_eq!(chosen(&format!("{table}\ntmpfs /data tmpfs rw")), ["/data2"]);
         assert_eq!(chosen("/dev/sda1 / ext4 rw\n/dev/sdb1 / xfs rw"), ["/"]);
     }
 }

@@ -111,10 +111,7 @@ impl Problems {
     pub(super) fn finish(self) -> Result<(), CollectError> {
         match self.first {
             None => Ok(()),
-            Some(first) => Err(CollectError::Partial {
-                count: self.count,
-                first,
-            }),
+            Some(first) => Err(CollectError::Partial { count: self.count, first }),
         }
     }
 }

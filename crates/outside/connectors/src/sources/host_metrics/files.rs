@@ -39,11 +39,7 @@ pub(super) struct SystemFile<'a> {
 impl Files {
     /// Gives a reader below `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_path_buf(),
-            path: PathBuf::new(),
-            buffer: Vec::new(),
-        }
+        Self { root: root.to_path_buf(), path: PathBuf::new(), buffer: Vec::new() }
     }
 
     /// Whether the root is our own `/`, and not that of a host mounted elsewhere.
@@ -127,25 +123,16 @@ impl Files {
     }
 
     fn loaded(&self) -> SystemFile<'_> {
-        SystemFile {
-            path: &self.path,
-            text: &self.buffer,
-        }
+        SystemFile { path: &self.path, text: &self.buffer }
     }
 
     fn unreadable(&self, source: io::Error) -> CollectError {
-        CollectError::Unreadable {
-            path: self.path.clone(),
-            source,
-        }
+        CollectError::Unreadable { path: self.path.clone(), source }
     }
 
     /// Sets `path` to `below` under the root.
     fn resolve(&mut self, below: &[u8]) {
-        let start = below
-            .iter()
-            .position(|&byte| byte != b'/')
-            .unwrap_or(below.len());
+        let start = below.iter().position(|&byte| byte != b'/').unwrap_or(below.len());
         let path = self.path.as_mut_os_string();
         path.clear();
         path.push(&self.root);
@@ -161,14 +148,10 @@ impl Files {
         let file = rustix::fs::open(&self.path, flags, Mode::empty())
             .map_err(|errno| self.unreadable(errno.into()))?;
         let mut bounded = File::from(file).take(FILE_BYTES_MAX + 1);
-        let length = bounded
-            .read_to_end(&mut self.buffer)
-            .map_err(|source| self.unreadable(source))?;
+        let length =
+            bounded.read_to_end(&mut self.buffer).map_err(|source| self.unreadable(source))?;
         if length as u64 > FILE_BYTES_MAX {
-            return Err(CollectError::TooLarge {
-                path: self.path.clone(),
-                limit: FILE_BYTES_MAX,
-            });
+            return Err(CollectError::TooLarge { path: self.path.clone(), limit: FILE_BYTES_MAX });
         }
         Ok(())
     }
@@ -179,19 +162,12 @@ impl Files {
 impl SystemFile<'_> {
     /// Gives the error for a line, counted from 1.
     pub(super) fn malformed(&self, line: usize, expected: &'static str) -> CollectError {
-        CollectError::Malformed {
-            path: self.path.to_path_buf(),
-            line,
-            expected,
-        }
+        CollectError::Malformed { path: self.path.to_path_buf(), line, expected }
     }
 
     /// Gives the error for a line that is not there.
     pub(super) fn missing(&self, key: &'static str) -> CollectError {
-        CollectError::Missing {
-            path: self.path.to_path_buf(),
-            key,
-        }
+        CollectError::Missing { path: self.path.to_path_buf(), key }
     }
 }
 

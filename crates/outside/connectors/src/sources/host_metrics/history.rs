@@ -27,10 +27,7 @@ struct Past<const N: usize> {
 
 impl<const N: usize> Default for History<N> {
     fn default() -> Self {
-        Self {
-            entries: HashMap::new(),
-            sample: 0,
-        }
+        Self { entries: HashMap::new(), sample: 0 }
     }
 }
 
@@ -42,11 +39,7 @@ impl<const N: usize> History<N> {
         time: i64,
         counters: [u64; N],
     ) -> Option<([u64; N], i64)> {
-        let now = Past {
-            counters,
-            time,
-            sample: self.sample,
-        };
+        let now = Past { counters, time, sample: self.sample };
         if let Some(past) = self.entries.get_mut(name) {
             let past = std::mem::replace(past, now);
             return Some((past.counters, past.time));
@@ -70,10 +63,7 @@ impl<const N: usize> History<N> {
         for index in 0..N {
             by[index] = growth(past[index], counters[index])?;
         }
-        Some(Growth {
-            by,
-            seconds: nanos as f64 / 1e9,
-        })
+        Some(Growth { by, seconds: nanos as f64 / 1e9 })
     }
 
     /// Ends the sample: forgets the instances that were not stored in it.
@@ -89,9 +79,7 @@ impl<const N: usize> History<N> {
 impl<const N: usize> Growth<N> {
     /// Growth of the counter at `index` per second.
     pub(super) fn rate(&self, index: usize) -> f64 {
-        self.by
-            .get(index)
-            .map_or(0.0, |by| *by as f64 / self.seconds)
+        self.by.get(index).map_or(0.0, |by| *by as f64 / self.seconds)
     }
 }
 
@@ -134,15 +122,9 @@ mod tests {
     #[test]
     fn one_counter_set_back_hides_all_rates_of_the_instance() {
         let mut history = History::<2>::default();
-        assert_eq!(
-            history.advance(b"eth0", 0, [u64::from(u32::MAX), 1000]),
-            None
-        );
+        assert_eq!(history.advance(b"eth0", 0, [u64::from(u32::MAX), 1000]), None);
         assert_eq!(history.advance(b"eth0", SECOND, [10, 1]), None);
-        let growth = Growth {
-            by: [4, 2],
-            seconds: 2.0,
-        };
+        let growth = Growth { by: [4, 2], seconds: 2.0 };
         assert_eq!(history.advance(b"eth0", 3 * SECOND, [14, 3]), Some(growth));
     }
 

@@ -65,49 +65,20 @@ impl Collector for Io {
         ("writes", "writes completed since boot, requests"),
         ("read_bytes", "read since boot, bytes"),
         ("write_bytes", "written since boot, bytes"),
-        (
-            "read_time_ms",
-            "sum over all reads since boot, milliseconds (32-bit counter)",
-        ),
-        (
-            "write_time_ms",
-            "sum over all writes since boot, milliseconds (32-bit counter)",
-        ),
-        (
-            "io_time_ms",
-            "time with requests in progress since boot, milliseconds (32-bit counter)",
-        ),
-        (
-            "in_progress",
-            "requests handed to the device and not completed",
-        ),
-        (
-            "reads_per_second",
-            "reads completed since the sample before, requests per second",
-        ),
-        (
-            "writes_per_second",
-            "writes completed since the sample before, requests per second",
-        ),
-        (
-            "read_bytes_per_second",
-            "read since the sample before, bytes per second",
-        ),
-        (
-            "write_bytes_per_second",
-            "written since the sample before, bytes per second",
-        ),
-        (
-            "busy_percent",
-            "time with requests in progress since the sample before, percent",
-        ),
+        ("read_time_ms", "sum over all reads since boot, milliseconds (32-bit counter)"),
+        ("write_time_ms", "sum over all writes since boot, milliseconds (32-bit counter)"),
+        ("io_time_ms", "time with requests in progress since boot, milliseconds (32-bit counter)"),
+        ("in_progress", "requests handed to the device and not completed"),
+        ("reads_per_second", "reads completed since the sample before, requests per second"),
+        ("writes_per_second", "writes completed since the sample before, requests per second"),
+        ("read_bytes_per_second", "read since the sample before, bytes per second"),
+        ("write_bytes_per_second", "written since the sample before, bytes per second"),
+        ("busy_percent", "time with requests in progress since the sample before, percent"),
     ];
 
     fn collect(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CollectError> {
         let file = ctx.files.read("proc/diskstats")?;
-        let names: HashSet<&[u8]> = lines(file.text)
-            .filter_map(|(_, line)| device(line))
-            .collect();
+        let names: HashSet<&[u8]> = lines(file.text).filter_map(|(_, line)| device(line)).collect();
         let mut problems = Problems::default();
         let mut seen = 0;
         for (number, line) in lines(file.text) {
@@ -119,10 +90,7 @@ impl Collector for Io {
             }
             if seen == INSTANCES_MAX {
                 let what = "block devices";
-                problems.note(Err(CollectError::TooMany {
-                    what,
-                    limit: INSTANCES_MAX,
-                }));
+                problems.note(Err(CollectError::TooMany { what, limit: INSTANCES_MAX }));
                 break;
             }
             seen += 1;
@@ -133,9 +101,7 @@ impl Collector for Io {
                 problems.note(Err(file.malformed(number, expected)));
                 continue;
             };
-            let growth = self
-                .history
-                .advance(device, ctx.now, GROWING.map(|at| numbers[at]));
+            let growth = self.history.advance(device, ctx.now, GROWING.map(|at| numbers[at]));
             let record = ctx.output.record(Self::NAME, &[("device", device)]);
             problems.note(fill(record, &numbers, growth).finish());
         }
@@ -150,9 +116,7 @@ fn fill<'r, 'a>(
     growth: Option<Growth<{ GROWING.len() }>>,
 ) -> Record<'r, 'a> {
     let bytes = |sectors: u64| sectors.saturating_mul(SECTOR_BYTES);
-    let record = record
-        .integer("reads", numbers[READS])
-        .integer("writes", numbers[WRITES]);
+    let record = record.integer("reads", numbers[READS]).integer("writes", numbers[WRITES]);
     let record = record.integer("read_bytes", bytes(numbers[SECTORS_READ]));
     let record = record.integer("write_bytes", bytes(numbers[SECTORS_WRITTEN]));
     let record = record.integer("read_time_ms", numbers[READ_MS]);
@@ -164,9 +128,7 @@ fn fill<'r, 'a>(
     let [reads, writes, sectors_read, sectors_written, busy_ms] =
         std::array::from_fn(|index| growth.rate(index));
     let sector_bytes = SECTOR_BYTES as f64;
-    let record = record
-        .decimal("reads_per_second", reads)
-        .decimal("writes_per_second", writes);
+    let record = record.decimal("reads_per_second", reads).decimal("writes_per_second", writes);
     let record = record.decimal("read_bytes_per_second", sectors_read * sector_bytes);
     let record = record.decimal("write_bytes_per_second", sectors_written * sector_bytes);
     // Milliseconds per second are tenths of a percent.
@@ -180,24 +142,17 @@ fn device(line: &[u8]) -> Option<&[u8]> {
 
 /// Whether a device is a loop device or a RAM disk.
 fn is_memory(name: &[u8]) -> bool {
-    let number = name
-        .strip_prefix(b"loop")
-        .or_else(|| name.strip_prefix(b"ram"));
+    let number = name.strip_prefix(b"loop").or_else(|| name.strip_prefix(b"ram"));
     number.is_some_and(|number| number.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a device is a partition of another one in the file: `sda1` of `sda`, `nvme0n1p2` of
 /// `nvme0n1`. The kernel puts a `p` before the number where the name of the disk ends in a digit.
 fn is_partition(name: &[u8], names: &HashSet<&[u8]>) -> bool {
-    let digits = name
-        .iter()
-        .rev()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let disk = &name[..name.len() - digits];
-    let numbered_disk = disk
-        .strip_suffix(b"p")
-        .filter(|d| d.last().is_some_and(u8::is_ascii_digit));
+    let numbered_disk =
+        disk.strip_suffix(b"p").filter(|d| d.last().is_some_and(u8::is_ascii_digit));
     digits > 0 && (names.contains(disk) || numbered_disk.is_some_and(|disk| names.contains(disk)))
 }
 
@@ -212,16 +167,7 @@ mod tests {
         for partition in ["sda1", "sda15", "nvme0n1p1", "mmcblk0p2", "md0p1", "sdp1"] {
             assert!(is_partition(partition.as_bytes(), &names), "{partition}");
         }
-        for disk in [
-            "sda",
-            "nvme0n1",
-            "dm-0",
-            "xvda1",
-            "sdb1",
-            "nvme0n2",
-            "mmcblk0boot0",
-            "",
-        ] {
+        for disk in ["sda", "nvme0n1", "dm-0", "xvda1", "sdb1", "nvme0n2", "mmcblk0boot0", ""] {
             assert!(!is_partition(disk.as_bytes(), &names), "{disk}");
         }
     }

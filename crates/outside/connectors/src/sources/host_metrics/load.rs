@@ -19,22 +19,10 @@ impl Collector for Load {
     const NAME: &'static str = "load";
     const TAGS: &'static [(&'static str, &'static str)] = &[];
     const FIELDS: &'static [(&'static str, &'static str)] = &[
-        (
-            "load1",
-            "tasks running or waiting for a CPU or a disk, average of 1 minute",
-        ),
-        (
-            "load5",
-            "tasks running or waiting for a CPU or a disk, average of 5 minutes",
-        ),
-        (
-            "load15",
-            "tasks running or waiting for a CPU or a disk, average of 15 minutes",
-        ),
-        (
-            "running",
-            "tasks (processes and threads) running or waiting for a CPU now",
-        ),
+        ("load1", "tasks running or waiting for a CPU or a disk, average of 1 minute"),
+        ("load5", "tasks running or waiting for a CPU or a disk, average of 5 minutes"),
+        ("load15", "tasks running or waiting for a CPU or a disk, average of 15 minutes"),
+        ("running", "tasks (processes and threads) running or waiting for a CPU now"),
         ("total", "all tasks (processes and threads)"),
     ];
 
@@ -47,10 +35,7 @@ impl Collector for Load {
         let record = ctx.output.record(Self::NAME, &[]);
         let record = record.decimal("load1", load1).decimal("load5", load5);
         let record = record.decimal("load15", load15);
-        record
-            .integer("running", running)
-            .integer("total", total)
-            .finish()
+        record.integer("running", running).integer("total", total).finish()
     }
 }
 
@@ -59,8 +44,5 @@ fn parse(line: &[u8]) -> Option<([f64; 3], [u64; 2])> {
     let averages = [words.decimal()?, words.decimal()?, words.decimal()?];
     let tasks = words.next()?;
     let slash = tasks.iter().position(|&byte| byte == b'/')?;
-    Some((
-        averages,
-        [integer(&tasks[..slash])?, integer(&tasks[slash + 1..])?],
-    ))
+    Some((averages, [integer(&tasks[..slash])?, integer(&tasks[slash + 1..])?]))
 }

@@ -40,18 +40,12 @@ impl Collector for Memory {
     const TAGS: &'static [(&'static str, &'static str)] = &[];
     const FIELDS: &'static [(&'static str, &'static str)] = &[
         ("total", "memory that the kernel manages, bytes"),
-        (
-            "available",
-            "memory that programs can still get without swapping, bytes",
-        ),
+        ("available", "memory that programs can still get without swapping, bytes"),
         ("used", "total less available, bytes"),
         ("free", "memory that nothing uses, bytes"),
         ("buffers", "cache of raw block devices, bytes"),
         ("cached", "cache of file contents, bytes"),
-        (
-            "used_percent",
-            "used of total, percent; left out when total is 0",
-        ),
+        ("used_percent", "used of total, percent; left out when total is 0"),
         ("swap_total", "size of all swap areas, bytes"),
         ("swap_free", "swap that is not used, bytes"),
         ("swap_used", "swap_total less swap_free, bytes"),
@@ -68,28 +62,20 @@ impl Collector for Memory {
         let total = info.total.ok_or_else(|| file.missing("MemTotal"))?;
         let free = info.free.ok_or_else(|| file.missing("MemFree"))?;
         let available = info.available.unwrap_or_else(|| {
-            free.saturating_add(info.buffers)
-                .saturating_add(info.cached)
-                .min(total)
+            free.saturating_add(info.buffers).saturating_add(info.cached).min(total)
         });
         let used = total.saturating_sub(available);
 
         let record = ctx.output.record(Self::NAME, &[]);
-        let record = record
-            .integer("total", total)
-            .integer("available", available);
+        let record = record.integer("total", total).integer("available", available);
         let record = record.integer("used", used).integer("free", free);
-        let mut record = record
-            .integer("buffers", info.buffers)
-            .integer("cached", info.cached);
+        let mut record = record.integer("buffers", info.buffers).integer("cached", info.cached);
         if total > 0 {
             record = record.decimal("used_percent", used as f64 / total as f64 * 100.0);
         }
         let record = record.integer("swap_total", info.swap_total);
         let record = record.integer("swap_free", info.swap_free);
-        record
-            .integer("swap_used", info.swap_total.saturating_sub(info.swap_free))
-            .finish()
+        record.integer("swap_used", info.swap_total.saturating_sub(info.swap_free)).finish()
     }
 }
 

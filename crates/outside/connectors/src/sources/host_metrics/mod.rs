@@ -171,11 +171,7 @@ impl HostMetrics {
         }
         Ok(Self {
             files: Files::new(&spec.root),
-            collectors: TABLE
-                .iter()
-                .filter(selected)
-                .map(|entry| (entry.build)())
-                .collect(),
+            collectors: TABLE.iter().filter(selected).map(|entry| (entry.build)()).collect(),
             options,
             tags,
             host: Vec::new(),
@@ -201,10 +197,7 @@ impl HostMetrics {
     ) -> Vec<Failure> {
         let mut failures = Vec::new();
         if let Err(error) = self.read_host() {
-            failures.push(Failure {
-                collector: HOST_NAME_FAILURE,
-                error,
-            });
+            failures.push(Failure { collector: HOST_NAME_FAILURE, error });
         }
         self.common.clear();
         self.common.extend_from_slice(b"\"host\":");
@@ -222,10 +215,7 @@ impl HostMetrics {
         };
         for collector in &mut self.collectors {
             if let Err(error) = collector.run(&mut ctx) {
-                failures.push(Failure {
-                    collector: collector.name(),
-                    error,
-                });
+                failures.push(Failure { collector: collector.name(), error });
             }
         }
         failures
@@ -238,15 +228,11 @@ impl HostMetrics {
     fn read_host(&mut self) -> Result<(), CollectError> {
         const OF_KERNEL: &str = "proc/sys/kernel/hostname";
         const OF_HOST: &str = "etc/hostname";
-        let paths = if self.files.is_own_root() {
-            [OF_KERNEL, OF_HOST]
-        } else {
-            [OF_HOST, OF_KERNEL]
-        };
+        let paths =
+            if self.files.is_own_root() { [OF_KERNEL, OF_HOST] } else { [OF_HOST, OF_KERNEL] };
         self.host.clear();
         let read = self.files.read_name(&paths);
-        self.host
-            .extend_from_slice(read.as_ref().unwrap_or(&HOST_UNKNOWN));
+        self.host.extend_from_slice(read.as_ref().unwrap_or(&HOST_UNKNOWN));
         read.map(|_| ())
     }
 }
@@ -265,12 +251,7 @@ impl<T: Collector> Run for T {
 
 /// Erases `T` into plain function pointers; `const`, so the table needs no life-before-main magic.
 const fn entry<T: Collector>() -> Entry {
-    Entry {
-        name: T::NAME,
-        tags: T::TAGS,
-        fields: T::FIELDS,
-        build: || Box::new(T::default()),
-    }
+    Entry { name: T::NAME, tags: T::TAGS, fields: T::FIELDS, build: || Box::new(T::default()) }
 }
 
 /// Counts the tags or the fields of all collectors.
@@ -278,11 +259,7 @@ const fn row_count(tags: bool) -> usize {
     let mut count = 0;
     let mut index = 0;
     while index < TABLE.len() {
-        count += if tags {
-            TABLE[index].tags.len()
-        } else {
-            TABLE[index].fields.len()
-        };
+        count += if tags { TABLE[index].tags.len() } else { TABLE[index].fields.len() };
         index += 1;
     }
     count
@@ -294,11 +271,7 @@ const fn concat<const N: usize>(tags: bool) -> [(&'static str, &'static str, &'s
     let mut filled = 0;
     let mut index = 0;
     while index < TABLE.len() {
-        let own = if tags {
-            TABLE[index].tags
-        } else {
-            TABLE[index].fields
-        };
+        let own = if tags { TABLE[index].tags } else { TABLE[index].fields };
         let mut row = 0;
         while row < own.len() {
             rows[filled] = (TABLE[index].name, own[row].0, own[row].1);

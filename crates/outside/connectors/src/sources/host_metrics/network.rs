@@ -60,52 +60,22 @@ impl Collector for Network {
         &[("interface", "name of the network interface, such as `eth0`")];
     const FIELDS: &'static [(&'static str, &'static str)] = &[
         ("bytes_in", "received since the interface came up, bytes"),
-        (
-            "packets_in",
-            "received since the interface came up, packets",
-        ),
-        (
-            "errors_in",
-            "received with an error since the interface came up, packets",
-        ),
-        (
-            "drops_in",
-            "received and dropped since the interface came up, packets",
-        ),
+        ("packets_in", "received since the interface came up, packets"),
+        ("errors_in", "received with an error since the interface came up, packets"),
+        ("drops_in", "received and dropped since the interface came up, packets"),
         ("bytes_out", "sent since the interface came up, bytes"),
         ("packets_out", "sent since the interface came up, packets"),
-        (
-            "errors_out",
-            "not sent because of an error since the interface came up, packets",
-        ),
-        (
-            "drops_out",
-            "dropped before sending since the interface came up, packets",
-        ),
-        (
-            "bytes_in_per_second",
-            "received since the sample before, bytes per second",
-        ),
-        (
-            "packets_in_per_second",
-            "received since the sample before, packets per second",
-        ),
+        ("errors_out", "not sent because of an error since the interface came up, packets"),
+        ("drops_out", "dropped before sending since the interface came up, packets"),
+        ("bytes_in_per_second", "received since the sample before, bytes per second"),
+        ("packets_in_per_second", "received since the sample before, packets per second"),
         (
             "errors_in_per_second",
             "received with an error since the sample before, packets per second",
         ),
-        (
-            "drops_in_per_second",
-            "received and dropped since the sample before, packets per second",
-        ),
-        (
-            "bytes_out_per_second",
-            "sent since the sample before, bytes per second",
-        ),
-        (
-            "packets_out_per_second",
-            "sent since the sample before, packets per second",
-        ),
+        ("drops_in_per_second", "received and dropped since the sample before, packets per second"),
+        ("bytes_out_per_second", "sent since the sample before, bytes per second"),
+        ("packets_out_per_second", "sent since the sample before, packets per second"),
         (
             "errors_out_per_second",
             "not sent because of an error since the sample before, packets per second",
@@ -127,10 +97,7 @@ impl Collector for Network {
             }
             if seen == INSTANCES_MAX {
                 let what = "network interfaces";
-                problems.note(Err(CollectError::TooMany {
-                    what,
-                    limit: INSTANCES_MAX,
-                }));
+                problems.note(Err(CollectError::TooMany { what, limit: INSTANCES_MAX }));
                 break;
             }
             let Some((interface, counters)) = parse(line) else {

@@ -34,17 +34,8 @@ impl<'a> Output<'a> {
         common: &'a [u8],
         tags: &'a [u8],
     ) -> Self {
-        let limit = out
-            .len()
-            .saturating_add(SAMPLE_BYTES_MAX)
-            .min(u32::MAX as usize);
-        Self {
-            out,
-            ends,
-            common,
-            tags,
-            limit,
-        }
+        let limit = out.len().saturating_add(SAMPLE_BYTES_MAX).min(u32::MAX as usize);
+        Self { out, ends, common, tags, limit }
     }
 
     /// Begins a record with the collector's own tags.
@@ -71,10 +62,7 @@ impl<'a> Output<'a> {
         }
         self.out.extend_from_slice(self.tags);
         self.out.push(b'}');
-        Record {
-            output: self,
-            start,
-        }
+        Record { output: self, start }
     }
 }
 
@@ -91,11 +79,7 @@ impl Record<'_, '_> {
     /// Adds a number with at most three decimals; one that is not finite becomes `null`.
     pub(super) fn decimal(mut self, name: &'static str, value: f64) -> Self {
         // Beyond 2^53 / 1000 there are no thousandths to round to.
-        let value = if value.abs() < 9e12 {
-            (value * 1000.0).round() / 1000.0
-        } else {
-            value
-        };
+        let value = if value.abs() < 9e12 { (value * 1000.0).round() / 1000.0 } else { value };
         let out = self.field(name);
         if value.is_finite() {
             out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
@@ -116,9 +100,7 @@ impl Record<'_, '_> {
     /// - Errors: [`CollectError::TooMany`] when the sample has no room for it; the record is taken
     ///   back.
     pub(super) fn finish(self) -> Result<(), CollectError> {
-        let Output {
-            out, ends, limit, ..
-        } = self.output;
+        let Output { out, ends, limit, .. } = self.output;
         out.push(b'}');
         match u32::try_from(out.len()) {
             Ok(end) if out.len() <= *limit => {
@@ -128,10 +110,7 @@ impl Record<'_, '_> {
             _ => {
                 out.truncate(self.start);
                 let what = "bytes in one sample";
-                Err(CollectError::TooMany {
-                    what,
-                    limit: SAMPLE_BYTES_MAX,
-                })
+                Err(CollectError::TooMany { what, limit: SAMPLE_BYTES_MAX })
             }
         }
     }
@@ -210,10 +189,7 @@ fn civil_date(unix_day: i64) -> (i64, i64, i64) {
     const DAYS_TO_MARCH_OF_YEAR_0: i64 = 719_468;
     const DAYS_IN_400_YEARS: i64 = 146_097;
     let day = unix_day + DAYS_TO_MARCH_OF_YEAR_0;
-    let (cycle, of_cycle) = (
-        day.div_euclid(DAYS_IN_400_YEARS),
-        day.rem_euclid(DAYS_IN_400_YEARS),
-    );
+    let (cycle, of_cycle) = (day.div_euclid(DAYS_IN_400_YEARS), day.rem_euclid(DAYS_IN_400_YEARS));
     // Day 1,460 of a 4-year, 36,524 of a century and 146,096 of the cycle are leap days that end
     // their year.
     let leaps = of_cycle / 1460 - of_cycle / 36_524 + of_cycle / 146_096;
@@ -221,11 +197,7 @@ fn civil_date(unix_day: i64) -> (i64, i64, i64) {
     let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
     let from_march = (5 * of_year + 2) / 153;
     let day_of_month = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = 400 * cycle + year_of_cycle + i64::from(month <= 2);
     (year, month, day_of_month)
 }
@@ -259,10 +231,7 @@ mod tests {
             let next_month = of_month == 1
                 && (year * 12 + month) == (previous.0 * 12 + previous.1) + 1
                 && previous.2 == month_days(previous.0, previous.1);
-            assert!(
-                next_day || next_month,
-                "{previous:?} then {year}-{month}-{of_month}"
-            );
+            assert!(next_day || next_month, "{previous:?} then {year}-{month}-{of_month}");
             previous = (year, month, of_month);
         }
     }
@@ -280,24 +249,15 @@ mod tests {
     fn strings_escape_what_json_reserves() {
         let mut out = Vec::new();
         write_string(&mut out, b"a\"b\\c\n\x1f\xffz\xc3\xa9");
-        assert_eq!(
-            String::from_utf8_lossy(&out),
-            "\"a\\\"b\\\\c\\u000a\\u001f\u{fffd}z\u{e9}\""
-        );
+        assert_eq!(String::from_utf8_lossy(&out), "\"a\\\"b\\\\c\\u000a\\u001f\u{fffd}z\u{e9}\"");
     }
 
     #[test]
     fn decimals_are_rounded_and_stay_json() {
         let (mut out, mut ends) = (Vec::new(), Vec::new());
         let mut output = Output::new(&mut out, &mut ends, b"\"tags\":{", b"");
-        let record = output
-            .record("m", &[])
-            .decimal("a", 1.0 / 3.0)
-            .decimal("b", 50.0);
-        let record = record
-            .decimal("c", f64::NAN)
-            .decimal("d", 1e300)
-            .integer("e", u64::MAX);
+        let record = output.record("m", &[]).decimal("a", 1.0 / 3.0).decimal("b", 50.0);
+        let record = record.decimal("c", f64::NAN).decimal("d", 1e300).integer("e", u64::MAX);
         assert!(record.finish().is_ok());
         let expected = r#"{"metric":"m","tags":{},"a":0.333,"b":50.0,"c":null,"d":1e300,"e":18446744073709551615}"#;
         assert_eq!(String::from_utf8_lossy(&out), expected);
@@ -308,21 +268,11 @@ mod tests {
     fn a_record_past_the_limit_of_a_sample_is_taken_back() {
         let (mut out, mut ends) = (b"before".to_vec(), Vec::new());
         let mut output = Output::new(&mut out, &mut ends, b"\"tags\":{", b"");
-        let frame = output
-            .record("m", &[])
-            .text("t", b"")
-            .finish()
-            .map(|()| output.out.len() - 6);
+        let frame = output.record("m", &[]).text("t", b"").finish().map(|()| output.out.len() - 6);
         let room = SAMPLE_BYTES_MAX - 2 * frame.unwrap_or_default();
         let text = vec![b'x'; room + 1];
         assert!(output.record("m", &[]).text("t", &text).finish().is_err());
-        assert!(
-            output
-                .record("m", &[])
-                .text("t", &text[..room])
-                .finish()
-                .is_ok()
-        );
+        assert!(output.record("m", &[]).text("t", &text[..room]).finish().is_ok());
         assert!(output.record("m", &[]).finish().is_err());
         assert_eq!(out.len(), 6 + SAMPLE_BYTES_MAX);
         assert_eq!(ends.last().copied(), u32::try_from(out.len()).ok());

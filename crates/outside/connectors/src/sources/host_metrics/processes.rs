@@ -44,43 +44,23 @@ impl Collector for Processes {
     const TAGS: &'static [(&'static str, &'static str)] = &[];
     const FIELDS: &'static [(&'static str, &'static str)] = &[
         ("total", "all processes"),
-        (
-            "scanned",
-            "processes that the other fields are about; total unless there are very many",
-        ),
+        ("scanned", "processes that the other fields are about; total unless there are very many"),
         ("threads", "threads of the scanned processes"),
-        (
-            "running",
-            "processes running or waiting for a CPU (state R)",
-        ),
+        ("running", "processes running or waiting for a CPU (state R)"),
         ("sleeping", "processes waiting for an event (state S)"),
-        (
-            "blocked",
-            "processes waiting, mostly for a disk, and deaf to signals (state D)",
-        ),
+        ("blocked", "processes waiting, mostly for a disk, and deaf to signals (state D)"),
         ("idle", "idle kernel threads (state I)"),
-        (
-            "stopped",
-            "processes stopped by a signal or a debugger (states T and t)",
-        ),
-        (
-            "zombies",
-            "processes that ended and are not yet collected by their parent (state Z)",
-        ),
+        ("stopped", "processes stopped by a signal or a debugger (states T and t)"),
+        ("zombies", "processes that ended and are not yet collected by their parent (state Z)"),
         ("other", "processes in any other state"),
     ];
 
     fn collect(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CollectError> {
-        let mut total = ctx
-            .files
-            .numbered_entries("proc", SCANNED_MAX, &mut self.pids)?;
+        let mut total = ctx.files.numbered_entries("proc", SCANNED_MAX, &mut self.pids)?;
         let mut problems = Problems::default();
         if total > self.pids.len() as u64 {
             let what = "processes";
-            problems.note(Err(CollectError::TooMany {
-                what,
-                limit: SCANNED_MAX,
-            }));
+            problems.note(Err(CollectError::TooMany { what, limit: SCANNED_MAX }));
         }
         let mut states = States::default();
         let (mut scanned, mut threads) = (0u64, 0u64);
@@ -106,9 +86,7 @@ impl Collector for Processes {
             threads = threads.saturating_add(own_threads);
         }
         let record = ctx.output.record(Self::NAME, &[]).integer("total", total);
-        let mut record = record
-            .integer("scanned", scanned)
-            .integer("threads", threads);
+        let mut record = record.integer("scanned", scanned).integer("threads", threads);
         for (name, count) in States::NAMES.into_iter().zip(states.0) {
             record = record.integer(name, count);
         }
@@ -120,9 +98,8 @@ impl Collector for Processes {
 // === impl States ===
 
 impl States {
-    const NAMES: [&str; 7] = [
-        "running", "sleeping", "blocked", "idle", "stopped", "zombies", "other",
-    ];
+    const NAMES: [&str; 7] =
+        ["running", "sleeping", "blocked", "idle", "stopped", "zombies", "other"];
 
     fn count(&mut self, state: u8) {
         let index = match state {

@@ -60,6 +60,20 @@ impl SourceSpec for HostMetricsSpec {
     const SUMMARY: &'static str =
         "Measures this machine at an interval: CPU, memory, disks, network, load";
 
+    fn notes() -> String {
+        let table = |title: &str, rows: &[(&str, &str, &str)]| {
+            let rows = rows.iter().map(|(collector, name, meaning)| {
+                format!("| {collector} | `{name}` | {} |\n", meaning.replace('|', "\\|"))
+            });
+            format!(
+                "\n| collector | {title} | meaning |\n|---|---|---|\n{}",
+                rows.collect::<String>()
+            )
+        };
+        let shape = "\nA record holds `metric` (the collector), `host`, `time`, `tags` and the fields below.\n";
+        format!("{shape}{}{}", table("field", super::FIELDS), table("tag", super::TAGS))
+    }
+
     fn check(&self, at: &FieldPath, report: &mut Report) {
         if self.interval.is_zero() {
             report.invalid(&at.child("interval"), "0s", "must be greater than zero");

@@ -50,18 +50,9 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("proc/loadavg", "0.08 0.33 0.21 1/86 6516\n"),
     ("proc/uptime", "1153.71 2010.17\n"),
-    (
-        "proc/1/stat",
-        "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 30 1 2\n",
-    ),
-    (
-        "proc/42/stat",
-        "42 (a) b) R 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 30 1 2\n",
-    ),
-    (
-        "proc/43/stat",
-        "43 (z) Z 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 30 1 2\n",
-    ),
+    ("proc/1/stat", "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 30 1 2\n"),
+    ("proc/42/stat", "42 (a) b) R 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 30 1 2\n"),
+    ("proc/43/stat", "43 (z) Z 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 30 1 2\n"),
     ("proc/sys/kernel/hostname", "container\n"),
     ("proc/sys/kernel/osrelease", "6.18.44\n"),
     ("etc/hostname", "web-1\n"),
@@ -92,11 +83,7 @@ impl Host {
         let mut spec: HostMetricsSpec = serde_json::from_str(spec).unwrap();
         spec.root = root.path().to_path_buf();
         let sampler = HostMetrics::new(&spec, options).unwrap();
-        let host = Self {
-            root,
-            sampler,
-            now: START,
-        };
+        let host = Self { root, sampler, now: START };
         for (path, content) in FILES {
             host.write(path, content.as_bytes());
         }
@@ -126,17 +113,9 @@ impl Host {
         let failures = self.sampler.sample(self.now, &mut out, &mut ends);
         self.now += 2 * SECOND;
         assert!(out.starts_with(b"kept"));
-        assert_eq!(
-            *ends.last().unwrap() as usize,
-            out.len(),
-            "the last record ends the output"
-        );
-        let slices = ends
-            .windows(2)
-            .map(|pair| &out[pair[0] as usize..pair[1] as usize]);
-        let records = slices
-            .map(|json| serde_json::from_slice(json).unwrap())
-            .collect();
+        assert_eq!(*ends.last().unwrap() as usize, out.len(), "the last record ends the output");
+        let slices = ends.windows(2).map(|pair| &out[pair[0] as usize..pair[1] as usize]);
+        let records = slices.map(|json| serde_json::from_slice(json).unwrap()).collect();
         Sample { records, failures }
     }
 }
@@ -145,27 +124,18 @@ impl Host {
 
 impl Sample {
     fn of(&self, metric: &str) -> Vec<&Value> {
-        self.records
-            .iter()
-            .filter(|record| record["metric"] == metric)
-            .collect()
+        self.records.iter().filter(|record| record["metric"] == metric).collect()
     }
 
     /// The record whose tag has the value.
     fn one(&self, metric: &str, tag: &str, value: &str) -> &Value {
-        let found = self
-            .of(metric)
-            .into_iter()
-            .find(|record| record["tags"][tag] == value);
+        let found = self.of(metric).into_iter().find(|record| record["tags"][tag] == value);
         found.unwrap_or_else(|| panic!("no {metric} with {tag}={value}"))
     }
 
     /// Collectors and reasons of the failures.
     fn failed(&self) -> Vec<(&'static str, &'static str)> {
-        self.failures
-            .iter()
-            .map(|failure| (failure.collector, failure.error.reason()))
-            .collect()
+        self.failures.iter().map(|failure| (failure.collector, failure.error.reason())).collect()
     }
 }
 
@@ -177,17 +147,13 @@ fn check(record: &Value, fields: &[(&str, f64)]) {
 }
 
 fn names(rows: &[(&str, &str, &str)]) -> BTreeSet<(String, String)> {
-    rows.iter()
-        .map(|(collector, name, _)| (collector.to_string(), name.to_string()))
-        .collect()
+    rows.iter().map(|(collector, name, _)| (collector.to_string(), name.to_string())).collect()
 }
 
 #[test]
 fn a_record_has_the_documented_shape() {
-    let mut host = Host::with(
-        r#"{"collectors":["cpu"],"tags":{"env":"a\"b"}}"#,
-        Options::default(),
-    );
+    let mut host =
+        Host::with(r#"{"collectors":["cpu"],"tags":{"env":"a\"b"}}"#, Options::default());
     let (mut out, mut ends) = (Vec::new(), Vec::new());
     assert!(host.sampler.sample(START, &mut out, &mut ends).is_empty());
     assert_eq!(ends.len(), 3);
@@ -207,20 +173,11 @@ fn every_emitted_field_and_tag_is_documented_and_the_other_way_round() {
     let (mut fields, mut tags) = (BTreeSet::new(), BTreeSet::new());
     for record in &sample.records {
         let metric = record["metric"].as_str().unwrap();
-        let keys: Vec<_> = record
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let keys: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys[..4], ["metric", "host", "time", "tags"]);
         let unique: BTreeSet<_> = keys.iter().collect();
         assert_eq!(unique.len(), keys.len(), "a field named twice in {record}");
-        fields.extend(
-            keys[4..]
-                .iter()
-                .map(|key| (metric.to_owned(), key.to_string())),
-        );
+        fields.extend(keys[4..].iter().map(|key| (metric.to_owned(), key.to_string())));
         let own = record["tags"].as_object().unwrap();
         tags.extend(own.keys().map(|tag| (metric.to_owned(), tag.clone())));
     }
@@ -243,17 +200,13 @@ fn module_docs_list_the_fields_and_tags() {
     ];
     assert_eq!(sources.map(|(name, _)| name), COLLECTORS);
     for (name, source) in sources {
-        let rows = source
-            .lines()
-            .filter_map(|line| line.strip_prefix("//! | `")?.split_once("` |"));
+        let rows =
+            source.lines().filter_map(|line| line.strip_prefix("//! | `")?.split_once("` |"));
         let documented: Vec<_> = rows.map(|(row, _)| row).collect();
         let of_collector =
             |(collector, row, _): &&(_, &'static str, _)| (*collector == name).then_some(*row);
-        let expected: Vec<_> = FIELDS
-            .iter()
-            .chain(TAGS)
-            .filter_map(|row| of_collector(&row))
-            .collect();
+        let expected: Vec<_> =
+            FIELDS.iter().chain(TAGS).filter_map(|row| of_collector(&row)).collect();
         assert_eq!(documented, expected, "table in the docs of `{name}`");
     }
 }
@@ -266,10 +219,7 @@ fn a_collector_that_fails_does_not_stop_the_others() {
     assert!(sample.records.is_empty());
     assert_eq!(
         sample.failed(),
-        COLLECTORS
-            .iter()
-            .map(|&name| (name, "unreadable"))
-            .collect::<Vec<_>>()
+        COLLECTORS.iter().map(|&name| (name, "unreadable")).collect::<Vec<_>>()
     );
 
     for (name, content) in FILES.iter().filter(|(path, _)| !path.ends_with("meminfo")) {
@@ -278,15 +228,8 @@ fn a_collector_that_fails_does_not_stop_the_others() {
     let sample = host.sample();
     assert_eq!(sample.failed(), [("memory", "unreadable")]);
     let text = sample.failures[0].error.to_string();
-    assert!(
-        text.starts_with("cannot read `/") && text.contains("/proc/meminfo`"),
-        "{text}"
-    );
-    let metrics: BTreeSet<_> = sample
-        .records
-        .iter()
-        .map(|r| r["metric"].to_string())
-        .collect();
+    assert!(text.starts_with("cannot read `/") && text.contains("/proc/meminfo`"), "{text}");
+    let metrics: BTreeSet<_> = sample.records.iter().map(|r| r["metric"].to_string()).collect();
     assert_eq!(metrics.len(), COLLECTORS.len() - 1);
 }
 
@@ -294,16 +237,9 @@ fn a_collector_that_fails_does_not_stop_the_others() {
 fn only_selected_collectors_run() {
     let mut host = Host::with(r#"{"collectors":["uptime","load"]}"#, Options::default());
     let sample = host.sample();
-    let metrics: Vec<_> = sample
-        .records
-        .iter()
-        .map(|record| &record["metric"])
-        .collect();
+    let metrics: Vec<_> = sample.records.iter().map(|record| &record["metric"]).collect();
     assert_eq!(metrics, ["load", "uptime"], "in table order");
-    let spec = HostMetricsSpec {
-        collectors: vec!["gpu".to_owned()],
-        ..Default::default()
-    };
+    let spec = HostMetricsSpec { collectors: vec!["gpu".to_owned()], ..Default::default() };
     assert!(HostMetrics::new(&spec, Options::default()).is_err());
 }
 

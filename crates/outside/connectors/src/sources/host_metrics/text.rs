@@ -8,10 +8,7 @@ pub(super) struct Words<'a>(&'a [u8]);
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     let lines = text.split(|&byte| byte == b'\n');
-    lines
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
-        .filter(|(_, line)| !line.is_empty())
+    lines.enumerate().map(|(index, line)| (index + 1, line)).filter(|(_, line)| !line.is_empty())
 }
 
 /// Gives the words of `line`.
@@ -32,10 +29,7 @@ pub(super) fn integer(word: &[u8]) -> Option<u64> {
 
 /// Reads a finite number of zero or more that fills `word`.
 pub(super) fn decimal(word: &[u8]) -> Option<f64> {
-    if !word
-        .iter()
-        .all(|byte| byte.is_ascii_digit() || *byte == b'.')
-    {
+    if !word.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {
         return None;
     }
     let number: f64 = std::str::from_utf8(word).ok()?.parse().ok()?;
@@ -70,10 +64,7 @@ impl<'a> Iterator for Words<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let line = self.0.trim_ascii_start();
-        let end = line
-            .iter()
-            .position(u8::is_ascii_whitespace)
-            .unwrap_or(line.len());
+        let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
         let (word, rest) = line.split_at(end);
         self.0 = rest;
         (!word.is_empty()).then_some(word)
@@ -100,11 +91,7 @@ mod tests {
         for bad in ["", ".", "1.2.3", "-1", "+1", "inf", "nan", "1e3"] {
             assert_eq!(decimal(bad.as_bytes()), None, "{bad:?}");
         }
-        assert_eq!(
-            decimal("9".repeat(400).as_bytes()),
-            None,
-            "beyond the range of f64"
-        );
+        assert_eq!(decimal("9".repeat(400).as_bytes()), None, "beyond the range of f64");
     }
 
     #[test]

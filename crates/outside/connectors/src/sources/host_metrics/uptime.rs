@@ -24,29 +24,22 @@ impl Collector for Uptime {
     const TAGS: &'static [(&'static str, &'static str)] = &[];
     const FIELDS: &'static [(&'static str, &'static str)] = &[
         ("uptime_seconds", "time since boot, seconds"),
-        (
-            "boot_time_seconds",
-            "time of boot, seconds since 1970-01-01 UTC",
-        ),
+        ("boot_time_seconds", "time of boot, seconds since 1970-01-01 UTC"),
         ("hostname", "name of the host, text"),
         ("kernel_release", "release of the kernel, text"),
     ];
 
     fn collect(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CollectError> {
         let file = ctx.files.read("proc/uptime")?;
-        let uptime = words(file.text)
-            .decimal()
-            .ok_or_else(|| file.malformed(1, "a number of seconds"))?;
+        let uptime =
+            words(file.text).decimal().ok_or_else(|| file.malformed(1, "a number of seconds"))?;
         let mut problems = Problems::default();
         let boot_time = ctx.files.read("proc/stat").and_then(boot_time);
         self.release.clear();
         let release = ctx.files.read_name(&["proc/sys/kernel/osrelease"]);
         let release = release.map(|release| self.release.extend_from_slice(release));
 
-        let mut record = ctx
-            .output
-            .record(Self::NAME, &[])
-            .decimal("uptime_seconds", uptime);
+        let mut record = ctx.output.record(Self::NAME, &[]).decimal("uptime_seconds", uptime);
         if let Ok(boot_time) = boot_time {
             record = record.integer("boot_time_seconds", boot_time);
         }

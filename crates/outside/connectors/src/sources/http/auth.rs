@@ -39,7 +39,7 @@ impl Auth {
     /// Reports what is wrong; `at` is the path of the block.
     pub(super) fn check(&self, at: &FieldPath, report: &mut Report) {
         if let Some(basic) = &self.basic {
-            basic.check_complete("when basic is set", &at.child("basic"), report);
+            basic.check_complete("basic", &at.child("basic"), report);
             if basic.username.contains(':') {
                 let detail = "must not contain a colon";
                 report.invalid(&at.child("basic.username"), basic.username.as_str(), detail);

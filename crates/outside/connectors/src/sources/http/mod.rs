@@ -72,10 +72,6 @@ const CONNECTIONS: usize = 1024;
 /// How long a client may take for the head of a request. Ours: short enough to end a slow attack.
 const HEAD_TIMEOUT: StdDuration = StdDuration::from_secs(10);
 
-/// Records and bytes of one batch. Ours: a larger request is handed out in several batches.
-const BATCH_RECORDS_MAX: usize = 8192;
-const BATCH_BYTES_MAX: usize = 1 << 20;
-
 /// When a request is answered.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -312,13 +308,13 @@ impl HttpSource {
         Ok(())
     }
 
-    /// Hands out records of the current request until it or the batch is full.
+    /// Hands out records of the current request until it ends or the batch is full.
     fn fill(&mut self, batch: &mut RecordBatch) {
         let Some(accepted) = &mut self.current else { return };
         self.position += 1;
         let origin = batch.push_origin(self.partition.clone(), self.position.into());
         let body = &mut accepted.body;
-        while !is_full(batch) {
+        while !self.ctx.is_full(batch.len(), batch.text.len()) {
             let Some(place) = body.next() else { break };
             let start = batch.text.len();
             batch.push(&body.bytes[place], origin, self.position);
@@ -343,10 +339,6 @@ fn one_line(text: &mut [u8]) {
     }
 }
 
-fn is_full(batch: &RecordBatch) -> bool {
-    batch.len() >= BATCH_RECORDS_MAX || batch.text.len() >= BATCH_BYTES_MAX
-}
-
 #[async_trait]
 impl Source for HttpSource {
     async fn open(&mut self, positions: &[(Str, Position)]) -> Result<(), SourceError> {
@@ -366,7 +358,7 @@ impl Source for HttpSource {
 
     async fn next(&mut self, batch: &mut RecordBatch) -> Result<bool, SourceError> {
         batch.expects_json = self.spec.format != Format::Raw;
-        while !is_full(batch) {
+        while !self.ctx.is_full(batch.len(), batch.text.len()) {
             if self.current.is_none() {
                 let Some(running) = &self.running else {
                     return Err(SourceError::new(ErrorClass::Unknown, "the source is not open"));

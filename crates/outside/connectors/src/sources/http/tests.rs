@@ -126,12 +126,12 @@ async fn a_request_is_answered_when_its_position_is_committed() {
 #[tokio::test]
 async fn a_large_request_comes_in_parts_and_is_answered_after_the_last() {
     let mut running = start(json!({})).await;
-    let count = BATCH_RECORDS_MAX * 2 + 5;
+    let count = running.ctx.batch_records * 2 + 5;
     let answer = running.send("7\n".repeat(count));
     let (mut records, mut positions) = (0, Vec::new());
     while records < count {
         let (batch, payloads) = running.next_batch().await;
-        assert!(payloads.len() <= BATCH_RECORDS_MAX);
+        assert!(payloads.len() <= running.ctx.batch_records);
         records += payloads.len();
         positions.push(batch.origins[0].position.as_u64().unwrap());
     }
@@ -141,6 +141,20 @@ async fn a_large_request_comes_in_parts_and_is_answered_after_the_last() {
     assert!(!answer.is_finished());
     running.commit(3).await;
     assert_eq!(text(answer.await.unwrap()).await.1, format!("{{\"accepted\":{count}}}"));
+}
+
+#[tokio::test]
+async fn a_batch_holds_no_more_records_than_the_flow_wants() {
+    let ctx = BuildContext { batch_records: 1, ..context() };
+    let mut running = start_with(ctx, json!({})).await;
+    let first = running.send("1\n2\n");
+    assert_eq!(running.next().await, ["1"]);
+    assert_eq!(running.next().await, ["2"]);
+    let second = running.send("3");
+    assert_eq!(running.next().await, ["3"]);
+    running.commit(3).await;
+    assert_eq!(first.await.unwrap().status(), 200);
+    assert_eq!(second.await.unwrap().status(), 200);
 }
 
 #[tokio::test]

@@ -156,27 +156,17 @@ fn expand(yaml: &str) -> String {
         ("$SASL", SASL),
         ("$REF", REF),
     ];
-    blocks.iter().fold(yaml.to_owned(), |yaml, (name, block)| {
-        yaml.replace(name, block)
-    })
+    blocks.iter().fold(yaml.to_owned(), |yaml, (name, block)| yaml.replace(name, block))
 }
 
 fn keys(node: &Node) -> BTreeSet<String> {
-    node.map()
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.key.clone())
-        .collect()
+    node.map().into_iter().flatten().map(|entry| entry.key.clone()).collect()
 }
 
 #[test]
 fn a_manifest_may_name_every_field() {
     for (role, name, yaml) in ALL {
-        assert_eq!(
-            problems(role, name, &expand(yaml)),
-            [""; 0],
-            "{role} {name}"
-        );
+        assert_eq!(problems(role, name, &expand(yaml)), [""; 0], "{role} {name}");
     }
 }
 
@@ -185,14 +175,10 @@ fn the_schema_has_exactly_these_fields() {
     let mut seen = 0;
     for (role, name, yaml) in ALL {
         let entry_schema = match *role {
-            "source" => SOURCES
-                .iter()
-                .find(|entry| entry.name() == *name)
-                .map(|entry| entry.schema),
-            _ => SINKS
-                .iter()
-                .find(|entry| entry.name() == *name)
-                .map(|entry| entry.schema),
+            "source" => {
+                SOURCES.iter().find(|entry| entry.name() == *name).map(|entry| entry.schema)
+            }
+            _ => SINKS.iter().find(|entry| entry.name() == *name).map(|entry| entry.schema),
         };
         let mut generator = SchemaGenerator::default();
         entry_schema.expect("a type of the table")(&mut generator);
@@ -201,10 +187,7 @@ fn the_schema_has_exactly_these_fields() {
             let properties = schema["properties"].as_object().expect("properties");
             for (field, property) in properties {
                 let has_words = property.get("description").is_some();
-                assert!(
-                    has_words,
-                    "{role} {name}: {definition}.{field} is not described"
-                );
+                assert!(has_words, "{role} {name}: {definition}.{field} is not described");
             }
             assert!(schema.get("required").is_none(), "{definition}");
         }
@@ -217,11 +200,7 @@ fn the_schema_has_exactly_these_fields() {
         let mut expected = keys(&block(&expand(yaml)));
         let elsewhere = ELSEWHERE.iter().filter(|(kind, _)| kind == name);
         expected.extend(elsewhere.map(|(_, field)| (*field).to_owned()));
-        assert_eq!(
-            properties.keys().cloned().collect::<BTreeSet<_>>(),
-            expected,
-            "{role} {name}"
-        );
+        assert_eq!(properties.keys().cloned().collect::<BTreeSet<_>>(), expected, "{role} {name}");
         seen += 1;
     }
     let original = SOURCES.iter().filter(|entry| entry.of_original).count()
@@ -239,21 +218,11 @@ fn the_schemas_of_all_types_go_together() {
         (entry.schema)(&mut generator);
     }
     let definitions = generator.take_definitions(true);
-    for name in [
-        "KafkaSource",
-        "KafkaSink",
-        "PostgresqlCdcSource",
-        "IcebergSink",
-        "Keycloak",
-    ] {
+    for name in ["KafkaSource", "KafkaSink", "PostgresqlCdcSource", "IcebergSink", "Keycloak"] {
         assert!(definitions.contains_key(name), "{name}");
     }
     let is_numbered = |name: &&String| name.ends_with(|last: char| last.is_ascii_digit());
-    assert_eq!(
-        definitions.keys().find(is_numbered),
-        None,
-        "two types have one name"
-    );
+    assert_eq!(definitions.keys().find(is_numbered), None, "two types have one name");
 }
 
 #[test]
@@ -262,10 +231,7 @@ fn an_unknown_field_warns() {
         let yaml = format!("{{{}, bogus: 1}}", smallest(role, name));
         let found = problems(role, name, &yaml);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(
-            found[0].starts_with("warning bogus: unknown field `bogus`; known: "),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("warning bogus: unknown field `bogus`; known: "), "{found:?}");
     }
 }
 

@@ -10,10 +10,7 @@ use levada_registry::{FieldPath, Node, Report, Severity, find, manifest};
 /// Gives a block from its YAML.
 fn block(yaml: &str) -> Node {
     let documents = manifest::parse(yaml).unwrap_or_else(|error| panic!("{yaml}: {error}"));
-    documents
-        .into_iter()
-        .next()
-        .map_or_else(|| panic!("{yaml}: empty"), |document| document.root)
+    documents.into_iter().next().map_or_else(|| panic!("{yaml}: empty"), |document| document.root)
 }
 
 /// Gives the problems of a block, with paths below it; `role` is `source` or `sink`.

@@ -40,11 +40,8 @@ async fn a_torn_member_is_cut_off_wherever_it_is_torn() {
                 let bench = Bench::new();
                 let name = if mode == "atomic" { "out.partial" } else { "out" };
                 std::fs::write(bench.path(name), &bytes[..cut]).unwrap();
-                let spec = Spec {
-                    mode: mode.into(),
-                    compression: compression.name().into(),
-                    ..to("out")
-                };
+                let spec =
+                    Spec { mode: mode.into(), compression: compression.name().into(), ..to("out") };
                 let mut sink = bench.sink(spec);
                 write(&mut sink, &batch(&["3"])).await;
                 sink.close().await.unwrap();
@@ -165,11 +162,7 @@ async fn a_full_disk_tears_nothing_and_repeats_nothing() {
         };
         let ballast = disk.0.join("ballast");
         std::fs::write(&ballast, vec![0; 200 << 10]).unwrap();
-        let spec = Spec {
-            mode: mode.into(),
-            compression: compression.into(),
-            ..to("disk/out")
-        };
+        let spec = Spec { mode: mode.into(), compression: compression.into(), ..to("disk/out") };
         let mut sink = bench.sink(spec);
         let mut expected = String::new();
         let mut failures = 0;
@@ -208,11 +201,14 @@ async fn a_full_disk_tears_nothing_and_repeats_nothing() {
             free(&ballast);
         }
         assert!(failures > 0, "the disk was never full: {mode} {compression}");
-        let text = bench.unzip("disk/out", match compression {
-            "gzip" => Compression::Gzip,
-            "zstd" => Compression::Zstd,
-            _ => Compression::None,
-        });
+        let text = bench.unzip(
+            "disk/out",
+            match compression {
+                "gzip" => Compression::Gzip,
+                "zstd" => Compression::Zstd,
+                _ => Compression::None,
+            },
+        );
         assert_eq!(text, expected, "{mode} {compression}");
         drop(sink);
         drop(disk);

@@ -8,10 +8,7 @@ async fn records_go_to_the_file_of_their_metadata_in_order() {
     let mut sink = bench.sink(to("{date}/{metadata.k}.log"));
     write(&mut sink, &keyed(&[("a", "1"), ("b", "2"), ("a", "3"), ("../b", "4")])).await;
     sink.close().await.unwrap();
-    assert_eq!(
-        bench.names(),
-        ["2026-02-07/_._b.log", "2026-02-07/a.log", "2026-02-07/b.log"]
-    );
+    assert_eq!(bench.names(), ["2026-02-07/_._b.log", "2026-02-07/a.log", "2026-02-07/b.log"]);
     assert_eq!(bench.read("2026-02-07/a.log"), "1\n3\n");
     assert_eq!(bench.read("2026-02-07/_._b.log"), "4\n");
 }

@@ -81,7 +81,7 @@ async fn a_bomb_is_read_in_constant_memory() {
     // 8 MiB of one line from 8 KiB.
     write(&folder, "f", compress_all(Compression::Gzip, &vec![b'x'; 8 << 20]).unwrap());
     let spec = Spec { max_record_bytes: Some(ByteSize::kib(64)), ..lines(&["f"]) };
-    let (seen, error) = read_all(folder.path(), spec, CHUNK_BYTES, &[]).await;
+    let (seen, error) = read_all(folder.path(), spec, 128 << 10, &[]).await;
     assert!(error.is_none());
     assert_eq!(seen.len(), 1);
     assert!(seen[0].broken[0].contains("8388608 bytes"));

@@ -32,8 +32,10 @@ async fn every_position_gives_exactly_the_rest() {
     write(&folder, "a.log", a.clone() + "\n\n" + &"long".repeat(50) + "\nend");
     write(&folder, "b.log", b);
     let limit = Some(ByteSize::new(60));
-    check_every_position(folder.path(), Spec { max_record_bytes: limit, ..lines(&["*.log"]) }).await;
-    check_every_position(folder.path(), Spec { max_record_bytes: limit, ..paths(&["*.log"]) }).await;
+    check_every_position(folder.path(), Spec { max_record_bytes: limit, ..lines(&["*.log"]) })
+        .await;
+    check_every_position(folder.path(), Spec { max_record_bytes: limit, ..paths(&["*.log"]) })
+        .await;
     let rows = a.replace(' ', ",");
     write(&folder, "a.csv", format!("name,number\n{rows}\nwrong\n\"x\ny\",\"\"\"\"\nlast,1"));
     check_every_position(folder.path(), Spec { format: "csv".into(), ..paths(&["a.csv"]) }).await;
@@ -75,7 +77,9 @@ async fn another_file_of_the_name_is_read_from_its_start() {
 async fn a_rotation_while_nobody_looked_loses_nothing() {
     for follow in [false, true] {
         // Once the pattern names the rotated file too, once it does not.
-        for (pattern, expected) in [("f", ["line2", "line3", "line4", "new"]), ("f*", ["new", "line2", "line3", "line4"])] {
+        for (pattern, expected) in
+            [("f", ["line2", "line3", "line4", "new"]), ("f*", ["new", "line2", "line3", "line4"])]
+        {
             let folder = folder();
             let path = write(&folder, "f", FOUR);
             let positions = position_after(&folder, "f", 1).await;
@@ -93,9 +97,10 @@ async fn a_rotation_while_nobody_looked_loses_nothing() {
                 last.extend(batch.positions.iter().cloned());
             }
             if pattern == "f*" {
-                let announced = seen[0].positions.iter().any(|(name, at)| {
-                    name.ends_with("f.1") && at["offset"] == 6
-                });
+                let announced = seen[0]
+                    .positions
+                    .iter()
+                    .any(|(name, at)| name.ends_with("f.1") && at["offset"] == 6);
                 assert!(announced, "{:?}", seen[0].positions);
             }
             let last: Vec<_> = last.into_iter().collect();

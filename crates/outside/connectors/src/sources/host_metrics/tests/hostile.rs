@@ -10,10 +10,7 @@ use super::*;
 #[test]
 fn names_that_are_not_utf8_or_need_escapes_stay_json() {
     let mut host = Host::with(r#"{"collectors":["network"]}"#, Options::default());
-    host.write(
-        "proc/net/dev",
-        b"a\xff\"\\\x01:b: 1 0 0 0 0 0 0 0 0 0 0 0\n",
-    );
+    host.write("proc/net/dev", b"a\xff\"\\\x01:b: 1 0 0 0 0 0 0 0 0 0 0 0\n");
     let sample = host.sample();
     sample.one("network", "interface", "a\u{fffd}\"\\\u{1}:b");
 }
@@ -22,16 +19,11 @@ fn names_that_are_not_utf8_or_need_escapes_stay_json() {
 fn limits_are_reported_and_the_records_below_them_sent() {
     let mut host = Host::with(r#"{"collectors":["network","load"]}"#, Options::default());
     let lines = |count: usize| -> String {
-        (0..count)
-            .map(|n| format!("i{n}: 1 0 0 0 0 0 0 0 0 0 0 0\n"))
-            .collect()
+        (0..count).map(|n| format!("i{n}: 1 0 0 0 0 0 0 0 0 0 0 0\n")).collect()
     };
     host.write("proc/net/dev", lines(INSTANCES_MAX).as_bytes());
     let sample = host.sample();
-    assert_eq!(
-        (sample.of("network").len(), sample.failures.len()),
-        (INSTANCES_MAX, 0)
-    );
+    assert_eq!((sample.of("network").len(), sample.failures.len()), (INSTANCES_MAX, 0));
     host.write("proc/net/dev", lines(INSTANCES_MAX + 1).as_bytes());
     let sample = host.sample();
     assert_eq!(sample.of("network").len(), INSTANCES_MAX);
@@ -57,11 +49,7 @@ fn a_pipe_below_a_wrong_root_does_not_block() {
     let fifo = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &loadavg, fifo, mode, 0).unwrap();
     let sample = host.sample();
-    assert_eq!(
-        sample.failed(),
-        [("load", "malformed")],
-        "an empty file, as far as we can tell"
-    );
+    assert_eq!(sample.failed(), [("load", "malformed")], "an empty file, as far as we can tell");
     assert_eq!(sample.of("uptime").len(), 1);
 }
 
@@ -109,11 +97,7 @@ fn tree() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 fn config() -> ProptestConfig {
     // Each case writes some forty files.
-    ProptestConfig {
-        cases: 48,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

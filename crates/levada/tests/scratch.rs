@@ -1,3 +1,0 @@
-//! Scratch.
-#[path = "it/cli/mod.rs"]
-mod cli;
