@@ -81,14 +81,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
     if cfg!(debug_assertions) {
         // The generator, the floor and the comparison are loops over half a gigabyte: they run optimised, too.
         let mut build = cargo::command("build");
-        build.args([
-            "--release",
-            "--locked",
-            "--package",
-            "levada",
-            "--package",
-            "xtask",
-        ]);
+        build.args(["--release", "--locked", "--package", "levada", "--package", "xtask"]);
         if !cargo::succeeds(&mut build, "cargo build")? {
             bail!("the release build failed");
         }
@@ -111,27 +104,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
         runs: plan.runs,
     };
     println!("machine: {}", measure::machine());
-    for flow in FLOWS
-        .iter()
-        .filter(|flow| plan.only.is_none_or(|name| name == flow.name))
-    {
+    for flow in FLOWS.iter().filter(|flow| plan.only.is_none_or(|name| name == flow.name)) {
         bench.flow(flow)?;
     }
     Ok(Outcome::Good)
 }
 
 fn parse(arguments: &[String]) -> Result<Plan, String> {
-    let Some(("flow", rest)) = arguments
-        .split_first()
-        .map(|(first, rest)| (first.as_str(), rest))
+    let Some(("flow", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
     else {
         return Err("bench what? known: `flow`".to_owned());
     };
-    let mut plan = Plan {
-        records: RECORDS_DEFAULT,
-        runs: RUNS_DEFAULT,
-        only: None,
-    };
+    let mut plan = Plan { records: RECORDS_DEFAULT, runs: RUNS_DEFAULT, only: None };
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
@@ -186,14 +170,10 @@ impl Bench {
             self.runs
         );
         // First, for it also brings the input into the page cache.
-        let floor = (0..self.runs)
-            .map(|_| self.floor_once(flow))
-            .collect::<Result<Vec<_>>>()?;
+        let floor = (0..self.runs).map(|_| self.floor_once(flow)).collect::<Result<Vec<_>>>()?;
         let mut usages = Vec::with_capacity(self.runs);
         for run in 1..=self.runs {
-            let usage = self
-                .run_once(flow)
-                .with_context(|| format!("{} run {run}", flow.name))?;
+            let usage = self.run_once(flow).with_context(|| format!("{} run {run}", flow.name))?;
             println!(
                 "  run {run}: {:.2} s, {:.2} CPU s, {:.1} MB",
                 usage.wall_seconds, usage.cpu_seconds, usage.peak_mb
@@ -210,15 +190,9 @@ impl Bench {
         let output = self.scratch.join("output.ndjson");
         let template = fs::read_to_string(repo::root().join(flow.manifest))
             .with_context(|| format!("cannot read {}", flow.manifest))?;
-        fs::write(
-            self.scratch.join("flow.yaml"),
-            manifest(&template, &self.input, &output)?,
-        )
-        .context("cannot write the manifest")?;
-        let (summary, log) = (
-            self.scratch.join("summary.json"),
-            self.scratch.join("log.txt"),
-        );
+        fs::write(self.scratch.join("flow.yaml"), manifest(&template, &self.input, &output)?)
+            .context("cannot write the manifest")?;
+        let (summary, log) = (self.scratch.join("summary.json"), self.scratch.join("log.txt"));
 
         let mut command = Command::new(&self.levada);
         command
@@ -234,10 +208,7 @@ impl Bench {
         let summary = read(&summary);
         for count in [self.records, self.kept] {
             if !verify::mentions(&summary, count) {
-                bail!(
-                    "the summary does not speak of {count} records: {}",
-                    summary.trim_end()
-                );
+                bail!("the summary does not speak of {count} records: {}", summary.trim_end());
             }
         }
         if flow.has_output {
@@ -271,10 +242,7 @@ impl Bench {
         let memory = measure::median(usages.iter().map(|usage| usage.peak_mb));
         let floor = measure::median(floor.iter().map(|usage| usage.cpu_seconds)) / millions;
 
-        println!(
-            "  records per second       {}",
-            grouped(records_per_second as u64)
-        );
+        println!("  records per second       {}", grouped(records_per_second as u64));
         println!(
             "  CPU s per million        {cpu:.2}   goal {} {}",
             flow.goal,
@@ -285,16 +253,9 @@ impl Bench {
             verdict(memory, MEMORY_GOAL_MB)
         );
         for (name, figure) in flow.peers {
-            println!(
-                "  {name:<24} {figure} CPU s per million, {:.1} times ours",
-                figure / cpu
-            );
+            println!("  {name:<24} {figure} CPU s per million, {:.1} times ours", figure / cpu);
         }
-        let what = if flow.has_output {
-            "read, tokenize, write"
-        } else {
-            "read, tokenize"
-        };
+        let what = if flow.has_output { "read, tokenize, write" } else { "read, tokenize" };
         println!(
             "  floor                    {floor:.2} CPU s per million ({what}), ours is {:.1} times that",
             cpu / floor
@@ -312,9 +273,7 @@ impl Bench {
 fn manifest(template: &str, input: &Path, output: &Path) -> Result<String> {
     let mut text = template.to_owned();
     for (placeholder, path) in [("@INPUT@", input), ("@OUTPUT@", output)] {
-        let path = path
-            .to_str()
-            .context("the target folder's path is not UTF-8")?;
+        let path = path.to_str().context("the target folder's path is not UTF-8")?;
         if path.contains(['"', '\\', '*', '?', '[', '{']) {
             bail!("the target folder's path has a character with a meaning in manifests: {path}");
         }
@@ -354,31 +313,15 @@ mod tests {
     use super::*;
 
     fn plan(arguments: &[&str]) -> Result<Plan, String> {
-        parse(
-            &arguments
-                .iter()
-                .map(|text| (*text).to_owned())
-                .collect::<Vec<_>>(),
-        )
+        parse(&arguments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
     fn reads_arguments() {
-        let default = Plan {
-            records: 2_000_000,
-            runs: 5,
-            only: None,
-        };
+        let default = Plan { records: 2_000_000, runs: 5, only: None };
         assert_eq!(plan(&["flow"]), Ok(default));
-        let asked = Plan {
-            records: 10_000,
-            runs: 1,
-            only: Some("p1-null"),
-        };
-        assert_eq!(
-            plan(&["flow", "--records", "10_000", "p1-null", "--runs", "1"]),
-            Ok(asked)
-        );
+        let asked = Plan { records: 10_000, runs: 1, only: Some("p1-null") };
+        assert_eq!(plan(&["flow", "--records", "10_000", "p1-null", "--runs", "1"]), Ok(asked));
         for bad in [
             &[][..],
             &["task"],
@@ -395,10 +338,7 @@ mod tests {
 
     #[test]
     fn groups_digits() {
-        assert_eq!(
-            [0, 999, 1000, 1_234_567].map(grouped),
-            ["0", "999", "1,000", "1,234,567"]
-        );
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

@@ -11,10 +11,7 @@ use crate::repo;
 pub(crate) fn command(subcommand: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .arg(subcommand)
-        .current_dir(repo::root())
-        .stdin(Stdio::null());
+    command.arg(subcommand).current_dir(repo::root()).stdin(Stdio::null());
     command
 }
 
@@ -29,9 +26,7 @@ pub(crate) fn quiet_in_ci(subcommand: &str) -> Command {
 
 /// Runs `command` to its end and says whether it succeeded; `what` names it in errors.
 pub(crate) fn succeeds(command: &mut Command, what: &str) -> Result<bool> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {what}"))?;
+    let status = command.status().with_context(|| format!("cannot start {what}"))?;
     Ok(status.success())
 }
 

@@ -59,16 +59,7 @@ fn generated() -> Result<Files> {
     }
     fs::create_dir_all(&scratch).context("cannot create the scratch folder")?;
     let mut command = cargo::command("run");
-    command
-        .args([
-            "--quiet",
-            "--locked",
-            "--package",
-            "levada",
-            "--",
-            "gen-docs",
-        ])
-        .arg(&scratch);
+    command.args(["--quiet", "--locked", "--package", "levada", "--", "gen-docs"]).arg(&scratch);
     let status = command.status().context("cannot start cargo run")?;
     match status.code() {
         Some(0) => {}
@@ -114,19 +105,11 @@ fn differences(wanted: &Files, present: &Files) -> Vec<Change> {
             Some(old) if old != bytes => format!("stale, {}", first_difference(old, bytes)),
             Some(_) => continue,
         };
-        changes.push(Change {
-            path: path.clone(),
-            what,
-            wanted: Some(bytes.clone()),
-        });
+        changes.push(Change { path: path.clone(), what, wanted: Some(bytes.clone()) });
     }
     for path in present.keys().filter(|path| !wanted.contains_key(*path)) {
         let what = "no longer generated".to_owned();
-        changes.push(Change {
-            path: path.clone(),
-            what,
-            wanted: None,
-        });
+        changes.push(Change { path: path.clone(), what, wanted: None });
     }
     changes
 }
@@ -172,25 +155,16 @@ mod tests {
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> Files {
-        files
-            .iter()
-            .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
-            .collect()
+        files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
     }
 
     #[test]
     fn names_missing_stale_and_surplus_files() {
-        let wanted = tree(&[
-            ("a.md", "same\n"),
-            ("b.md", "one\ntwo\n"),
-            ("c/d.md", "new\n"),
-        ]);
+        let wanted = tree(&[("a.md", "same\n"), ("b.md", "one\ntwo\n"), ("c/d.md", "new\n")]);
         let present = tree(&[("a.md", "same\n"), ("b.md", "one\n2\n"), ("old.md", "x\n")]);
         let changes = differences(&wanted, &present);
-        let lines: Vec<String> = changes
-            .iter()
-            .map(|change| format!("{}: {}", change.path, change.what))
-            .collect();
+        let lines: Vec<String> =
+            changes.iter().map(|change| format!("{}: {}", change.path, change.what)).collect();
         assert_eq!(
             lines,
             [
@@ -203,10 +177,7 @@ mod tests {
 
     #[test]
     fn a_longer_file_differs_at_its_first_extra_line() {
-        assert_eq!(
-            first_difference(b"a", b"a\nb"),
-            "line 2 has nothing, wanted `b`"
-        );
+        assert_eq!(first_difference(b"a", b"a\nb"), "line 2 has nothing, wanted `b`");
     }
 
     #[test]

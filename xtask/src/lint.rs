@@ -31,29 +31,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
 }
 
 fn fmt() -> Result<bool> {
-    cargo::succeeds(
-        cargo::command("fmt").args(["--all", "--check"]),
-        "cargo fmt",
-    )
+    cargo::succeeds(cargo::command("fmt").args(["--all", "--check"]), "cargo fmt")
 }
 
 fn clippy() -> Result<bool> {
     let mut command = cargo::quiet_in_ci("clippy");
-    command.args([
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]);
+    command.args(["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
     cargo::succeeds(&mut command, "cargo clippy")
 }
 
 fn doc() -> Result<bool> {
     let mut command = cargo::quiet_in_ci("doc");
-    command
-        .args(["--workspace", "--no-deps", "--locked"])
-        .env("RUSTDOCFLAGS", "-D warnings");
+    command.args(["--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     cargo::succeeds(&mut command, "cargo doc")
 }

@@ -10,18 +10,14 @@ pub(crate) fn root() -> PathBuf {
     // Cargo sets the variable when it starts the task; the compiled-in value serves a binary that is started by hand.
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    manifest
-        .parent()
-        .map_or_else(|| manifest.clone(), Path::to_path_buf)
+    manifest.parent().map_or_else(|| manifest.clone(), Path::to_path_buf)
 }
 
 /// Cargo's target folder, found from this executable, so that `CARGO_TARGET_DIR` and settings are honoured.
 pub(crate) fn target() -> Result<PathBuf> {
     let executable = std::env::current_exe().context("cannot find this executable")?;
     let profile = executable.parent().and_then(Path::parent);
-    Ok(profile
-        .context("this executable is not inside a target folder")?
-        .to_path_buf())
+    Ok(profile.context("this executable is not inside a target folder")?.to_path_buf())
 }
 
 /// Whether this is a run in continuous integration, where a skipped test is a failure.
@@ -39,10 +35,7 @@ pub(crate) fn files() -> Result<Vec<String>> {
         .output()
         .context("cannot start git, which lists the project's files; install it")?;
     if !output.status.success() {
-        bail!(
-            "git ls-files failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("git ls-files failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let mut files: Vec<String> = output
         .stdout

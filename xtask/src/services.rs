@@ -39,11 +39,7 @@ pub(crate) fn provide(needs: &[Need], machine: &mut impl Machine) -> Result<Vec<
         if machine.has(need.program) {
             continue;
         }
-        let Need {
-            program,
-            package,
-            used_by,
-        } = need;
+        let Need { program, package, used_by } = need;
         if !machine.can_install() {
             missing.push(format!(
                 "`{program}` is missing ({used_by}): run `apt-get install {package}` as root"
@@ -64,9 +60,7 @@ pub(crate) struct ThisMachine {
 
 impl ThisMachine {
     pub(crate) const fn new() -> Self {
-        Self {
-            is_index_fresh: false,
-        }
+        Self { is_index_fresh: false }
     }
 }
 
@@ -92,10 +86,7 @@ impl Machine for ThisMachine {
 
 fn apt_get(arguments: &[&str]) -> Result<bool> {
     let mut command = Command::new("apt-get");
-    command
-        .arg("--quiet")
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.arg("--quiet").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     // Its chatter goes where ours goes, so that stdout holds nothing but results.
     command.stdin(Stdio::null()).stdout(std::io::stderr());
     Ok(command.status().context("cannot start apt-get")?.success())
@@ -138,25 +129,12 @@ mod tests {
     }
 
     const NEEDS: &[Need] = &[
-        Need {
-            program: "present",
-            package: "p",
-            used_by: "a tests",
-        },
-        Need {
-            program: "absent",
-            package: "absent-server",
-            used_by: "b tests",
-        },
+        Need { program: "present", package: "p", used_by: "a tests" },
+        Need { program: "absent", package: "absent-server", used_by: "b tests" },
     ];
 
     fn fake(is_root: bool, packages: &'static [(&'static str, &'static str)]) -> Fake {
-        Fake {
-            programs: vec!["present"],
-            is_root,
-            packages,
-            installed: Vec::new(),
-        }
+        Fake { programs: vec!["present"], is_root, packages, installed: Vec::new() }
     }
 
     #[test]

@@ -21,24 +21,9 @@ struct Kind {
 }
 
 const KINDS: &[Kind] = &[
-    Kind {
-        name: "fuzz",
-        variable: "LEVADA_FUZZ_ITERATIONS",
-        count: 20_000_000,
-        filter: "fuzz",
-    },
-    Kind {
-        name: "kill",
-        variable: "LEVADA_KILL_ROUNDS",
-        count: 500,
-        filter: "kill",
-    },
-    Kind {
-        name: "property",
-        variable: "PROPTEST_CASES",
-        count: 50_000,
-        filter: "",
-    },
+    Kind { name: "fuzz", variable: "LEVADA_FUZZ_ITERATIONS", count: 20_000_000, filter: "fuzz" },
+    Kind { name: "kill", variable: "LEVADA_KILL_ROUNDS", count: 500, filter: "kill" },
+    Kind { name: "property", variable: "PROPTEST_CASES", count: 50_000, filter: "" },
 ];
 
 /// Runs the kind that `arguments` name, or each in turn.
@@ -76,11 +61,7 @@ fn parse(arguments: &[String]) -> Result<(Vec<&'static Kind>, Option<u64>), Stri
     while let Some(argument) = rest.next() {
         if argument == "--count" {
             let value = rest.next().ok_or("--count needs a number")?;
-            count = Some(
-                value
-                    .parse()
-                    .map_err(|_| format!("`{value}` is not a count"))?,
-            );
+            count = Some(value.parse().map_err(|_| format!("`{value}` is not a count"))?);
             continue;
         }
         let kind = KINDS.iter().find(|kind| kind.name == argument);
@@ -108,18 +89,9 @@ mod tests {
     #[test]
     fn reads_kinds_and_count() {
         assert_eq!(names(&[]), Ok((vec!["fuzz", "kill", "property"], None)));
-        assert_eq!(
-            names(&["kill", "--count", "7"]),
-            Ok((vec!["kill"], Some(7)))
-        );
-        assert_eq!(
-            names(&["--count"]),
-            Err("--count needs a number".to_owned())
-        );
-        assert_eq!(
-            names(&["--count", "-1"]),
-            Err("`-1` is not a count".to_owned())
-        );
+        assert_eq!(names(&["kill", "--count", "7"]), Ok((vec!["kill"], Some(7))));
+        assert_eq!(names(&["--count"]), Err("--count needs a number".to_owned()));
+        assert_eq!(names(&["--count", "-1"]), Err("`-1` is not a count".to_owned()));
         let unknown = "unknown soak `fuz`; known: fuzz, kill, property".to_owned();
         assert_eq!(names(&["fuz"]), Err(unknown));
     }

@@ -74,14 +74,8 @@ pub(crate) fn measure(command: &mut Command) -> Result<Report> {
         .context("cannot start cargo test")?;
     let (lines, received) = sync_channel(LINES_WAITING_MAX);
     let readers = [
-        child
-            .stdout
-            .take()
-            .map(|pipe| forward(pipe, lines.clone(), Line::Stdout)),
-        child
-            .stderr
-            .take()
-            .map(|pipe| forward(pipe, lines.clone(), Line::Stderr)),
+        child.stdout.take().map(|pipe| forward(pipe, lines.clone(), Line::Stdout)),
+        child.stderr.take().map(|pipe| forward(pipe, lines.clone(), Line::Stderr)),
     ];
     drop(lines);
 
@@ -90,10 +84,7 @@ pub(crate) fn measure(command: &mut Command) -> Result<Report> {
         match line {
             Line::Stdout(line) => {
                 writeln!(log, "{line}")?;
-                reader
-                    .stdout(&line)
-                    .iter()
-                    .for_each(|shown| println!("{shown}"));
+                reader.stdout(&line).iter().for_each(|shown| println!("{shown}"));
             }
             Line::Stderr(line) => {
                 writeln!(log, "{line}")?;
@@ -135,13 +126,8 @@ fn forward(
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut bytes = Vec::new();
-        while pipe
-            .read_until(b'\n', &mut bytes)
-            .is_ok_and(|length| length > 0)
-        {
-            let line = String::from_utf8_lossy(&bytes)
-                .trim_end_matches(['\n', '\r'])
-                .to_owned();
+        while pipe.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
+            let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
             if lines.send(wrap(line)).is_err() {
                 return;
             }
@@ -151,9 +137,7 @@ fn forward(
 }
 
 fn is_progress(line: &str) -> bool {
-    line.split_whitespace()
-        .next()
-        .is_some_and(|word| PROGRESS.contains(&word))
+    line.split_whitespace().next().is_some_and(|word| PROGRESS.contains(&word))
         && line.starts_with(' ')
 }
 
@@ -165,9 +149,7 @@ mod tests {
     fn only_cargos_own_progress_is_left_out() {
         assert!(is_progress("   Compiling levada v0.1.0"));
         assert!(is_progress("     Running unittests src/lib.rs"));
-        assert!(!is_progress(
-            "error: test failed, to rerun pass `-p levada --lib`"
-        ));
+        assert!(!is_progress("error: test failed, to rerun pass `-p levada --lib`"));
         assert!(!is_progress("Running out of space"));
         assert!(!is_progress(""));
     }

@@ -24,15 +24,8 @@ pub(crate) struct Report {
 impl Report {
     /// The closing line of `cargo xtask test`.
     pub(crate) fn closing_line(&self) -> String {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = self;
-        format!(
-            "{passed} passed, {failed} failed, {} skipped",
-            skipped.len()
-        )
+        let Self { passed, failed, skipped } = self;
+        format!("{passed} passed, {failed} failed, {} skipped", skipped.len())
     }
 
     /// Whether the run is good; with `is_strict` a skipped test is as bad as a failed one.
@@ -102,11 +95,7 @@ impl Reader {
             _ => self.inside(line),
         }
         let is_shown = self.section == Section::Failures || is_failed_test(line);
-        if is_shown {
-            vec![line.to_owned()]
-        } else {
-            Vec::new()
-        }
+        if is_shown { vec![line.to_owned()] } else { Vec::new() }
     }
 
     /// Takes one line of standard error, which the harness captures only in part.
@@ -138,9 +127,7 @@ impl Reader {
         if self.section == Section::Tests
             && let Some((name, reason)) = ignored(line)
         {
-            self.report
-                .skipped
-                .push(format!("{name} is ignored{reason}"));
+            self.report.skipped.push(format!("{name} is ignored{reason}"));
             return;
         }
         if self.section == Section::Failures || self.is_heading_counted {
@@ -148,10 +135,7 @@ impl Reader {
         }
         // A line that bypasses the harness can end up behind `test name ... `.
         let text = line.split_once(" ... ").map_or(line, |(_, rest)| rest);
-        let Some(reason) = [line, text]
-            .into_iter()
-            .find_map(|l| l.strip_prefix(SKIP_MARK))
-        else {
+        let Some(reason) = [line, text].into_iter().find_map(|l| l.strip_prefix(SKIP_MARK)) else {
             return;
         };
         match &self.heading {
@@ -177,11 +161,7 @@ impl Reader {
         self.section = Section::Between;
         self.heading = None;
         self.is_heading_counted = false;
-        if failed > 0 {
-            vec![line.to_owned()]
-        } else {
-            Vec::new()
-        }
+        if failed > 0 { vec![line.to_owned()] } else { Vec::new() }
     }
 
     /// Counts a binary that started and never told a result as one failure, and shows its last words.
@@ -199,10 +179,9 @@ impl Reader {
 
 /// `running 3 tests`
 fn is_start(line: &str) -> bool {
-    let count = line.strip_prefix("running ").and_then(|rest| {
-        rest.strip_suffix(" tests")
-            .or_else(|| rest.strip_suffix(" test"))
-    });
+    let count = line
+        .strip_prefix("running ")
+        .and_then(|rest| rest.strip_suffix(" tests").or_else(|| rest.strip_suffix(" test")));
     count.is_some_and(|count| count.parse::<usize>().is_ok())
 }
 
@@ -270,11 +249,7 @@ mod tests {
         assert!(!report.is_good(false));
         assert_eq!(shown.first().map(String::as_str), Some("test b ... FAILED"));
         assert!(shown.iter().any(|line| line == "boom"));
-        assert!(
-            shown
-                .last()
-                .is_some_and(|line| line.starts_with("test result: FAILED"))
-        );
+        assert!(shown.last().is_some_and(|line| line.starts_with("test result: FAILED")));
     }
 
     #[test]
@@ -285,10 +260,7 @@ mod tests {
              test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n",
         );
         assert_eq!(report.closing_line(), "1 passed, 0 failed, 2 skipped");
-        assert_eq!(
-            report.skipped,
-            ["c is ignored, slow", "b: no PostgreSQL at 127.0.0.1"]
-        );
+        assert_eq!(report.skipped, ["c is ignored, slow", "b: no PostgreSQL at 127.0.0.1"]);
         assert!(report.is_good(false));
         assert!(!report.is_good(true), "strict runs refuse skips");
     }
@@ -315,11 +287,7 @@ mod tests {
              test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\nrunning 1 test\n",
         );
         assert_eq!(report.closing_line(), "1 passed, 2 failed, 0 skipped");
-        assert!(
-            shown
-                .iter()
-                .any(|line| line.contains("overflowed its stack"))
-        );
+        assert!(shown.iter().any(|line| line.contains("overflowed its stack")));
     }
 
     #[test]

@@ -26,62 +26,20 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule {
-        name: "layers",
-        check: layers::check,
-    },
-    Rule {
-        name: "crate-manifest",
-        check: manifests::crates,
-    },
-    Rule {
-        name: "dependency-reason",
-        check: manifests::reasons,
-    },
-    Rule {
-        name: "crate-doc",
-        check: manifests::crate_docs,
-    },
-    Rule {
-        name: "lockfile",
-        check: lockfile::check,
-    },
-    Rule {
-        name: "file-size",
-        check: sizes::check,
-    },
-    Rule {
-        name: "todo-issue",
-        check: text::todos,
-    },
-    Rule {
-        name: "machine-path",
-        check: text::machine_paths,
-    },
-    Rule {
-        name: "whitespace",
-        check: text::whitespace,
-    },
-    Rule {
-        name: "ignored-test",
-        check: source::ignored_tests,
-    },
-    Rule {
-        name: "hidden-warning",
-        check: source::hidden_warnings,
-    },
-    Rule {
-        name: "spawn",
-        check: source::spawns,
-    },
-    Rule {
-        name: "clock",
-        check: source::clocks,
-    },
-    Rule {
-        name: "metric-name",
-        check: metrics::check,
-    },
+    Rule { name: "layers", check: layers::check },
+    Rule { name: "crate-manifest", check: manifests::crates },
+    Rule { name: "dependency-reason", check: manifests::reasons },
+    Rule { name: "crate-doc", check: manifests::crate_docs },
+    Rule { name: "lockfile", check: lockfile::check },
+    Rule { name: "file-size", check: sizes::check },
+    Rule { name: "todo-issue", check: text::todos },
+    Rule { name: "machine-path", check: text::machine_paths },
+    Rule { name: "whitespace", check: text::whitespace },
+    Rule { name: "ignored-test", check: source::ignored_tests },
+    Rule { name: "hidden-warning", check: source::hidden_warnings },
+    Rule { name: "spawn", check: source::spawns },
+    Rule { name: "clock", check: source::clocks },
+    Rule { name: "metric-name", check: metrics::check },
 ];
 
 /// What the rules found.
@@ -120,14 +78,8 @@ pub(crate) fn is_clean() -> Result<bool> {
         let mut findings = Findings::default();
         (rule.check)(&tree, &mut findings);
         problems += findings.problems.len();
-        findings
-            .problems
-            .iter()
-            .for_each(|problem| eprintln!("{problem} [{}]", rule.name));
-        findings
-            .notes
-            .iter()
-            .for_each(|note| eprintln!("note: {note} [{}]", rule.name));
+        findings.problems.iter().for_each(|problem| eprintln!("{problem} [{}]", rule.name));
+        findings.notes.iter().for_each(|note| eprintln!("note: {note} [{}]", rule.name));
     }
     for problem in licences::check()? {
         problems += 1;

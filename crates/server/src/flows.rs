@@ -76,8 +76,8 @@ impl Host {
     /// Errors: the folder cannot be made or used.
     pub fn new(settings: Settings) -> Result<Self, HostError> {
         let path = settings.data.dir.join("checkpoints");
-        let store = FileCheckpointStore::open(&path)
-            .map_err(|source| HostError::Store { path, source })?;
+        let store =
+            FileCheckpointStore::open(&path).map_err(|source| HostError::Store { path, source })?;
         let mut host = Self::without_store(settings);
         host.store = Some(Arc::new(store));
         Ok(host)

@@ -35,7 +35,9 @@ pub fn install(shutdown: &ShutdownHandle, tasks: &Tasks) -> std::io::Result<Inte
             }
             count += 1;
             if count == 1 {
-                tracing::info!("stopping: what is under way is finished first; once more stops at once");
+                tracing::info!(
+                    "stopping: what is under way is finished first; once more stops at once"
+                );
                 shutdown.drain();
             } else {
                 shutdown.abort();

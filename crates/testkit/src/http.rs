@@ -124,7 +124,8 @@ impl Shared {
                 behave = self.changed.wait_timeout(behave, PEER_MAX).unwrap().0;
             }
             let behave = *behave;
-            let contains = |text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
+            let contains =
+                |text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
             let status = match behave {
                 Behave::Refuse(text) if contains(text) => 400,
                 Behave::Accept | Behave::Refuse(_) => 200,

@@ -88,7 +88,6 @@ struct FakeSource {
     all: Vec<Vec<u8>>,
     poison: Option<usize>,
     is_broken: Arc<Mutex<bool>>,
-    taken: Arc<AtomicU64>,
     at: usize,
 }
 
@@ -128,7 +127,6 @@ impl source::SourceScene for Feed {
             all: self.all.clone(),
             poison: self.poison,
             is_broken: self.is_broken.clone(),
-            taken: self.taken.clone(),
             at: 0,
         })
     }
@@ -190,7 +188,12 @@ impl Source for FakeSource {
             let is_bad = self.poison == Some(index) && self.fault != Fault::HidesPoison;
             let payload = &self.all[index];
             if is_bad {
-                batch.push_broken(b"?", origin, index as u64, RecordError::invalid("bad".to_owned()));
+                batch.push_broken(
+                    b"?",
+                    origin,
+                    index as u64,
+                    RecordError::invalid("bad".to_owned()),
+                );
             } else {
                 batch.push(payload, origin, index as u64);
             }

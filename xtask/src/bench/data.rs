@@ -17,23 +17,12 @@ const STATUS_REFUSED: u16 = 500;
 
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 const PATHS: [&str; 4] = ["orders", "items", "users", "carts"];
-const NAMES: [&str; 8] = [
-    "anna", "bela", "chen", "dmitri", "elena", "farid", "grace", "hiroshi",
-];
-const SURNAMES: [&str; 8] = [
-    "adams", "brandt", "costa", "dupont", "evans", "fischer", "garcia", "ito",
-];
+const NAMES: [&str; 8] = ["anna", "bela", "chen", "dmitri", "elena", "farid", "grace", "hiroshi"];
+const SURNAMES: [&str; 8] =
+    ["adams", "brandt", "costa", "dupont", "evans", "fischer", "garcia", "ito"];
 /// Shares in percent, added up: one in ten at 500 and above, the rest as an ordinary service answers.
-const STATUSES: [(u64, u16); 8] = [
-    (62, 200),
-    (70, 201),
-    (74, 204),
-    (79, 304),
-    (83, 400),
-    (90, 404),
-    (96, 500),
-    (100, 503),
-];
+const STATUSES: [(u64, u16); 8] =
+    [(62, 200), (70, 201), (74, 204), (79, 304), (83, 400), (90, 404), (96, 500), (100, 503)];
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
 /// Stands before the agent in one record of sixteen: a tokenizer has to look at escapes.
 const QUOTED: &str = r#"\"bot\" "#;
@@ -58,19 +47,13 @@ impl Sample {
     fn at(index: u64) -> Self {
         let mut random = Random(SEED ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let roll = random.below(100);
-        let status = STATUSES
-            .iter()
-            .find(|(below, _)| roll < *below)
-            .map_or(200, |(_, s)| *s);
+        let status = STATUSES.iter().find(|(below, _)| roll < *below).map_or(200, |(_, s)| *s);
         // One record every ten milliseconds, starting anew each day.
         let ms = index.wrapping_mul(10) % 86_400_000;
         let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         Self {
             id: index,
-            time: format!(
-                "2026-03-01T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z",
-                ms % 1000
-            ),
+            time: format!("2026-03-01T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", ms % 1000),
             status,
             method: random.pick(&METHODS),
             path: format!("/api/v1/{}/{}", random.pick(&PATHS), random.below(100_000)),
@@ -85,18 +68,8 @@ impl Sample {
     /// Appends the record as one line of exactly [`RECORD_BYTES`].
     fn write(&self, line: &mut Vec<u8>) -> Result<()> {
         let start = line.len();
-        let Self {
-            id,
-            time,
-            status,
-            method,
-            path,
-            user,
-            local_part,
-            latency_ms,
-            bytes,
-            host,
-        } = self;
+        let Self { id, time, status, method, path, user, local_part, latency_ms, bytes, host } =
+            self;
         write!(
             line,
             r#"{{"id":{id},"ts":"{time}","status":{status},"method":"{method}","path":"{path}","user":{{"id":{user},"#
@@ -114,11 +87,7 @@ impl Sample {
             room -= QUOTED.len();
         }
         let agent = AGENT.as_bytes();
-        line.extend_from_slice(
-            agent
-                .get(..room)
-                .context("a record is shorter than its room")?,
-        );
+        line.extend_from_slice(agent.get(..room).context("a record is shorter than its room")?);
         line.extend_from_slice(end.as_bytes());
         Ok(())
     }
@@ -143,9 +112,7 @@ pub(super) fn expected(index: u64) -> Option<[(&'static str, String); 6]> {
 
 /// How many of the first `records` pass the filter.
 pub(super) fn kept(records: u64) -> u64 {
-    (0..records)
-        .map(|index| u64::from(Sample::at(index).status < STATUS_REFUSED))
-        .sum()
+    (0..records).map(|index| u64::from(Sample::at(index).status < STATUS_REFUSED)).sum()
 }
 
 /// Returns the file with the first `records` records, written when it is not there yet.
@@ -164,14 +131,9 @@ pub(super) fn prepare(folder: &Path, records: u64) -> Result<PathBuf> {
         Sample::at(index).write(&mut line)?;
         file.write_all(&line).context("cannot write the records")?;
     }
-    file.into_inner()
-        .context("cannot write the records")?
-        .sync_all()?;
+    file.into_inner().context("cannot write the records")?.sync_all()?;
     fs::rename(&partial, &path).context("cannot name the file of records")?;
-    ensure!(
-        is_right(&path, records)?,
-        "the file of records is not what was written"
-    );
+    ensure!(is_right(&path, records)?, "the file of records is not what was written");
     Ok(path)
 }
 
@@ -226,10 +188,7 @@ mod tests {
             let mut line = Vec::new();
             Sample::at(index).write(&mut line).unwrap();
             assert_eq!(line.len(), RECORD_BYTES, "record {index}");
-            assert_eq!(
-                line.iter().position(|byte| *byte == b'\n'),
-                Some(RECORD_BYTES - 1)
-            );
+            assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(RECORD_BYTES - 1));
         }
     }
 
@@ -249,9 +208,7 @@ mod tests {
     fn one_in_ten_is_dropped() {
         let kept = kept(100_000);
         assert!((89_000..91_000).contains(&kept), "{kept}");
-        let expected = (0..1_000)
-            .filter(|index| expected(*index).is_some())
-            .count() as u64;
+        let expected = (0..1_000).filter(|index| expected(*index).is_some()).count() as u64;
         assert_eq!(expected, super::kept(1_000));
     }
 
@@ -263,10 +220,7 @@ mod tests {
         assert_eq!(good.len(), 100 * RECORD_BYTES);
         for damaged in [&good[..good.len() - 1], &good.to_ascii_uppercase()] {
             fs::write(&path, damaged).unwrap();
-            assert_eq!(
-                fs::read(prepare(folder.path(), 100).unwrap()).unwrap(),
-                good
-            );
+            assert_eq!(fs::read(prepare(folder.path(), 100).unwrap()).unwrap(), good);
         }
     }
 }

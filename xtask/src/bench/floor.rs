@@ -30,9 +30,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
         [input] => (input, None),
         [input, output] => (input, Some(output)),
         _ => {
-            return Ok(Outcome::Usage(
-                "bench-floor takes a file and perhaps an output".to_owned(),
-            ));
+            return Ok(Outcome::Usage("bench-floor takes a file and perhaps an output".to_owned()));
         }
     };
     let input = File::open(input).with_context(|| format!("cannot read {input}"))?;
@@ -57,9 +55,7 @@ fn copy(mut input: impl Read, mut output: impl Write, buffer_bytes: usize) -> Re
             return Ok(tokenizer.counts);
         }
         tokenizer.take(&buffer[..length]);
-        output
-            .write_all(&buffer[..length])
-            .context("cannot write")?;
+        output.write_all(&buffer[..length]).context("cannot write")?;
     }
 }
 
@@ -169,18 +165,12 @@ mod tests {
         // Every short text over the bytes that matter, repeated until it crosses blocks at every offset.
         let alphabet = [b'"', b'\\', b'\n', b'x', b'#', 0xa2];
         for code in 0..alphabet.len().pow(5) {
-            let word: Vec<u8> = (0..5)
-                .map(|n| alphabet[code / 6_usize.pow(n) % 6])
-                .collect();
+            let word: Vec<u8> = (0..5).map(|n| alphabet[code / 6_usize.pow(n) % 6]).collect();
             let text = word.repeat(27);
             let (counts, places) = plain(&text);
             let mut tokenizer = Tokenizer::default();
             tokenizer.take(&text);
-            assert_eq!(
-                (&tokenizer.counts, &tokenizer.places),
-                (&counts, &places),
-                "{word:?}"
-            );
+            assert_eq!((&tokenizer.counts, &tokenizer.places), (&counts, &places), "{word:?}");
             for buffer_bytes in [1, 7, 64, 100] {
                 let mut written = Vec::new();
                 assert_eq!(

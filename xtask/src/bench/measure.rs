@@ -44,11 +44,7 @@ pub(super) fn run(command: &mut Command) -> Result<(ExitStatus, Usage)> {
         if start.elapsed() > RUN_MAX {
             child.kill().context("cannot stop the process")?;
             child.wait().context("cannot wait for the process")?;
-            bail!(
-                "{} did not end within {} s",
-                program.display(),
-                RUN_MAX.as_secs()
-            );
+            bail!("{} did not end within {} s", program.display(), RUN_MAX.as_secs());
         }
         thread::sleep(LOOK_INTERVAL);
     };
@@ -78,9 +74,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// The processor's name and the number of CPUs that we may use.
 pub(super) fn machine() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, name)| name);
     let count = thread::available_parallelism().map_or(0, usize::from);
     format!("{model}, {count} CPUs")
@@ -105,17 +99,14 @@ fn children_ticks_of(stat: &str) -> Option<u64> {
 /// Peak resident memory of a running process; none once it has ended.
 fn peak_kib_of(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let value = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     value.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 fn ticks_per_second() -> f64 {
     let output = Command::new("getconf").arg("CLK_TCK").output().ok();
     let text = output.and_then(|output| String::from_utf8(output.stdout).ok());
-    text.and_then(|text| text.trim().parse().ok())
-        .unwrap_or(TICKS_PER_SECOND)
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(TICKS_PER_SECOND)
 }
 
 #[cfg(test)]

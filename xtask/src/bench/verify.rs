@@ -25,9 +25,8 @@ pub(super) fn output(file: impl Read, records: u64) -> Result<()> {
         ensure!(line.pop() == Some(b'\n'), "line {number} has no newline");
         let text = std::str::from_utf8(&line).with_context(|| format!("line {number}"))?;
         let index = compare(text).with_context(|| format!("line {number}: {text}"))?;
-        let slot = seen
-            .get_mut(index)
-            .with_context(|| format!("line {number}: no record {index}"))?;
+        let slot =
+            seen.get_mut(index).with_context(|| format!("line {number}: no record {index}"))?;
         ensure!(!*slot, "line {number}: record {index} for the second time");
         *slot = true;
     }
@@ -42,8 +41,7 @@ pub(super) fn output(file: impl Read, records: u64) -> Result<()> {
 /// Whether `text` holds `number` as a whole number.
 pub(super) fn mentions(text: &str, number: u64) -> bool {
     let wanted = number.to_string();
-    text.split(|c: char| !c.is_ascii_digit())
-        .any(|digits| digits == wanted)
+    text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits == wanted)
 }
 
 /// Compares one line with what its record should have become; returns the index of the record.
@@ -51,21 +49,11 @@ fn compare(line: &str) -> Result<usize> {
     let fields = fields(line).context("not a flat object of the expected form")?;
     let identity = fields.iter().find(|(key, _)| *key == IDENTITY);
     let (_, identity) = identity.with_context(|| format!("`{IDENTITY}` is missing"))?;
-    let index: u64 = identity
-        .parse()
-        .with_context(|| format!("`{IDENTITY}` is no number"))?;
+    let index: u64 = identity.parse().with_context(|| format!("`{IDENTITY}` is no number"))?;
     let wanted = expected(index).context("a record that the filter should have dropped")?;
-    ensure!(
-        fields.len() == wanted.len(),
-        "{} fields, wanted {}",
-        fields.len(),
-        wanted.len()
-    );
+    ensure!(fields.len() == wanted.len(), "{} fields, wanted {}", fields.len(), wanted.len());
     for (key, value) in &wanted {
-        let found = fields
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| *value);
+        let found = fields.iter().find(|(name, _)| name == key).map(|(_, value)| *value);
         ensure!(found == Some(value.as_str()), "`{key}` should be {value}");
     }
     Ok(usize::try_from(index)?)
@@ -154,25 +142,14 @@ mod tests {
         let dropped = (0..).find(|index| expected(*index).is_none()).unwrap();
         let text = format!("{{\"request_id\":{dropped}}}\n");
         let error = output(text.as_bytes(), 1_000).err().unwrap();
-        assert!(
-            format!("{error:#}").contains("should have dropped"),
-            "{error:#}"
-        );
+        assert!(format!("{error:#}").contains("should have dropped"), "{error:#}");
     }
 
     #[test]
     fn reads_flat_objects_only() {
         let wanted = vec![("a", "1.50"), ("b", "\"x,y\""), ("c", "-2")];
         assert_eq!(fields(r#"{"a":1.50,"b":"x,y","c":-2}"#), Some(wanted));
-        for bad in [
-            "",
-            "{}",
-            "{\"a\":}",
-            "{\"a\":1,}",
-            "{\"a\":\"x}",
-            r#"{"a":"x\"y"}"#,
-            "[1]",
-        ] {
+        for bad in ["", "{}", "{\"a\":}", "{\"a\":1,}", "{\"a\":\"x}", r#"{"a":"x\"y"}"#, "[1]"] {
             assert_eq!(fields(bad), None, "{bad}");
         }
     }

@@ -12,44 +12,17 @@ struct Layer {
 /// The table of the architecture, lowest first. A layer that may use itself holds crates that build on each other;
 /// the others hold crates that must not know each other.
 const LAYERS: &[Layer] = &[
-    Layer {
-        name: "base",
-        may_use: &["base"],
-    },
-    Layer {
-        name: "lang",
-        may_use: &["base"],
-    },
-    Layer {
-        name: "outside",
-        may_use: &["base", "lang", "outside"],
-    },
-    Layer {
-        name: "domain",
-        may_use: &["base", "lang", "outside"],
-    },
-    Layer {
-        name: "rim",
-        may_use: &["base", "lang", "outside", "domain"],
-    },
-    Layer {
-        name: "server",
-        may_use: &["base", "lang", "outside", "domain", "rim"],
-    },
-    Layer {
-        name: "levada",
-        may_use: &["base", "lang", "outside", "domain", "rim", "server"],
-    },
+    Layer { name: "base", may_use: &["base"] },
+    Layer { name: "lang", may_use: &["base"] },
+    Layer { name: "outside", may_use: &["base", "lang", "outside"] },
+    Layer { name: "domain", may_use: &["base", "lang", "outside"] },
+    Layer { name: "rim", may_use: &["base", "lang", "outside", "domain"] },
+    Layer { name: "server", may_use: &["base", "lang", "outside", "domain", "rim"] },
+    Layer { name: "levada", may_use: &["base", "lang", "outside", "domain", "rim", "server"] },
     // Only ever a dependency of tests, so it may know everything that is tested with it.
-    Layer {
-        name: "testkit",
-        may_use: &["base", "lang", "outside", "domain"],
-    },
+    Layer { name: "testkit", may_use: &["base", "lang", "outside", "domain"] },
     // The tooling must work when the product does not compile.
-    Layer {
-        name: "xtask",
-        may_use: &[],
-    },
+    Layer { name: "xtask", may_use: &[] },
 ];
 
 /// Edges beside the table, each with its reason.
@@ -59,21 +32,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 /// What the pure layer must not use: it has no I/O, no clock and no runtime.
-const IMPURE: &[&str] = &[
-    "axum",
-    "mio",
-    "reqwest",
-    "rustix",
-    "socket2",
-    "tokio",
-    "tokio-util",
-];
+const IMPURE: &[&str] = &["axum", "mio", "reqwest", "rustix", "socket2", "tokio", "tokio-util"];
 
 pub(super) fn check(tree: &Tree, findings: &mut Findings) {
-    let crates: Vec<(&str, &str)> = tree
-        .manifests()
-        .filter_map(|file| place(&file.path))
-        .collect();
+    let crates: Vec<(&str, &str)> = tree.manifests().filter_map(|file| place(&file.path)).collect();
     for file in tree.manifests() {
         let Some((layer, name)) = place(&file.path) else {
             findings.problem(&file.path, 1, "not in the folder of a layer");
@@ -82,11 +44,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Findings) {
         let Some(rule) = LAYERS.iter().find(|rule| rule.name == layer) else {
             let known: Vec<&str> = LAYERS.iter().map(|rule| rule.name).collect();
             let known = known.join(", ");
-            findings.problem(
-                &file.path,
-                1,
-                format!("unknown layer `{layer}`; known: {known}"),
-            );
+            findings.problem(&file.path, 1, format!("unknown layer `{layer}`; known: {known}"));
             continue;
         };
         for (line, dependency) in dependencies(&file.text) {
@@ -98,11 +56,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Findings) {
                 continue;
             };
             let Some((used_layer, _)) = crates.iter().find(|(_, name)| *name == used) else {
-                findings.problem(
-                    &file.path,
-                    line,
-                    format!("no crate is called `{dependency}`"),
-                );
+                findings.problem(&file.path, line, format!("no crate is called `{dependency}`"));
                 continue;
             };
             if !rule.may_use.contains(used_layer) && !EXCEPTIONS.contains(&(name, used)) {
@@ -178,24 +132,15 @@ mod tests {
     #[test]
     fn tests_may_use_the_testkit() {
         let manifest = "[dev-dependencies]\nlevada-testkit = { workspace = true }\n";
-        let files = [
-            ("crates/base/model/Cargo.toml", manifest),
-            ("crates/testkit/Cargo.toml", ""),
-        ];
+        let files = [("crates/base/model/Cargo.toml", manifest), ("crates/testkit/Cargo.toml", "")];
         assert_eq!(problems_of(check, &files), [""; 0]);
     }
 
     #[test]
     fn languages_are_pure() {
         let manifest = "[dependencies]\ntokio = { workspace = true }\n";
-        assert_eq!(
-            problems_of(check, &[("crates/lang/tick/Cargo.toml", manifest)]).len(),
-            1
-        );
-        assert_eq!(
-            problems_of(check, &[("crates/base/runtime/Cargo.toml", manifest)]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(check, &[("crates/lang/tick/Cargo.toml", manifest)]).len(), 1);
+        assert_eq!(problems_of(check, &[("crates/base/runtime/Cargo.toml", manifest)]), [""; 0]);
     }
 
     #[test]

@@ -27,40 +27,24 @@ const ALLOWED: &[&str] = &[
 /// One line per package whose licence is not allowed.
 pub(super) fn check() -> Result<Vec<String>> {
     let mut command = cargo::command("tree");
-    command.args([
-        "--workspace",
-        "--locked",
-        "--quiet",
-        "--edges",
-        "normal,build",
-    ]);
+    command.args(["--workspace", "--locked", "--quiet", "--edges", "normal,build"]);
     command.args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]);
     let output = command.output().context("cannot start cargo tree")?;
     if !output.status.success() {
-        bail!(
-            "cargo tree failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(problems(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// Judges lines of the form `name v1.2.3 (origin)|licence`.
 fn problems(listing: &str) -> Vec<String> {
-    let packages: BTreeMap<&str, &str> = listing
-        .lines()
-        .filter_map(|line| line.rsplit_once('|'))
-        .collect();
-    let refused = packages
-        .into_iter()
-        .filter(|(_, licence)| !is_allowed(licence));
+    let packages: BTreeMap<&str, &str> =
+        listing.lines().filter_map(|line| line.rsplit_once('|')).collect();
+    let refused = packages.into_iter().filter(|(_, licence)| !is_allowed(licence));
     refused
         .map(|(package, licence)| {
             let package: Vec<&str> = package.split(' ').take(2).collect();
-            format!(
-                "{}: licence `{licence}` is not in the list",
-                package.join(" ")
-            )
+            format!("{}: licence `{licence}` is not in the list", package.join(" "))
         })
         .collect()
 }
@@ -68,10 +52,7 @@ fn problems(listing: &str) -> Vec<String> {
 /// Whether an SPDX expression can be satisfied by allowed licences alone.
 fn is_allowed(expression: &str) -> bool {
     // `A/B` is the old spelling of `A OR B`.
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
     let mut parser = Parser { tokens: &tokens };
     parser.any() && parser.tokens.is_empty()

@@ -5,14 +5,8 @@ use super::{Findings, Tree};
 
 /// Packages that must not appear, each with the reason.
 const BANNED: &[(&str, &str)] = &[
-    (
-        "aws-lc-sys",
-        "TLS is rustls on ring; this one needs cmake and a C++ compiler",
-    ),
-    (
-        "openssl-sys",
-        "one TLS stack only; this one needs the system's OpenSSL",
-    ),
+    ("aws-lc-sys", "TLS is rustls on ring; this one needs cmake and a C++ compiler"),
+    ("openssl-sys", "one TLS stack only; this one needs the system's OpenSSL"),
 ];
 /// The only origin of foreign packages.
 const REGISTRY: &str = "\"registry+https://github.com/rust-lang/crates.io-index\"";

@@ -16,24 +16,14 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     let mut table = "";
     text.lines().enumerate().filter_map(move |(index, line)| {
         if line.starts_with('[') {
-            table = line
-                .split('#')
-                .next()
-                .unwrap_or("")
-                .trim()
-                .trim_matches(['[', ']']);
+            table = line.split('#').next().unwrap_or("").trim().trim_matches(['[', ']']);
             return None;
         }
         if line.starts_with([' ', '\t', '#', ']', '}']) {
             return None;
         }
         let (key, value) = line.split_once('=')?;
-        Some(Line {
-            number: index + 1,
-            table,
-            key: key.trim(),
-            value: value.trim(),
-        })
+        Some(Line { number: index + 1, table, key: key.trim(), value: value.trim() })
     })
 }
 
@@ -41,16 +31,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
 pub(super) fn dependencies(text: &str) -> Vec<(usize, &str)> {
     let mut found: Vec<(usize, &str)> = lines(text)
         .filter(|line| kind(line.table) == Some(Kind::Table))
-        .map(|line| {
-            (
-                line.number,
-                line.key
-                    .split('.')
-                    .next()
-                    .unwrap_or(line.key)
-                    .trim_matches('"'),
-            )
-        })
+        .map(|line| (line.number, line.key.split('.').next().unwrap_or(line.key).trim_matches('"')))
         .collect();
     // `[dependencies.name]`
     for (index, line) in text.lines().enumerate() {
@@ -92,8 +73,7 @@ fn kind(table: &str) -> Option<Kind<'_>> {
         return Some(Kind::Table);
     }
     let name = table.strip_prefix("dependencies.");
-    name.or_else(|| table.strip_prefix("build-dependencies."))
-        .map(Kind::Named)
+    name.or_else(|| table.strip_prefix("build-dependencies.")).map(Kind::Named)
 }
 
 #[cfg(test)]
@@ -126,10 +106,7 @@ h = \"1\"
 [dependencies.i]
 version = \"1\"
 ";
-        let mut names: Vec<&str> = dependencies(text)
-            .into_iter()
-            .map(|(_, name)| name)
-            .collect();
+        let mut names: Vec<&str> = dependencies(text).into_iter().map(|(_, name)| name).collect();
         names.sort_unstable();
         assert_eq!(names, ["a", "b", "d", "g", "h", "i"]);
     }

@@ -28,10 +28,8 @@ pub(super) fn reasons(tree: &Tree, findings: &mut Findings) {
     };
     for line in lines(&file.text).filter(|line| line.table == "workspace.dependencies") {
         let is_ours = line.value.contains("path =");
-        let has_reason = line
-            .value
-            .rsplit_once('#')
-            .is_some_and(|(_, reason)| !reason.trim().is_empty());
+        let has_reason =
+            line.value.rsplit_once('#').is_some_and(|(_, reason)| !reason.trim().is_empty());
         if !is_ours && !has_reason {
             let text = format!("`{}` lacks a comment that says what it is for", line.key);
             findings.problem(&file.path, line.number, text);
@@ -64,11 +62,7 @@ pub(super) fn crate_docs(tree: &Tree, findings: &mut Findings) {
             }
         }
         if !found {
-            findings.problem(
-                &manifest.path,
-                1,
-                "a crate without `src/lib.rs` or `src/main.rs`",
-            );
+            findings.problem(&manifest.path, 1, "a crate without `src/lib.rs` or `src/main.rs`");
         }
     }
 }
@@ -112,23 +106,11 @@ version = \"1\"
     fn a_crate_says_what_it_is() {
         let manifest = ("crates/a/Cargo.toml", "");
         let lib = "crates/a/src/lib.rs";
-        assert_eq!(
-            problems_of(crate_docs, &[manifest, (lib, "//! Gives a.\n")]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(crate_docs, &[manifest, (lib, "//! Gives a.\n")]), [""; 0]);
         let licensed = "// SPDX-License-Identifier: Apache-2.0\n//! Gives a.\n";
-        assert_eq!(
-            problems_of(crate_docs, &[manifest, (lib, licensed)]),
-            [""; 0]
-        );
-        assert_eq!(
-            problems_of(crate_docs, &[manifest, (lib, "mod a;\n//! late\n")]).len(),
-            1
-        );
-        assert_eq!(
-            problems_of(crate_docs, &[manifest, (lib, "//!\nmod a;\n")]).len(),
-            1
-        );
+        assert_eq!(problems_of(crate_docs, &[manifest, (lib, licensed)]), [""; 0]);
+        assert_eq!(problems_of(crate_docs, &[manifest, (lib, "mod a;\n//! late\n")]).len(), 1);
+        assert_eq!(problems_of(crate_docs, &[manifest, (lib, "//!\nmod a;\n")]).len(), 1);
         assert_eq!(problems_of(crate_docs, &[manifest, (lib, "")]).len(), 1);
         assert_eq!(problems_of(crate_docs, &[manifest]).len(), 1);
     }

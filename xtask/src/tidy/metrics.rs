@@ -29,15 +29,12 @@ fn literals(line: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_metric(literal: &str) -> bool {
-    let is_name = literal
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let is_name =
+        literal.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     is_name
-        && PREFIXES.iter().any(|prefix| {
-            literal
-                .strip_prefix(prefix)
-                .is_some_and(|rest| !rest.is_empty())
-        })
+        && PREFIXES
+            .iter()
+            .any(|prefix| literal.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
 }
 
 #[cfg(test)]
@@ -48,14 +45,8 @@ mod tests {
     #[test]
     fn names_stand_in_one_place() {
         let text = "let a = counter(\"x\", \"dataflow_messages_received_total\");\nlet b = \"levada_lag\";\n";
-        assert_eq!(
-            problems_of(check, &[("crates/domain/flow/src/metrics.rs", text)]),
-            [""; 0]
-        );
-        assert_eq!(
-            problems_of(check, &[("crates/domain/flow/tests/it/main.rs", text)]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(check, &[("crates/domain/flow/src/metrics.rs", text)]), [""; 0]);
+        assert_eq!(problems_of(check, &[("crates/domain/flow/tests/it/main.rs", text)]), [""; 0]);
         assert_eq!(
             problems_of(check, &[("crates/domain/flow/src/sink.rs", text)]),
             [
@@ -69,9 +60,6 @@ mod tests {
     fn other_texts_with_the_prefix_are_no_names() {
         let text =
             "set(\"levada_flow=info\");\nset(\"levada_\");\nlet levada_x = 1;\n// \"levada_y\"\n";
-        assert_eq!(
-            problems_of(check, &[("crates/levada/src/main.rs", text)]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(check, &[("crates/levada/src/main.rs", text)]), [""; 0]);
     }
 }

@@ -50,12 +50,7 @@ pub(super) fn hidden_warnings(tree: &Tree, findings: &mut Findings) {
 
 /// Tasks are started by the runtime crate, which counts them and stops them.
 pub(super) fn spawns(tree: &Tree, findings: &mut Findings) {
-    outside_runtime(
-        tree,
-        findings,
-        SPAWNS,
-        "use `Tasks::spawn` of the runtime crate",
-    );
+    outside_runtime(tree, findings, SPAWNS, "use `Tasks::spawn` of the runtime crate");
 }
 
 /// Time comes from `Clock`, so that tests own it.
@@ -85,10 +80,7 @@ mod tests {
 
     #[test]
     fn finds_ignored_tests() {
-        assert_eq!(
-            problems_of(ignored_tests, &[(LIB, "// #[ignore]\nfn ignore() {}\n")]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(ignored_tests, &[(LIB, "// #[ignore]\nfn ignore() {}\n")]), [""; 0]);
         let bad = "#[ignore]\n    #[ignore = \"slow\"]\n#[cfg_attr(not(x), ignore)]\n";
         assert_eq!(problems_of(ignored_tests, &[(LIB, bad)]).len(), 3);
     }
@@ -119,14 +111,8 @@ mod tests {
                 "crates/domain/flow/src/lib.rs:2: `tokio::spawn()` here: use `Tasks::spawn` of the runtime crate"
             ]
         );
-        assert_eq!(
-            problems_of(spawns, &[("crates/base/runtime/src/tasks.rs", text)]),
-            [""; 0]
-        );
-        assert_eq!(
-            problems_of(spawns, &[("crates/domain/flow/tests/it/main.rs", text)]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(spawns, &[("crates/base/runtime/src/tasks.rs", text)]), [""; 0]);
+        assert_eq!(problems_of(spawns, &[("crates/domain/flow/tests/it/main.rs", text)]), [""; 0]);
         let in_tests =
             "#[cfg(test)]\nmod tests {\n    fn a() {\n        tokio::spawn(b());\n    }\n}\n";
         assert_eq!(problems_of(spawns, &[(LIB, in_tests)]), [""; 0]);
@@ -136,13 +122,7 @@ mod tests {
     fn finds_hidden_clocks() {
         let text = "let now = std::time::Instant::now();\nlet then = SystemTime::now();\n";
         assert_eq!(problems_of(clocks, &[(LIB, text)]).len(), 2);
-        assert_eq!(
-            problems_of(clocks, &[("xtask/src/bench.rs", text)]),
-            [""; 0]
-        );
-        assert_eq!(
-            problems_of(clocks, &[("crates/base/model/benches/x.rs", text)]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(clocks, &[("xtask/src/bench.rs", text)]), [""; 0]);
+        assert_eq!(problems_of(clocks, &[("crates/base/model/benches/x.rs", text)]), [""; 0]);
     }
 }

@@ -8,27 +8,15 @@ const UNFINISHED: &[&str] = &["TODO", "FIXME"];
 /// Beginnings of paths that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/work/"];
 /// Files that are inputs or recorded outputs of tests: their bytes are the point.
-const DATA: &[&str] = &[
-    "/tests/data/",
-    "/tests/cases/",
-    "/corpus/",
-    "/proptest-regressions/",
-];
+const DATA: &[&str] = &["/tests/data/", "/tests/cases/", "/corpus/", "/proptest-regressions/"];
 
 /// Unfinished work names its issue, as `#12`.
 pub(super) fn todos(tree: &Tree, findings: &mut Findings) {
-    for file in tree
-        .files
-        .iter()
-        .filter(|file| !file.is_rule() && !is_data(file))
-    {
+    for file in tree.files.iter().filter(|file| !file.is_rule() && !is_data(file)) {
         for (number, line) in file.lines() {
             // In prose a word in backticks is talked about, not meant.
-            let text = if file.path.ends_with(".md") {
-                without_spans(line)
-            } else {
-                line.to_owned()
-            };
+            let text =
+                if file.path.ends_with(".md") { without_spans(line) } else { line.to_owned() };
             if let Some(word) = UNFINISHED.iter().find(|word| has_word(&text, word))
                 && !has_issue(line)
             {
@@ -47,11 +35,7 @@ pub(super) fn machine_paths(tree: &Tree, findings: &mut Findings) {
     for file in tree.files.iter().filter(|file| !file.is_rule()) {
         for (number, line) in file.lines() {
             if let Some(path) = MACHINE_PATHS.iter().find(|path| has_absolute(line, path)) {
-                findings.problem(
-                    &file.path,
-                    number,
-                    format!("`{path}` is a path of one machine"),
-                );
+                findings.problem(&file.path, number, format!("`{path}` is a path of one machine"));
             }
         }
     }
@@ -96,8 +80,7 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 fn has_issue(line: &str) -> bool {
-    line.match_indices('#')
-        .any(|(at, _)| line[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
+    line.match_indices('#').any(|(at, _)| line[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether `path` begins an absolute path in `line`: what stands before it cannot be the end of a longer one.
@@ -125,10 +108,7 @@ mod tests {
         assert_eq!(problems_of(todos, &[("a.rs", good)]), [""; 0]);
         let bad = "// TODO: later\nx(); // FIXME\n# TODO #soon\n";
         assert_eq!(problems_of(todos, &[("a.rs", bad)]).len(), 3);
-        assert_eq!(
-            problems_of(todos, &[("a.md", "A `TODO` needs a number.\n")]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(todos, &[("a.md", "A `TODO` needs a number.\n")]), [""; 0]);
         assert_eq!(
             problems_of(todos, &[("a.md", "TODO: write this\n")]),
             ["a.md:1: TODO without an issue number `#N`"]
@@ -145,21 +125,12 @@ mod tests {
 
     #[test]
     fn files_end_cleanly() {
-        assert_eq!(
-            problems_of(whitespace, &[("a.rs", "a\n\nb\n"), ("b.rs", "")]),
-            [""; 0]
-        );
-        assert_eq!(
-            problems_of(whitespace, &[("a.rs", "a \nb\t\nc\r\nd")]).len(),
-            4
-        );
+        assert_eq!(problems_of(whitespace, &[("a.rs", "a\n\nb\n"), ("b.rs", "")]), [""; 0]);
+        assert_eq!(problems_of(whitespace, &[("a.rs", "a \nb\t\nc\r\nd")]).len(), 4);
         assert_eq!(
             problems_of(whitespace, &[("a.rs", "a\n\n")]),
             ["a.rs:2: empty lines at the end of the file"]
         );
-        assert_eq!(
-            problems_of(whitespace, &[("crates/a/tests/data/crlf.csv", "a\r\nb")]),
-            [""; 0]
-        );
+        assert_eq!(problems_of(whitespace, &[("crates/a/tests/data/crlf.csv", "a\r\nb")]), [""; 0]);
     }
 }

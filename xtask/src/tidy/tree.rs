@@ -47,9 +47,7 @@ impl Tree {
             path: (*path).to_owned(),
             text: (*text).to_owned(),
         };
-        Self {
-            files: files.iter().map(file).collect(),
-        }
+        Self { files: files.iter().map(file).collect() }
     }
 
     /// The Rust sources.
@@ -76,22 +74,14 @@ impl Tree {
 impl File {
     /// Lines with their numbers, counted from 1.
     pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     /// Lines of code: without comments.
     pub(super) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.lines()
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
-            .map(|(number, line)| {
-                (
-                    number,
-                    line.split_once(" // ").map_or(line, |(code, _)| code),
-                )
-            })
+            .map(|(number, line)| (number, line.split_once(" // ").map_or(line, |(code, _)| code)))
     }
 
     /// Lines of code that are not tests: outside of items under `#[cfg(test)]`.
@@ -143,14 +133,8 @@ mod tests {
     use super::*;
 
     fn production(text: &str) -> Vec<String> {
-        let file = File {
-            path: "crates/a/src/lib.rs".to_owned(),
-            text: text.to_owned(),
-        };
-        file.production_code()
-            .iter()
-            .map(|(number, line)| format!("{number} {line}"))
-            .collect()
+        let file = File { path: "crates/a/src/lib.rs".to_owned(), text: text.to_owned() };
+        file.production_code().iter().map(|(number, line)| format!("{number} {line}")).collect()
     }
 
     #[test]
@@ -181,21 +165,12 @@ d();
 mod last {
 }
 ";
-        assert_eq!(
-            production(text),
-            ["1 a();", "4 b();", "10 c();", "13 d();", "20     e();"]
-        );
+        assert_eq!(production(text), ["1 a();", "4 b();", "10 c();", "13 d();", "20     e();"]);
     }
 
     #[test]
     fn knows_test_files() {
-        let is_test = |path: &str| {
-            File {
-                path: path.to_owned(),
-                text: String::new(),
-            }
-            .is_test()
-        };
+        let is_test = |path: &str| File { path: path.to_owned(), text: String::new() }.is_test();
         assert!(is_test("crates/a/tests/it/main.rs"));
         assert!(is_test("crates/a/src/foo/tests.rs"));
         assert!(is_test("crates/a/benches/x.rs"));

@@ -37,11 +37,7 @@ pub struct Backoff {
 impl Backoff {
     /// Starts a series; `seed` makes its jitter repeatable.
     pub fn new(policy: BackoffPolicy, seed: u64) -> Self {
-        Backoff {
-            policy,
-            attempt: 0,
-            random: seed | 1,
-        }
+        Backoff { policy, attempt: 0, random: seed | 1 }
     }
 
     /// Gives the next delay, or nothing when the attempts are used up.
@@ -52,11 +48,7 @@ impl Backoff {
             return None;
         }
         let factor = 1u32.checked_shl(self.attempt.min(31)).unwrap_or(u32::MAX);
-        let step = self
-            .policy
-            .initial
-            .saturating_mul(factor)
-            .min(self.policy.max);
+        let step = self.policy.initial.saturating_mul(factor).min(self.policy.max);
         self.attempt = self.attempt.saturating_add(1);
         let half = step / 2;
         // xorshift64: good enough for spreading, and repeatable.
@@ -91,10 +83,7 @@ mod tests {
         };
         let mut backoff = Backoff::new(policy, 7);
         for step in [100, 200, 400, 800, 1000, 1000] {
-            let delay = backoff
-                .next_delay()
-                .map(|delay| delay.as_millis())
-                .unwrap_or_default();
+            let delay = backoff.next_delay().map(|delay| delay.as_millis()).unwrap_or_default();
             assert!(
                 (step / 2..=step).contains(&delay),
                 "{delay} is not in the upper half of {step}"

@@ -28,22 +28,14 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// Makes the clock; monotonic time counts from here.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the system's clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
     pub fn new() -> Arc<Self> {
-        Arc::new(SystemClock {
-            start: Instant::now(),
-        })
+        Arc::new(SystemClock { start: Instant::now() })
     }
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the system's clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
     fn now(&self) -> Timestamp {
         let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
@@ -73,11 +65,7 @@ impl VirtualClock {
     /// Makes a clock that shows `origin`.
     pub fn new(origin: Timestamp) -> Arc<Self> {
         let moved = watch::Sender::new(Duration::ZERO);
-        Arc::new(VirtualClock {
-            origin,
-            elapsed: Mutex::new(Duration::ZERO),
-            moved,
-        })
+        Arc::new(VirtualClock { origin, elapsed: Mutex::new(Duration::ZERO), moved })
     }
 
     /// Moves the clock forward and wakes who waited for that.

@@ -66,12 +66,8 @@ struct State<T> {
 
 /// Makes an edge.
 pub fn edge<T: Weigh>(bounds: Bounds) -> (EdgeSender<T>, EdgeReceiver<T>) {
-    let state = State {
-        queue: VecDeque::new(),
-        stats: EdgeStats::default(),
-        senders: 1,
-        receivers: 1,
-    };
+    let state =
+        State { queue: VecDeque::new(), stats: EdgeStats::default(), senders: 1, receivers: 1 };
     let shared = Arc::new(Shared {
         state: Mutex::new(state),
         bounds,
@@ -275,18 +271,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_edge_makes_the_sender_wait() {
-        let (sender, receiver) = edge(Bounds {
-            records: 10,
-            bytes: 1000,
-        });
+        let (sender, receiver) = edge(Bounds { records: 10, bytes: 1000 });
         sender.send(Item(6, 1)).await.unwrap();
         let second = sender.clone();
         let waiting =
-            Tasks::new().spawn(
-                TaskKind::Sink,
-                "t",
-                async move { second.send(Item(5, 1)).await },
-            );
+            Tasks::new().spawn(TaskKind::Sink, "t", async move { second.send(Item(5, 1)).await });
         while sender.stats().waits == 0 {
             tokio::task::yield_now().await;
         }
@@ -295,32 +284,20 @@ mod tests {
         waiting.await.unwrap().unwrap();
         assert_eq!(
             sender.stats(),
-            EdgeStats {
-                items: 1,
-                records: 5,
-                bytes: 1,
-                records_in: 11,
-                waits: 1
-            }
+            EdgeStats { items: 1, records: 5, bytes: 1, records_in: 11, waits: 1 }
         );
     }
 
     #[tokio::test]
     async fn one_item_always_fits() {
-        let (sender, receiver) = edge(Bounds {
-            records: 1,
-            bytes: 1,
-        });
+        let (sender, receiver) = edge(Bounds { records: 1, bytes: 1 });
         sender.send(Item(100, 100)).await.unwrap();
         assert_eq!(receiver.try_recv(), Some(Item(100, 100)));
     }
 
     #[tokio::test]
     async fn closing_wakes_every_waiter() {
-        let (sender, receiver) = edge::<Item>(Bounds {
-            records: 1,
-            bytes: 1,
-        });
+        let (sender, receiver) = edge::<Item>(Bounds { records: 1, bytes: 1 });
         let tasks = Tasks::new();
         let waiters: Vec<_> = (0..3)
             .map(|_| {
@@ -333,10 +310,7 @@ mod tests {
         for waiter in waiters {
             assert_eq!(waiter.await.unwrap(), None);
         }
-        let (sender, receiver) = edge(Bounds {
-            records: 1,
-            bytes: 1,
-        });
+        let (sender, receiver) = edge(Bounds { records: 1, bytes: 1 });
         drop(receiver);
         assert_eq!(sender.send(Item(1, 1)).await, Err(Item(1, 1)));
     }

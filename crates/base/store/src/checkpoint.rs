@@ -71,13 +71,7 @@ impl Checkpoint {
     /// Makes a checkpoint without positions. `saved_at` is nanoseconds UTC.
     #[must_use]
     pub fn new(flow: impl Into<String>, epoch: u64, saved_at: i64) -> Self {
-        Self {
-            version: VERSION,
-            flow: flow.into(),
-            epoch,
-            saved_at,
-            sources: BTreeMap::new(),
-        }
+        Self { version: VERSION, flow: flow.into(), epoch, saved_at, sources: BTreeMap::new() }
     }
 
     /// Gives the finished position of a partition of a source.
@@ -88,10 +82,7 @@ impl Checkpoint {
 
     /// Sets the finished position of a partition of a source.
     pub fn set_position(&mut self, source: &str, partition: &str, position: Value) {
-        self.sources
-            .entry(source.into())
-            .or_default()
-            .insert(partition.into(), position);
+        self.sources.entry(source.into()).or_default().insert(partition.into(), position);
     }
 }
 
@@ -101,16 +92,10 @@ impl Checkpoint {
 pub fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
     let body = serde_json::value::to_raw_value(checkpoint).map_err(|error| error.to_string())?;
     let crc32c = format!("{:08x}", crc32c::crc32c(body.get().as_bytes()));
-    let bytes = serde_json::to_vec(&EnvelopeOut {
-        crc32c,
-        checkpoint: &body,
-    })
-    .map_err(|error| error.to_string())?;
+    let bytes = serde_json::to_vec(&EnvelopeOut { crc32c, checkpoint: &body })
+        .map_err(|error| error.to_string())?;
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(format!(
-            "it has {} bytes, more than {BYTES_MAX}",
-            bytes.len()
-        ));
+        return Err(format!("it has {} bytes, more than {BYTES_MAX}", bytes.len()));
     }
     // What cannot be read back must not replace what can.
     match decode(&bytes) {
@@ -134,10 +119,7 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, DecodeError> {
     let expected = u32::from_str_radix(&envelope.crc32c, 16);
     let actual = crc32c::crc32c(body.as_bytes());
     if expected != Ok(actual) {
-        return Err(corrupt(format!(
-            "checksum {actual:08x} does not match `{}`",
-            envelope.crc32c
-        )));
+        return Err(corrupt(format!("checksum {actual:08x} does not match `{}`", envelope.crc32c)));
     }
     let version: VersionOnly =
         serde_json::from_str(body).map_err(|error| corrupt(error.to_string()))?;
@@ -192,13 +174,7 @@ pub(crate) mod tests {
     fn checkpoint() -> impl Strategy<Value = Checkpoint> {
         let sources = btree_map(".{0,12}", btree_map(".{0,12}", position(), 0..4), 0..4);
         (".*", any::<u64>(), any::<i64>(), sources).prop_map(|(flow, epoch, saved_at, sources)| {
-            Checkpoint {
-                version: VERSION,
-                flow,
-                epoch,
-                saved_at,
-                sources,
-            }
+            Checkpoint { version: VERSION, flow, epoch, saved_at, sources }
         })
     }
 
@@ -248,10 +224,7 @@ pub(crate) mod tests {
         let text = String::from_utf8(encode(&checkpoint).unwrap()).unwrap();
         let body = r#"{"version":1,"flow":"default/cpu","epoch":3,"savedAt":1700000000000000000,"sources":{"source":{"0":42}}}"#;
         let crc = crc32c::crc32c(body.as_bytes());
-        assert_eq!(
-            text,
-            format!(r#"{{"crc32c":"{crc:08x}","checkpoint":{body}}}"#)
-        );
+        assert_eq!(text, format!(r#"{{"crc32c":"{crc:08x}","checkpoint":{body}}}"#));
         assert_eq!(checkpoint.position("source", "0"), Some(&json!(42)));
         assert_eq!(checkpoint.position("source", "1"), None);
     }

@@ -95,10 +95,7 @@ pub struct Listed {
 
 impl Lease {
     pub(crate) fn new(epoch: u64, guard: impl Send + Sync + 'static) -> Self {
-        Self {
-            epoch,
-            _guard: Box::new(guard),
-        }
+        Self { epoch, _guard: Box::new(guard) }
     }
 
     /// Gives the epoch to put into checkpoints.
@@ -110,10 +107,7 @@ impl Lease {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Lease")
-            .field("epoch", &self.epoch)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Lease").field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
 

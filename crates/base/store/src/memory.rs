@@ -40,37 +40,19 @@ impl CheckpointStore for MemoryCheckpointStore {
         let mut flows = self.flows();
         let entry = flows.entry(flow.into()).or_default();
         if entry.held {
-            return Err(StoreError::Locked {
-                flow: flow.into(),
-                pid: Some(std::process::id()),
-            });
+            return Err(StoreError::Locked { flow: flow.into(), pid: Some(std::process::id()) });
         }
         let Some(epoch) = entry.epoch.checked_add(1) else {
             let reason = format!("epoch {} is the last one", entry.epoch);
-            return Err(StoreError::Invalid {
-                flow: flow.into(),
-                reason,
-            });
+            return Err(StoreError::Invalid { flow: flow.into(), reason });
         };
         (entry.epoch, entry.held) = (epoch, true);
-        Ok(Lease::new(
-            epoch,
-            HeldGuard {
-                store: self.clone(),
-                flow: flow.into(),
-            },
-        ))
+        Ok(Lease::new(epoch, HeldGuard { store: self.clone(), flow: flow.into() }))
     }
 
     fn load(&self, flow: &str) -> Result<Option<Loaded>, StoreError> {
-        let checkpoint = self
-            .flows()
-            .get(flow)
-            .and_then(|flow| flow.checkpoint.clone());
-        Ok(checkpoint.map(|checkpoint| Loaded {
-            checkpoint,
-            warning: None,
-        }))
+        let checkpoint = self.flows().get(flow).and_then(|flow| flow.checkpoint.clone());
+        Ok(checkpoint.map(|checkpoint| Loaded { checkpoint, warning: None }))
     }
 
     fn save(&self, flow: &str, checkpoint: &Checkpoint) -> Result<(), StoreError> {
@@ -99,12 +81,7 @@ impl CheckpointStore for MemoryCheckpointStore {
     fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let flows = self.flows();
         let saved = flows.iter().filter(|(_, flow)| flow.checkpoint.is_some());
-        Ok(saved
-            .map(|(flow, _)| Listed {
-                flow: flow.clone(),
-                problem: None,
-            })
-            .collect())
+        Ok(saved.map(|(flow, _)| Listed { flow: flow.clone(), problem: None }).collect())
     }
 }
 
@@ -118,10 +95,7 @@ impl Drop for HeldGuard {
 
 /// Checks that a checkpoint can be stored for `flow`; gives its file form.
 pub(crate) fn checked(flow: &str, checkpoint: &Checkpoint) -> Result<Vec<u8>, StoreError> {
-    let invalid = |reason: String| StoreError::Invalid {
-        flow: flow.into(),
-        reason,
-    };
+    let invalid = |reason: String| StoreError::Invalid { flow: flow.into(), reason };
     if checkpoint.flow != flow {
         return Err(invalid(format!("it belongs to flow `{}`", checkpoint.flow)));
     }

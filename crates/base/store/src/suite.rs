@@ -7,12 +7,7 @@ use crate::checkpoint::tests::sample;
 use crate::{CheckpointStore, FileCheckpointStore, MemoryCheckpointStore, StoreError};
 
 fn names(store: &dyn CheckpointStore) -> Vec<String> {
-    store
-        .list()
-        .unwrap()
-        .into_iter()
-        .map(|listed| listed.flow)
-        .collect()
+    store.list().unwrap().into_iter().map(|listed| listed.flow).collect()
 }
 
 fn what_is_saved_is_loaded(store: &dyn CheckpointStore) {
@@ -32,13 +27,7 @@ fn what_is_saved_is_loaded(store: &dyn CheckpointStore) {
     assert_eq!((loaded.checkpoint, loaded.warning), (checkpoint, None));
     assert_eq!(store.load(&long).unwrap().unwrap().checkpoint.flow, long);
     assert_eq!(names(store), [long.as_str(), "default/a", "ünï/../\0"]);
-    assert!(
-        store
-            .list()
-            .unwrap()
-            .iter()
-            .all(|listed| listed.problem.is_none())
-    );
+    assert!(store.list().unwrap().iter().all(|listed| listed.problem.is_none()));
 }
 
 fn one_holder_at_a_time_and_epochs_grow(store: &dyn CheckpointStore) {
@@ -60,21 +49,11 @@ fn an_older_epoch_is_refused(store: &dyn CheckpointStore) {
     let second = store.acquire("f").unwrap();
     let error = store.save("f", &sample("f", first)).unwrap_err();
     assert!(
-        matches!(
-            error,
-            StoreError::Fenced {
-                offered: 1,
-                stored: 2,
-                ..
-            }
-        ),
+        matches!(error, StoreError::Fenced { offered: 1, stored: 2, .. }),
         "given out is enough: {error}"
     );
     store.save("f", &sample("f", second.epoch())).unwrap();
-    assert!(matches!(
-        store.save("f", &sample("f", first)),
-        Err(StoreError::Fenced { .. })
-    ));
+    assert!(matches!(store.save("f", &sample("f", first)), Err(StoreError::Fenced { .. })));
     assert_eq!(store.load("f").unwrap().unwrap().checkpoint.epoch, 2);
 }
 
@@ -89,28 +68,16 @@ fn reset_forgets_positions_and_keeps_epochs(store: &dyn CheckpointStore) {
     assert!(store.load("f").unwrap().is_none());
     assert!(names(store).is_empty());
     assert_eq!(store.acquire("f").unwrap().epoch(), 2);
-    assert!(matches!(
-        store.save("f", &sample("f", 1)),
-        Err(StoreError::Fenced { .. })
-    ));
+    assert!(matches!(store.save("f", &sample("f", 1)), Err(StoreError::Fenced { .. })));
 }
 
 fn checkpoints_that_make_no_sense_are_refused(store: &dyn CheckpointStore) {
     let mut checkpoint = sample("f", 1);
-    assert!(matches!(
-        store.save("g", &checkpoint),
-        Err(StoreError::Invalid { .. })
-    ));
+    assert!(matches!(store.save("g", &checkpoint), Err(StoreError::Invalid { .. })));
     checkpoint.version = 2;
-    assert!(matches!(
-        store.save("f", &checkpoint),
-        Err(StoreError::Invalid { .. })
-    ));
+    assert!(matches!(store.save("f", &checkpoint), Err(StoreError::Invalid { .. })));
     store.save("f", &sample("f", u64::MAX)).unwrap();
-    assert!(
-        matches!(store.acquire("f"), Err(StoreError::Invalid { .. })),
-        "no epoch is left"
-    );
+    assert!(matches!(store.acquire("f"), Err(StoreError::Invalid { .. })), "no epoch is left");
 }
 
 macro_rules! store_test_suite {

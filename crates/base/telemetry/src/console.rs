@@ -25,19 +25,13 @@ impl Console {
     /// Gives the console of this process. Make one and share it.
     #[must_use]
     pub fn stderr() -> Self {
-        Self(Arc::new(Inner {
-            terminal: io::stderr().is_terminal(),
-            bar: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { terminal: io::stderr().is_terminal(), bar: Mutex::default() }))
     }
 
     /// Gives a console that takes itself for a terminal.
     #[cfg(test)]
     pub(crate) fn as_terminal() -> Self {
-        Self(Arc::new(Inner {
-            terminal: true,
-            bar: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { terminal: true, bar: Mutex::default() }))
     }
 
     /// Says whether a person is likely to be looking: standard error is a terminal.

@@ -59,34 +59,26 @@ impl Progress {
         }
         let (stop, stopped) = mpsc::sync_channel(1); // never filled: only its end is a message
         let drawn = bar.clone();
-        let thread = std::thread::Builder::new()
-            .name("levada-progress".into())
-            .spawn(move || {
-                let mut history = VecDeque::with_capacity(RATE_DRAWS + 1);
-                loop {
-                    let now = snapshot();
-                    drawn.set_message(format_line(&now, history.front()));
-                    drawn.tick();
-                    history.push_back(now);
-                    if history.len() > RATE_DRAWS {
-                        history.pop_front();
-                    }
-                    match stopped.recv_timeout(REDRAW) {
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                    }
+        let thread = std::thread::Builder::new().name("levada-progress".into()).spawn(move || {
+            let mut history = VecDeque::with_capacity(RATE_DRAWS + 1);
+            loop {
+                let now = snapshot();
+                drawn.set_message(format_line(&now, history.front()));
+                drawn.tick();
+                history.push_back(now);
+                if history.len() > RATE_DRAWS {
+                    history.pop_front();
                 }
-            });
+                match stopped.recv_timeout(REDRAW) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
         match thread {
             Ok(thread) => {
                 console.attach(bar);
-                Self {
-                    running: Some(Running {
-                        console: console.clone(),
-                        stop,
-                        thread,
-                    }),
-                }
+                Self { running: Some(Running { console: console.clone(), stop, thread }) }
             }
             Err(error) => {
                 tracing::warn!(%error, "no thread for the progress line; running without it");
@@ -109,12 +101,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        let Some(Running {
-            console,
-            stop,
-            thread,
-        }) = self.running.take()
-        else {
+        let Some(Running { console, stop, thread }) = self.running.take() else {
             return;
         };
         drop(stop); // wakes the thread: its channel is disconnected
@@ -207,11 +194,7 @@ mod tests {
 
     #[test]
     fn without_a_previous_snapshot_rates_count_from_the_start() {
-        let now = Snapshot {
-            errors: 2_000,
-            lag: Some(1_234_567),
-            ..at(10, 8, 4)
-        };
+        let now = Snapshot { errors: 2_000, lag: Some(1_234_567), ..at(10, 8, 4) };
         assert_eq!(
             format_line(&now, None),
             "10 in (3/s), 8 out (2/s), 2,000 errors, lag 1,234,567, 4s"
@@ -234,10 +217,7 @@ mod tests {
             back, "5 in (0/s), 5 out (0/s), 10s",
             "a counter that went backwards has no rate"
         );
-        assert_eq!(
-            format_line(&at(0, 0, 7_385), None),
-            "0 in (0/s), 0 out (0/s), 2h03m05s"
-        );
+        assert_eq!(format_line(&at(0, 0, 7_385), None), "0 in (0/s), 0 out (0/s), 2h03m05s");
     }
 
     #[test]
@@ -249,21 +229,11 @@ mod tests {
             tell.try_send(()).ok();
             Snapshot::default()
         });
-        assert!(
-            told.recv().is_ok() && told.recv().is_ok(),
-            "drawn at least twice"
-        );
-        assert!(
-            std::io::Write::write_all(&mut console, b"").is_ok(),
-            "does not deadlock"
-        );
+        assert!(told.recv().is_ok() && told.recv().is_ok(), "drawn at least twice");
+        assert!(std::io::Write::write_all(&mut console, b"").is_ok(), "does not deadlock");
         progress.finish();
         while told.try_recv().is_ok() {}
-        assert_eq!(
-            told.try_recv(),
-            Err(mpsc::TryRecvError::Disconnected),
-            "the thread has ended"
-        );
+        assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected), "the thread has ended");
     }
 
     #[test]

@@ -69,10 +69,7 @@ pub enum TraceError {
 
 impl Default for TraceOptions {
     fn default() -> Self {
-        Self {
-            filter: "info".into(),
-            format: LogFormat::Human,
-        }
+        Self { filter: "info".into(), format: LogFormat::Human }
     }
 }
 
@@ -116,9 +113,8 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(&options.filter)?)
-        .with_writer(writer);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter(&options.filter)?).with_writer(writer);
     Ok(match options.format {
         LogFormat::Human => Box::new(builder.with_ansi(colors).finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
@@ -139,10 +135,8 @@ fn filter(text: &str) -> Result<EnvFilter, TraceError> {
         }
         parts.push(target.map_or(level.clone(), |target| format!("{target}={level}")));
     }
-    EnvFilter::try_new(parts.join(",")).map_err(|source| TraceError::Filter {
-        filter: text.into(),
-        source,
-    })
+    EnvFilter::try_new(parts.join(","))
+        .map_err(|source| TraceError::Filter { filter: text.into(), source })
 }
 
 #[cfg(test)]
@@ -177,10 +171,7 @@ mod tests {
 
     fn logged(filter: &str, format: LogFormat, colors: bool) -> String {
         let captured = Captured::default();
-        let options = TraceOptions {
-            filter: filter.into(),
-            format,
-        };
+        let options = TraceOptions { filter: filter.into(), format };
         let subscriber = subscriber(&options, colors, captured.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "levada_flow", records = 3, "batch \"written\"");
@@ -199,10 +190,7 @@ mod tests {
             "{info}"
         );
         let by_target = logged("error, levada_flow=Debug", LogFormat::Human, false);
-        assert!(
-            by_target.contains("detail") && !by_target.contains("careful"),
-            "{by_target}"
-        );
+        assert!(by_target.contains("detail") && !by_target.contains("careful"), "{by_target}");
         assert_eq!(logged("off", LogFormat::Human, false), "");
     }
 
@@ -225,28 +213,12 @@ mod tests {
 
     #[test]
     fn a_mistyped_level_is_an_error_that_lists_the_levels() {
-        for text in [
-            "inof",
-            "",
-            "info,debgu",
-            "levada_flow=loud",
-            "=info",
-            "info,,warn",
-        ] {
-            let options = TraceOptions {
-                filter: text.into(),
-                format: LogFormat::Human,
-            };
+        for text in ["inof", "", "info,debgu", "levada_flow=loud", "=info", "info,,warn"] {
+            let options = TraceOptions { filter: text.into(), format: LogFormat::Human };
             let error = subscriber(&options, false, io::sink).err().unwrap();
-            assert!(
-                error.to_string().contains("`error`, `warn`, `info`"),
-                "{text}: {error}"
-            );
+            assert!(error.to_string().contains("`error`, `warn`, `info`"), "{text}: {error}");
         }
         let error = "xml".parse::<LogFormat>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "unknown log format `xml`; known: `human`, `json`"
-        );
+        assert_eq!(error.to_string(), "unknown log format `xml`; known: `human`, `json`");
     }
 }

@@ -139,10 +139,12 @@ impl Seen {
 
 #[track_caller]
 fn same(got: &[Vec<u8>], wanted: &[Vec<u8>]) {
-    let differs = (0..got.len().max(wanted.len())).find(|&index| got.get(index) != wanted.get(index));
+    let differs =
+        (0..got.len().max(wanted.len())).find(|&index| got.get(index) != wanted.get(index));
     if let Some(index) = differs {
         let show = |list: &[Vec<u8>]| {
-            list.get(index).map(|bytes| String::from_utf8_lossy(bytes).chars().take(60).collect::<String>())
+            list.get(index)
+                .map(|bytes| String::from_utf8_lossy(bytes).chars().take(60).collect::<String>())
         };
         let (got, wanted, counts) = (show(got), show(wanted), (got.len(), wanted.len()));
         panic!("record {index} is {got:?} and not {wanted:?}; {counts:?} records came and should");
@@ -207,7 +209,8 @@ pub async fn reports_poison(harness: &dyn SourceHarness) {
         return;
     }
     for at in [0, 7, 19] {
-        let mut scene = harness.scene(Plan { records: 20, poison: Some(at), ..Plan::default() }).await;
+        let mut scene =
+            harness.scene(Plan { records: 20, poison: Some(at), ..Plan::default() }).await;
         let mut source = scene.source().await;
         open(&mut *source, &Positions::new()).await;
         scene.begin().await;

@@ -33,10 +33,9 @@ pub(super) fn lock(path: &Path, flow: &str) -> Result<File, StoreError> {
         .map_err(|error| StoreError::io("open the lock", path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
-            flow: flow.into(),
-            pid: read(&file).pid,
-        }),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::Locked { flow: flow.into(), pid: read(&file).pid })
+        }
         Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path, error)),
     }
 }
@@ -44,9 +43,8 @@ pub(super) fn lock(path: &Path, flow: &str) -> Result<File, StoreError> {
 /// Reads what the file says; a torn or foreign file says nothing, and the epochs in checkpoints still fence.
 pub(super) fn read(mut file: &File) -> Holder {
     let mut bytes = Vec::new();
-    let whole = file
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| file.take(BYTES_MAX).read_to_end(&mut bytes));
+    let whole =
+        file.seek(SeekFrom::Start(0)).and_then(|_| file.take(BYTES_MAX).read_to_end(&mut bytes));
     match whole {
         Ok(_) => serde_json::from_slice(&bytes).unwrap_or_default(),
         Err(_) => Holder::default(),

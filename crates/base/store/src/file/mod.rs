@@ -113,64 +113,42 @@ impl CheckpointStore for FileCheckpointStore {
         lock::write(
             &file,
             &paths.lock,
-            &Holder {
-                flow: flow.into(),
-                epoch,
-                pid: Some(std::process::id()),
-            },
+            &Holder { flow: flow.into(), epoch, pid: Some(std::process::id()) },
         )?;
         for leftover in [&paths.new, &paths.previous_new] {
             remove(leftover)?;
         }
         store.sync_dir()?;
         store.held().insert(flow.into(), Arc::new(file));
-        Ok(Lease::new(
-            epoch,
-            HeldGuard {
-                store: Arc::clone(store),
-                flow: flow.into(),
-            },
-        ))
+        Ok(Lease::new(epoch, HeldGuard { store: Arc::clone(store), flow: flow.into() }))
     }
 
     fn load(&self, flow: &str) -> Result<Option<Loaded>, StoreError> {
         let paths = self.0.paths(flow)?;
         let reason = match read(&paths.last, flow)? {
             Slot::Valid(checkpoint) => {
-                return Ok(Some(Loaded {
-                    checkpoint,
-                    warning: None,
-                }));
+                return Ok(Some(Loaded { checkpoint, warning: None }));
             }
             Slot::Missing => None,
             Slot::Corrupt(reason) => Some(reason),
         };
         match (read(&paths.previous, flow)?, reason) {
             (Slot::Valid(checkpoint), reason) => {
-                let problem = reason.map_or_else(
-                    || "is missing".into(),
-                    |reason| format!("is corrupt: {reason}"),
-                );
+                let problem = reason
+                    .map_or_else(|| "is missing".into(), |reason| format!("is corrupt: {reason}"));
                 let warning = format!(
                     "checkpoint `{}` of flow `{flow}` {problem}; going on from the one before it, records since then are read again",
                     paths.last.display()
                 );
-                Ok(Some(Loaded {
-                    checkpoint,
-                    warning: Some(warning),
-                }))
+                Ok(Some(Loaded { checkpoint, warning: Some(warning) }))
             }
             (Slot::Missing, None) => Ok(None),
-            (Slot::Corrupt(reason), None) => Err(StoreError::Corrupt {
-                flow: flow.into(),
-                path: paths.previous,
-                reason,
-            }),
-            (_, Some(reason)) => Err(StoreError::Corrupt {
-                flow: flow.into(),
-                path: paths.last,
-                reason,
-            }),
+            (Slot::Corrupt(reason), None) => {
+                Err(StoreError::Corrupt { flow: flow.into(), path: paths.previous, reason })
+            }
+            (_, Some(reason)) => {
+                Err(StoreError::Corrupt { flow: flow.into(), path: paths.last, reason })
+            }
         }
     }
 
@@ -192,9 +170,7 @@ impl CheckpointStore for FileCheckpointStore {
                 stored,
             });
         }
-        let saved = store
-            .write(&paths, &bytes)
-            .and_then(|()| store.replace(&paths, &last));
+        let saved = store.write(&paths, &bytes).and_then(|()| store.replace(&paths, &last));
         if saved.is_err() {
             // The error of the save is the one that counts; a leftover means nothing and is removed by the next lease.
             remove(&paths.new).ok();
@@ -208,13 +184,8 @@ impl CheckpointStore for FileCheckpointStore {
         let _change = store.change(flow);
         let _lock = store.exclusive(flow, &paths)?;
         // The one before it first: a crash in between must not bring old positions back.
-        for path in [
-            &paths.previous,
-            &paths.last,
-            &paths.corrupt,
-            &paths.new,
-            &paths.previous_new,
-        ] {
+        for path in [&paths.previous, &paths.last, &paths.corrupt, &paths.new, &paths.previous_new]
+        {
             remove(path)?;
         }
         store.sync_dir()
@@ -227,10 +198,7 @@ impl CheckpointStore for FileCheckpointStore {
         for entry in fs::read_dir(dir).map_err(failed)? {
             let file = entry.map_err(failed)?.file_name();
             let Some(file) = file.to_str() else { continue };
-            if let Some(name) = file
-                .strip_suffix(LAST)
-                .or_else(|| file.strip_suffix(PREVIOUS))
-            {
+            if let Some(name) = file.strip_suffix(LAST).or_else(|| file.strip_suffix(PREVIOUS)) {
                 names.insert(name.to_owned());
             }
         }
@@ -244,9 +212,7 @@ impl FileCheckpointStore {
     fn listed(&self, name: &str) -> Listed {
         let path = |suffix: &str| self.0.dir.join(format!("{name}{suffix}"));
         let named = name::decode(name).or_else(|| {
-            let written = [LAST, PREVIOUS]
-                .iter()
-                .find_map(|suffix| flow_in(&path(suffix)));
+            let written = [LAST, PREVIOUS].iter().find_map(|suffix| flow_in(&path(suffix)));
             written.or_else(|| {
                 File::open(path(LOCK))
                     .ok()
@@ -276,10 +242,9 @@ impl Inner {
     fn paths(&self, flow: &str) -> Result<Paths, StoreError> {
         let reason = match flow.len() {
             0 => "its name is empty".into(),
-            length if length > name::FLOW_BYTES_MAX => format!(
-                "its name has {length} bytes, more than {}",
-                name::FLOW_BYTES_MAX
-            ),
+            length if length > name::FLOW_BYTES_MAX => {
+                format!("its name has {length} bytes, more than {}", name::FLOW_BYTES_MAX)
+            }
             _ => {
                 let name = name::encode(flow);
                 let path = |suffix: &str| self.dir.join(format!("{name}{suffix}"));
@@ -293,10 +258,7 @@ impl Inner {
                 });
             }
         };
-        Err(StoreError::Invalid {
-            flow: flow.chars().take(64).collect(),
-            reason,
-        })
+        Err(StoreError::Invalid { flow: flow.chars().take(64).collect(), reason })
     }
 
     /// Gives the highest epoch known.
@@ -323,12 +285,8 @@ impl Inner {
     fn write(&self, paths: &Paths, bytes: &[u8]) -> Result<(), StoreError> {
         let failed = |error| StoreError::io("write the checkpoint", &paths.new, error);
         let mut file = File::create(&paths.new).map_err(failed)?;
-        self.step(Step::Write)
-            .and_then(|()| file.write_all(bytes))
-            .map_err(failed)?;
-        self.step(Step::Sync)
-            .and_then(|()| file.sync_data())
-            .map_err(failed)
+        self.step(Step::Write).and_then(|()| file.write_all(bytes)).map_err(failed)?;
+        self.step(Step::Sync).and_then(|()| file.sync_data()).map_err(failed)
     }
 
     /// Puts the new file in the place of the last one, which becomes the previous one if it can be read.
@@ -350,21 +308,13 @@ impl Inner {
     /// Makes new names in the folder durable.
     fn sync_dir(&self) -> Result<(), StoreError> {
         self.step(Step::SyncDir)
-            .and_then(|()| {
-                if cfg!(unix) {
-                    File::open(&self.dir)?.sync_all()
-                } else {
-                    Ok(())
-                }
-            })
+            .and_then(|()| if cfg!(unix) { File::open(&self.dir)?.sync_all() } else { Ok(()) })
             .map_err(|error| StoreError::io("flush the folder", &self.dir, error))
     }
 
     fn change(&self, flow: &str) -> MutexGuard<'_, ()> {
         let place = crc32c::crc32c(flow.as_bytes()) as usize % self.changes.len();
-        self.changes[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.changes[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, Arc<File>>> {
@@ -419,16 +369,12 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 fn flow_in(path: &Path) -> Option<String> {
-    checkpoint::decode(&bytes_of(path).ok()?)
-        .ok()
-        .map(|checkpoint| checkpoint.flow)
+    checkpoint::decode(&bytes_of(path).ok()?).ok().map(|checkpoint| checkpoint.flow)
 }
 
 fn read(path: &Path, flow: &str) -> Result<Slot, StoreError> {
@@ -438,21 +384,15 @@ fn read(path: &Path, flow: &str) -> Result<Slot, StoreError> {
         Err(error) => return Err(StoreError::io("read the checkpoint", path, error)),
     };
     if bytes.len() as u64 > BYTES_MAX {
-        return Ok(Slot::Corrupt(format!(
-            "it is larger than {BYTES_MAX} bytes"
-        )));
+        return Ok(Slot::Corrupt(format!("it is larger than {BYTES_MAX} bytes")));
     }
     match checkpoint::decode(&bytes) {
         Ok(checkpoint) if checkpoint.flow == flow => Ok(Slot::Valid(checkpoint)),
-        Ok(checkpoint) => Ok(Slot::Corrupt(format!(
-            "it belongs to flow `{}`",
-            checkpoint.flow
-        ))),
+        Ok(checkpoint) => Ok(Slot::Corrupt(format!("it belongs to flow `{}`", checkpoint.flow))),
         Err(DecodeError::Corrupt(reason)) => Ok(Slot::Corrupt(reason)),
-        Err(DecodeError::Version(version)) => Err(StoreError::UnknownVersion {
-            flow: flow.into(),
-            version,
-        }),
+        Err(DecodeError::Version(version)) => {
+            Err(StoreError::UnknownVersion { flow: flow.into(), version })
+        }
     }
 }
 

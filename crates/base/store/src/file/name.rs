@@ -28,10 +28,7 @@ pub(super) fn encode(flow: &str) -> String {
         }
         if name.len() > ENCODED_MAX {
             // Not in the middle of an escape.
-            let cut = name[..KEPT]
-                .rfind('%')
-                .filter(|start| start + 3 > KEPT)
-                .unwrap_or(KEPT);
+            let cut = name[..KEPT].rfind('%').filter(|start| start + 3 > KEPT).unwrap_or(KEPT);
             return format!("{}~{:032x}", &name[..cut], hash(flow.as_bytes()));
         }
     }
@@ -64,9 +61,7 @@ pub(super) fn decode(name: &str) -> Option<String> {
 fn hash(bytes: &[u8]) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.iter().fold(OFFSET, |hash, &byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(PRIME)
-    })
+    bytes.iter().fold(OFFSET, |hash, &byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
 #[cfg(test)]
@@ -85,10 +80,7 @@ mod tests {
 
     #[test]
     fn long_names_are_cut_and_stay_apart() {
-        let (a, b) = (
-            format!("{}a", "x/".repeat(500)),
-            format!("{}b", "x/".repeat(500)),
-        );
+        let (a, b) = (format!("{}a", "x/".repeat(500)), format!("{}b", "x/".repeat(500)));
         assert!(encode(&a).len() <= ENCODED_MAX && encode(&a) != encode(&b));
         assert_eq!(encode(&"x".repeat(120)).len(), 120);
         assert_eq!(

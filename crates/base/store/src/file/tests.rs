@@ -21,11 +21,7 @@ fn scratch(saves: u64) -> Scratch {
         store.save(FLOW, &sample(FLOW, epoch)).unwrap();
     }
     let paths = store.0.paths(FLOW).unwrap();
-    Scratch {
-        folder,
-        store,
-        paths,
-    }
+    Scratch { folder, store, paths }
 }
 
 impl Scratch {
@@ -33,11 +29,7 @@ impl Scratch {
     fn loaded(&self) -> Result<Option<(u64, bool)>, StoreError> {
         let loaded = FileCheckpointStore::open(self.folder.path())?.load(FLOW)?;
         Ok(loaded.map(|loaded| {
-            assert_eq!(
-                loaded.checkpoint,
-                sample(FLOW, loaded.checkpoint.epoch),
-                "never garbage"
-            );
+            assert_eq!(loaded.checkpoint, sample(FLOW, loaded.checkpoint.epoch), "never garbage");
             (loaded.checkpoint.epoch, loaded.warning.is_some())
         }))
     }
@@ -57,10 +49,7 @@ fn a_cut_at_any_byte_falls_back_to_the_one_before() {
             .contains("default%2Fcpu.checkpoint` of flow `default/cpu` is corrupt: cut or changed"),
         "{warning}"
     );
-    assert_eq!(
-        scratch.store.list().unwrap()[0].problem.as_ref(),
-        Some(&warning)
-    );
+    assert_eq!(scratch.store.list().unwrap()[0].problem.as_ref(), Some(&warning));
 }
 
 #[test]
@@ -70,20 +59,14 @@ fn a_cut_without_an_earlier_one_is_a_clear_error() {
     for end in 0..whole.len() {
         fs::write(&scratch.paths.last, &whole[..end]).unwrap();
         let error = scratch.loaded().unwrap_err();
-        assert!(
-            matches!(error, StoreError::Corrupt { .. }),
-            "cut at {end}: {error}"
-        );
+        assert!(matches!(error, StoreError::Corrupt { .. }), "cut at {end}: {error}");
     }
     fs::write(&scratch.paths.previous, "also bad").unwrap();
     assert!(matches!(scratch.loaded(), Err(StoreError::Corrupt { .. })));
     fs::remove_file(&scratch.paths.last).unwrap();
     assert!(matches!(scratch.loaded(), Err(StoreError::Corrupt { .. })));
     let text = scratch.store.load(FLOW).unwrap_err().to_string();
-    assert!(
-        text.contains("restore the file, or reset the flow"),
-        "{text}"
-    );
+    assert!(text.contains("restore the file, or reset the flow"), "{text}");
     assert_eq!(scratch.store.list().unwrap()[0].problem, Some(text));
 }
 
@@ -101,10 +84,7 @@ fn saving_after_a_fallback_keeps_the_good_one_and_the_evidence() {
         "the corrupt one did not become the previous one"
     );
     let error = scratch.store.save(FLOW, &sample(FLOW, 0)).unwrap_err();
-    assert!(
-        matches!(error, StoreError::Fenced { .. }),
-        "the previous one fences too: {error}"
-    );
+    assert!(matches!(error, StoreError::Fenced { .. }), "the previous one fences too: {error}");
 }
 
 #[test]
@@ -114,37 +94,22 @@ fn a_crash_between_the_steps_loses_nothing() {
     fs::write(&scratch.paths.previous_new, "half a link").unwrap();
     assert_eq!(scratch.loaded().unwrap(), Some((2, false)));
     fs::rename(&scratch.paths.last, &scratch.paths.previous).unwrap();
-    assert_eq!(
-        scratch.loaded().unwrap(),
-        Some((2, true)),
-        "renamed away, not yet replaced"
-    );
+    assert_eq!(scratch.loaded().unwrap(), Some((2, true)), "renamed away, not yet replaced");
     let lease = scratch.store.acquire(FLOW).unwrap();
     assert!(
         !scratch.paths.new.exists() && !scratch.paths.previous_new.exists(),
         "leftovers are removed"
     );
-    scratch
-        .store
-        .save(FLOW, &sample(FLOW, lease.epoch()))
-        .unwrap();
+    scratch.store.save(FLOW, &sample(FLOW, lease.epoch())).unwrap();
     assert_eq!(scratch.loaded().unwrap(), Some((3, false)));
 }
 
 #[test]
 fn a_failed_step_is_a_clear_error_and_leaves_a_whole_checkpoint() {
-    for step in [
-        Step::Write,
-        Step::Sync,
-        Step::Rotate,
-        Step::Rename,
-        Step::SyncDir,
-    ] {
-        for kind in [
-            io::ErrorKind::StorageFull,
-            io::ErrorKind::PermissionDenied,
-            io::ErrorKind::Other,
-        ] {
+    for step in [Step::Write, Step::Sync, Step::Rotate, Step::Rename, Step::SyncDir] {
+        for kind in
+            [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied, io::ErrorKind::Other]
+        {
             let scratch = scratch(2);
             *scratch.store.0.fault.lock().unwrap() = Some((step, kind));
             let error = scratch.store.save(FLOW, &sample(FLOW, 3)).unwrap_err();
@@ -172,46 +137,26 @@ fn a_really_full_device_is_recognised() {
     std::os::unix::fs::symlink("/dev/full", &scratch.paths.new).unwrap();
     let error = scratch.store.save(FLOW, &sample(FLOW, 3)).unwrap_err();
     assert!(matches!(&error, StoreError::Full { .. }), "{error:?}");
-    assert!(
-        error
-            .to_string()
-            .contains("no space left to write the checkpoint"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("no space left to write the checkpoint"), "{error}");
     assert_eq!(scratch.loaded().unwrap(), Some((2, false)));
 }
 
 #[test]
 fn a_file_of_another_flow_or_a_newer_program_is_not_used() {
     let scratch = scratch(1);
-    fs::write(
-        &scratch.paths.last,
-        checkpoint::encode(&sample("default/other", 9)).unwrap(),
-    )
-    .unwrap();
+    fs::write(&scratch.paths.last, checkpoint::encode(&sample("default/other", 9)).unwrap())
+        .unwrap();
     assert!(
-        scratch
-            .loaded()
-            .unwrap_err()
-            .to_string()
-            .contains("it belongs to flow `default/other`")
+        scratch.loaded().unwrap_err().to_string().contains("it belongs to flow `default/other`")
     );
 
     let body = r#"{"version":7}"#;
-    let newer = format!(
-        r#"{{"crc32c":"{:08x}","checkpoint":{body}}}"#,
-        crc32c::crc32c(body.as_bytes())
-    );
+    let newer =
+        format!(r#"{{"crc32c":"{:08x}","checkpoint":{body}}}"#, crc32c::crc32c(body.as_bytes()));
     fs::write(&scratch.paths.last, newer).unwrap();
-    assert!(matches!(
-        scratch.loaded(),
-        Err(StoreError::UnknownVersion { version: 7, .. })
-    ));
+    assert!(matches!(scratch.loaded(), Err(StoreError::UnknownVersion { version: 7, .. })));
     let error = scratch.store.save(FLOW, &sample(FLOW, 5)).unwrap_err();
-    assert!(
-        matches!(error, StoreError::UnknownVersion { .. }),
-        "and not overwritten: {error}"
-    );
+    assert!(matches!(error, StoreError::UnknownVersion { .. }), "and not overwritten: {error}");
 }
 
 #[test]
@@ -232,11 +177,7 @@ fn two_stores_on_one_folder_exclude_each_other() {
             )
         );
     }
-    assert_eq!(
-        other.load(FLOW).unwrap().unwrap().checkpoint.epoch,
-        1,
-        "reading is allowed"
-    );
+    assert_eq!(other.load(FLOW).unwrap().unwrap().checkpoint.epoch, 1, "reading is allowed");
     drop(lease);
     other.save(FLOW, &sample(FLOW, 9)).unwrap();
     assert_eq!(scratch.store.acquire(FLOW).unwrap().epoch(), 10);
@@ -256,16 +197,8 @@ fn another_process_is_kept_out_until_it_ends() {
         .spawn();
     let Ok(mut child) = spawned else { return };
     let mut locked = [0; 7];
-    child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut locked)
-        .unwrap();
-    assert!(matches!(
-        scratch.store.acquire(FLOW),
-        Err(StoreError::Locked { .. })
-    ));
+    child.stdout.as_mut().unwrap().read_exact(&mut locked).unwrap();
+    assert!(matches!(scratch.store.acquire(FLOW), Err(StoreError::Locked { .. })));
     drop(child.stdin.take());
     child.wait().unwrap();
     assert_eq!(scratch.store.acquire(FLOW).unwrap().epoch(), 2);
@@ -285,10 +218,7 @@ fn a_torn_lock_file_does_not_stop_a_flow_or_lower_its_epoch() {
 fn names_that_cannot_be_are_refused_and_unreadable_ones_listed() {
     let scratch = scratch(0);
     for flow in [String::new(), "x".repeat(4_097)] {
-        assert!(matches!(
-            scratch.store.load(&flow),
-            Err(StoreError::Invalid { .. })
-        ));
+        assert!(matches!(scratch.store.load(&flow), Err(StoreError::Invalid { .. })));
     }
     let long = "y".repeat(4_096);
     scratch.store.save(&long, &sample(&long, 1)).unwrap();
@@ -308,10 +238,7 @@ fn threads_saving_one_flow_do_not_damage_it() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    scratch
-                        .store
-                        .save(FLOW, &sample(FLOW, lease.epoch()))
-                        .unwrap();
+                    scratch.store.save(FLOW, &sample(FLOW, lease.epoch())).unwrap();
                     assert!(scratch.store.load(FLOW).unwrap().unwrap().warning.is_none());
                 }
             });

@@ -160,11 +160,7 @@ impl<M: Metric, const N: usize> fmt::Debug for Family<M, N> {
 
 impl Bound {
     pub(super) fn new(series_max: usize, dropped: Counter) -> Self {
-        Self {
-            series_max,
-            dropped,
-            warned: AtomicBool::new(false),
-        }
+        Self { series_max, dropped, warned: AtomicBool::new(false) }
     }
 
     /// Says whether a family that has `len` series may have one more; counts and warns when not.
@@ -188,13 +184,7 @@ impl Bound {
 
 impl<M: Metric> FamilyCore<M> {
     pub(super) fn new(head: Head, shape: M::Shape, bound: Bound, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            head,
-            shape,
-            bound,
-            clock,
-            series: Mutex::default(),
-        }
+        Self { head, shape, bound, clock, series: Mutex::default() }
     }
 }
 
@@ -318,10 +308,7 @@ impl sealed::Sealed for Summary {
     }
 
     fn describe(shape: &SummaryOptions) -> String {
-        format!(
-            "quantiles {:?} over {:?} in {} slots",
-            shape.quantiles, shape.max_age, shape.slots
-        )
+        format!("quantiles {:?} over {:?} in {} slots", shape.quantiles, shape.max_age, shape.slots)
     }
 }
 
@@ -361,11 +348,7 @@ impl CallbackValue for u64 {
 
 impl<T> CallbackFamily<T> {
     pub(super) fn new(head: Head, bound: Bound) -> Self {
-        Self {
-            head,
-            bound,
-            series: Mutex::default(),
-        }
+        Self { head, bound, series: Mutex::default() }
     }
 
     /// Adds or replaces the callback of one series; false when the family is full.
@@ -406,13 +389,8 @@ impl<T: CallbackValue> AnyFamily for CallbackFamily<T> {
         write_header(out, &self.head.name, &self.head.help, T::KIND);
         for (values, read) in &series {
             let number = read().number();
-            SeriesWriter {
-                out,
-                name: &self.head.name,
-                labels: &self.head.labels,
-                values,
-            }
-            .sample("", None, number);
+            SeriesWriter { out, name: &self.head.name, labels: &self.head.labels, values }
+                .sample("", None, number);
         }
     }
 
@@ -450,11 +428,7 @@ fn remove_matching<V>(
         }
     }
     let before = series.len();
-    series.retain(|values, _| {
-        !places
-            .iter()
-            .all(|&(place, value)| &*values[place] == value)
-    });
+    series.retain(|values, _| !places.iter().all(|&(place, value)| &*values[place] == value));
     before - series.len()
 }
 

@@ -42,10 +42,7 @@ impl Buckets {
             return refuse("there is no bound".into());
         }
         if bounds.len() > BUCKETS_MAX {
-            return refuse(format!(
-                "{} bounds are more than {BUCKETS_MAX}",
-                bounds.len()
-            ));
+            return refuse(format!("{} bounds are more than {BUCKETS_MAX}", bounds.len()));
         }
         if let Some(bound) = bounds.iter().find(|bound| !bound.is_finite()) {
             return refuse(format!("bound {bound} is not a finite number"));
@@ -68,9 +65,8 @@ impl Buckets {
             );
             return Err(MetricsError::Buckets { reason });
         }
-        let bounds: Vec<f64> = std::iter::successors(Some(start), |bound| Some(bound * factor))
-            .take(count)
-            .collect();
+        let bounds: Vec<f64> =
+            std::iter::successors(Some(start), |bound| Some(bound * factor)).take(count).collect();
         Self::explicit(&bounds)
     }
 }
@@ -78,13 +74,7 @@ impl Buckets {
 impl Default for Buckets {
     /// Gives the default buckets of the Go client, made for seconds of a request.
     fn default() -> Self {
-        Self(
-            [
-                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-            ]
-            .as_slice()
-            .into(),
-        )
+        Self([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0].as_slice().into())
     }
 }
 
@@ -124,9 +114,7 @@ impl Histogram {
 
     /// Gives how many observations there were.
     pub fn count(&self) -> u64 {
-        self.0.counts.iter().fold(0, |sum, cell| {
-            sum.wrapping_add(cell.load(Ordering::Relaxed))
-        })
+        self.0.counts.iter().fold(0, |sum, cell| sum.wrapping_add(cell.load(Ordering::Relaxed)))
     }
 
     /// Gives the sum of all observations.
@@ -155,28 +143,14 @@ mod tests {
     use super::*;
 
     fn counts(histogram: &Histogram) -> Vec<u64> {
-        histogram
-            .0
-            .counts
-            .iter()
-            .map(|cell| cell.load(Ordering::Relaxed))
-            .collect()
+        histogram.0.counts.iter().map(|cell| cell.load(Ordering::Relaxed)).collect()
     }
 
     #[test]
     fn an_observation_on_a_bound_belongs_below_it() {
         let histogram =
             Histogram::with_bounds(&Buckets::explicit(&[1.0, 2.0, f64::INFINITY]).unwrap().0);
-        for value in [
-            0.5,
-            1.0,
-            1.000_1,
-            2.0,
-            2.1,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-        ] {
+        for value in [0.5, 1.0, 1.000_1, 2.0, 2.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             histogram.observe(value);
         }
         histogram.observe_many(1.5, 10);
@@ -199,22 +173,15 @@ mod tests {
         let buckets = Buckets::exponential(0.001, 2.0, 10).unwrap();
         assert_eq!(
             &*buckets.0,
-            [
-                0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512
-            ]
+            [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512]
         );
     }
 
     #[test]
     fn unusable_buckets_are_refused() {
-        for bounds in [
-            &[][..],
-            &[1.0, 1.0],
-            &[2.0, 1.0],
-            &[f64::NAN],
-            &[f64::INFINITY],
-            &[0.0; 257],
-        ] {
+        for bounds in
+            [&[][..], &[1.0, 1.0], &[2.0, 1.0], &[f64::NAN], &[f64::INFINITY], &[0.0; 257]]
+        {
             assert!(
                 matches!(Buckets::explicit(bounds), Err(MetricsError::Buckets { .. })),
                 "{bounds:?}"
@@ -224,9 +191,6 @@ mod tests {
         assert!(Buckets::exponential(1.0, 1.0, 3).is_err());
         assert!(Buckets::exponential(1.0, f64::NAN, 3).is_err());
         assert!(Buckets::exponential(1.0, 2.0, 0).is_err());
-        assert!(
-            Buckets::exponential(1e300, 1e10, 3).is_err(),
-            "bounds past the largest float"
-        );
+        assert!(Buckets::exponential(1e300, 1e10, 3).is_err(), "bounds past the largest float");
     }
 }

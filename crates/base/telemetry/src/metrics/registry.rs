@@ -204,10 +204,7 @@ impl Registry {
         if labels.is_empty() {
             return 0;
         }
-        self.families()
-            .iter()
-            .map(|family| family.remove(labels))
-            .sum()
+        self.families().iter().map(|family| family.remove(labels)).sum()
     }
 
     /// Writes all metrics as Prometheus text, version 0.0.4, sorted by name and label values.
@@ -288,10 +285,7 @@ impl Registry {
         if family.insert(&values, read) {
             Ok(())
         } else {
-            Err(MetricsError::SeriesLimit {
-                name: name.into(),
-                limit: self.0.series_max,
-            })
+            Err(MetricsError::SeriesLimit { name: name.into(), limit: self.0.series_max })
         }
     }
 
@@ -317,10 +311,7 @@ impl Default for Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let families = self.state().families.len();
-        formatter
-            .debug_struct("Registry")
-            .field("families", &families)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Registry").field("families", &families).finish_non_exhaustive()
     }
 }
 
@@ -362,27 +353,18 @@ impl State {
 // === helpers ===
 
 fn head(name: &str, help: &str, labels: &[&'static str]) -> Head {
-    Head {
-        name: name.into(),
-        help: help.into(),
-        labels: labels.into(),
-    }
+    Head { name: name.into(), help: help.into(), labels: labels.into() }
 }
 
 fn conflict(name: &str, existing: &dyn AnyFamily, requested: String) -> MetricsError {
-    MetricsError::Conflict {
-        name: name.into(),
-        existing: existing.describe(),
-        requested,
-    }
+    MetricsError::Conflict { name: name.into(), existing: existing.describe(), requested }
 }
 
 fn check_labels(metric: &str, labels: &[&str], reserved: Option<&str>) -> Result<(), MetricsError> {
     for (index, label) in labels.iter().enumerate() {
         let mut characters = label.chars();
-        let first = characters
-            .next()
-            .is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+        let first =
+            characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
         let reason =
             if !first || !characters.all(|other| other.is_ascii_alphanumeric() || other == '_') {
                 "use letters, digits and `_`, and do not start with a digit"

@@ -45,20 +45,12 @@ impl Sketch {
     /// Appends everything it knows, in no order.
     pub(super) fn append_to(&self, all: &mut Vec<Centroid>) {
         all.extend_from_slice(&self.centroids);
-        all.extend(
-            self.buffer
-                .iter()
-                .map(|&value| Centroid { value, weight: 1 }),
-        );
+        all.extend(self.buffer.iter().map(|&value| Centroid { value, weight: 1 }));
     }
 
     fn merge(&mut self) {
         let mut all = std::mem::take(&mut self.centroids);
-        all.extend(
-            self.buffer
-                .drain(..)
-                .map(|value| Centroid { value, weight: 1 }),
-        );
+        all.extend(self.buffer.drain(..).map(|value| Centroid { value, weight: 1 }));
         all.sort_by(|a, b| a.value.total_cmp(&b.value));
         let total: u64 = all.iter().map(|centroid| centroid.weight).sum();
         let mut before = 0_u64;
@@ -67,10 +59,7 @@ impl Sketch {
             let (current, next) = (all[kept], all[index]);
             let weight = current.weight + next.weight;
             if weight <= weight_max(before, weight, total) {
-                all[kept] = Centroid {
-                    value: mean(current, next),
-                    weight,
-                };
+                all[kept] = Centroid { value: mean(current, next), weight };
             } else {
                 before += current.weight;
                 kept += 1;
@@ -102,10 +91,7 @@ fn mean(a: Centroid, b: Centroid) -> f64 {
 pub(super) fn quantiles(mut all: Vec<Centroid>, wanted: &[f64]) -> Vec<f64> {
     all.sort_by(|a, b| a.value.total_cmp(&b.value));
     let total: u64 = all.iter().map(|centroid| centroid.weight).sum();
-    wanted
-        .iter()
-        .map(|&quantile| nearest_rank(&all, total, quantile))
-        .collect()
+    wanted.iter().map(|&quantile| nearest_rank(&all, total, quantile)).collect()
 }
 
 /// Gives the observation at rank `ceil(quantile * total)`, between centroids by straight line.
@@ -159,10 +145,7 @@ mod tests {
         for value in (1..=100).rev() {
             sketch.insert(f64::from(value));
         }
-        assert_eq!(
-            of(&[&sketch], &[0.0, 0.5, 0.9, 0.99, 1.0]),
-            [1.0, 50.0, 90.0, 99.0, 100.0]
-        );
+        assert_eq!(of(&[&sketch], &[0.0, 0.5, 0.9, 0.99, 1.0]), [1.0, 50.0, 90.0, 99.0, 100.0]);
     }
 
     #[test]
@@ -180,11 +163,7 @@ mod tests {
                 assert!(off <= error, "quantile {quantile} is off by {off}");
             }
         }
-        assert!(
-            parts[0].centroids.len() < 400,
-            "{} centroids",
-            parts[0].centroids.len()
-        );
+        assert!(parts[0].centroids.len() < 400, "{} centroids", parts[0].centroids.len());
         assert!(parts[0].buffer.capacity() <= 2 * BUFFER);
     }
 

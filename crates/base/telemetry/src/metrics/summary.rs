@@ -58,11 +58,7 @@ impl Default for SummaryOptions {
     ///
     /// Source: the Go client's window, and the objectives most of its users set.
     fn default() -> Self {
-        Self {
-            quantiles: vec![0.5, 0.9, 0.99],
-            max_age: Duration::from_secs(600),
-            slots: 5,
-        }
+        Self { quantiles: vec![0.5, 0.9, 0.99], max_age: Duration::from_secs(600), slots: 5 }
     }
 }
 
@@ -70,10 +66,7 @@ impl SummaryOptions {
     /// Gives a summary of sum and count only.
     #[must_use]
     pub fn without_quantiles() -> Self {
-        Self {
-            quantiles: Vec::new(),
-            ..Self::default()
-        }
+        Self { quantiles: Vec::new(), ..Self::default() }
     }
 
     pub(super) fn checked(mut self) -> Result<Self, MetricsError> {
@@ -84,10 +77,8 @@ impl SummaryOptions {
                 self.quantiles.len()
             ));
         }
-        if let Some(quantile) = self
-            .quantiles
-            .iter()
-            .find(|quantile| !(0.0..=1.0).contains(*quantile))
+        if let Some(quantile) =
+            self.quantiles.iter().find(|quantile| !(0.0..=1.0).contains(*quantile))
         {
             return refuse(format!("quantile {quantile} is not in 0 to 1"));
         }

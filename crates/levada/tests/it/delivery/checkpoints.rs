@@ -57,12 +57,15 @@ fn from_start_and_no_checkpoints_read_again() {
 
 #[test]
 fn a_damaged_checkpoint_gives_way_to_the_one_before_it() {
-    for damage in [|bytes: &[u8]| bytes[..bytes.len() / 2].to_vec(), |bytes: &[u8]| {
-        let mut changed = bytes.to_vec();
-        let middle = changed.len() / 2;
-        changed[middle] ^= 1;
-        changed
-    }] {
+    for damage in [
+        |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec(),
+        |bytes: &[u8]| {
+            let mut changed = bytes.to_vec();
+            let middle = changed.len() / 2;
+            changed[middle] ^= 1;
+            changed
+        },
+    ] {
         let folder = file_to_file("");
         reads(&folder, &[], 100);
         folder.append("in.ndjson", records(100..150));

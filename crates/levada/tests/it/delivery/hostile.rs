@@ -7,7 +7,9 @@ use levada_testkit::process::{Ended, Folder};
 use levada_testkit::skipped;
 use serde_json::Value;
 
-use super::support::{Arrived, LEVADA, LONG, conserved, count, flow, records, run, start, start_with};
+use super::support::{
+    Arrived, LEVADA, LONG, conserved, count, flow, records, run, start, start_with,
+};
 
 /// Largest memory that any input may cost.
 const PEAK_MAX: u64 = 200 << 20;
@@ -169,7 +171,11 @@ fn a_gzip_bomb() {
         conserved(&summary);
         let bombs = if line.is_empty() { 1 } else { blocks };
         assert_eq!(count(&summary, "recordsIn"), 10 + bombs, "{summary}");
-        assert_eq!(count(&summary, "deadLettered"), if line.is_empty() { 1 } else { 0 }, "{summary}");
+        assert_eq!(
+            count(&summary, "deadLettered"),
+            if line.is_empty() { 1 } else { 0 },
+            "{summary}"
+        );
         let text = folder.read("out.ndjson");
         let good = text.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"{")).count();
         assert_eq!(good, 10, "{ended:#?}");

@@ -10,7 +10,9 @@ use levada_testkit::process::Folder;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::{Arrived, LEVADA, LONG, conserved, count, flow, flow_named, records, run, start, start_with};
+use super::support::{
+    Arrived, LEVADA, LONG, conserved, count, flow, flow_named, records, run, start, start_with,
+};
 
 const PIPE: &str = "source: {type: stdin, stdin: {}}\nsink: {type: stdout, stdout: {}}\n";
 
@@ -165,7 +167,11 @@ errors: {{type: file, file: {{path: dead.ndjson}}}}
         total += answered;
     }
     assert!(total > 0);
-    eprintln!("{total} requests answered, {} duplicates, {} torn", arrived.duplicates(), arrived.torn);
+    eprintln!(
+        "{total} requests answered, {} duplicates, {} torn",
+        arrived.duplicates(),
+        arrived.torn
+    );
 }
 
 #[test]

@@ -6,7 +6,8 @@ use rustix::process::Signal;
 
 use super::support::{LEVADA, LONG, flow, records, start};
 
-const SPEC: &str = "source: {type: file, file: {paths: [in.ndjson], follow: true, pollInterval: 10ms}}
+const SPEC: &str =
+    "source: {type: file, file: {paths: [in.ndjson], follow: true, pollInterval: 10ms}}
 transformations:
   - {type: filter, filter: {condition: $.id >= 10}}
   - {type: cast, cast: {spec: {n: int64}}}
@@ -92,11 +93,8 @@ fn look(folder: &Folder, mut running: Running, address: &str, namespace: &str, n
     let names: std::collections::BTreeSet<&str> =
         text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
     assert_eq!(types, names.len(), "a metric is described twice");
-    let missing: Vec<&str> = NAMES
-        .iter()
-        .copied()
-        .filter(|name| !text.contains(&format!("# TYPE {name} ")))
-        .collect();
+    let missing: Vec<&str> =
+        NAMES.iter().copied().filter(|name| !text.contains(&format!("# TYPE {name} "))).collect();
     assert_eq!(missing, NOT_SHOWN, "names of the original that are missing");
     running.signal(Signal::TERM);
     running.wait(LONG).expect_code(0);

@@ -22,7 +22,8 @@ errors: {{type: file, file: {{path: dead.ndjson}}}}
 }
 
 fn replay(folder: &Folder, more: &[&str]) -> Ended {
-    let mut arguments = vec!["dlq", "replay", "dead.ndjson", "--flow", "flow.yaml", "--output", "json"];
+    let mut arguments =
+        vec!["dlq", "replay", "dead.ndjson", "--flow", "flow.yaml", "--output", "json"];
     arguments.extend_from_slice(more);
     folder.start(LEVADA, &arguments).wait(LONG).expect_no_panic()
 }
@@ -34,9 +35,7 @@ fn letters(folder: &Folder) -> Vec<Value> {
 
 /// Numbers 10 and 60 cannot be cast.
 fn input() -> String {
-    records(0..100)
-        .replace("\"n\":\"10\"", "\"n\":\"1e\"")
-        .replace("\"n\":\"60\"", "\"n\":\"6e\"")
+    records(0..100).replace("\"n\":\"10\"", "\"n\":\"1e\"").replace("\"n\":\"60\"", "\"n\":\"6e\"")
 }
 
 #[test]
@@ -89,7 +88,8 @@ fn letters_that_fail_again_and_again_are_left_alone() {
     }
     assert_eq!(replayed, 4, "two letters, twice");
     // A letter tells how often it was replayed, and what was wrong at first is still in it.
-    let letter: Value = serde_json::from_slice(originals.split(|&b| b == b'\n').next().unwrap()).unwrap();
+    let letter: Value =
+        serde_json::from_slice(originals.split(|&b| b == b'\n').next().unwrap()).unwrap();
     let last = &letters(&folder)[0];
     assert_eq!(last["error"]["metadata"]["dlq_replays"], 2);
     assert_eq!(last["original_message"]["id"], letter["original_message"]["id"]);

@@ -140,8 +140,7 @@ pub fn check_storage_keys(
             serde_json::Value::Null,
             |reference| serde_json::json!({"name": reference.name, "key": reference.key}),
         );
-        let detail =
-            "set both accessKeySecretRef and secretAccessKeySecretRef, or neither";
+        let detail = "set both accessKeySecretRef and secretAccessKeySecretRef, or neither";
         report.invalid(&at.child("accessKeySecretRef"), shown, detail);
     }
 }

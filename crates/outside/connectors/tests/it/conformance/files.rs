@@ -157,7 +157,9 @@ impl sink::SinkHarness for Form {
             reads_back: Ok(()),
             has_poison: Ok(()),
             disconnects: NO_NETWORK,
-            slows: Err("a file cannot be made slow; pipes and full disks are tried with whole flows"),
+            slows: Err(
+                "a file cannot be made slow; pipes and full disks are tried with whole flows",
+            ),
             ahead_max: 0,
             restarts: Ok(()),
             is_idempotent: false,

@@ -158,8 +158,14 @@ impl sink::SinkHarness for HttpGzip {
 
     fn abilities(&self) -> sink::Abilities {
         let unreadable = Err("the server of this test does not unpack");
-        sink::Abilities { reads_back: unreadable, has_poison: unreadable, disconnects: unreadable,
-            slows: unreadable, restarts: unreadable, ..abilities() }
+        sink::Abilities {
+            reads_back: unreadable,
+            has_poison: unreadable,
+            disconnects: unreadable,
+            slows: unreadable,
+            restarts: unreadable,
+            ..abilities()
+        }
     }
 
     async fn scene(&self) -> Box<dyn sink::SinkScene> {

@@ -49,7 +49,8 @@ impl source::SourceHarness for Generator {
 #[async_trait]
 impl source::SourceScene for GeneratorScene {
     async fn source(&mut self) -> Box<dyn Source> {
-        let mut settings = json!({"count": self.count, "seed": 7, "template": "{\"id\":{{index}}}"});
+        let mut settings =
+            json!({"count": self.count, "seed": 7, "template": "{\"id\":{{index}}}"});
         if let Some(rate) = self.rate {
             settings["rate"] = rate.into();
         }
