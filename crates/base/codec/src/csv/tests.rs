@@ -346,6 +346,26 @@ fn the_writer_continues_and_restarts_files() {
     assert_eq!(error, CsvError::DuplicateColumn { line: 1, column: "b".into() });
 }
 
+#[test]
+fn the_reader_stops_after_so_many_rows() {
+    let options = CsvOptions { batch_rows: 2, ..CsvOptions::default() };
+    let mut reader = CsvReader::new(options).unwrap();
+    let input = b"a,b\n1,2\n\n3\n4,5\n6,7\n8,9";
+    let mut batch = CsvBatch::default();
+    let (mut at, mut counts) = (0, Vec::new());
+    while at < input.len() {
+        at += reader.feed(&input[at..], &mut batch).unwrap();
+        // A bad row counts too.
+        counts.push((batch.rows.len(), batch.errors.len()));
+        batch.clear();
+    }
+    assert_eq!(counts, [(1, 1), (2, 0), (0, 0)]);
+    reader.finish(&mut batch).unwrap();
+    assert_eq!(batch.rows.len(), 1);
+    let none = CsvOptions { batch_rows: 0, ..CsvOptions::default() };
+    assert!(none.check().unwrap_err().to_string().contains("batch_rows"));
+}
+
 fn text() -> impl Strategy<Value = String> {
     let special = proptest::sample::select(&["\"", ",", "\n", "\r", ";", "'", "\u{feff}", ""][..]);
     let piece = prop_oneof![special.prop_map(str::to_owned), "[a-z ]{0,4}", any::<String>()];

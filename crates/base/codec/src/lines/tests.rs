@@ -190,4 +190,34 @@ proptest! {
         prop_assert_eq!(&run(&input, max, &sizes), &expected);
         prop_assert_eq!(&run(&input, max, &[1]), &expected);
     }
+
+    #[test]
+    fn some_lines_at_a_time_are_all_lines(
+        input in arbitrary_input(),
+        max in prop_oneof![1usize..20, 1000usize..1100],
+        lines_max in 1usize..4,
+    ) {
+        let (mut spans, mut long) = (Vec::new(), Vec::new());
+        let mut whole = LineSplitter::new(max);
+        let consumed = whole.split(&input, &mut spans, &mut long);
+        let mut splitter = LineSplitter::new(max);
+        let (mut from, mut found, mut found_long) = (0, Vec::new(), Vec::new());
+        loop {
+            let (mut some, mut some_long) = (Vec::new(), Vec::new());
+            from += splitter.split_some(lines_max, &input[from..], &mut some, &mut some_long);
+            prop_assert_eq!(splitter.offset(), from as u64);
+            let count = some.len() + some_long.len();
+            prop_assert!(count <= lines_max);
+            found.extend(some.iter().map(|span| (span.end - span.start) as usize));
+            found_long.extend(some_long);
+            if count < lines_max {
+                break;
+            }
+        }
+        prop_assert_eq!(from, consumed);
+        let lengths: Vec<usize> =
+            spans.iter().map(|span| (span.end - span.start) as usize).collect();
+        prop_assert_eq!(found, lengths);
+        prop_assert_eq!(found_long, long);
+    }
 }

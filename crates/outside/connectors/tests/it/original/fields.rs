@@ -245,7 +245,7 @@ fn wrong_types_are_reported_with_their_path() {
             "brokers: Invalid value: \"a\": must be a list, not a string",
             "tls.caFile: Invalid value: []: must be a string, not a list",
             "fetchMinBytes: Invalid value: 3000000000: must be a whole number from -2147483648 to 2147483647",
-            "sasl.password: Invalid value: {}: invalid secret: the value has the wrong type",
+            "sasl.password: Invalid value: \"***\": invalid secret: the value has the wrong type",
             "brokers: Invalid value: null: brokers or brokersSecretRef is required",
             "sasl.password: Required value: SASL password is required but not provided \
              (check if passwordSecretRef is correctly configured)",
