@@ -83,7 +83,7 @@ fn mutated(corpus: &[&str], words: &[&str], random: &mut Random) -> Vec<u8> {
                 let from = random.below(other.len() + 1);
                 input.splice(at..at + length, other[from..].iter().copied());
             }
-            4 | 5 | 6 => {
+            4..=6 => {
                 let word = random.one_of(words).bytes();
                 input.splice(at..at + length.min(4), word);
             }

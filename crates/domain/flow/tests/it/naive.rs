@@ -108,7 +108,10 @@ impl Test {
                 Value::Null => text.is_empty(),
                 Value::String(found) => found == text,
                 Value::Array(_) | Value::Object(_) => false,
-                scalar => scalar.to_string() == *text,
+                scalar => {
+                    let shown = scalar.to_string();
+                    shown == *text
+                }
             }),
             Test::Not(test) => !test.holds(value),
             Test::Both(one, other) => one.holds(value) && other.holds(value),
