@@ -101,17 +101,18 @@ impl Host {
     pub async fn run(&self, jobs: Vec<Job>, shutdown: &Shutdown) -> Vec<Outcome> {
         let mut running = Vec::new();
         for job in jobs {
+            let name = format!("{}/{}", job.flow.object.namespace, job.flow.object.name);
             let host = self.clone();
             let shutdown = shutdown.clone();
             let task = async move { host.run_one(job, shutdown).await };
-            running.push(self.tasks.spawn(TaskKind::Source, "flow", task));
+            running.push((name, self.tasks.spawn(TaskKind::Source, "flow", task)));
         }
         let mut outcomes = Vec::new();
-        for task in running {
-            match task.await {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(error) => tracing::error!(%error, "a flow ended unexpectedly"),
-            }
+        for (name, task) in running {
+            outcomes.push(match task.await {
+                Ok(outcome) => outcome,
+                Err(error) => Outcome::unexpected(name, &error.to_string()),
+            });
         }
         outcomes
     }

@@ -84,6 +84,8 @@ pub struct RecordBatch {
     shared_meta: Option<u32>,
     /// When the source read the batch.
     pub received_at: Timestamp,
+    /// When its steps were done; zero before that.
+    pub processed_at: Timestamp,
     /// The source promises JSON, so a payload that is none is an error and not just opaque bytes.
     pub expects_json: bool,
     /// Why records are [`Root::Broken`].
@@ -111,6 +113,7 @@ impl RecordBatch {
         self.shared_meta = None;
         self.expects_json = false;
         self.received_at = Timestamp::default();
+        self.processed_at = Timestamp::default();
         self.utf8_until = 0;
         self.utf8_mixed = false;
     }

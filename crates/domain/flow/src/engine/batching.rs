@@ -39,4 +39,5 @@ pub(super) fn append(
         target.push_from(source, index, to);
     }
     target.received_at = source.received_at;
+    target.processed_at = source.processed_at;
 }

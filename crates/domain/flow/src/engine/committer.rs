@@ -215,6 +215,8 @@ struct Progress {
     /// When something was committed last, or nothing was unfinished.
     moved: Duration,
     is_stuck: bool,
+    /// When the rate was shown last, and how many records were written by then.
+    shown: (Duration, u64),
 }
 
 /// What a look at the progress found.
@@ -229,7 +231,7 @@ enum Change {
 
 impl Progress {
     fn new(timeout: Duration, now: Duration) -> Self {
-        Progress { timeout, moved: now, is_stuck: false }
+        Progress { timeout, moved: now, is_stuck: false, shown: (now, 0) }
     }
 
     /// Takes note of what there is `now`; gives the time since the last move, and what changed.
@@ -252,6 +254,15 @@ impl Progress {
         let unfinished = shared.ledger.unfinished().records;
         let (age, change) = self.look(shared.clock.monotonic(), unfinished, is_moving);
         let metrics = &shared.metrics;
+        let counts = shared.counters.snapshot();
+        let now = shared.clock.monotonic();
+        let elapsed = now.saturating_sub(self.shown.0).as_secs_f64().max(1e-6);
+        let written = counts.records_out.saturating_sub(self.shown.1);
+        metrics.throughput.set(written as f64 / elapsed);
+        self.shown = (now, counts.records_out);
+        let answered = counts.records_out + counts.errors;
+        let rate = if answered == 0 { 1.0 } else { counts.records_out as f64 / answered as f64 };
+        metrics.success_rate.set(rate);
         metrics.commit_age.set(age.as_secs_f64());
         metrics.stale.set(if self.is_stuck { 1.0 } else { 0.0 });
         metrics.active.set(i64::try_from(unfinished).unwrap_or(i64::MAX));

@@ -81,6 +81,7 @@ impl LetterContext {
         let origin = letters.origins.len() as u32 - 1;
         letters.push_span(start as u32, end as u32, origin, record.position);
         letters.received_at = batch.received_at;
+        letters.processed_at = batch.processed_at;
         let index = letters.len() - 1;
         let mut meta = (*meta).clone();
         meta.set("error", Value::Str(letter.error.message.as_str().into()));

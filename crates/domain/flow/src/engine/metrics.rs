@@ -5,7 +5,8 @@
 
 use levada_model::ErrorClass;
 use levada_telemetry::metrics::{
-    Buckets, Counter, CounterFamily, Gauge, Histogram, IntGauge, MetricsError, Registry,
+    Buckets, Counter, CounterFamily, Gauge, Histogram, HistogramFamily, IntGauge, MetricsError,
+    Registry,
 };
 
 use crate::spec::Flow;
@@ -47,6 +48,20 @@ pub(super) struct FlowMetrics {
     pub(super) filtered: Counter,
     /// `levada_flow_dropped_total`
     pub(super) dropped: Counter,
+    /// `dataflow_task_message_size_bytes{stage="input"}`: the mean of a batch, counted for each of its records.
+    pub(super) size_input: Histogram,
+    /// `dataflow_task_message_size_bytes{stage="output"}`
+    pub(super) size_output: Histogram,
+    /// `dataflow_task_stage_latency_seconds{from_stage="read",to_stage="transformation"}`, per batch.
+    pub(super) latency_in: Histogram,
+    /// `dataflow_task_stage_latency_seconds{from_stage="transformation",to_stage="write"}`, per batch.
+    pub(super) latency_out: Histogram,
+    /// `dataflow_task_queue_wait_time_seconds{queue_type="output"}`: between source and steps, per batch.
+    pub(super) wait_in: Histogram,
+    /// `dataflow_task_throughput_messages_per_second`: records written since the last look.
+    pub(super) throughput: Gauge,
+    /// `dataflow_task_success_rate`: the share of records that were written, 0 to 1.
+    pub(super) success_rate: Gauge,
     /// One per step.
     pub(super) steps: Vec<StepMetrics>,
     stage_errors: CounterFamily<4>,
@@ -76,8 +91,20 @@ pub(super) struct SinkMetrics {
     pub(super) connected: Gauge,
     /// `levada_flow_retries_total`
     pub(super) retries: Counter,
-    /// `levada_flow_dead_letters_total`, counted by the error sink only
+    /// `dataflow_task_stage_duration_seconds{stage}`
     pub(super) duration: Histogram,
+    /// `dataflow_task_queue_wait_time_seconds{queue_type}`: between the steps and this sink, per batch.
+    pub(super) wait: Histogram,
+}
+
+/// Gives the family of queue waits, which source and sinks share.
+fn queue_wait(registry: &Registry) -> Result<HistogramFamily<3>, MetricsError> {
+    registry.histogram_family(
+        "dataflow_task_queue_wait_time_seconds",
+        "Time that a batch waits in a queue.",
+        &["namespace", "name", "queue_type"],
+        Buckets::exponential(0.0001, 2.0, 12)?,
+    )
 }
 
 impl FlowMetrics {
@@ -137,7 +164,38 @@ impl FlowMetrics {
             "1 while connected.",
             connector,
         )?;
+        let size = registry.histogram_family(
+            "dataflow_task_message_size_bytes",
+            "Payload sizes; the mean of a batch, counted for each of its records.",
+            &["namespace", "name", "stage"],
+            Buckets::exponential(64.0, 2.0, 16)?,
+        )?;
+        let latency = registry.histogram_family(
+            "dataflow_task_stage_latency_seconds",
+            "Time from one stage to the next, per batch.",
+            &["namespace", "name", "from_stage", "to_stage"],
+            fine(12)?,
+        )?;
         Ok(FlowMetrics {
+            size_input: size.with(&[ns, n, "input"]),
+            size_output: size.with(&[ns, n, "output"]),
+            latency_in: latency.with(&[ns, n, "read", "transformation"]),
+            latency_out: latency.with(&[ns, n, "transformation", "write"]),
+            wait_in: queue_wait(registry)?.with(&[ns, n, "output"]),
+            throughput: registry
+                .gauge_family(
+                    "dataflow_task_throughput_messages_per_second",
+                    "Records written per second, since the last look.",
+                    labels,
+                )?
+                .with(&own),
+            success_rate: registry
+                .gauge_family(
+                    "dataflow_task_success_rate",
+                    "Share of the records that were written, from 0 to 1.",
+                    labels,
+                )?
+                .with(&own),
             received: registry
                 .counter_family(
                     "dataflow_messages_received_total",
@@ -302,6 +360,7 @@ impl FlowMetrics {
                     Buckets::exponential(0.0001, 2.0, 14)?,
                 )?
                 .with(&[ns, n, if route == "error" { "error_sink_write" } else { "sink_write" }]),
+            wait: queue_wait(registry)?.with(&[ns, n, route]),
         })
     }
 

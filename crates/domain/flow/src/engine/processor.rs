@@ -62,6 +62,18 @@ pub struct Outcome {
     pub error: Option<FlowError>,
 }
 
+impl Outcome {
+    /// Makes the outcome of a flow that ended by a defect of this program.
+    pub fn unexpected(flow: String, message: &str) -> Self {
+        let message = format!("{message}; this is a defect, please report it");
+        let (stage, kind) = ("flow".to_owned(), ErrorKind::Internal);
+        Outcome {
+            summary: Summary::new(flow, super::report::Snapshot::default(), 0, Duration::ZERO),
+            error: Some(FlowError::Stage { stage, message, kind }),
+        }
+    }
+}
+
 /// What all stages of a running flow share.
 pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,

@@ -133,6 +133,9 @@ impl Reader {
         shared.metrics.received.add(records);
         shared.metrics.read.add(records);
         shared.metrics.bytes_received.add(bytes);
+        if let Some(mean) = bytes.checked_div(records) {
+            shared.metrics.size_input.observe_many(mean as f64, records);
+        }
         if let Some(lag) = self.source.lag() {
             shared.counters.lag.store(lag, Ordering::Relaxed);
             shared.metrics.lag.set(lag as f64);

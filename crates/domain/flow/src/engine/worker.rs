@@ -76,6 +76,9 @@ impl Worker {
             rejected.clear();
             batch.count_by_origin(&mut before);
             scope.now = self.shared.clock.now();
+            let waited = scope.now.0.saturating_sub(batch.received_at.0).max(0) as f64 / 1e9;
+            self.shared.metrics.wait_in.observe(waited);
+            self.shared.metrics.latency_in.observe(waited);
             std::mem::swap(&mut batch.tree, &mut self.tree);
             let started = self.shared.clock.monotonic();
             let run = catch_unwind(AssertUnwindSafe(|| {
@@ -131,6 +134,7 @@ impl Worker {
         before: &[u64],
         after: &mut Vec<u64>,
     ) -> Product {
+        batch.processed_at = self.shared.clock.now();
         batch.count_by_origin(after);
         let live: u64 = after.iter().sum();
         let letters = self.reject(&mut batch, rejected, after);
@@ -238,6 +242,7 @@ impl Worker {
                 let mut parcel = self.shared.pool.take();
                 parcel.origins.clone_from(&batch.origins);
                 parcel.received_at = batch.received_at;
+                parcel.processed_at = batch.processed_at;
                 if is_single {
                     parcel.text.reserve(batch.text.len());
                     parcel.records.reserve(batch.len());

@@ -256,6 +256,8 @@ impl Writer {
 
     /// Writes one batch until every record is answered for.
     async fn write(&mut self, batch: Box<RecordBatch>) -> Result<(), Stop> {
+        let waited = self.shared.clock.now().0.saturating_sub(batch.processed_at.0);
+        self.metrics.wait.observe(waited.max(0) as f64 / 1e9);
         let mut outcomes = Outcomes::default();
         let mut backoff = Backoff::new(self.shared.limits.retry, self.shared.seed());
         // Parts still to be written, the next one last; a batch is split when a bad record hides in it.
@@ -381,8 +383,16 @@ impl Writer {
             self.metrics.sent.add(delivered);
             self.metrics.written.add(delivered);
             self.metrics.bytes_sent.add(bytes);
-            let latency = self.shared.clock.now().0.saturating_sub(part.received_at.0);
-            self.shared.metrics.end_to_end.observe(latency as f64 / 1e9);
+            let since = |time: levada_model::Timestamp| {
+                self.shared.clock.now().0.saturating_sub(time.0).max(0) as f64 / 1e9
+            };
+            self.shared.metrics.end_to_end.observe(since(part.received_at));
+            if part.processed_at != levada_model::Timestamp::default() {
+                self.shared.metrics.latency_out.observe(since(part.processed_at));
+            }
+            if let Some(mean) = bytes.checked_div(delivered) {
+                self.shared.metrics.size_output.observe_many(mean as f64, delivered);
+            }
             self.acknowledge(part, &acks, delivered, bytes);
         }
         let rejected = outcomes.rejected_records();
