@@ -364,7 +364,7 @@ pub async fn survives_dropped_writes(harness: &dyn SinkHarness) {
 
 /// Makes a module of tests that run every case on a harness.
 ///
-/// ```ignore
+/// ```text
 /// levada_testkit::sink_suite!(ndjson, FileHarness::new("ndjson"));
 /// ```
 #[macro_export]

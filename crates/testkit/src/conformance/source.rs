@@ -352,7 +352,7 @@ pub async fn holds_back_who_sends(harness: &dyn SourceHarness) {
 
 /// Makes a module of tests that run every case on a harness.
 ///
-/// ```ignore
+/// ```text
 /// levada_testkit::source_suite!(ndjson, FileHarness::new("ndjson"));
 /// ```
 #[macro_export]

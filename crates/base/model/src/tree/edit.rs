@@ -101,6 +101,34 @@ impl Tree {
         self.nodes[id.0 as usize].flags |= DIRTY;
     }
 
+    /// Gives the last member called `key` and takes earlier ones of that name out.
+    ///
+    /// The second value tells whether any was taken out; the object must then be marked with [`Tree::touch`].
+    pub fn keep_last(&mut self, text: &[u8], object: NodeId, key: &[u8]) -> (Option<NodeId>, bool) {
+        let mut last = None;
+        let mut is_changed = false;
+        if self.kind(object) != NodeKind::Object {
+            return (None, false);
+        }
+        let hash = key_hash(key);
+        let mut at = self.nodes[object.0 as usize].child;
+        while at != NONE {
+            let node = &self.nodes[at as usize];
+            let next = node.next;
+            let may_be = node.hash == hash || node.flags & KEY_ESCAPED != 0;
+            if may_be
+                && node.flags & REMOVED == 0
+                && self.key_equals(text, node, key)
+                && let Some(earlier) = last.replace(NodeId(at))
+            {
+                self.remove(earlier);
+                is_changed = true;
+            }
+            at = next;
+        }
+        (last, is_changed)
+    }
+
     /// Takes a node out of its container. The container must be marked with [`Tree::touch`].
     pub fn remove(&mut self, id: NodeId) {
         self.nodes[id.0 as usize].flags |= REMOVED;

@@ -256,18 +256,7 @@ fn matching(step: &Step, text: &[u8], tree: &Tree, node: NodeId) -> Vec<NodeId> 
 
 /// Gives the last member of that name and removes the earlier ones; tells whether there were any.
 fn keep_last(text: &[u8], tree: &mut Tree, object: NodeId, name: &str) -> (Option<NodeId>, bool) {
-    let Some(last) = tree.member(text, object, name.as_bytes()) else {
-        return (None, false);
-    };
-    let earlier: Vec<_> = tree
-        .children(object)
-        .take_while(|&member| member != last)
-        .filter(|&member| tree.has_key(text, member, name.as_bytes()))
-        .collect();
-    for &member in &earlier {
-        tree.remove(member);
-    }
-    (Some(last), !earlier.is_empty())
+    tree.keep_last(text, object, name.as_bytes())
 }
 
 fn is_container(tree: &Tree, node: NodeId) -> bool {
