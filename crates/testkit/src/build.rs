@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use levada_connectors::{BuildContext, SINKS, SOURCES, Sink, SinkBatching, Source};
+use levada_connectors::{BuildContext, Links, SINKS, SOURCES, Sink, SinkBatching, Source};
 use levada_model::ObjectRef;
 use levada_registry::{FieldPath, Node, Report};
 use levada_runtime::{SystemClock, Tasks};
@@ -19,6 +19,8 @@ pub fn context(folder: &Path) -> BuildContext {
         tasks: Tasks::new(),
         batch_records: 2000,
         batch_bytes: 128 << 10,
+        is_exactly_once: false,
+        links: Links::default(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`http`]: an HTTP server of a few lines that answers as a test tells it to, and a client.
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
+//! - [`services`]: the real servers that tests run against.
 //! - [`skipped`]: says loudly that a test cannot be made here.
 //!
 //! Everything here fails by panicking with what was expected: that is how a test ends.
@@ -20,6 +21,7 @@ pub mod conformance;
 pub mod http;
 pub mod process;
 pub mod seeded;
+pub mod services;
 pub mod wait;
 
 /// Says that a test cannot be made here, and why.

@@ -6,7 +6,7 @@ use super::{Findings, Tree};
 /// Packages that must not appear, each with the reason.
 const BANNED: &[(&str, &str)] = &[
     ("aws-lc-sys", "TLS is rustls on ring; this one needs cmake and a C++ compiler"),
-    ("openssl-sys", "one TLS stack only; this one needs the system's OpenSSL"),
+    ("native-tls", "TLS is rustls on ring; this one needs the system's OpenSSL"),
 ];
 /// The only origin of foreign packages.
 const REGISTRY: &str = "\"registry+https://github.com/rust-lang/crates.io-index\"";
@@ -54,7 +54,7 @@ name = \"ours\"
         assert_eq!(problems_of(check, &[("Cargo.lock", good)]), [""; 0]);
         let bad = "\
 [[package]]
-name = \"openssl-sys\"
+name = \"native-tls\"
 
 [[package]]
 name = \"fork\"
@@ -66,6 +66,6 @@ source = \"registry+https://mirror.example.com/index\"
 ";
         let problems = problems_of(check, &[("Cargo.lock", bad)]);
         assert_eq!(problems.len(), 4, "{problems:?}");
-        assert!(problems[0].starts_with("Cargo.lock:2: `openssl-sys` is banned: one TLS stack"));
+        assert!(problems[0].starts_with("Cargo.lock:2: `native-tls` is banned: TLS is rustls"));
     }
 }

@@ -9,9 +9,10 @@
 //! Nothing belongs to a single record but its entry, so a batch that is reused allocates nothing.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::ack::{Ack, Position};
+use crate::envelope::Envelope;
 use crate::error::RecordError;
 use crate::meta::Meta;
 use crate::time::Timestamp;
@@ -68,6 +69,15 @@ pub struct Origin {
     pub ack: Option<Ack>,
 }
 
+/// Metadata that one or more records have.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    base: Option<Arc<Meta>>,
+    envelope: Option<Envelope>,
+    /// `base` and `envelope` as one, once somebody asked.
+    whole: OnceLock<Arc<Meta>>,
+}
+
 /// Records over one text; reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct RecordBatch {
@@ -79,7 +89,7 @@ pub struct RecordBatch {
     pub records: Vec<Record>,
     /// The origins that records refer to.
     pub origins: Vec<Origin>,
-    metas: Vec<Arc<Meta>>,
+    metas: Vec<Slot>,
     /// Index into `metas` of what every pushed record starts with.
     shared_meta: Option<u32>,
     /// When the source read the batch.
@@ -146,10 +156,28 @@ impl RecordBatch {
 
     /// Sets the metadata that records pushed from now on start with.
     pub fn set_shared_meta(&mut self, meta: Option<Arc<Meta>>) {
-        self.shared_meta = meta.map(|meta| {
-            self.metas.push(meta);
-            self.metas.len() as u32 - 1
-        });
+        self.shared_meta = meta.map(|meta| self.push_slot(Some(meta), None));
+    }
+
+    fn push_slot(&mut self, base: Option<Arc<Meta>>, envelope: Option<Envelope>) -> u32 {
+        self.metas.push(Slot { base, envelope, whole: OnceLock::new() });
+        self.metas.len() as u32 - 1
+    }
+
+    /// Gives the record that was pushed last an envelope, on top of the shared metadata.
+    ///
+    /// `envelope` refers to bytes in the text of this batch.
+    pub fn set_envelope(&mut self, envelope: Envelope) {
+        let base = self.shared_meta.and_then(|slot| self.metas[slot as usize].base.clone());
+        let slot = self.push_slot(base, Some(envelope));
+        if let Some(record) = self.records.last_mut() {
+            record.meta = slot;
+        }
+    }
+
+    /// Gives the envelope of a record whose metadata nobody changed.
+    pub fn envelope(&self, index: usize) -> Option<&Envelope> {
+        self.metas.get(self.records[index].meta as usize)?.envelope.as_ref()
     }
 
     /// Copies a payload to the end of the text and adds its record; a line feed follows the payload.
@@ -292,29 +320,35 @@ impl RecordBatch {
 
     /// Gives the metadata of a record, if it has any.
     pub fn meta(&self, index: usize) -> Option<&Meta> {
-        self.metas.get(self.records[index].meta as usize).map(|meta| &**meta)
+        self.shared(index).map(|meta| &**meta)
     }
 
     /// Gives the metadata of a record as it is shared.
     pub fn meta_arc(&self, index: usize) -> Option<Arc<Meta>> {
-        self.metas.get(self.records[index].meta as usize).cloned()
+        self.shared(index).cloned()
+    }
+
+    fn shared(&self, index: usize) -> Option<&Arc<Meta>> {
+        let slot = self.metas.get(self.records[index].meta as usize)?;
+        let Some(envelope) = &slot.envelope else { return slot.base.as_ref() };
+        let whole =
+            slot.whole.get_or_init(|| Arc::new(envelope.meta(slot.base.as_ref(), &self.text)));
+        Some(whole)
     }
 
     /// Gives the metadata of a record for changing; other records that share it keep theirs.
     pub fn meta_mut(&mut self, index: usize) -> &mut Meta {
         let meta = self.meta_arc(index).unwrap_or_default();
         self.set_meta(index, Some(Arc::new((*meta).clone())));
-        Arc::get_mut(self.metas.last_mut().expect("metadata was just added"))
-            .expect("the metadata was just copied")
+        let slot = self.metas.last_mut().expect("metadata was just added");
+        let base = slot.base.as_mut().expect("it was just set");
+        Arc::get_mut(base).expect("the metadata was just copied")
     }
 
     /// Gives a record this metadata.
     pub fn set_meta(&mut self, index: usize, meta: Option<Arc<Meta>>) {
         self.records[index].meta = match meta {
-            Some(meta) => {
-                self.metas.push(meta);
-                self.metas.len() as u32 - 1
-            }
+            Some(meta) => self.push_slot(Some(meta), None),
             None => NO_META,
         };
     }
@@ -364,13 +398,18 @@ impl RecordBatch {
         self.text.push(b'\n');
         let meta = match other.metas.get(source.meta as usize) {
             None => NO_META,
-            Some(meta) if self.metas.last().is_some_and(|last| Arc::ptr_eq(last, meta)) => {
-                self.metas.len() as u32 - 1
+            Some(Slot { base, envelope: Some(envelope), .. }) => {
+                let envelope = envelope.copy(&other.text, &mut self.text);
+                self.push_slot(base.clone(), Some(envelope))
             }
-            Some(meta) => {
-                self.metas.push(meta.clone());
-                self.metas.len() as u32 - 1
-            }
+            Some(Slot { base, .. }) => match (self.metas.last(), base) {
+                (Some(Slot { base: Some(last), envelope: None, .. }), Some(base))
+                    if Arc::ptr_eq(last, base) =>
+                {
+                    self.metas.len() as u32 - 1
+                }
+                _ => self.push_slot(base.clone(), None),
+            },
         };
         self.records.push(Record { start, end, root: Root::Unparsed, meta, origin, ..source });
     }
@@ -391,6 +430,37 @@ mod tests {
         batch.meta_mut(0).set("partition", crate::Value::Int(3));
         assert!(batch.meta(0).is_some_and(|meta| meta.get("partition").is_some()));
         assert!(batch.meta(1).is_some_and(|meta| meta.get("partition").is_none()));
+    }
+
+    #[test]
+    fn an_envelope_becomes_metadata_when_asked_and_moves_with_its_record() {
+        let mut batch = RecordBatch::new();
+        let origin = batch.push_origin("t/3".into(), 8.into());
+        let shared: Meta = [("topic".into(), "t".into())].into_iter().collect();
+        batch.set_shared_meta(Some(Arc::new(shared)));
+        let start = batch.text.len() as u32;
+        batch.text.extend_from_slice(b"k1");
+        let key = Some((start, batch.text.len() as u32));
+        let start = batch.text.len() as u32;
+        crate::envelope::push_header(&mut batch.text, "h", Some(b"v"));
+        let headers = Some((start, batch.text.len() as u32));
+        batch.push(b"{}", origin, 7);
+        batch.set_envelope(Envelope { key, headers, offset: 7, ..Envelope::default() });
+        let mut other = RecordBatch::new();
+        other.text.extend_from_slice(b"something else");
+        other.push_origin("t/3".into(), 8.into());
+        other.push_from(&batch, 0, 0);
+        let envelope = other.envelope(0).copied();
+        assert_eq!(envelope.and_then(|one| one.key_in(&other.text)), Some(&b"k1"[..]));
+        let mut json = Vec::new();
+        if let Some(meta) = other.meta(0) {
+            meta.write_json(&mut json);
+        }
+        let expected = r#"{"topic":"t","offset":7,"key":"k1","headers":{"h":"v"}}"#;
+        assert_eq!(String::from_utf8_lossy(&json), expected);
+        other.meta_mut(0).set("key", "k2".into());
+        assert!(other.envelope(0).is_none(), "changed metadata is what counts");
+        assert_eq!(other.meta(0).and_then(|meta| meta.get("key")), Some(&"k2".into()));
     }
 
     #[test]

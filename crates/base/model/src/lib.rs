@@ -8,6 +8,7 @@
 
 pub mod ack;
 pub mod batch;
+pub mod envelope;
 pub mod error;
 pub mod meta;
 pub mod name;
@@ -18,6 +19,7 @@ pub mod value;
 
 pub use ack::{Ack, AckTracker, Position};
 pub use batch::{Origin, Record, RecordBatch, Root};
+pub use envelope::Envelope;
 pub use error::{ErrorClass, ErrorKind, RecordError};
 pub use meta::Meta;
 pub use name::ObjectRef;

@@ -5,6 +5,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod edge;
+pub mod fault;
 pub mod shutdown;
 pub mod tasks;
 

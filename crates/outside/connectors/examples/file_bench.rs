@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use levada_codec::compression::{Compression, compress_all};
 use levada_connectors::{
-    BuildContext, Outcomes, Sink, SinkSpec, Source, SourceSpec, sinks, sources,
+    BuildContext, Links, Outcomes, Sink, SinkSpec, Source, SourceSpec, sinks, sources,
 };
 use levada_model::{ObjectRef, RecordBatch};
 use levada_runtime::{SystemClock, Tasks};
@@ -30,6 +30,8 @@ fn context(folder: &Path) -> BuildContext {
         tasks: Tasks::new(),
         batch_records: 2000,
         batch_bytes: 128 << 10,
+        is_exactly_once: false,
+        links: Links::default(),
     }
 }
 

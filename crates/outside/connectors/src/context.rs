@@ -1,7 +1,8 @@
 //! What a connector is given when it is built.
 
+use std::any::Any;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use levada_model::ObjectRef;
 use levada_runtime::{Clock, Tasks};
@@ -24,6 +25,33 @@ pub struct BuildContext {
     pub batch_records: usize,
     /// Bytes at which a source hands on a batch.
     pub batch_bytes: usize,
+    /// The flow promises exactly-once delivery, so its sink is used as
+    /// [`Transactional`](crate::traits::Transactional) one.
+    pub is_exactly_once: bool,
+    /// What the source and the sinks of this flow tell each other.
+    pub links: Links,
+}
+
+/// What the connectors of one flow tell each other, by type; cheap to clone.
+///
+/// For example, a Kafka source leaves the membership of its group, which a Kafka sink puts into its
+/// transactions.
+#[derive(Clone, Default)]
+pub struct Links(Arc<Mutex<Vec<Arc<dyn Any + Send + Sync>>>>);
+
+impl Links {
+    /// Leaves a value, in place of an earlier one of its type.
+    pub fn put<T: Any + Send + Sync>(&self, value: T) {
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.retain(|known| !known.is::<T>());
+        values.push(Arc::new(value));
+    }
+
+    /// Gives the value of a type.
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.iter().find_map(|value| value.clone().downcast::<T>().ok())
+    }
 }
 
 /// A read below a page costs as much as a page.

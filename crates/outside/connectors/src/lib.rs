@@ -16,8 +16,8 @@ pub mod sources;
 pub mod spec;
 pub mod traits;
 
-pub use context::BuildContext;
+pub use context::{BuildContext, Links};
 pub use sinks::SINKS;
 pub use sources::SOURCES;
 pub use spec::{AnySink, AnySource, BuildError, SinkEntry, SinkSpec, SourceEntry, SourceSpec};
-pub use traits::{Outcomes, Sink, SinkBatching, SinkError, Source, SourceError};
+pub use traits::{Outcomes, Sink, SinkBatching, SinkError, Source, SourceError, Transactional};

@@ -79,6 +79,12 @@ pub trait SinkSpec: DeserializeOwned + JsonSchema + Default + Send + Sync + 'sta
         SinkBatching::PASS
     }
 
+    /// Tells whether records of a source of this type can be written exactly once: the sink then is a
+    /// [`Transactional`](crate::traits::Transactional) one when the context asks for it.
+    fn can_be_exactly_once(&self, _source: &str) -> bool {
+        false
+    }
+
     /// Makes the sink; connects to nothing.
     fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError>;
 }
@@ -95,6 +101,8 @@ pub trait AnySink: Send + Sync {
     fn is_idempotent(&self) -> Option<bool>;
     /// See [`SinkSpec::batching`].
     fn batching(&self) -> SinkBatching;
+    /// See [`SinkSpec::can_be_exactly_once`].
+    fn can_be_exactly_once(&self, source: &str) -> bool;
     /// Makes the sink; see [`SinkSpec::build`].
     fn build(self: Box<Self>, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError>;
 }
@@ -199,6 +207,10 @@ impl<T: SinkSpec> AnySink for TypedSink<T> {
 
     fn batching(&self) -> SinkBatching {
         self.0.batching()
+    }
+
+    fn can_be_exactly_once(&self, source: &str) -> bool {
+        self.0.can_be_exactly_once(source)
     }
 
     fn build(self: Box<Self>, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {

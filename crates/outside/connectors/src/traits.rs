@@ -60,6 +60,44 @@ pub trait Sink: Send {
     async fn close(&mut self) -> Result<(), SinkError> {
         self.sync().await
     }
+
+    /// Gives the sink as one that keeps positions together with records, if it is one.
+    fn transactional(&mut self) -> Option<&mut dyn Transactional> {
+        None
+    }
+}
+
+/// A sink that writes records and the source's positions in one transaction, so that each record is
+/// there exactly once.
+///
+/// ```text
+/// open → stored ─▶ (prepare* → commit) …      an error of prepare or commit: open → stored, and again
+/// ```
+/// Nothing that was prepared is visible before `commit` returns. After a failed `commit` nobody knows
+/// whether it happened: the engine opens the sink again and asks for the stored positions.
+#[async_trait]
+pub trait Transactional: Send {
+    /// Takes over from whoever wrote for this flow before, and gives the positions it left.
+    ///
+    /// From here on the former owner cannot commit any more. Called after [`Sink::open`]. An error of
+    /// class [`ErrorClass::AuthError`] means that this sink may not keep positions at all.
+    async fn stored(&mut self) -> Result<Vec<(Str, Position)>, SinkError>;
+
+    /// Writes records inside the transaction under way, beginning one when there is none.
+    ///
+    /// Every record is resolved in `outcomes`, as by [`Sink::write`]; a rejected record leaves no trace in
+    /// the transaction. An error undoes the whole transaction.
+    async fn prepare(
+        &mut self,
+        batch: &RecordBatch,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), SinkError>;
+
+    /// Makes what was prepared durable and visible, and these positions with it.
+    async fn commit(&mut self, positions: &[(Str, Position)]) -> Result<(), SinkError>;
+
+    /// Undoes what was prepared.
+    async fn rollback(&mut self) -> Result<(), SinkError>;
 }
 
 /// How the engine gathers records before it calls [`Sink::write`].

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use levada_connectors::{AnySink, BuildContext, BuildError, Source};
+use levada_connectors::{AnySink, BuildContext, BuildError, Links, Source};
 use levada_model::{ErrorKind, RecordError};
 use levada_registry::Report;
 use levada_runtime::{
@@ -534,6 +534,8 @@ impl Built {
             tasks: deps.tasks.clone(),
             batch_records: limits.batch_records,
             batch_bytes: limits.batch_bytes,
+            is_exactly_once: false,
+            links: Links::default(),
         };
         let mut report = Report::new();
         let namespace = flow.object.namespace.as_str();

@@ -6,7 +6,7 @@ use levada_model::{ObjectRef, RecordBatch, Timestamp};
 use levada_runtime::{Tasks, VirtualClock};
 use levada_telemetry::metrics::Registry;
 
-use crate::BuildContext;
+use crate::{BuildContext, Links};
 
 /// 2026-02-07T10:30:00Z, where the clock of [`context`] stands.
 pub(crate) const NOW: Timestamp = Timestamp(1_770_460_200_000_000_000);
@@ -21,6 +21,8 @@ pub(crate) fn context(base_dir: impl AsRef<Path>) -> BuildContext {
         tasks: Tasks::new(),
         batch_records: 2000,
         batch_bytes: 128 << 10,
+        is_exactly_once: false,
+        links: Links::default(),
     }
 }
 

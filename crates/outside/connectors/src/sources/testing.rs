@@ -11,7 +11,7 @@ use levada_runtime::{Clock, SystemClock, Tasks};
 use levada_telemetry::metrics::Registry;
 use serde::de::DeserializeOwned;
 
-use crate::context::BuildContext;
+use crate::context::{BuildContext, Links};
 
 /// Makes a context with the clock of the machine.
 pub(crate) fn context() -> BuildContext {
@@ -28,6 +28,8 @@ pub(crate) fn context_with(clock: Arc<dyn Clock>) -> BuildContext {
         tasks: Tasks::new(),
         batch_records: 2000,
         batch_bytes: 128 << 10,
+        is_exactly_once: false,
+        links: Links::default(),
     }
 }
 

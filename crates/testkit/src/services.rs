@@ -1,0 +1,52 @@
+//! The real servers that tests run against.
+//!
+//! `cargo xtask services up` starts them on ports of their own and `cargo xtask test` does so before the
+//! tests. A test asks for an address; where nothing listens it is skipped loudly.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A server that tests use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name, as in `cargo xtask services up NAME`.
+    pub name: &'static str,
+    /// The port on 127.0.0.1.
+    pub port: u16,
+}
+
+/// Apache Kafka: PLAINTEXT. SASL_PLAINTEXT is two ports further, SSL three, SASL_SSL four.
+pub const KAFKA: Service = Service { name: "kafka", port: 29092 };
+/// PostgreSQL: user and database `postgres`, no password.
+pub const POSTGRES: Service = Service { name: "postgres", port: 25432 };
+/// Trino: catalogs `memory` and `tpch`.
+pub const TRINO: Service = Service { name: "trino", port: 28080 };
+/// OpenSearch.
+pub const OPENSEARCH: Service = Service { name: "opensearch", port: 29200 };
+/// A schema registry: Confluent's API under `/apis/ccompat/v7`.
+pub const SCHEMA_REGISTRY: Service = Service { name: "schema-registry", port: 28081 };
+/// VictoriaMetrics.
+pub const VICTORIA_METRICS: Service = Service { name: "victoria-metrics", port: 28428 };
+/// InfluxDB 1.x.
+pub const INFLUXDB: Service = Service { name: "influxdb", port: 28086 };
+
+/// Every service.
+pub const ALL: [Service; 7] =
+    [KAFKA, POSTGRES, TRINO, OPENSEARCH, SCHEMA_REGISTRY, VICTORIA_METRICS, INFLUXDB];
+
+// === impl Service ===
+
+impl Service {
+    /// Gives `127.0.0.1:PORT` when the service listens; otherwise says that `test` is skipped.
+    pub fn address(self, test: &str) -> Option<String> {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+            Ok(_) => Some(address.to_string()),
+            Err(error) => {
+                let hint = format!("run `cargo xtask services up {}`", self.name);
+                crate::skipped(test, &format!("{address}: {error}; {hint}"));
+                None
+            }
+        }
+    }
+}
