@@ -14,6 +14,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Ok(place) = std::env::var(levada_settings::env::FAULT)
+        && let Err(error) = levada_runtime::fault::arm(&place)
+    {
+        output::note(&format!("error: {}: {error}", levada_settings::env::FAULT));
+        return exit::Exit::Usage.into();
+    }
     let arguments = args::parse();
     commands::run(arguments).into()
 }

@@ -11,7 +11,7 @@
 //! - A position is given out only when every record before it in its partition is finished.
 //! - Records that are lost with a crashed part never finish, so their position is never committed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -139,6 +139,25 @@ impl AckTracker {
         moved
     }
 
+    /// Tells whether nothing is left up to the last of these origins but the records counted here.
+    ///
+    /// True: when those records are written, the positions of these origins may be stored with them.
+    pub fn is_settled(&self, own: &[(Ack, u64)]) -> bool {
+        let mut counts: HashMap<*const State, u64> = HashMap::with_capacity(own.len());
+        for (ack, count) in own {
+            *counts.entry(Arc::as_ptr(&ack.0)).or_default() += count;
+        }
+        let own_count = |entry: &Entry| counts.get(&Arc::as_ptr(&entry.ack.0)).copied();
+        self.partitions.values().all(|partition| {
+            let entries = &partition.entries;
+            let Some(last) = entries.iter().rposition(|entry| own_count(entry).is_some()) else {
+                return true;
+            };
+            let mut before = entries.range(..=last);
+            before.all(|entry| entry.ack.pending() == own_count(entry).unwrap_or(0))
+        })
+    }
+
     /// Gives how much is under way.
     pub fn unfinished(&self) -> Unfinished {
         let mut sum = Unfinished::default();
@@ -222,6 +241,22 @@ mod tests {
         tracker.begin(&"b".into(), 3.into(), 1, 1).done(1);
         assert_eq!(tracker.advance(), vec![("b".into(), 3.into())]);
         assert_eq!(tracker.unfinished().origins, 0, "nothing piles up behind a held record");
+    }
+
+    #[test]
+    fn a_transaction_waits_for_what_others_have_of_its_origins() {
+        let (mut tracker, _) = tracker();
+        let before = tracker.begin(&"p".into(), 1.into(), 1, 1);
+        let own = tracker.begin(&"p".into(), 2.into(), 3, 1);
+        let _behind = tracker.begin(&"p".into(), 3.into(), 9, 1);
+        let _elsewhere = tracker.begin(&"q".into(), 1.into(), 1, 1);
+        let mine = [(own.clone(), 2)];
+        assert!(!tracker.is_settled(&mine), "one before it and one of its own are open");
+        before.done(1);
+        assert!(!tracker.is_settled(&mine));
+        own.done(1);
+        assert!(tracker.is_settled(&mine), "what is behind it or elsewhere does not matter");
+        assert!(tracker.is_settled(&[]));
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub const SECRET_PREFIX: &str = "LEVADA_SECRET_";
 /// Inputs per target of the fuzz tests; see [`all`].
 pub const FUZZ_ITERATIONS: &str = "LEVADA_FUZZ_ITERATIONS";
 
+/// Where a program built for tests ends as by `kill -9`; see [`all`].
+pub const FAULT: &str = "LEVADA_FAULT";
+
 /// Rounds of the tests that kill a running process; see [`all`].
 pub const KILL_ROUNDS: &str = "LEVADA_KILL_ROUNDS";
 
@@ -42,7 +45,7 @@ pub const KILL_ROUNDS: &str = "LEVADA_KILL_ROUNDS";
 pub const NO_COLOR: &str = "NO_COLOR";
 
 /// The variables that are not settings: name and summary. One that ends with `_` is the start of names.
-const OTHERS: [(&str, &str); 8] = [
+const OTHERS: [(&str, &str); 9] = [
     (
         CONFIG,
         "The settings file, instead of `levada.toml` in the working directory; the flag `--config` beats it.",
@@ -63,6 +66,10 @@ const OTHERS: [(&str, &str); 8] = [
     (
         SECRET_PREFIX,
         "Start of the variables that hold values of secrets: behind it stand namespace, name and key, or name and key, in upper case with `_` for other characters, as in `LEVADA_SECRET_SHOP_DATABASE_PASSWORD`.",
+    ),
+    (
+        FAULT,
+        "Tests only, and programs built with debug assertions: `PLACE:COUNT` ends the process as by `kill -9` when it comes to a place for the COUNT-th time.",
     ),
     (FUZZ_ITERATIONS, "Tests only: inputs per target of the fuzz tests."),
     (KILL_ROUNDS, "Tests only: rounds of the tests that kill a running process."),

@@ -27,6 +27,14 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// Sets the positions that the outside keeps for this source (a consumer group), so that the next
+    /// [`Source::open`] starts there; an empty list makes it start as the settings say.
+    ///
+    /// Called instead of `open`, while nobody reads. Sources that keep nothing outside have nothing to do.
+    async fn rewind(&mut self, _to: &[(Str, Position)]) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// Gives how far behind the source is, in the source's own unit (bytes, records), when it is known.
     fn lag(&self) -> Option<u64> {
         None
@@ -86,7 +94,8 @@ pub trait Transactional: Send {
     /// Writes records inside the transaction under way, beginning one when there is none.
     ///
     /// Every record is resolved in `outcomes`, as by [`Sink::write`]; a rejected record leaves no trace in
-    /// the transaction. An error undoes the whole transaction.
+    /// the transaction. An error undoes the whole transaction, but what is rejected stays so: the engine
+    /// prepares the others again.
     async fn prepare(
         &mut self,
         batch: &RecordBatch,
@@ -98,6 +107,11 @@ pub trait Transactional: Send {
 
     /// Undoes what was prepared.
     async fn rollback(&mut self) -> Result<(), SinkError>;
+
+    /// Replaces the stored positions by these; partitions that are not listed have none any more.
+    ///
+    /// Called after [`Transactional::stored`], while nothing is prepared.
+    async fn rewind(&mut self, to: &[(Str, Position)]) -> Result<(), SinkError>;
 }
 
 /// How the engine gathers records before it calls [`Sink::write`].

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use levada_model::{ErrorKind, Position, Str};
-use levada_runtime::{TaskKind, Tasks};
+use levada_runtime::{TaskKind, Tasks, fault};
 use levada_store::{Checkpoint, CheckpointStore};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -161,6 +161,7 @@ impl CommitState {
         if ready.is_empty() {
             return Ok(Vec::new());
         }
+        fault::point("commit.before-sync");
         if let Err(error) = self.store_positions(&ready, shared, syncs).await {
             shared.ledger.put_back(ready);
             return Err(error);
@@ -191,6 +192,7 @@ impl CommitState {
             let stage = "sync of a sink".into();
             return Err(FlowError::Stage { stage, message, kind: ErrorKind::Unavailable });
         }
+        fault::point("commit.synced");
         let mut checkpoint = Checkpoint::new(&self.flow, lease.epoch(), shared.clock.now().0);
         for (partition, position) in self.stored.iter().chain(ready) {
             checkpoint.set_position(SOURCE, partition, position.clone());
@@ -200,6 +202,7 @@ impl CommitState {
         let saved = Tasks::new()
             .spawn_thread(TaskKind::Commit, "store", move || store.save(&flow, &checkpoint))
             .await;
+        fault::point("commit.stored");
         match saved {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(store_error(error)),

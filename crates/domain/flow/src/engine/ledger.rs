@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levada_model::ack::Unfinished;
-use levada_model::{AckTracker, Position, RecordBatch, Str};
+use levada_model::{Ack, AckTracker, Position, RecordBatch, Str};
 use tokio::sync::Notify;
 
 /// The tracker of a source, shared between the reader and the committer.
@@ -49,6 +49,11 @@ impl Ledger {
         let mut state = self.lock();
         state.collect();
         state.tracker.unfinished()
+    }
+
+    /// See [`AckTracker::is_settled`].
+    pub(super) fn is_settled(&self, own: &[(Ack, u64)]) -> bool {
+        self.lock().tracker.is_settled(own)
     }
 
     /// Tells whether the source must wait.

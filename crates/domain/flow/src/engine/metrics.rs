@@ -39,6 +39,8 @@ pub(super) struct FlowMetrics {
     pub(super) lag: Gauge,
     /// `levada_flow_commit_age_seconds`: time since a position was stored last, 0 while no record waits.
     pub(super) commit_age: Gauge,
+    /// `levada_flow_exactly_once`: 1 while each record is delivered exactly once, 0 while at least once.
+    pub(super) exactly_once: Gauge,
     /// `levada_flow_stale`: 1 while records wait and none was finished for longer than
     /// `flow.progress-timeout`.
     pub(super) stale: Gauge,
@@ -252,6 +254,13 @@ impl FlowMetrics {
                 .gauge_family(
                     "levada_flow_commit_age_seconds",
                     "Time since a position was stored last, 0 while no record waits.",
+                    labels,
+                )?
+                .with(&own),
+            exactly_once: registry
+                .gauge_family(
+                    "levada_flow_exactly_once",
+                    "1 while each record is delivered exactly once, 0 while at least once.",
                     labels,
                 )?
                 .with(&own),

@@ -26,6 +26,7 @@ mod pool;
 mod processor;
 mod reader;
 mod report;
+mod transaction;
 mod worker;
 mod writer;
 

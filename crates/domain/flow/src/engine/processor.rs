@@ -26,11 +26,12 @@ use super::metrics::FlowMetrics;
 use super::pipeline::{Pipeline, stage_name};
 use super::pool::BatchPool;
 use super::reader::Reader;
-use super::report::{Counters, FlowError, Summary, chain};
+use super::report::{Counters, FlowError, Guarantee, Summary, chain};
+use super::transaction::ExactlyOnce;
 use super::worker::{Outputs, Worker};
 use super::writer::{Duty, Ending, SyncRequest, Waiting, Writer};
 use crate::spec::secrets::Secrets;
-use crate::spec::{AckPolicy, Flow, SinkRef};
+use crate::spec::{AckPolicy, Delivery, Flow, SinkRef};
 
 /// What a flow needs from outside.
 #[derive(Clone)]
@@ -68,7 +69,13 @@ impl Outcome {
         let message = format!("{message}; this is a defect, please report it");
         let (stage, kind) = ("flow".to_owned(), ErrorKind::Internal);
         Outcome {
-            summary: Summary::new(flow, super::report::Snapshot::default(), 0, Duration::ZERO),
+            summary: Summary::new(
+                flow,
+                super::report::Snapshot::default(),
+                0,
+                Duration::ZERO,
+                Guarantee::AtLeastOnce,
+            ),
             error: Some(FlowError::Stage { stage, message, kind }),
         }
     }
@@ -94,6 +101,8 @@ pub(super) struct Shared {
     failure: Mutex<Option<FlowError>>,
     /// A sink ended without making durable what it had answered for.
     pub(super) is_undurable: AtomicBool,
+    /// The main sink keeps the positions.
+    is_exactly_once: AtomicBool,
     stop: ShutdownHandle,
     seeds: AtomicU64,
 }
@@ -110,7 +119,7 @@ impl Shared {
         self.stop.drain();
     }
 
-    fn has_failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
             || self.is_undurable.load(Ordering::Acquire)
     }
@@ -140,6 +149,20 @@ impl Shared {
             && failed as f64 > seen as f64 * max
         {
             self.fail(FlowError::TooManyFailures { failed, seen, max: max.to_string() });
+        }
+    }
+
+    /// Says what the flow turned out to promise.
+    pub(super) fn set_guarantee(&self, guarantee: Guarantee) {
+        let is_exactly_once = guarantee == Guarantee::ExactlyOnce;
+        self.is_exactly_once.store(is_exactly_once, Ordering::Relaxed);
+        self.metrics.exactly_once.set(if is_exactly_once { 1.0 } else { 0.0 });
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        match self.is_exactly_once.load(Ordering::Relaxed) {
+            true => Guarantee::ExactlyOnce,
+            false => Guarantee::AtLeastOnce,
         }
     }
 
@@ -176,12 +199,17 @@ pub async fn run(
     let clock = deps.clock.clone();
     let counters = deps.counters.clone();
     counters.lag.store(u64::MAX, Ordering::Relaxed);
-    let (error, unfinished) = match Running::start(flow, start, limits, deps, shutdown).await {
-        Ok(running) => running.finish().await,
-        Err(error) => (Some(error), 0),
-    };
+    let (error, unfinished, guarantee) =
+        match Running::start(flow, start, limits, deps, shutdown).await {
+            Ok(running) => {
+                let shared = running.shared.clone();
+                let (error, unfinished) = running.finish().await;
+                (error, unfinished, shared.guarantee())
+            }
+            Err(error) => (Some(error), 0, Guarantee::AtLeastOnce),
+        };
     let elapsed = clock.monotonic().saturating_sub(started);
-    let summary = Summary::new(name, counters.snapshot(), unfinished, elapsed);
+    let summary = Summary::new(name, counters.snapshot(), unfinished, elapsed, guarantee);
     Outcome { summary, error }
 }
 
@@ -219,7 +247,10 @@ impl Running {
         let name = flow_name(flow);
         let Start { source, skip_steps, from_start } = start;
         let keeps_positions = source.is_none();
-        let built = Built::new(flow, source, &limits, &deps)?;
+        let is_kept = keeps_positions
+            && deps.store.is_some()
+            && flow.fields.checkpoint_persistence != Some(false);
+        let built = Built::new(flow, source, &limits, &deps, is_kept)?;
         let metrics = FlowMetrics::new(&deps.metrics, flow).map_err(internal)?;
         metrics.phase("Running").map_err(internal)?;
         let workers = limits.workers;
@@ -252,6 +283,7 @@ impl Running {
             is_ready: deps.is_ready.clone(),
             failure: Mutex::new(None),
             is_undurable: AtomicBool::new(false),
+            is_exactly_once: AtomicBool::new(false),
             stop: stop.clone(),
             seeds: AtomicU64::new(deps.clock.now().0.unsigned_abs()),
             limits,
@@ -268,16 +300,27 @@ impl Running {
 
         let (letters_edge, letters) = match built.errors {
             Some(sink) => {
-                let (sender, task) = plumbing.writer(sink, "error".into(), Duty::Bury)?;
+                let (sender, task) = plumbing.writer(sink, "error".into(), Duty::Bury, None)?;
                 (Some(sender), Some(task))
             }
             None => (None, None),
         };
         let mut sinks = Vec::new();
         let mut senders = Vec::new();
+        let mut delivery = built.delivery;
+        let mut sink_positions = None;
         for (sink, route) in built.sinks {
             let duty = Duty::Deliver { letters: letters_edge.clone() };
-            let (sender, task) = plumbing.writer(sink, route, duty)?;
+            // Only the main sink, which comes first and then is the only one.
+            let exactly_once = match std::mem::replace(&mut delivery, Planned::AtLeastOnce) {
+                Planned::AtLeastOnce => None,
+                Planned::ExactlyOnce { fallback } => {
+                    let (positions, receiver) = oneshot::channel();
+                    sink_positions = Some(receiver);
+                    Some(ExactlyOnce { positions, fallback, from_start })
+                }
+            };
+            let (sender, task) = plumbing.writer(sink, route, duty, exactly_once)?;
             senders.push(sender);
             sinks.push(task);
         }
@@ -307,6 +350,8 @@ impl Running {
             output,
             commits,
             positions,
+            sink_positions,
+            rewind: (from_start && keeps_positions).then(Vec::new),
             shutdown: inner,
         };
         let reader = deps.tasks.spawn(TaskKind::Source, "source", reader.run());
@@ -511,6 +556,16 @@ struct Built {
     source: Box<dyn Source>,
     sinks: Vec<(BuiltSink, String)>,
     errors: Option<BuiltSink>,
+    delivery: Planned,
+}
+
+/// What a flow tries to promise.
+enum Planned {
+    AtLeastOnce,
+    /// With what is used when the sink may not keep positions; nothing: then the flow fails.
+    ExactlyOnce {
+        fallback: Option<Box<dyn levada_connectors::Sink>>,
+    },
 }
 
 struct BuiltSink {
@@ -525,7 +580,12 @@ impl Built {
         source: Option<Box<dyn Source>>,
         limits: &Limits,
         deps: &Deps,
+        keeps_positions: bool,
     ) -> Result<Self, FlowError> {
+        let delivery = match keeps_positions {
+            true => flow.delivery(),
+            false => Delivery::AtLeastOnce,
+        };
         let ctx = BuildContext {
             flow: flow.object.clone(),
             base_dir: deps.base_dir.clone(),
@@ -534,7 +594,7 @@ impl Built {
             tasks: deps.tasks.clone(),
             batch_records: limits.batch_records,
             batch_bytes: limits.batch_bytes,
-            is_exactly_once: false,
+            is_exactly_once: delivery != Delivery::AtLeastOnce,
             links: Links::default(),
         };
         let mut report = Report::new();
@@ -562,11 +622,20 @@ impl Built {
             return Err(FlowError::Build(texts.join("\n")));
         }
         let broken = || FlowError::Build("the settings could not be decoded".into());
-        let build_sink = |spec: Option<(Box<dyn AnySink>, &'static str)>| {
+        let plain = BuildContext { is_exactly_once: false, ..ctx.clone() };
+        let build_sink = |spec: Option<(Box<dyn AnySink>, &'static str)>, ctx: &BuildContext| {
             let (spec, kind) = spec.ok_or_else(broken)?;
             let batching = spec.batching();
-            let sink = spec.build(&ctx).map_err(build_error)?;
+            let sink = spec.build(ctx).map_err(build_error)?;
             Ok::<BuiltSink, FlowError>(BuiltSink { sink, batching, kind })
+        };
+        let delivery = match delivery {
+            Delivery::AtLeastOnce => Planned::AtLeastOnce,
+            Delivery::ExactlyOnce => Planned::ExactlyOnce { fallback: None },
+            Delivery::Auto => {
+                let again = resolve(&flow.sink, &mut report);
+                Planned::ExactlyOnce { fallback: Some(build_sink(again, &plain)?.sink) }
+            }
         };
         let mut sinks = Vec::new();
         let source = match source {
@@ -574,13 +643,13 @@ impl Built {
             None => spec.ok_or_else(broken)?.build(&ctx).map_err(build_error)?,
         };
         for (spec, route) in specs {
-            sinks.push((build_sink(spec)?, route));
+            sinks.push((build_sink(spec, &ctx)?, route));
         }
         let errors = match errors {
-            Some(spec) => Some(build_sink(spec)?),
+            Some(spec) => Some(build_sink(spec, &plain)?),
             None => None,
         };
-        Ok(Built { source, sinks, errors })
+        Ok(Built { source, sinks, errors, delivery })
     }
 }
 
@@ -618,6 +687,7 @@ impl Plumbing {
         sink: BuiltSink,
         route: String,
         duty: Duty,
+        exactly_once: Option<ExactlyOnce>,
     ) -> Result<(EdgeSender<Parcel>, Stage), FlowError> {
         let (sender, input) = self.edge(&route)?;
         let (sync_sender, sync_receiver) = mpsc::channel(1);
@@ -638,6 +708,8 @@ impl Plumbing {
             shutdown: self.stop.observe(),
             drained: Some(drained_sender),
             ending: self.ending.clone(),
+            exactly_once,
+            has_failed: false,
         };
         Ok((sender, self.tasks.spawn(TaskKind::Sink, "sink", writer.run())))
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use levada_connectors::{Source, SourceError};
 use levada_model::{ErrorKind, Position, Str};
-use levada_runtime::{Backoff, EdgeSender, Shutdown};
-use tokio::sync::mpsc;
+use levada_runtime::{Backoff, EdgeSender, Shutdown, fault};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::batching::Parcel;
@@ -23,6 +23,10 @@ pub(super) struct Reader {
     pub(super) commits: mpsc::Receiver<Vec<(Str, Position)>>,
     /// Where each partition stands; after a failure the source goes on from here.
     pub(super) positions: BTreeMap<Str, Position>,
+    /// Where a sink that keeps positions tells them; they are the truth.
+    pub(super) sink_positions: Option<oneshot::Receiver<Vec<(Str, Position)>>>,
+    /// What the outside keeps for this source is replaced by this before the source is opened.
+    pub(super) rewind: Option<Vec<(Str, Position)>>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -59,6 +63,7 @@ impl Reader {
                     is_open = true;
                     backoff.reset();
                     self.account(&mut parcel, &mut counts);
+                    fault::point("source.read");
                     parcel.sequence = sequence;
                     sequence += 1;
                     if self.output.send(parcel).await.is_err() {
@@ -77,6 +82,16 @@ impl Reader {
     }
 
     async fn open(&mut self) -> Result<(), SourceError> {
+        if let Some(to) = &self.rewind {
+            self.source.rewind(to).await?;
+            self.rewind = None;
+        }
+        if let Some(told) = &mut self.sink_positions {
+            // A sink that ended without an answer has failed, and the flow drains.
+            let stored = told.await.unwrap_or_default();
+            self.sink_positions = None;
+            self.positions.extend(stored);
+        }
         let positions: Vec<(Str, Position)> =
             self.positions.iter().map(|(name, at)| (name.clone(), at.clone())).collect();
         self.source.open(&positions).await?;
@@ -98,18 +113,24 @@ impl Reader {
             }
             tokio::select! {
                 () = finished => {}
-                Some(positions) = self.commits.recv() => self.source.commit(&positions).await?,
+                Some(positions) = self.commits.recv() => self.commit(&positions).await?,
             }
         }
         loop {
             tokio::select! {
                 biased;
-                Some(positions) = self.commits.recv() => self.source.commit(&positions).await?,
+                Some(positions) = self.commits.recv() => self.commit(&positions).await?,
                 more = self.source.next(&mut batch) => {
                     return Ok(more?.then_some(Parcel { sequence: 0, batch }));
                 }
             }
         }
+    }
+
+    async fn commit(&mut self, positions: &[(Str, Position)]) -> Result<(), SourceError> {
+        self.source.commit(positions).await?;
+        fault::point("source.committed");
+        Ok(())
     }
 
     fn account(&mut self, parcel: &mut Parcel, counts: &mut Vec<u64>) {

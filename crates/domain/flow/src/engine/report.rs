@@ -89,6 +89,8 @@ impl Counters {
 pub enum Guarantee {
     /// It arrives; after a crash it may arrive twice.
     AtLeastOnce,
+    /// It arrives once: the sink keeps the source's positions together with the records.
+    ExactlyOnce,
 }
 
 /// What a flow did, for people and programs.
@@ -110,9 +112,14 @@ pub struct Summary {
 
 impl Summary {
     /// Makes the summary of a flow.
-    pub(super) fn new(flow: String, counts: Snapshot, unfinished: u64, elapsed: Duration) -> Self {
+    pub(super) fn new(
+        flow: String,
+        counts: Snapshot,
+        unfinished: u64,
+        elapsed: Duration,
+        guarantee: Guarantee,
+    ) -> Self {
         let elapsed_seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
-        let guarantee = Guarantee::AtLeastOnce;
         Summary { flow, counts, unfinished, elapsed_seconds, guarantee }
     }
 }

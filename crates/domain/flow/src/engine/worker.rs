@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use levada_model::batch::MAIN;
 use levada_model::{ErrorKind, RecordBatch, Tree};
-use levada_runtime::{EdgeReceiver, EdgeSender};
+use levada_runtime::{EdgeReceiver, EdgeSender, fault};
 use tokio::runtime::Handle;
 
 use super::batching::Parcel;
@@ -103,6 +103,7 @@ impl Worker {
                     None
                 }
             };
+            fault::point("transform.done");
             self.outputs.wait_for(sequence);
             if let Some(product) = product {
                 self.send(product);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use levada_connectors::{Outcomes, Sink, SinkBatching, SinkError};
 use levada_model::{Ack, ErrorClass, RecordBatch, RecordError};
-use levada_runtime::{Backoff, EdgeReceiver, EdgeSender, Shutdown};
+use levada_runtime::{Backoff, EdgeReceiver, EdgeSender, Shutdown, fault};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
@@ -15,6 +15,7 @@ use super::dead_letter::DeadLetter;
 use super::metrics::SinkMetrics;
 use super::processor::Shared;
 use super::report::{Counters, FlowError, chain};
+use super::transaction::ExactlyOnce;
 use crate::spec::AckPolicy;
 
 /// What the sink is for.
@@ -61,13 +62,17 @@ pub(super) struct Writer {
     /// Told when everything is written and durable.
     pub(super) drained: Option<oneshot::Sender<()>>,
     pub(super) ending: watch::Receiver<Ending>,
+    /// How it keeps positions, when the flow delivers exactly once.
+    pub(super) exactly_once: Option<ExactlyOnce>,
+    /// The last write failed, so the sink is opened again before the next.
+    pub(super) has_failed: bool,
 }
 
 /// How long a sink that stops early may take to make durable what it wrote; less than an abort takes.
 const LAST_SYNC_MAX: Duration = Duration::from_secs(3);
 
 /// Why a writer stops before its edge is empty.
-enum Stop {
+pub(super) enum Stop {
     /// The flow is aborted; what is left stays unfinished.
     Aborted,
     /// The sink failed for good.
@@ -129,6 +134,12 @@ impl Writer {
     }
 
     async fn write_all(&mut self) -> Result<(), Stop> {
+        if let Some(setup) = self.exactly_once.take()
+            && self.take_over(setup).await?
+        {
+            self.metrics.connected.set(1.0);
+            return self.write_transactions().await;
+        }
         self.repeat(Operation::Open).await?;
         self.metrics.connected.set(1.0);
         let mut pending: Option<Box<RecordBatch>> = None;
@@ -178,7 +189,7 @@ impl Writer {
     }
 
     /// Makes everything durable, waits for the decision of what to do then, and does it.
-    async fn end(&mut self) -> Result<(), Stop> {
+    pub(super) async fn end(&mut self) -> Result<(), Stop> {
         self.repeat(Operation::Sync).await?;
         if let Duty::Deliver { letters } = &mut self.duty {
             // The error sink drains when the last of these is gone.
@@ -263,7 +274,11 @@ impl Writer {
         // Parts still to be written, the next one last; a batch is split when a bad record hides in it.
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
+            if std::mem::take(&mut self.has_failed) {
+                self.repeat(Operation::Open).await?;
+            }
             outcomes.clear();
+            fault::point("sink.before-write");
             let started = self.shared.clock.monotonic();
             let result = tokio::select! {
                 biased;
@@ -273,6 +288,10 @@ impl Writer {
             let elapsed = self.shared.clock.monotonic().saturating_sub(started);
             self.metrics.duration.observe(elapsed.as_secs_f64());
             let attempts = backoff.attempts() + 1;
+            fault::point(match self.duty {
+                Duty::Deliver { .. } => "sink.written",
+                Duty::Bury => "letter.written",
+            });
             self.settle(&mut part, &outcomes, attempts).await;
             let is_done = outcomes.resolved() >= part.len();
             match result {
@@ -313,6 +332,7 @@ impl Writer {
                 return Err(self.failed(error.class, format!("gave up: {}", chain(&error))));
             };
             self.wait(&error, delay).await?;
+            self.has_failed = true;
             parts.push(rest);
             return Ok(());
         }
@@ -338,17 +358,26 @@ impl Writer {
         Ok(())
     }
 
-    async fn wait(&mut self, error: &SinkError, delay: Duration) -> Result<(), Stop> {
+    pub(super) async fn wait(&mut self, error: &SinkError, delay: Duration) -> Result<(), Stop> {
         Counters::add(&self.shared.counters.retries, 1);
         self.metrics.retries.add(1);
         self.metrics.connected.set(0.0);
         let cause = chain(error);
         warn!(route = self.route, error = cause, ?delay, "sink failed, trying again");
         let sleep = self.shared.clock.sleep(delay);
-        tokio::select! {
-            biased;
-            () = self.shutdown.aborting() => return Err(Stop::Aborted),
-            () = sleep => {}
+        tokio::pin!(sleep);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.aborting() => return Err(Stop::Aborted),
+                // What others wrote meanwhile may be committed; this sink owes nothing it has not written.
+                Some(request) = self.syncs.recv() => {
+                    let result = self.sink.sync().await.map_err(|error| chain(&error));
+                    // The committer may be gone; then nobody needs the answer.
+                    let _gone = request.send(result).is_err();
+                }
+                () = &mut sleep => break,
+            }
         }
         self.metrics.connected.set(1.0);
         Ok(())
@@ -366,10 +395,20 @@ impl Writer {
 
     /// Acknowledges what was written and passes on what was rejected.
     async fn settle(&mut self, part: &mut RecordBatch, outcomes: &Outcomes, attempts: u32) {
+        self.deliver(part, outcomes.delivered_ranges());
+        fault::point("sink.acknowledged");
+        let rejected = outcomes.rejected_records();
+        if !rejected.is_empty() {
+            self.reject(part, rejected, attempts).await;
+        }
+    }
+
+    /// Counts and acknowledges records that were written.
+    pub(super) fn deliver(&self, part: &RecordBatch, ranges: &[std::ops::Range<usize>]) {
         let mut delivered = 0;
         let mut bytes = 0;
         let mut acks: Vec<(u32, u64)> = Vec::new();
-        for range in outcomes.delivered_ranges() {
+        for range in ranges {
             delivered += range.len() as u64;
             for record in &part.records[range.clone()] {
                 bytes += u64::from(record.end - record.start);
@@ -379,26 +418,23 @@ impl Writer {
                 }
             }
         }
-        if delivered > 0 {
-            self.metrics.sent.add(delivered);
-            self.metrics.written.add(delivered);
-            self.metrics.bytes_sent.add(bytes);
-            let since = |time: levada_model::Timestamp| {
-                self.shared.clock.now().0.saturating_sub(time.0).max(0) as f64 / 1e9
-            };
-            self.shared.metrics.end_to_end.observe(since(part.received_at));
-            if part.processed_at != levada_model::Timestamp::default() {
-                self.shared.metrics.latency_out.observe(since(part.processed_at));
-            }
-            if let Some(mean) = bytes.checked_div(delivered) {
-                self.shared.metrics.size_output.observe_many(mean as f64, delivered);
-            }
-            self.acknowledge(part, &acks, delivered, bytes);
+        if delivered == 0 {
+            return;
         }
-        let rejected = outcomes.rejected_records();
-        if !rejected.is_empty() {
-            self.reject(part, rejected, attempts).await;
+        self.metrics.sent.add(delivered);
+        self.metrics.written.add(delivered);
+        self.metrics.bytes_sent.add(bytes);
+        let since = |time: levada_model::Timestamp| {
+            self.shared.clock.now().0.saturating_sub(time.0).max(0) as f64 / 1e9
+        };
+        self.shared.metrics.end_to_end.observe(since(part.received_at));
+        if part.processed_at != levada_model::Timestamp::default() {
+            self.shared.metrics.latency_out.observe(since(part.processed_at));
         }
+        if let Some(mean) = bytes.checked_div(delivered) {
+            self.shared.metrics.size_output.observe_many(mean as f64, delivered);
+        }
+        self.acknowledge(part, &acks, delivered, bytes);
     }
 
     fn acknowledge(&self, part: &RecordBatch, acks: &[(u32, u64)], records: u64, bytes: u64) {
@@ -432,7 +468,7 @@ impl Writer {
     }
 
     /// Sends rejected records to the error sink; without one, or when this is it, the flow stops.
-    async fn reject(
+    pub(super) async fn reject(
         &mut self,
         part: &mut RecordBatch,
         rejected: &[(usize, RecordError)],
@@ -482,7 +518,7 @@ impl Writer {
     }
 
     /// Opens, syncs or closes the sink, trying again while the error is transient.
-    async fn repeat(&mut self, operation: Operation) -> Result<(), Stop> {
+    pub(super) async fn repeat(&mut self, operation: Operation) -> Result<(), Stop> {
         let mut backoff = Backoff::new(self.shared.limits.retry, self.shared.seed());
         loop {
             let work = async {
@@ -511,7 +547,7 @@ impl Writer {
         }
     }
 
-    fn failed(&self, class: ErrorClass, message: String) -> Stop {
+    pub(super) fn failed(&self, class: ErrorClass, message: String) -> Stop {
         let stage = match self.route.as_str() {
             "default" => format!("sink {}", self.kind),
             "error" => format!("error sink {}", self.kind),
@@ -521,14 +557,14 @@ impl Writer {
     }
 }
 
-enum Event {
+pub(super) enum Event {
     Due,
     Sync(SyncRequest),
     Parcel(Option<Parcel>),
 }
 
 #[derive(Clone, Copy)]
-enum Operation {
+pub(super) enum Operation {
     Open,
     Sync,
     Close,

@@ -34,6 +34,18 @@ pub enum AckPolicy {
     AfterMainSinkSuccess,
 }
 
+/// How often each record is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// At least once.
+    AtLeastOnce,
+    /// Exactly once; the flow fails when its sink may not keep positions.
+    ExactlyOnce,
+    /// Exactly once where the sink may keep positions, else at least once.
+    #[default]
+    Auto,
+}
+
 /// How much a position covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AckGranularity {
@@ -68,6 +80,10 @@ pub struct FlowFields {
     pub checkpoint_sync_on_ack: Option<bool>,
     /// How often the position is stored. Default: `1s`.
     pub checkpoint_save_interval: Option<Duration>,
+    /// How often each record is delivered: `exactlyOnce` needs a sink that keeps the source's positions
+    /// together with the records, and no routes; `atLeastOnce`; `auto` is the first where the second is not
+    /// the most that can be had. Default: `auto`.
+    pub delivery: Option<String>,
     /// How much a position covers: `batch` or `message`. Default: `batch`.
     pub ack_granularity: Option<String>,
     /// Forgets the stored position once, at the next start.
@@ -97,6 +113,9 @@ pub struct Resources {
     /// Claims of dynamic resources.
     pub claims: Vec<serde_json::Value>,
 }
+
+/// The values of `delivery`.
+const DELIVERIES: [&str; 3] = ["auto", "exactlyOnce", "atLeastOnce"];
 
 /// The fields of `spec` that other modules decode.
 const ELSEWHERE: [&str; 4] = ["source", "sink", "transformations", "errors"];
@@ -135,6 +154,11 @@ impl FlowFields {
         {
             report.unsupported(&at.child("ackGranularity"), text, ["batch", "message"]);
         }
+        if let Some(text) = &self.delivery
+            && !DELIVERIES.contains(&text.as_str())
+        {
+            report.unsupported(&at.child("delivery"), text, DELIVERIES);
+        }
         if let Some(replicas) = self.replicas
             && replicas < 0
         {
@@ -154,6 +178,15 @@ impl FlowFields {
         {
             let detail = "horizontal scaling (replicas > 1) is only supported for Kafka sources; use resources or channelBufferSize for polling sources";
             report.invalid(&at.child("replicas"), replicas, detail);
+        }
+    }
+
+    /// Gives what the flow asks for.
+    pub(super) fn delivery(&self) -> Delivery {
+        match self.delivery.as_deref() {
+            Some("exactlyOnce") => Delivery::ExactlyOnce,
+            Some("atLeastOnce") => Delivery::AtLeastOnce,
+            _ => Delivery::Auto,
         }
     }
 

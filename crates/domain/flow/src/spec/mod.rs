@@ -19,7 +19,7 @@ use levada_registry::{Document, FieldPath, Node, Report, Segment};
 
 use crate::transforms::{AnyTransform, TRANSFORMS, TransformContext, TransformEntry};
 use block::{Block, Role};
-pub use fields::{AckGranularity, AckPolicy, FlowFields, OnError};
+pub use fields::{AckGranularity, AckPolicy, Delivery, FlowFields, OnError};
 
 /// The API version of the original, which is ours for flows too.
 pub const API_VERSION: &str = "dataflow.dataflow.io/v1";
@@ -42,6 +42,14 @@ pub struct Flow {
     pub errors: Option<Errors>,
     /// Everything else.
     pub fields: FlowFields,
+    delivery: Delivery,
+}
+
+impl Flow {
+    /// Gives how often each record is to be delivered: at least once wherever nothing else is possible.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
 }
 
 /// A source of a flow.
@@ -163,10 +171,52 @@ pub fn check_spec(
         Some(errors) => errors,
         None => None,
     };
+    let (source, sink) = (source?, sink?);
+    let delivery = check_delivery(&fields, &source, &sink, errors.as_ref(), &routes, at, report);
     if !report.is_ok() {
         return None;
     }
-    Some(Flow { object, source: source?, steps, routes, sink: sink?, errors, fields })
+    Some(Flow { object, source, steps, routes, sink, errors, fields, delivery })
+}
+
+/// Gives what can be promised of what is asked for; refuses `exactlyOnce` where it is impossible.
+fn check_delivery(
+    fields: &FlowFields,
+    source: &SourceRef,
+    sink: &SinkRef,
+    errors: Option<&Errors>,
+    routes: &[Route],
+    at: &FieldPath,
+    report: &mut Report,
+) -> Delivery {
+    let mut ignored = Report::new();
+    let can = (sink.entry.decode)(&sink.block, &sink.path, &mut ignored)
+        .is_some_and(|spec| spec.can_be_exactly_once(source.entry.name));
+    let obstacle = if !routes.is_empty() {
+        Some(
+            "a flow with routes writes to several sinks, which have no transaction in common"
+                .into(),
+        )
+    } else if !can {
+        let (source, sink) = (source.entry.name, sink.entry.name);
+        Some(format!(
+            "a {sink} sink with these settings cannot keep the positions of a {source} source"
+        ))
+    } else if errors.is_some_and(|errors| errors.ack_policy != AckPolicy::AfterWrite) {
+        Some("it needs `errors.ackPolicy: afterWrite`".into())
+    } else if fields.checkpoint_persistence == Some(false) {
+        Some("`checkpointPersistence: false` keeps no positions".into())
+    } else {
+        None
+    };
+    match (fields.delivery(), obstacle) {
+        (Delivery::ExactlyOnce, Some(obstacle)) => {
+            report.invalid(&at.child("delivery"), "exactlyOnce", &obstacle);
+            Delivery::AtLeastOnce
+        }
+        (Delivery::Auto, Some(_)) => Delivery::AtLeastOnce,
+        (asked, _) => asked,
+    }
 }
 
 fn object_ref(root: &Node, default_name: &str, report: &mut Report) -> ObjectRef {
