@@ -9,7 +9,7 @@ use levada_connectors::{AnySink, BuildContext, BuildError, Links, Source};
 use levada_model::{ErrorKind, RecordError};
 use levada_registry::Report;
 use levada_runtime::{
-    Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge,
+    Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge, fault,
 };
 use levada_store::CheckpointStore;
 use levada_telemetry::metrics::Registry;
@@ -442,10 +442,13 @@ impl Running {
             self.shared.waiting.release();
         }
         let stored = self.committer.finish(&self.shared).await;
-        if let (Ok(positions), Some(source)) = (&stored, &mut source)
-            && let Err(error) = source.commit(positions).await
-        {
-            warn!(error = chain(&error), "the source could not take the last positions");
+        if let (Ok(positions), Some(source)) = (&stored, &mut source) {
+            match source.commit(positions).await {
+                Ok(()) => fault::point("source.committed"),
+                Err(error) => {
+                    warn!(error = chain(&error), "the source could not take the last positions");
+                }
+            }
         }
         if is_complete {
             let is_final = is_ended && stored.is_ok() && !self.shared.has_failed();

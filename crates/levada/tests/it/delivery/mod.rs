@@ -11,6 +11,7 @@
 mod checkpoints;
 mod disk;
 mod down;
+mod faults;
 mod graceful;
 mod hostile;
 mod kill;
