@@ -110,6 +110,18 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Show where a flow goes on, or change it
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  levada positions show flow.yaml
+  levada positions reset flow.yaml                          read everything again
+  levada positions rewind flow.yaml --to orders/0=12000     go on there in this partition
+
+The flow must not run. The checkpoint is changed, and what the sink or a consumer group keeps."
+    )]
+    Positions(Positions),
     /// Look at dead letters, or send them through their flow again
     #[command(
         subcommand,
@@ -314,6 +326,39 @@ pub(crate) struct DlqReplay {
     /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets: Option<PathBuf>,
+}
+
+/// What to do with the positions of a flow.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Positions {
+    /// Show where the flow goes on, and what it promises
+    Show(PositionsOf),
+    /// Forget where the flow stood; it starts as its source says
+    Reset(PositionsOf),
+    /// Go on at other positions in some partitions
+    Rewind(PositionsRewind),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PositionsOf {
+    /// The flow file; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The name of the flow, when the file declares several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PositionsRewind {
+    #[command(flatten)]
+    pub(crate) of: PositionsOf,
+    /// Where to go on in a partition, as `positions show` names them; may be repeated
+    #[arg(long, required = true, value_name = "PARTITION=POSITION")]
+    pub(crate) to: Vec<String>,
 }
 
 /// Accepts the classes of failed records.

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use levada_flow::engine::{self, Counters, Deps, Limits, Outcome, Start};
+use levada_flow::engine::{self, Counters, Deps, FlowError, Limits, Outcome, Rewound, Start};
 use levada_flow::spec::Flow;
 use levada_flow::spec::secrets::Secrets;
+use levada_model::{Position, Str};
 use levada_runtime::{Clock, Shutdown, SystemClock, TaskKind, Tasks};
 use levada_settings::Settings;
-use levada_store::{CheckpointStore, FileCheckpointStore, StoreError};
+use levada_store::{CheckpointStore, FileCheckpointStore, Loaded, StoreError};
 use levada_telemetry::metrics::Registry;
 use thiserror::Error;
 
@@ -118,6 +119,11 @@ impl Host {
     }
 
     async fn run_one(&self, job: Job, shutdown: Shutdown) -> Outcome {
+        let (flow, start, limits, deps) = self.prepare(job);
+        engine::run(&flow, start, limits, deps, shutdown).await
+    }
+
+    fn prepare(&self, job: Job) -> (Flow, Start, Limits, Deps) {
         let Job { flow, start, secrets, base_dir, counters, is_ready } = job;
         let max_ratio = flow.errors.as_ref().and_then(|errors| errors.max_ratio);
         let limits = Limits::new(&self.settings, &flow.fields, max_ratio);
@@ -131,6 +137,21 @@ impl Host {
             counters,
             is_ready,
         };
-        engine::run(&flow, start, limits, deps, shutdown).await
+        (flow, start, limits, deps)
+    }
+
+    /// Gives the checkpoint of a flow, nothing when it has none; see [`CheckpointStore::load`].
+    pub fn checkpoint(&self, flow: &str) -> Result<Option<Loaded>, StoreError> {
+        self.store.as_ref().map_or(Ok(None), |store| store.load(flow))
+    }
+
+    /// Makes the flow of a job, which does not run, go on somewhere else; see [`engine::rewind`].
+    pub async fn rewind(
+        &self,
+        job: Job,
+        to: Option<&[(Str, Position)]>,
+    ) -> Result<Rewound, FlowError> {
+        let (flow, _, limits, deps) = self.prepare(job);
+        engine::rewind(&flow, to, &limits, &deps).await
     }
 }

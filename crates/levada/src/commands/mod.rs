@@ -7,6 +7,7 @@ mod dry_run;
 mod gen_docs;
 mod graph;
 mod init;
+mod positions;
 mod processor;
 mod run;
 mod schema;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Processor(args) => processor::run(args, &common),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
+        Command::Positions(args) => positions::run(args, &common),
         Command::Dlq(args) => dlq::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };

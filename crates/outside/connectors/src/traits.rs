@@ -30,9 +30,9 @@ pub trait Source: Send {
     /// Sets the positions that the outside keeps for this source (a consumer group), so that the next
     /// [`Source::open`] starts there; an empty list makes it start as the settings say.
     ///
-    /// Called instead of `open`, while nobody reads. Sources that keep nothing outside have nothing to do.
-    async fn rewind(&mut self, _to: &[(Str, Position)]) -> Result<(), SourceError> {
-        Ok(())
+    /// Called before `open`, while nobody reads. `false`: nothing is kept outside.
+    async fn rewind(&mut self, _to: &[(Str, Position)]) -> Result<bool, SourceError> {
+        Ok(false)
     }
 
     /// Gives how far behind the source is, in the source's own unit (bytes, records), when it is known.

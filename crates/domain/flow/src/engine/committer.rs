@@ -28,7 +28,7 @@ pub(super) struct CommitterParts {
 }
 
 /// The name of a flow's only source in its checkpoint.
-const SOURCE: &str = "source";
+pub(super) const SOURCE: &str = "source";
 
 impl CommitterParts {
     pub(super) fn open(
@@ -111,7 +111,7 @@ impl CommitterParts {
     }
 }
 
-fn store_error(error: levada_store::StoreError) -> FlowError {
+pub(super) fn store_error(error: levada_store::StoreError) -> FlowError {
     FlowError::Stage {
         stage: "checkpoint".into(),
         message: chain(&error),

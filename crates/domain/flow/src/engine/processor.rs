@@ -213,7 +213,7 @@ pub async fn run(
     Outcome { summary, error }
 }
 
-fn flow_name(flow: &Flow) -> String {
+pub(super) fn flow_name(flow: &Flow) -> String {
     format!("{}/{}", flow.object.namespace, flow.object.name)
 }
 
@@ -555,15 +555,15 @@ fn internal(error: impl std::error::Error) -> FlowError {
 }
 
 /// The source and sinks of a flow, built but not opened.
-struct Built {
-    source: Box<dyn Source>,
-    sinks: Vec<(BuiltSink, String)>,
+pub(super) struct Built {
+    pub(super) source: Box<dyn Source>,
+    pub(super) sinks: Vec<(BuiltSink, String)>,
     errors: Option<BuiltSink>,
-    delivery: Planned,
+    pub(super) delivery: Planned,
 }
 
 /// What a flow tries to promise.
-enum Planned {
+pub(super) enum Planned {
     AtLeastOnce,
     /// With what is used when the sink may not keep positions; nothing: then the flow fails.
     ExactlyOnce {
@@ -571,14 +571,14 @@ enum Planned {
     },
 }
 
-struct BuiltSink {
-    sink: Box<dyn levada_connectors::Sink>,
+pub(super) struct BuiltSink {
+    pub(super) sink: Box<dyn levada_connectors::Sink>,
     batching: levada_connectors::SinkBatching,
     kind: &'static str,
 }
 
 impl Built {
-    fn new(
+    pub(super) fn new(
         flow: &Flow,
         source: Option<Box<dyn Source>>,
         limits: &Limits,

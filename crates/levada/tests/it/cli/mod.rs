@@ -11,6 +11,7 @@ mod dry_run_hostile;
 mod examples;
 mod flow_test;
 mod graph;
+mod positions;
 mod rules;
 mod start;
 mod steps;

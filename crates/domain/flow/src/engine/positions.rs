@@ -1,0 +1,96 @@
+//! Changes where a flow goes on, in every place that keeps a position: the checkpoint, the sink of a flow
+//! that delivers exactly once, and what the source's outside keeps (a consumer group).
+
+use std::collections::BTreeMap;
+
+use levada_model::{ErrorKind, Position, Str};
+use levada_store::Checkpoint;
+use tracing::info;
+
+use super::committer::{SOURCE, store_error};
+use super::limits::Limits;
+use super::processor::{Built, Deps, Planned, flow_name};
+use super::report::{FlowError, chain};
+use crate::spec::Flow;
+
+/// What was changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rewound {
+    /// Where the flow stood: the sink's positions where it keeps them, else the checkpoint's.
+    pub before: BTreeMap<Str, Position>,
+    /// Where it goes on now; what is missing starts as the source's settings say.
+    pub after: BTreeMap<Str, Position>,
+    /// The places that were changed: `checkpoint`, `source`, `sink`.
+    pub places: Vec<&'static str>,
+}
+
+/// Makes a flow that does not run go on somewhere else.
+///
+/// `to`: positions of some partitions, the others stay; nothing: all positions are forgotten.
+///
+/// Errors: the flow runs, or one of the places cannot be reached. What was changed until then stays so;
+/// calling again is safe.
+pub async fn rewind(
+    flow: &Flow,
+    to: Option<&[(Str, Position)]>,
+    limits: &Limits,
+    deps: &Deps,
+) -> Result<Rewound, FlowError> {
+    let name = flow_name(flow);
+    let Built { mut source, sinks, delivery, .. } = Built::new(flow, None, limits, deps, true)?;
+    let store = deps.store.as_ref().ok_or_else(|| failed("checkpoint", "none is kept".into()))?;
+    let lease = store.acquire(&name).map_err(store_error)?;
+    let mut places = Vec::new();
+    let mut before = BTreeMap::new();
+    if let Some(loaded) = store.load(&name).map_err(store_error)? {
+        let positions = loaded.checkpoint.sources.get(SOURCE).cloned().unwrap_or_default();
+        before.extend(positions.into_iter().map(|(name, at)| (Str::from(name), at)));
+    }
+    let mut kept = None;
+    if !matches!(delivery, Planned::AtLeastOnce)
+        && let Some(main) = sinks.into_iter().next()
+    {
+        let mut sink = main.0.sink;
+        let error = |error| failed("sink", chain(&error));
+        sink.open().await.map_err(error)?;
+        if let Some(transactional) = sink.transactional() {
+            // A sink that may not keep positions has none to change.
+            if let Ok(stored) = transactional.stored().await {
+                before.extend(stored);
+                kept = Some(sink);
+            }
+        }
+    }
+    let after: BTreeMap<Str, Position> = match to {
+        None => BTreeMap::new(),
+        Some(to) => before.clone().into_iter().chain(to.iter().cloned()).collect(),
+    };
+    let all: Vec<(Str, Position)> = after.clone().into_iter().collect();
+
+    // The sink's positions count for more than the checkpoint's, so they are changed first.
+    if let Some(mut sink) = kept
+        && let Some(transactional) = sink.transactional()
+    {
+        transactional.rewind(&all).await.map_err(|error| failed("sink", chain(&error)))?;
+        places.push("sink");
+    }
+    let error = |error| failed("source", chain(&error));
+    if source.rewind(to.unwrap_or_default()).await.map_err(error)? {
+        places.push("source");
+    }
+    store.reset(&name).map_err(store_error)?;
+    if !after.is_empty() {
+        let mut checkpoint = Checkpoint::new(&name, lease.epoch(), deps.clock.now().0);
+        for (partition, position) in &after {
+            checkpoint.set_position(SOURCE, partition, position.clone());
+        }
+        store.save(&name, &checkpoint).map_err(store_error)?;
+    }
+    places.push("checkpoint");
+    info!(flow = name, ?before, ?after, "positions were changed by command");
+    Ok(Rewound { before, after, places })
+}
+
+fn failed(stage: &str, message: String) -> FlowError {
+    FlowError::Stage { stage: stage.to_owned(), message, kind: ErrorKind::Unavailable }
+}
