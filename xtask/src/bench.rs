@@ -9,6 +9,8 @@
 mod data;
 pub(crate) mod floor;
 mod measure;
+mod orders;
+mod servers;
 mod verify;
 
 use std::fs::{self, File};
@@ -21,7 +23,7 @@ use crate::{Outcome, cargo, repo};
 use data::RECORD_BYTES;
 use measure::Usage;
 
-/// Records of a run. Source: the definition of the workload, two million.
+/// Records of a run of p1. Source: the definition of the workload, two million.
 const RECORDS_DEFAULT: u64 = 2_000_000;
 /// Most records of a run: 25 GB of input.
 const RECORDS_MAX: u64 = 100_000_000;
@@ -65,7 +67,8 @@ const FLOWS: &[Flow] = &[
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
-    records: u64,
+    /// None: as the workload is defined.
+    records: Option<u64>,
     runs: usize,
     /// The name of one flow; none: all.
     only: Option<&'static str>,
@@ -95,17 +98,29 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
 
     let folder = repo::target()?.join("bench");
     fs::create_dir_all(&folder).context("cannot create the folder of the bench")?;
-    let bench = Bench {
-        levada: release.join("levada"),
-        input: data::prepare(&folder, plan.records)?,
-        scratch: folder.join("run"),
-        records: plan.records,
-        kept: data::kept(plan.records),
-        runs: plan.runs,
-    };
+    let levada = release.join("levada");
     println!("machine: {}", measure::machine());
-    for flow in FLOWS.iter().filter(|flow| plan.only.is_none_or(|name| name == flow.name)) {
-        bench.flow(flow)?;
+    let is_wanted = |name: &str| plan.only.is_none_or(|only| only == name);
+    if FLOWS.iter().any(|flow| is_wanted(flow.name)) {
+        let records = plan.records.unwrap_or(RECORDS_DEFAULT);
+        let bench = Bench {
+            levada: levada.clone(),
+            input: data::prepare(&folder, records)?,
+            scratch: folder.join("run"),
+            records,
+            kept: data::kept(records),
+            runs: plan.runs,
+        };
+        for flow in FLOWS.iter().filter(|flow| is_wanted(flow.name)) {
+            bench.flow(flow)?;
+        }
+    }
+    let between: Vec<_> = servers::FLOWS.iter().filter(|flow| is_wanted(flow.name)).collect();
+    if !between.is_empty() {
+        let bench = servers::Bench::start(levada, folder, plan.runs)?;
+        for flow in between {
+            bench.flow(flow, plan.records.unwrap_or(flow.records))?;
+        }
     }
     Ok(Outcome::Good)
 }
@@ -115,18 +130,18 @@ fn parse(arguments: &[String]) -> Result<Plan, String> {
     else {
         return Err("bench what? known: `flow`".to_owned());
     };
-    let mut plan = Plan { records: RECORDS_DEFAULT, runs: RUNS_DEFAULT, only: None };
+    let mut plan = Plan { records: None, runs: RUNS_DEFAULT, only: None };
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
-            "--records" => plan.records = number(argument, rest.next(), RECORDS_MAX)?,
+            "--records" => plan.records = Some(number(argument, rest.next(), RECORDS_MAX)?),
             "--runs" => {
                 let runs = number(argument, rest.next(), RUNS_MAX as u64)?;
                 plan.runs = usize::try_from(runs).map_err(|_| "too many runs".to_owned())?;
             }
             name => {
-                let flow = FLOWS.iter().find(|flow| flow.name == name);
-                plan.only = Some(flow.ok_or_else(|| unknown_flow(name))?.name);
+                let known = names().find(|known| *known == name);
+                plan.only = Some(known.ok_or_else(|| unknown_flow(name))?);
             }
         }
     }
@@ -142,8 +157,12 @@ fn number(option: &str, value: Option<&String>, max: u64) -> Result<u64, String>
 }
 
 fn unknown_flow(name: &str) -> String {
-    let known: Vec<&str> = FLOWS.iter().map(|flow| flow.name).collect();
+    let known: Vec<&str> = names().collect();
     format!("unknown flow `{name}`; known: {}", known.join(", "))
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    FLOWS.iter().map(|flow| flow.name).chain(servers::FLOWS.iter().map(|flow| flow.name))
 }
 
 /// Everything the runs share.
@@ -318,14 +337,14 @@ mod tests {
 
     #[test]
     fn reads_arguments() {
-        let default = Plan { records: 2_000_000, runs: 5, only: None };
+        let default = Plan { records: None, runs: 5, only: None };
         assert_eq!(plan(&["flow"]), Ok(default));
-        let asked = Plan { records: 10_000, runs: 1, only: Some("p1-null") };
+        let asked = Plan { records: Some(10_000), runs: 1, only: Some("p1-null") };
         assert_eq!(plan(&["flow", "--records", "10_000", "p1-null", "--runs", "1"]), Ok(asked));
         for bad in [
             &[][..],
             &["task"],
-            &["flow", "p2"],
+            &["flow", "p9"],
             &["flow", "--runs"],
             &["flow", "--runs", "0"],
             &["flow", "--runs", "101"],

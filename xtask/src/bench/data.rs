@@ -156,9 +156,13 @@ fn is_right(path: &Path, records: u64) -> Result<bool> {
 }
 
 /// Splitmix64. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -167,11 +171,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    fn pick(&mut self, choices: &[&'static str]) -> &'static str {
+    pub(super) fn pick(&mut self, choices: &[&'static str]) -> &'static str {
         choices[(self.next() % choices.len() as u64) as usize]
     }
 }
