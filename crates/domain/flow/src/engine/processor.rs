@@ -136,13 +136,19 @@ impl Shared {
             None => self.metrics.stage_error("read", error.class, 1),
         }
         self.metrics.stage_error("transformation", error.class, 1);
-        self.count_sink_failure();
+        self.look_at_ratio(self.counters.processed.load(Ordering::Relaxed));
     }
 
-    /// Counts a failed record, and stops the flow when there are too many.
+    /// Counts a record that a sink refused, and stops the flow when there are too many.
     pub(super) fn count_sink_failure(&self) {
+        // What was read ahead or waits in queues says nothing yet about the sink.
+        let answered = [&self.counters.records_out, &self.counters.filtered, &self.counters.errors]
+            .map(|count| count.load(Ordering::Relaxed));
+        self.look_at_ratio(answered.iter().sum::<u64>() + 1);
+    }
+
+    fn look_at_ratio(&self, seen: u64) {
         let failed = self.counters.errors.fetch_add(1, Ordering::Relaxed) + 1;
-        let seen = self.counters.records_in.load(Ordering::Relaxed);
         let max = self.limits.dead_letter_ratio_max;
         if max < 1.0
             && seen >= self.limits.dead_letter_records_min

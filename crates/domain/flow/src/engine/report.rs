@@ -14,6 +14,8 @@ pub struct Counters {
     pub records_in: AtomicU64,
     /// Payload bytes of those.
     pub bytes_in: AtomicU64,
+    /// Records that went through the steps, whatever became of them.
+    pub processed: AtomicU64,
     /// Records that sinks wrote, the error sink not counted.
     pub records_out: AtomicU64,
     /// Payload bytes of those.

@@ -80,6 +80,7 @@ impl Worker {
             self.shared.metrics.wait_in.observe(waited);
             self.shared.metrics.latency_in.observe(waited);
             std::mem::swap(&mut batch.tree, &mut self.tree);
+            Counters::add(&self.shared.counters.processed, batch.len() as u64);
             let started = self.shared.clock.monotonic();
             let run = catch_unwind(AssertUnwindSafe(|| {
                 let clock = &*self.shared.clock;

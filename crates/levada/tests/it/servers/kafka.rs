@@ -1,0 +1,133 @@
+//! Topics of the tests' broker.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use levada_testkit::services;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// A topic of one test.
+pub(super) struct Topic {
+    pub(super) name: String,
+    pub(super) brokers: String,
+    partitions: i32,
+}
+
+/// A message as it is in a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Arrived {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) payload: Option<Vec<u8>>,
+    pub(super) headers: BTreeMap<String, String>,
+}
+
+impl Topic {
+    /// Makes an empty topic; nothing when there is no broker.
+    pub(super) fn new(test: &str, partitions: i32) -> Option<Self> {
+        let brokers = services::KAFKA.address(test)?;
+        let name = format!("levada-{test}-{}", std::process::id());
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let made = admin.create_topics([&topic], &AdminOptions::new());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let made = runtime.block_on(made).unwrap();
+        assert!(made[0].is_ok(), "{made:?}");
+        Some(Topic { name, brokers, partitions })
+    }
+
+    /// Sends payloads, keyed by their number so that partitions fill evenly.
+    pub(super) fn send(&self, payloads: impl IntoIterator<Item = String>) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
+        for (number, payload) in payloads.into_iter().enumerate() {
+            let key = number.to_string();
+            let mut record = BaseRecord::to(&self.name).key(&key).payload(&payload);
+            while let Err((_, back)) = producer.send(record) {
+                record = back;
+                producer.poll(Duration::from_millis(10));
+            }
+            producer.poll(Duration::ZERO);
+        }
+        producer.flush(LONG).unwrap();
+    }
+
+    /// Gives everything that is committed in the topic.
+    pub(super) fn read(&self) -> Vec<Arrived> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", "levada-tests-only-read")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .create()
+            .unwrap();
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            partitions.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&partitions).unwrap();
+        let deadline = Instant::now() + LONG;
+        let (mut arrived, mut ended) = (Vec::new(), 0);
+        while ended < self.partitions {
+            assert!(Instant::now() < deadline, "`{}` could not be read to its end", self.name);
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => arrived.push(arrived_of(&message)),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
+                Some(Err(error)) => panic!("{error}"),
+                None => {}
+            }
+        }
+        arrived
+    }
+
+    /// Gives how often each id arrived; `id` of the payload's object.
+    pub(super) fn ids(&self) -> BTreeMap<u64, u64> {
+        let mut ids = BTreeMap::new();
+        for arrived in self.read() {
+            let payload = arrived.payload.unwrap_or_default();
+            let value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+            *ids.entry(value["id"].as_u64().unwrap()).or_default() += 1;
+        }
+        ids
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        let admin: Result<AdminClient<DefaultClientContext>, _> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let (Ok(admin), Ok(runtime)) = (admin, runtime) {
+            // A topic that stays costs the next test nothing.
+            let _left =
+                runtime.block_on(admin.delete_topics(&[&self.name], &AdminOptions::new())).is_err();
+        }
+    }
+}
+
+fn arrived_of(message: &BorrowedMessage<'_>) -> Arrived {
+    use rdkafka::message::Headers;
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|header| {
+                let value = String::from_utf8_lossy(header.value.unwrap_or_default());
+                (header.key.to_owned(), value.into_owned())
+            })
+            .collect()
+    });
+    Arrived {
+        key: message.key().map(<[u8]>::to_vec),
+        payload: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}

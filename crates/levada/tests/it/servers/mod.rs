@@ -1,0 +1,15 @@
+//! Whole flows between real servers: Kafka and PostgreSQL, with everything that can go wrong.
+//!
+//! Ids are compared, not counts. Every test has topics and tables of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests end by panicking, and say what they counted or skipped"
+)]
+
+mod exactly_once;
+mod kafka;
+mod kill;
+mod postgres;
+mod scene;
