@@ -28,22 +28,32 @@ pub fn context(folder: &Path) -> BuildContext {
 ///
 /// - Panics: there is no such type, or the settings are wrong.
 pub fn source(kind: &str, settings: &Value, folder: &Path) -> Box<dyn Source> {
+    source_in(kind, settings, &context(folder))
+}
+
+/// Makes a source with this context; see [`source`].
+pub fn source_in(kind: &str, settings: &Value, ctx: &BuildContext) -> Box<dyn Source> {
     let entry = SOURCES.iter().find(|entry| entry.name == kind).expect("a source type");
     let mut report = Report::new();
     let spec = (entry.decode)(&Node::from_json(settings), &FieldPath::field("source"), &mut report);
     assert!(report.is_ok(), "{:?}", report.problems());
-    spec.unwrap().build(&context(folder)).unwrap()
+    spec.unwrap().build(ctx).unwrap()
 }
 
 /// Makes a sink of this type, and gives how the engine gathers records for it.
 ///
 /// - Panics: there is no such type, or the settings are wrong.
 pub fn sink(kind: &str, settings: &Value, folder: &Path) -> (Box<dyn Sink>, SinkBatching) {
+    sink_in(kind, settings, &context(folder))
+}
+
+/// Makes a sink with this context; see [`sink`].
+pub fn sink_in(kind: &str, settings: &Value, ctx: &BuildContext) -> (Box<dyn Sink>, SinkBatching) {
     let entry = SINKS.iter().find(|entry| entry.name == kind).expect("a sink type");
     let mut report = Report::new();
     let spec = (entry.decode)(&Node::from_json(settings), &FieldPath::field("sink"), &mut report);
     assert!(report.is_ok(), "{:?}", report.problems());
     let spec = spec.unwrap();
     let batching = spec.batching();
-    (spec.build(&context(folder)).unwrap(), batching)
+    (spec.build(ctx).unwrap(), batching)
 }

@@ -1,6 +1,7 @@
 //! What a connector is given when it is built.
 
 use std::any::Any;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +32,12 @@ pub struct BuildContext {
     /// What the source and the sinks of this flow tell each other.
     pub links: Links,
 }
+
+/// What stands for the standard input of the process, when it is left in the [`Links`] of a flow.
+pub struct StandardInput(pub OwnedFd);
+
+/// What stands for the standard output of the process; see [`StandardInput`].
+pub struct StandardOutput(pub OwnedFd);
 
 /// What the connectors of one flow tell each other, by type; cheap to clone.
 ///

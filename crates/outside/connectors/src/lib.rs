@@ -16,7 +16,7 @@ pub mod sources;
 pub mod spec;
 pub mod traits;
 
-pub use context::{BuildContext, Links};
+pub use context::{BuildContext, Links, StandardInput, StandardOutput};
 pub use sinks::SINKS;
 pub use sources::SOURCES;
 pub use spec::{AnySink, AnySource, BuildError, SinkEntry, SinkSpec, SourceEntry, SourceSpec};

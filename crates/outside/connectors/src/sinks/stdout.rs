@@ -5,6 +5,7 @@ mod table;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use levada_model::{ErrorClass, RecordBatch};
@@ -13,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::context::StandardOutput;
 use crate::formats::blocking::blocking;
 use crate::formats::line_writer::LineWriter;
 use crate::{BuildContext, BuildError, Outcomes, Sink, SinkError, SinkSpec};
@@ -37,6 +39,7 @@ const FORMATS: [&str; 2] = ["ndjson", "table"];
 struct StdoutSink {
     /// Tests put another in.
     output: Option<File>,
+    other: Option<Arc<StandardOutput>>,
     table: Option<Table>,
     /// The rows of a table under construction.
     rows: Vec<u8>,
@@ -72,13 +75,14 @@ impl SinkSpec for Spec {
         Some(false)
     }
 
-    fn build(self, _: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
+    fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
         let table = match self.is_table() {
             true => Some(Table::new(&self.columns).map_err(BuildError::Invalid)?),
             false => None,
         };
         Ok(Box::new(StdoutSink {
             output: None,
+            other: ctx.links.get::<StandardOutput>(),
             table,
             rows: Vec::new(),
             lines: LineWriter::default(),
@@ -100,10 +104,12 @@ impl StdoutSink {
         match &mut self.output {
             Some(output) => Ok(output),
             empty => {
-                let output = io::stdout()
-                    .as_fd()
-                    .try_clone_to_owned()
-                    .map_err(|error| SinkError::io("cannot open standard output", error))?;
+                let output = match &self.other {
+                    Some(other) => other.0.try_clone(),
+                    None => io::stdout().as_fd().try_clone_to_owned(),
+                };
+                let output =
+                    output.map_err(|error| SinkError::io("cannot open standard output", error))?;
                 Ok(empty.insert(File::from(output)))
             }
         }
@@ -230,6 +236,7 @@ mod tests {
     fn sink(output: File) -> StdoutSink {
         StdoutSink {
             output: Some(output),
+            other: None,
             table: None,
             rows: Vec::new(),
             lines: LineWriter::default(),

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::context::StandardInput;
 use crate::formats::framer::{Filled, FrameError, Framer, Place};
 use crate::formats::pump::{Gone, Pump, PumpThread, pump};
 use crate::formats::{CsvBlock, Format, check_format, check_record_bytes, record_bytes};
@@ -91,13 +92,13 @@ impl Source for StdinSource {
         if self.pump.is_some() {
             return Ok(());
         }
-        let input = match self.input.take() {
-            Some(input) => input,
-            None => io::stdin()
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(|error| SourceError::io("cannot open standard input", error))?,
+        let other = self.ctx.links.get::<StandardInput>();
+        let input = match (self.input.take(), other) {
+            (Some(input), _) => Ok(input),
+            (None, Some(other)) => other.0.try_clone(),
+            (None, None) => io::stdin().as_fd().try_clone_to_owned(),
         };
+        let input = input.map_err(|error| SourceError::io("cannot open standard input", error))?;
         let framer =
             Framer::new(self.format, self.csv.clone(), Place::default(), self.ctx.chunk_bytes())
                 .map_err(|error| SourceError::new(ErrorClass::InvalidData, error.to_string()))?;

@@ -1,6 +1,4 @@
 //! Every connector that is built in, against the suite that all must pass.
-//!
-//! `stdin` and `stdout` belong to a process: whole flows prove them, with the program itself.
 
 #![allow(clippy::unwrap_used, reason = "tests end by panicking")]
 
@@ -8,3 +6,4 @@ mod files;
 mod http;
 mod machine;
 mod memory;
+mod standard;
