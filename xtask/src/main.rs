@@ -33,7 +33,11 @@ usage: cargo xtask <task>
 
   lint [--docs]          formatting, clippy, tidy and generated files; with --docs also `cargo doc`
   tidy                   the project's own rules about layers, texts and dependencies
-  test [CARGO ARGS]      every test (or those that the arguments select), with one closing line of counts
+  test [--no-services] [CARGO ARGS]
+                         every test (or those that the arguments select), with one closing line of counts; starts the
+                         servers that tests talk to and stops those that it started
+  services up|down|status [NAME…]
+                         the servers that tests talk to; see `services --help`
   gen [--check]          writes docs/reference; with --check only says whether it is up to date
   bench flow [--records N] [--runs N] [p1|p1-null]
                          records per second, CPU seconds per million records and peak memory of the record engine
@@ -89,6 +93,7 @@ fn run(task: &str, rest: &[String]) -> Result<Outcome> {
         "bench" => bench::run(rest),
         // Started by `bench` as a process of its own, so that it is measured exactly like the product.
         "bench-floor" => bench::floor::run(rest),
+        "services" => services::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -1,170 +1,205 @@
-//! What the tests need beyond Rust and a C compiler, and how it gets onto the machine.
+//! `services`: the real servers that tests talk to, started and stopped.
 //!
-//! One line per thing in [`NEEDS`]. Before the tests start, each is looked for; what is missing is installed through the
-//! system's packages when this process may do so (root, and `apt-get` is there), otherwise it is named together with the
-//! command that would install it. A test that then cannot run prints a line that starts with `SKIPPED: ` and says why.
+//! ```text
+//! services/NAME/start.sh, stop.sh   how one server is started and stopped
+//! target/services/run/NAME-PORT/    its state: pid, log, data
+//! target/services/cache/            what was downloaded, once
+//! ```
+//! The scripts know how a server is run; here is decided what is to be done: what runs already is left alone, what the
+//! servers need is installed or named, and servers start side by side. A server that answers on the port but was not
+//! started by this project is called foreign: it is used and never touched.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod packages;
+mod plan;
+mod scripts;
+mod state;
+mod table;
 
-use anyhow::{Context as _, Result};
+use std::time::Instant;
 
-/// Everything the tests need, in the order in which it is installed. Nothing yet: all tests run in process.
-pub(crate) const NEEDS: &[Need] = &[];
+use anyhow::Result;
 
-/// One program that tests start, and the package that brings it.
-pub(crate) struct Need {
-    /// The program looked for in `PATH`.
-    pub program: &'static str,
-    /// The Debian package that installs it.
-    pub package: &'static str,
-    /// Which tests need it, for people who decide whether to install it.
-    pub used_by: &'static str,
-}
+use self::packages::ThisMachine;
+use self::plan::{Down, Request, Task, Up};
+use self::scripts::Scripts;
+use self::state::State;
+use self::table::Service;
+use crate::Outcome;
 
-/// What this process may do to the machine; a trait, so that the rules are tested without changing one.
-pub(crate) trait Machine {
-    /// Whether `program` can be started.
-    fn has(&self, program: &str) -> bool;
-    /// Whether packages can be installed without asking anyone.
-    fn can_install(&self) -> bool;
-    /// Installs one package.
-    fn install(&mut self, package: &str) -> Result<bool>;
-}
+const HELP: &str = "\
+usage: cargo xtask services up [--durable] [NAME…]
+       cargo xtask services down [--wipe] [NAME…]
+       cargo xtask services status [NAME…]
 
-/// Provides every need that can be provided; returns one line per need that is still missing.
-pub(crate) fn provide(needs: &[Need], machine: &mut impl Machine) -> Result<Vec<String>> {
-    let mut missing = Vec::new();
-    for need in needs {
-        if machine.has(need.program) {
-            continue;
+Starts and stops the real servers that tests talk to, on ports of their own; without names, all of them. What
+answers on a port but was not started here is used and left alone.
+
+  --durable    PostgreSQL flushes to disk as it does by default, for measurements and tests that kill it
+  --wipe       removes the data too
+
+Examples:
+  cargo xtask services up                      all of them, as `cargo xtask test` does
+  cargo xtask services up kafka postgres       two of them
+  cargo xtask services up --durable postgres
+  cargo xtask services status
+  cargo xtask services down --wipe kafka       stop it and forget its data
+
+From the environment:
+  LEVADA_SERVICES_DIR          where state and downloads are kept, instead of `services` in the target folder
+  LEVADA_SERVICES_CACHE        where downloads are kept, instead of `cache` in that folder
+  LEVADA_SERVICES_PORT_OFFSET  is added to every port, so that two clones can be tested on one machine; tests read it too
+";
+
+/// Runs the task.
+pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
+    let request = match plan::parse(arguments) {
+        Ok(request) => request,
+        Err(problem) => return Ok(Outcome::Usage(problem)),
+    };
+    let scripts = match Scripts::from_environment(request.port_offset) {
+        Ok(scripts) => scripts,
+        Err(problem) => return Ok(Outcome::Usage(problem)),
+    };
+    match request.task {
+        Task::Help => print!("{HELP}"),
+        Task::Status => print!("{}", status(&scripts, &request.services)),
+        Task::Up => {
+            let failed = up(&scripts, &request)?.failed;
+            return Ok(Outcome::from_good(failed.is_empty()));
         }
-        let Need { program, package, used_by } = need;
-        if !machine.can_install() {
-            missing.push(format!(
-                "`{program}` is missing ({used_by}): run `apt-get install {package}` as root"
-            ));
-        } else if !machine.install(package)? || !machine.has(program) {
-            missing.push(format!(
-                "`{program}` is missing ({used_by}): installing package `{package}` failed"
-            ));
+        Task::Down { wipe } => return Ok(Outcome::from_good(down(&scripts, &request, wipe))),
+    }
+    Ok(Outcome::Good)
+}
+
+/// Servers that were started for some work; stopped when dropped, so also when the work fails.
+pub(crate) struct Started {
+    scripts: Scripts,
+    services: Vec<&'static Service>,
+    /// Those that could not be started.
+    pub(crate) failed: Vec<&'static str>,
+}
+
+impl Started {
+    /// Starts every server that does not run yet.
+    pub(crate) fn all() -> Result<Self> {
+        let scripts = Scripts::from_environment(None).map_err(anyhow::Error::msg)?;
+        let request = Request::of(Task::Up);
+        let Changed { started, failed } = up(&scripts, &request)?;
+        Ok(Self { scripts, services: started, failed })
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if !self.services.is_empty() {
+            let mut request = Request::of(Task::Down { wipe: false });
+            request.services = std::mem::take(&mut self.services);
+            down(&self.scripts, &request, false);
         }
     }
-    Ok(missing)
 }
 
-/// The machine this process runs on.
-pub(crate) struct ThisMachine {
-    is_index_fresh: bool,
+/// What `up` did.
+struct Changed {
+    started: Vec<&'static Service>,
+    failed: Vec<&'static str>,
 }
 
-impl ThisMachine {
-    pub(crate) const fn new() -> Self {
-        Self { is_index_fresh: false }
-    }
-}
+fn up(scripts: &Scripts, request: &Request) -> Result<Changed> {
+    let states = request.services.iter().map(|service| (*service, scripts.state(service)));
+    let plan = plan::up(states, request.durable);
+    let wanted: Vec<&Service> =
+        plan.iter().filter(|(_, up)| up.starts()).map(|(s, _)| *s).collect();
+    let missing = packages::provide(&wanted, &mut ThisMachine::new(scripts))?;
+    missing.iter().for_each(|missing| eprintln!("{missing}"));
 
-impl Machine for ThisMachine {
-    fn has(&self, program: &str) -> bool {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-    }
-
-    fn can_install(&self) -> bool {
-        is_root() && self.has("apt-get")
-    }
-
-    fn install(&mut self, package: &str) -> Result<bool> {
-        if !self.is_index_fresh {
-            eprintln!("updating the package index");
-            self.is_index_fresh = apt_get(&["update"])?;
+    let begun = Instant::now();
+    let (mut ready, mut changed) = (0, Changed { started: Vec::new(), failed: Vec::new() });
+    let mut to_start = Vec::new();
+    for (service, up) in plan {
+        match up {
+            Up::Keep(text) => {
+                ready += 1;
+                eprintln!("{}: {} {text}", service.name, scripts.address(service));
+            }
+            Up::Start if missing.iter().any(|missing| missing.is_for(service)) => {
+                eprintln!("{}: not started, see above", service.name);
+                changed.failed.push(service.name);
+            }
+            Up::Start => to_start.push(service),
         }
-        eprintln!("installing {package}");
-        apt_get(&["install", "--yes", "--no-install-recommends", package])
     }
+    for (service, result) in scripts.start(&to_start, request.durable) {
+        match result {
+            Ok(()) => changed.started.push(service),
+            Err(()) => changed.failed.push(service.name),
+        }
+    }
+    ready += changed.started.len();
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!("services: {ready} of {} ready ({seconds:.1} s)", request.services.len());
+    if !changed.failed.is_empty() {
+        eprintln!("services that did not start: {}", changed.failed.join(", "));
+    }
+    Ok(changed)
 }
 
-fn apt_get(arguments: &[&str]) -> Result<bool> {
-    let mut command = Command::new("apt-get");
-    command.arg("--quiet").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    // Its chatter goes where ours goes, so that stdout holds nothing but results.
-    command.stdin(Stdio::null()).stdout(std::io::stderr());
-    Ok(command.status().context("cannot start apt-get")?.success())
+/// Stops what this project started; says whether all of it stopped.
+fn down(scripts: &Scripts, request: &Request, wipe: bool) -> bool {
+    let states = request.services.iter().map(|service| (*service, scripts.state(service)));
+    let mut to_stop = Vec::new();
+    for (service, down) in plan::down(states, wipe) {
+        match down {
+            Down::Leave(text) => eprintln!("{}: {text}", service.name),
+            Down::Stop => to_stop.push(service),
+        }
+    }
+    scripts.stop(&to_stop, wipe)
 }
 
-/// Whether the effective user is root, as the kernel tells it.
-fn is_root() -> bool {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
-    let user = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    user.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
+/// Gives the table of `status`.
+fn status(scripts: &Scripts, services: &[&'static Service]) -> String {
+    let mut rows = vec![["name", "address", "state", "pid"].map(str::to_owned)];
+    for service in services {
+        let (state, pid) = match scripts.state(service) {
+            State::Running(pid) => ("running", pid.to_string()),
+            State::Foreign => ("foreign", "-".to_owned()),
+            State::Down => ("down", "-".to_owned()),
+        };
+        rows.push([service.name.to_owned(), scripts.address(service), state.to_owned(), pid]);
+    }
+    table(&rows)
+}
+
+/// Lays out rows in columns as wide as what is in them.
+fn table(rows: &[[String; 4]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; 4] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
-    struct Fake {
-        programs: Vec<&'static str>,
-        is_root: bool,
-        /// Package and the program it brings; other packages fail to install.
-        packages: &'static [(&'static str, &'static str)],
-        installed: Vec<String>,
+    #[test]
+    fn the_table_has_straight_columns() {
+        let rows = [["name", "address", "state", "pid"], ["kafka", "127.0.0.1:1", "down", "-"]];
+        let text = table(&rows.map(|row| row.map(str::to_owned)));
+        assert_eq!(text, "name   address      state  pid\nkafka  127.0.0.1:1  down   -\n");
     }
 
-    impl Machine for Fake {
-        fn has(&self, program: &str) -> bool {
-            self.programs.contains(&program)
+    #[test]
+    fn the_help_names_every_variable() {
+        for name in [scripts::DIR, scripts::CACHE, scripts::PORT_OFFSET] {
+            assert!(HELP.contains(name), "{name}");
         }
-        fn can_install(&self) -> bool {
-            self.is_root
-        }
-        fn install(&mut self, package: &str) -> Result<bool> {
-            self.installed.push(package.to_owned());
-            let brings = self.packages.iter().find(|(name, _)| *name == package);
-            self.programs.extend(brings.map(|(_, program)| *program));
-            Ok(brings.is_some())
-        }
-    }
-
-    const NEEDS: &[Need] = &[
-        Need { program: "present", package: "p", used_by: "a tests" },
-        Need { program: "absent", package: "absent-server", used_by: "b tests" },
-    ];
-
-    fn fake(is_root: bool, packages: &'static [(&'static str, &'static str)]) -> Fake {
-        Fake { programs: vec!["present"], is_root, packages, installed: Vec::new() }
-    }
-
-    #[test]
-    fn root_installs_only_what_is_missing() {
-        let mut machine = fake(true, &[("absent-server", "absent")]);
-        assert!(provide(NEEDS, &mut machine).unwrap().is_empty());
-        assert_eq!(machine.installed, ["absent-server"]);
-    }
-
-    #[test]
-    fn others_are_told_the_command() {
-        let mut machine = fake(false, &[("absent-server", "absent")]);
-        let missing = provide(NEEDS, &mut machine).unwrap();
-        let wanted = "`absent` is missing (b tests): run `apt-get install absent-server` as root";
-        assert_eq!(missing, [wanted]);
-        assert!(machine.installed.is_empty());
-    }
-
-    #[test]
-    fn a_package_that_does_not_bring_the_program_is_still_missing() {
-        let missing = provide(NEEDS, &mut fake(true, &[])).unwrap();
-        let failed = "`absent` is missing (b tests): installing package `absent-server` failed";
-        assert_eq!(missing, [failed]);
-        let missing = provide(NEEDS, &mut fake(true, &[("absent-server", "other")])).unwrap();
-        assert_eq!(missing, [failed]);
-    }
-
-    #[test]
-    fn this_machine_has_cargo_and_not_everything() {
-        assert!(ThisMachine::new().has("cargo"));
-        assert!(!ThisMachine::new().has("no-such-program-anywhere"));
     }
 }

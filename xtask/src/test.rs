@@ -1,5 +1,6 @@
 //! `test`: every test of the workspace, and one closing line that counts them.
 //!
+//! The servers that tests talk to are started when everything is built, and those that were started are stopped at the end.
 //! A build that fails counts as one failure. In continuous integration (`CI=true`) a skipped or ignored test is a failure.
 
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 
-use crate::services::{self, ThisMachine};
+use crate::services::Started;
 use crate::test_report::{Reader, Report};
 use crate::{Outcome, cargo, repo};
 
@@ -30,19 +31,48 @@ const PROGRESS: &[&str] = &[
     "Updating",
 ];
 
-/// Runs the tests that `arguments` select (cargo's own), or all.
+/// Runs the tests that `arguments` select (cargo's own, and `--no-services`), or all.
 pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
-    for line in services::provide(services::NEEDS, &mut ThisMachine::new())? {
-        eprintln!("{line}");
+    let (with_services, arguments) = split(arguments);
+    let command = || {
+        let mut command = cargo::command("test");
+        command.args(["--locked", "--no-fail-fast"]);
+        if arguments.is_empty() {
+            command.arg("--workspace");
+        }
+        command.args(&arguments);
+        command
+    };
+    // Servers that start while everything is compiled would only slow both down; and without a build none is needed.
+    let is_built = !with_services || cargo::succeeds(build(&mut command()), "cargo test --no-run")?;
+    if !is_built {
+        println!("the tests could not be built; why is above");
+        return Ok(conclude(&Report { failed: 1, ..Report::default() }));
     }
-    let mut command = cargo::command("test");
-    command.args(["--locked", "--no-fail-fast"]);
-    if arguments.is_empty() {
-        command.arg("--workspace");
+    let services = with_services.then(Started::all).transpose()?;
+    let report = measure(&mut command())?;
+    let failed = services.map(|services| services.failed.clone()).unwrap_or_default();
+    if !failed.is_empty() {
+        println!("services that did not start: {}", failed.join(", "));
     }
-    command.args(arguments);
-    let report = measure(&mut command)?;
     Ok(conclude(&report))
+}
+
+/// Takes `--no-services` out of the arguments; says whether services are wanted, and gives the others.
+fn split(arguments: &[String]) -> (bool, Vec<&String>) {
+    const WITHOUT: &str = "--no-services";
+    let others: Vec<&String> = arguments.iter().filter(|argument| *argument != WITHOUT).collect();
+    (others.len() == arguments.len(), others)
+}
+
+/// Makes a command build its tests and not run them.
+fn build(command: &mut Command) -> &mut Command {
+    command.arg("--no-run");
+    if repo::is_ci() {
+        command.arg("--quiet");
+    }
+    // A list of the test binaries, which is no result.
+    command.stdout(Stdio::null())
 }
 
 /// Prints the reasons of skips and the closing line.
@@ -144,6 +174,15 @@ fn is_progress(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_can_be_left_out() {
+        let arguments = ["-p", "--no-services", "levada"].map(str::to_owned);
+        let (with_services, others) = split(&arguments);
+        assert!(!with_services);
+        assert_eq!(others, ["-p", "levada"]);
+        assert!(split(&arguments[2..]).0);
+    }
 
     #[test]
     fn only_cargos_own_progress_is_left_out() {
