@@ -3,7 +3,9 @@
 //! `cargo xtask services up` starts them on ports of their own and `cargo xtask test` does so before the
 //! tests. A test asks for an address; where nothing listens it is skipped loudly.
 
+use std::env;
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A server that tests use.
@@ -34,12 +36,17 @@ pub const INFLUXDB: Service = Service { name: "influxdb", port: 28086 };
 pub const ALL: [Service; 7] =
     [KAFKA, POSTGRES, TRINO, OPENSEARCH, SCHEMA_REGISTRY, VICTORIA_METRICS, INFLUXDB];
 
+/// Is added to every port, as `cargo xtask services` does, so that two clones can be tested on one machine.
+const PORT_OFFSET: &str = "LEVADA_SERVICES_PORT_OFFSET";
+/// Where `cargo xtask services` keeps state and downloads.
+const DIR: &str = "LEVADA_SERVICES_DIR";
+
 // === impl Service ===
 
 impl Service {
     /// Gives `127.0.0.1:PORT` when the service listens; otherwise says that `test` is skipped.
     pub fn address(self, test: &str) -> Option<String> {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let address = SocketAddr::from(([127, 0, 0, 1], self.real_port()));
         match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
             Ok(_) => Some(address.to_string()),
             Err(error) => {
@@ -48,5 +55,19 @@ impl Service {
                 None
             }
         }
+    }
+
+    /// Gives the folder in which the server that this project started keeps its state, such as the certificates of Kafka
+    /// in `tls`; a server started in another way has none there.
+    pub fn state(self) -> PathBuf {
+        let dir = env::var_os(DIR).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let target = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/services");
+        let name = format!("{}-{}", self.name, self.real_port());
+        dir.unwrap_or_else(target).join("run").join(name)
+    }
+
+    fn real_port(self) -> u16 {
+        let offset = env::var(PORT_OFFSET).ok().filter(|text| !text.is_empty());
+        self.port + offset.map_or(0, |text| text.parse::<u16>().unwrap())
     }
 }

@@ -41,6 +41,10 @@ pub const FAULT: &str = "LEVADA_FAULT";
 /// Rounds of the tests that kill a running process; see [`all`].
 pub const KILL_ROUNDS: &str = "LEVADA_KILL_ROUNDS";
 
+/// Start of the variables that `cargo xtask services` and the tests that talk to its servers read: where their state and
+/// downloads are, what is added to their ports; see [`all`].
+pub const SERVICES_PREFIX: &str = "LEVADA_SERVICES_";
+
 /// Set and not empty: no colours. Source: the convention of no-color.org.
 pub const NO_COLOR: &str = "NO_COLOR";
 
@@ -73,6 +77,10 @@ const OTHERS: [(&str, &str); 9] = [
     ),
     (FUZZ_ITERATIONS, "Tests only: inputs per target of the fuzz tests."),
     (KILL_ROUNDS, "Tests only: rounds of the tests that kill a running process."),
+    (
+        SERVICES_PREFIX,
+        "Tests only: start of the variables of `cargo xtask services`; its `--help` has them.",
+    ),
 ];
 
 /// Gives every variable with a summary, those that are not settings first.
