@@ -6,6 +6,8 @@
 //! RecordBatch ──> LineWriter, csv ──> bytes                  sinks/{file,stdout}
 //! ```
 
+#[cfg(feature = "avro")]
+pub(crate) mod avro;
 pub(crate) mod blocking;
 pub(crate) mod csv_rows;
 pub(crate) mod framer;
