@@ -3,6 +3,7 @@
 //! - [`build`]: connectors as a flow builds them.
 //! - [`conformance`]: the cases that every source and every sink must pass, and how one is set up for them.
 //! - [`process`]: a program under test: started, signalled, killed, waited for with a deadline.
+//! - [`fake_http`]: an HTTP server whose answers a test makes.
 //! - [`http`]: an HTTP server of a few lines that answers as a test tells it to, and a client.
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
@@ -18,6 +19,7 @@
 
 pub mod build;
 pub mod conformance;
+pub mod fake_http;
 pub mod http;
 pub mod process;
 pub mod seeded;

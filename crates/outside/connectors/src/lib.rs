@@ -11,6 +11,7 @@
 pub mod blocks;
 pub mod context;
 mod formats;
+mod http_client;
 pub mod sinks;
 pub mod sources;
 pub mod spec;
