@@ -323,6 +323,11 @@ impl RecordBatch {
         self.shared(index).map(|meta| &**meta)
     }
 
+    /// Gives the metadata of a record without what its envelope says; makes nothing.
+    pub fn base_meta(&self, index: usize) -> Option<&Meta> {
+        self.metas.get(self.records[index].meta as usize)?.base.as_deref()
+    }
+
     /// Gives the metadata of a record as it is shared.
     pub fn meta_arc(&self, index: usize) -> Option<Arc<Meta>> {
         self.shared(index).cloned()

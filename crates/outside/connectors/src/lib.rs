@@ -12,6 +12,8 @@ pub mod blocks;
 pub mod context;
 mod formats;
 mod http_client;
+#[cfg(feature = "postgresql")]
+mod postgres;
 pub mod sinks;
 pub mod sources;
 pub mod spec;

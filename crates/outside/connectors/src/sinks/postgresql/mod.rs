@@ -1,9 +1,43 @@
-//! The settings of the `postgresql` sink, both generations.
+//! The `postgresql` sink: records become rows of a table.
 //!
-//! Source: dataflow-operator.md §1.5, §1.7. They are read and checked; writing is not built in.
+//! ```text
+//! batch ─▶ rows (rows.rs, value.rs) ─▶ COPY or arrays (statement.rs) ─▶ one transaction (write.rs, sink.rs)
+//!             │ evolve.rs: tables that are made or changed      │ positions.rs: exactly once
+//!             └ records that are no rows: rejected               └ rows that the server refuses: rejected
+//! ```
+//! Source of the settings: dataflow-operator.md §1.5, §1.7; of the behaviour: §3.4, §3.8, §10.3, §10.6.
+//!
+//! - Columns are the keys of a record; rows with the same keys share a statement. A column that a record
+//!   does not name gets its default.
+//! - A table with a column `data` of type `jsonb` gets the whole document there.
+//! - Bad rows are found inside the transaction and rejected one by one; the others land.
+//! - Names are always quoted. Values are never part of a statement.
+
+#[cfg(feature = "postgresql")]
+mod build;
+#[cfg(feature = "postgresql")]
+mod evolve;
+#[cfg(feature = "postgresql")]
+mod layout;
+#[cfg(feature = "postgresql")]
+mod metrics;
+#[cfg(feature = "postgresql")]
+mod positions;
+#[cfg(feature = "postgresql")]
+mod raw;
+#[cfg(feature = "postgresql")]
+mod rows;
+#[cfg(feature = "postgresql")]
+mod sink;
+#[cfg(feature = "postgresql")]
+mod statement;
+#[cfg(feature = "postgresql")]
+mod value;
+#[cfg(feature = "postgresql")]
+mod write;
 
 use levada_registry::{FieldPath, Report};
-use levada_settings::Secret;
+use levada_settings::{Duration, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,6 +47,19 @@ use crate::blocks::identifier::{check_conflict_key, check_identifier};
 use crate::blocks::raw_mode::check_raw_mode;
 use crate::blocks::secret_ref::check_either;
 use crate::{BuildContext, BuildError, Sink, SinkBatching, SinkSpec};
+
+/// What happens when a record and the table do not agree.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SchemaChange {
+    /// The record is rejected, and the column named.
+    #[default]
+    Strict,
+    /// Columns are added, and integer columns widened.
+    Evolve,
+    /// Keys without a column are left out and counted.
+    Ignore,
+}
 
 /// Writes records to a PostgreSQL table: a column for each key, or one JSONB column.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
@@ -44,6 +91,13 @@ pub struct Spec {
     pub raw_mode: bool,
     /// In raw mode, write a column for each metadata key. Default `false`.
     pub flatten_metadata_columns: bool,
+    /// What happens to keys without a column: `strict` rejects the record, `evolve` adds columns and
+    /// widens integer ones, `ignore` leaves the keys out and counts them. Default `strict`.
+    pub schema_change: SchemaChange,
+    /// Records of the first batch after which a table is made. Default 100.
+    pub sample_records: Option<u32>,
+    /// How long a statement may take, and a transaction stand still. Default `5m`.
+    pub statement_timeout: Option<Duration>,
     /// Start of the names of those columns, such as `kafka_`. Default: none.
     pub flatten_metadata_columns_prefix: String,
     /// Secret with the connection string; wins over `connectionString`.
@@ -58,7 +112,7 @@ impl SinkSpec for Spec {
     const NAME: &'static str = "postgresql";
     const SUMMARY: &'static str = "Writes records to a PostgreSQL table";
     const OF_ORIGINAL: bool = true;
-    const BUILT_IN: bool = false;
+    const BUILT_IN: bool = cfg!(feature = "postgresql");
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
         let connection = self.connection_string.expose();
@@ -70,6 +124,12 @@ impl SinkSpec for Spec {
         check_identifier("softDeleteColumn", self.soft_delete_column.trim(), at, report);
         let prefix = &self.flatten_metadata_columns_prefix;
         check_raw_mode(self.raw_mode, self.flatten_metadata_columns, prefix, at, report);
+        if self.sample_records == Some(0) {
+            report.invalid(&at.child("sampleRecords"), 0, "must be greater than zero");
+        }
+        if self.statement_timeout.is_some_and(Duration::is_zero) {
+            report.invalid(&at.child("statementTimeout"), "0s", "must be greater than zero");
+        }
     }
 
     fn is_idempotent(&self) -> Option<bool> {
@@ -80,6 +140,17 @@ impl SinkSpec for Spec {
         self.batch().batching()
     }
 
+    /// Positions stand beside the rows, whatever source they come from.
+    fn can_be_exactly_once(&self, _source: &str) -> bool {
+        true
+    }
+
+    #[cfg(feature = "postgresql")]
+    fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
+        build::sink(&self, ctx)
+    }
+
+    #[cfg(not(feature = "postgresql"))]
     fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
         Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
     }
