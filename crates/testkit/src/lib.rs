@@ -5,6 +5,7 @@
 //! - [`process`]: a program under test: started, signalled, killed, waited for with a deadline.
 //! - [`fake_http`]: an HTTP server whose answers a test makes.
 //! - [`http`]: an HTTP server of a few lines that answers as a test tells it to, and a client.
+//! - [`proxy`]: a TCP proxy in front of a real server, to cut and hold its connections.
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
 //! - [`services`]: the real servers that tests run against.
@@ -22,6 +23,7 @@ pub mod conformance;
 pub mod fake_http;
 pub mod http;
 pub mod process;
+pub mod proxy;
 pub mod seeded;
 pub mod services;
 pub mod wait;
