@@ -49,7 +49,7 @@ pub const SERVICES_PREFIX: &str = "LEVADA_SERVICES_";
 pub const NO_COLOR: &str = "NO_COLOR";
 
 /// The variables that are not settings: name and summary. One that ends with `_` is the start of names.
-const OTHERS: [(&str, &str); 9] = [
+const OTHERS: [(&str, &str); 10] = [
     (
         CONFIG,
         "The settings file, instead of `levada.toml` in the working directory; the flag `--config` beats it.",
