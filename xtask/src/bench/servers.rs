@@ -7,7 +7,7 @@
 //! Only the process in the middle is measured. The servers work on the same two cores.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn every_flow_has_a_manifest_with_its_placeholders() {
         for flow in FLOWS {
-            let path: &Path = &repo::root().join(flow.manifest);
+            let path = repo::root().join(flow.manifest);
             let text = fs::read_to_string(path).unwrap_or_default();
             for placeholder in ["@BROKERS@", "@SOURCE@", "@SINK@", "@DELIVERY@"] {
                 assert!(text.contains(placeholder), "{}: {placeholder}", flow.name);

@@ -184,6 +184,23 @@ impl PostgresqlSink {
         run(connection, &self.settings, "COMMIT").await
     }
 
+    /// Removes all positions inside a transaction, which begins here unless there is one.
+    async fn forget(&mut self, connection: &mut PgConnection, is_begun: bool) -> Result<(), Fault> {
+        let Some(owner) = &self.ownership else {
+            return Err(Fault::new(ErrorClass::Unknown, "nobody asked for the stored positions"));
+        };
+        if !is_begun {
+            run(connection, &self.settings, "BEGIN").await?;
+        }
+        let remove = format!("DELETE FROM {} WHERE pipeline = $1 AND source = $2", owner.table);
+        bounded(&self.settings, async {
+            let query = sqlx::query(AssertSqlSafe(remove)).bind(&self.pipeline).bind(SOURCE);
+            Ok(query.execute(&mut *connection).await?)
+        })
+        .await?;
+        Ok(())
+    }
+
     /// Gives the connection of the transaction under way, or a new one when there is no transaction.
     async fn transaction(&mut self) -> Result<(PgConnection, bool), Fault> {
         let is_begun = self.is_prepared;
@@ -248,6 +265,15 @@ impl Transactional for PostgresqlSink {
                 Err(fault.into())
             }
         }
+    }
+
+    async fn rewind(&mut self, to: &[(Str, Position)]) -> Result<(), SinkError> {
+        let (mut connection, is_begun) = self.transaction().await?;
+        self.forget(&mut connection, is_begun).await?;
+        self.commit_positions(&mut connection, true, to).await?;
+        self.connection = Some(connection);
+        self.is_prepared = false;
+        Ok(())
     }
 
     async fn rollback(&mut self) -> Result<(), SinkError> {
