@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod error;
 pub mod meta;
 pub mod name;
+mod scan;
 pub mod text;
 pub mod time;
 pub mod tree;

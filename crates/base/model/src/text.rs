@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::scan::string_stop;
+
 /// Decodes the bytes between the quotes of a JSON string that was parsed.
 ///
 /// A lone surrogate becomes U+FFFD. Bytes that are not UTF-8 cannot occur after a parse; should they,
@@ -72,20 +74,24 @@ fn hex4(raw: &[u8], at: usize) -> Option<u32> {
 
 /// Tells whether a text cannot stand between quotes as it is.
 pub fn needs_escape(text: &[u8]) -> bool {
-    text.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    string_stop(text, 0) < text.len()
 }
 
 /// Appends a text as a JSON string with quotes; only what must be escaped is.
 pub fn encode_string(text: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
-    let bytes = text.as_bytes();
+    encode_content(text.as_bytes(), out);
+    out.push(b'"');
+}
+
+/// Appends a text as what stands between the quotes of a JSON string; see [`encode_string`].
+pub fn encode_content(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut copied = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[copied..at]);
+    loop {
+        let at = string_stop(text, copied);
+        out.extend_from_slice(&text[copied..at]);
+        let Some(&byte) = text.get(at) else { return };
         copied = at + 1;
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
@@ -102,8 +108,6 @@ pub fn encode_string(text: &str, out: &mut Vec<u8>) {
             }
         }
     }
-    out.extend_from_slice(&bytes[copied..]);
-    out.push(b'"');
 }
 
 /// Appends a JSON text without the white space between its tokens, so that it fits on one line.

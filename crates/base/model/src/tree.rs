@@ -20,7 +20,7 @@ mod keys;
 mod parse;
 mod print;
 
-pub use edit::{EncodedKey, ObjectBuilder};
+pub use edit::{EncodedKey, KeyBlock, ObjectBuilder, PlacedKey};
 pub use keys::KeySet;
 pub use parse::ParseError;
 
@@ -83,22 +83,38 @@ pub(crate) const INSERTED: u8 = 16;
 pub(crate) const SYNTHETIC: u8 = 32;
 
 /// Gives 16 bits that tell most keys apart: from the length and the first and last eight bytes.
-#[inline(always)]
+#[inline]
 pub(crate) fn key_hash(key: &[u8]) -> u16 {
+    let mut first = [0u8; 8];
+    let len = key.len().min(8);
+    first[..len].copy_from_slice(&key[..len]);
+    mix(u64::from_le_bytes(first), key.last_chunk::<8>(), key.len())
+}
+
+/// Gives [`key_hash`] of `text[start..end]`; what stands behind a short key is read with it and masked out.
+#[inline(always)]
+pub(crate) fn key_hash_in(text: &[u8], start: usize, end: usize) -> u16 {
+    let key = &text[start..end];
+    let Some(first) = text[start..].first_chunk::<8>() else { return key_hash(key) };
+    let first = u64::from_le_bytes(*first);
+    match key.len() {
+        0 => key_hash(key),
+        len @ 1..8 => mix(first & (u64::MAX >> (64 - 8 * len)), None, len),
+        len => mix(first, key.last_chunk::<8>(), len),
+    }
+}
+
+#[inline(always)]
+fn mix(first: u64, last: Option<&[u8; 8]>, len: usize) -> u16 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-    let len = key.len();
-    let mixed = if len >= 8 {
-        word(&key[..8]) ^ word(&key[len - 8..]).rotate_left(23)
-    } else if len >= 4 {
-        let half = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
-        u64::from(half(&key[..4])) | u64::from(half(&key[len - 4..])) << 32
-    } else if len > 0 {
-        u64::from(key[0]) | u64::from(key[len / 2]) << 8 | u64::from(key[len - 1]) << 16
-    } else {
-        0
-    };
-    ((mixed ^ len as u64).wrapping_mul(FACTOR) >> 48) as u16
+    let last = last.map_or(0, |last| u64::from_le_bytes(*last).rotate_left(23));
+    ((first ^ last ^ len as u64).wrapping_mul(FACTOR) >> 48) as u16
+}
+
+/// Tells whether the key of a node may be the one with this hash; only its text can tell for sure.
+#[inline(always)]
+pub(crate) fn may_be_called(node: &Node, hash: u16) -> bool {
+    node.hash == hash || node.flags & KEY_ESCAPED != 0
 }
 
 /// One JSON value: where its key and its text stand, and its place among its siblings.
@@ -132,8 +148,8 @@ impl Node {
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     nodes: Vec<Node>,
-    /// Open containers while parsing: the container and its last child. Kept to avoid allocation.
-    stack: Vec<(u32, u32)>,
+    /// The containers around the one that is being parsed. Kept to avoid allocation.
+    stack: Vec<u32>,
 }
 
 /// An iterator over the live children of a node, in document order.
@@ -208,10 +224,12 @@ impl Tree {
         let hash = key_hash(key);
         let mut found = None;
         let mut at = self.node(object).child;
-        while at != NONE {
-            let node = &self.nodes[at as usize];
-            let may_be = node.hash == hash || node.flags & KEY_ESCAPED != 0;
-            if may_be && node.flags & REMOVED == 0 && self.key_equals(text, node, key) {
+        // Where there is no sibling, there is no node either.
+        while let Some(node) = self.nodes.get(at as usize) {
+            if may_be_called(node, hash)
+                && node.flags & REMOVED == 0
+                && self.key_equals(text, node, key)
+            {
                 found = Some(NodeId(at));
             }
             at = node.next;
@@ -287,6 +305,20 @@ impl Tree {
         }
         let raw = &text[node.start as usize + 1..node.end as usize - 1];
         Some(crate::text::decode(raw, node.flags & ESCAPED != 0))
+    }
+
+    /// Gives [`Tree::string`] as bytes, which are not looked at when they hold no escapes.
+    #[inline]
+    pub fn string_bytes<'t>(&self, text: &'t [u8], id: NodeId) -> Option<std::borrow::Cow<'t, [u8]>> {
+        let node = self.node(id);
+        if node.kind != NodeKind::String {
+            return None;
+        }
+        let raw = &text[node.start as usize + 1..node.end as usize - 1];
+        Some(match node.flags & ESCAPED != 0 {
+            true => crate::text::decode(raw, true).into_owned().into_bytes().into(),
+            false => raw.into(),
+        })
     }
 
     /// Gives the text of a number, boolean or `null` as it was written; `None` for other kinds.

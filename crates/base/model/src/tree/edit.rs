@@ -6,6 +6,7 @@
 use super::{
     DIRTY, ESCAPED, INSERTED, KEY_ESCAPED, NONE, Node, NodeId, NodeKind, REMOVED, SYNTHETIC, Tree,
     key_hash,
+    may_be_called,
 };
 use crate::text::{encode_string, needs_escape};
 
@@ -30,6 +31,59 @@ impl EncodedKey {
     }
 }
 
+/// Member names that stand in the text of a batch once, for all the records that get them.
+///
+/// Where they stand is only remembered, never trusted: they are looked for there, and written when the
+/// place holds something else, as in the next batch.
+#[derive(Clone, Debug, Default)]
+pub struct KeyBlock {
+    bytes: Vec<u8>,
+    keys: Vec<PlacedKey>,
+    at: usize,
+}
+
+/// A name of a [`KeyBlock`] that stands in the text.
+#[derive(Clone, Copy, Debug)]
+pub struct PlacedKey {
+    start: u32,
+    end: u32,
+    hash: u16,
+    flags: u8,
+}
+
+// === impl KeyBlock ===
+
+impl KeyBlock {
+    /// Adds a name and gives its number.
+    pub fn push(&mut self, name: &str) -> usize {
+        let key = EncodedKey::new(name);
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&key.bytes);
+        let flags = if key.escaped { KEY_ESCAPED } else { 0 };
+        let end = self.bytes.len() as u32;
+        self.keys.push(PlacedKey { start, end, hash: key.hash, flags });
+        self.keys.len() - 1
+    }
+
+    /// Makes sure that the names stand in the text; gives where they begin.
+    #[inline]
+    pub fn place(&mut self, text: &mut Vec<u8>) -> u32 {
+        let end = self.at + self.bytes.len();
+        if text.get(self.at..end) != Some(&self.bytes[..]) {
+            self.at = text.len();
+            text.extend_from_slice(&self.bytes);
+        }
+        self.at as u32
+    }
+
+    /// Gives the name with this number in a text where they begin at `place`.
+    #[inline]
+    pub fn key(&self, number: usize, place: u32) -> PlacedKey {
+        let key = self.keys[number];
+        PlacedKey { start: place + key.start, end: place + key.end, ..key }
+    }
+}
+
 /// Builds an object out of members of another one, in the order in which they are given.
 ///
 /// The members move: whoever keeps using the other object must copy them first.
@@ -51,24 +105,14 @@ impl ObjectBuilder {
         self.link(tree, node)
     }
 
-    /// Adds a value under another name.
-    pub fn add(
-        &mut self,
-        tree: &mut Tree,
-        text: &mut Vec<u8>,
-        key: &EncodedKey,
-        value: NodeId,
-    ) -> NodeId {
-        let start = text.len() as u32;
-        text.extend_from_slice(&key.bytes);
+    /// Adds a value under another name, whose text begins at `start`; see [`KeyBlock`].
+    #[inline]
+    pub fn add(&mut self, tree: &mut Tree, key: PlacedKey, value: NodeId) -> NodeId {
         let mut node = tree.nodes[value.0 as usize];
-        node.flags &= !KEY_ESCAPED;
-        if key.escaped {
-            node.flags |= KEY_ESCAPED;
-        }
+        node.flags = node.flags & !KEY_ESCAPED | key.flags;
         node.hash = key.hash;
-        node.key = start;
-        node.key_end = text.len() as u32;
+        node.key = key.start;
+        node.key_end = key.end;
         self.link(tree, node)
     }
 
@@ -82,6 +126,7 @@ impl ObjectBuilder {
         self.object
     }
 
+    #[inline(always)]
     fn link(&mut self, tree: &mut Tree, mut node: Node) -> NodeId {
         node.flags = (node.flags | INSERTED) & !REMOVED;
         node.next = NONE;
@@ -112,11 +157,9 @@ impl Tree {
         }
         let hash = key_hash(key);
         let mut at = self.nodes[object.0 as usize].child;
-        while at != NONE {
-            let node = &self.nodes[at as usize];
+        while let Some(node) = self.nodes.get(at as usize) {
             let next = node.next;
-            let may_be = node.hash == hash || node.flags & KEY_ESCAPED != 0;
-            if may_be
+            if may_be_called(node, hash)
                 && node.flags & REMOVED == 0
                 && self.key_equals(text, node, key)
                 && let Some(earlier) = last.replace(NodeId(at))

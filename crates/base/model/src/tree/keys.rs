@@ -1,11 +1,14 @@
 //! Sets of member names, found by hash before any text is compared.
 
+use wide::u16x8;
+
 use super::{KEY_ESCAPED, NONE, NodeId, Tree, key_hash};
 
 /// A small set of member names.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    hashes: Box<[u16]>,
+    /// The hashes of the names, eight at a time; the last group is filled up with zeros.
+    hashes: Box<[[u16; 8]]>,
     names: Box<[Box<[u8]>]>,
 }
 
@@ -14,7 +17,11 @@ impl KeySet {
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let names: Box<[Box<[u8]>]> =
             names.into_iter().map(|name| name.as_bytes().into()).collect();
-        KeySet { hashes: names.iter().map(|name| key_hash(name)).collect(), names }
+        let mut hashes = vec![[0; 8]; names.len().div_ceil(8)];
+        for (at, name) in names.iter().enumerate() {
+            hashes[at / 8][at % 8] = key_hash(name);
+        }
+        KeySet { hashes: hashes.into(), names }
     }
 
     /// Gives the place of a member's name in the set.
@@ -27,12 +34,18 @@ impl KeySet {
         if node.flags & KEY_ESCAPED != 0 {
             return self.names.iter().position(|name| tree.key_equals(text, node, name));
         }
-        let mut from = 0;
-        while let Some(at) = self.hashes[from..].iter().position(|&hash| hash == node.hash) {
-            if tree.key_equals(text, node, &self.names[from + at]) {
-                return Some(from + at);
+        let wanted = u16x8::splat(node.hash);
+        for (group, hashes) in self.hashes.iter().enumerate() {
+            let mut hits = u16x8::new(*hashes).simd_eq(wanted).to_bitmask();
+            while hits != 0 {
+                let place = group * 8 + hits.trailing_zeros() as usize;
+                // A zero that fills up a group has no name.
+                let name = self.names.get(place);
+                if name.is_some_and(|name| tree.key_equals(text, node, name)) {
+                    return Some(place);
+                }
+                hits &= hits - 1;
             }
-            from += at + 1;
         }
         None
     }
@@ -54,5 +67,20 @@ mod tests {
         let found: Vec<_> = tree.children(root).map(|id| set.find(text, &tree, id)).collect();
         assert_eq!(found, [Some(0), Some(1), Some(2), None, None]);
         assert_eq!(set.find(text, &tree, root), None);
+    }
+
+    #[test]
+    fn sets_of_any_size_find_all_their_names() {
+        for size in 0..20 {
+            let names: Vec<String> = (0..size).map(|at| format!("name{at}")).collect();
+            let set = KeySet::new(names.iter().map(String::as_str));
+            let members: Vec<String> = (0..20).map(|at| format!("\"name{at}\":0")).collect();
+            let text = format!("{{{}}}", members.join(",")).into_bytes();
+            let mut tree = Tree::default();
+            let root = tree.parse(&text, 0, text.len() as u32).unwrap();
+            let found: Vec<_> = tree.children(root).map(|id| set.find(&text, &tree, id)).collect();
+            let expected: Vec<_> = (0..20).map(|at| (at < size).then_some(at)).collect();
+            assert_eq!(found, expected);
+        }
     }
 }

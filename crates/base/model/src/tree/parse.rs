@@ -1,8 +1,13 @@
 //! The strict JSON parser: one pass, no recursion, a node per value.
+//!
+//! Positions are plain numbers that go in and come back, and errors are made by functions that take
+//! nothing by reference, so that everything stays in registers.
 
 use thiserror::Error;
 
-use super::{DIRTY, ESCAPED, KEY_ESCAPED, MAX_DEPTH, NONE, Node, NodeId, NodeKind, Tree, key_hash};
+use crate::scan::{digits_stop, string_stop};
+
+use super::{DIRTY, ESCAPED, KEY_ESCAPED, MAX_DEPTH, NONE, Node, NodeId, NodeKind, Tree, key_hash_in};
 
 /// Why a text is not one JSON value.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -37,72 +42,22 @@ pub enum ParseError {
     },
 }
 
-/// Byte classes of the tokenizer.
-const SPACE: u8 = 1;
-const DIGIT: u8 = 2;
-/// Ends the fast run inside a string: a quote, a backslash or a control character.
-const STOP: u8 = 4;
-
-static CLASS: [u8; 256] = {
-    let mut table = [0u8; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let class = match byte as u8 {
-            b' ' | b'\t' | b'\n' | b'\r' => SPACE,
-            b'0'..=b'9' => DIGIT,
-            _ => 0,
-        };
-        let stop = if byte < 0x20 || byte == 0x22 || byte == 0x5c { STOP } else { 0 };
-        table[byte] = class | stop;
-        byte += 1;
-    }
-    table
-};
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Gives a word whose high bits mark the bytes equal to `byte`; the lowest mark is always right.
-#[inline(always)]
-fn marks(word: u64, byte: u8) -> u64 {
-    let x = word ^ (ONES * byte as u64);
-    x.wrapping_sub(ONES) & !x & HIGH
-}
-
-/// Gives the offset of the first quote, backslash or control character at or after `at`.
-#[inline(always)]
-fn string_stop(text: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = text.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("the slice has eight bytes"));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let hit = marks(word, b'"') | marks(word, b'\\') | control;
-        if hit != 0 {
-            return at + (hit.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while at < text.len() && CLASS[text[at] as usize] & STOP == 0 {
-        at += 1;
-    }
-    at
-}
-
 impl Tree {
     /// Parses `text[start..end]` as one JSON value and gives its root.
     ///
     /// The bytes must be UTF-8 already (see [`crate::RecordBatch::parse`]); everything else about
     /// them is checked here. Offsets in errors count from `start`. After an error the tree is as before.
     pub fn parse(&mut self, text: &[u8], start: u32, end: u32) -> Result<NodeId, ParseError> {
-        let nodes_before = self.nodes.len();
-        let mut stack = std::mem::take(&mut self.stack);
-        stack.clear();
-        let mut parser = Parser { text: &text[..end as usize], at: start as usize, origin: start };
-        let root = parser.document(&mut self.nodes, &mut stack);
-        self.stack = stack;
-        if root.is_err() {
-            self.nodes.truncate(nodes_before);
+        let root = self.nodes.len();
+        self.stack.clear();
+        let parser = Parser { text: &text[..end as usize], beyond: text, origin: start };
+        match parser.document(&mut self.nodes, &mut self.stack) {
+            Ok(()) => Ok(NodeId(root as u32)),
+            Err(fault) => {
+                self.nodes.truncate(root);
+                Err(fault)
+            }
         }
-        root
     }
 
     /// Parses a literal that was appended to the text and makes it the value of `id`.
@@ -129,280 +84,300 @@ impl Tree {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Parser<'t> {
+    /// The text up to the end of the record.
     text: &'t [u8],
-    at: usize,
+    /// The same with what stands behind the record.
+    beyond: &'t [u8],
+    /// Where the record begins.
     origin: u32,
 }
 
-impl Parser<'_> {
-    fn document(
-        &mut self,
-        nodes: &mut Vec<Node>,
-        stack: &mut Vec<(u32, u32)>,
-    ) -> Result<NodeId, ParseError> {
-        self.skip_space();
-        let root = self.open_value(nodes, NONE, 0, 0)?;
-        if is_open(nodes, root) {
-            stack.push((root, NONE));
-            self.containers(nodes, stack)?;
-        }
-        self.skip_space();
-        if self.at < self.text.len() {
-            return Err(self.unexpected("the end of the text"));
-        }
-        Ok(NodeId(root))
-    }
+/// The beginning of a value: a scalar whole, of a container its bracket.
+struct Token {
+    kind: NodeKind,
+    flags: u8,
+    end: usize,
+}
 
-    /// Parses until every container on the stack is closed.
-    fn containers(
-        &mut self,
-        nodes: &mut Vec<Node>,
-        stack: &mut Vec<(u32, u32)>,
-    ) -> Result<(), ParseError> {
-        while let Some(&(container, last)) = stack.last() {
-            let is_object = nodes[container as usize].kind == NodeKind::Object;
-            self.skip_space();
-            let close = if is_object { b'}' } else { b']' };
-            match self.text.get(self.at) {
-                Some(&byte) if byte == close => {
-                    self.at += 1;
-                    let end = self.at as u32;
-                    let node = &mut nodes[container as usize];
-                    node.end = end;
-                    node.gap_end = end;
-                    stack.pop();
-                    continue;
-                }
-                Some(b',') if last != NONE => {
-                    self.at += 1;
-                    self.skip_space();
-                }
-                Some(_) if last == NONE => {}
-                Some(_) if is_object => return Err(self.unexpected("`,` or `}`")),
-                Some(_) => return Err(self.unexpected("`,` or `]`")),
-                None if is_object => return Err(self.truncated("`}`")),
-                None => return Err(self.truncated("`]`")),
-            }
-            let (key, key_end, key_flag) =
-                if is_object { self.member_key()? } else { (NONE, 0, 0) };
-            let child = self.open_value(nodes, key, key_end, key_flag)?;
-            if last == NONE {
-                nodes[container as usize].child = child;
-            } else {
-                nodes[last as usize].next = child;
-            }
-            if let Some(top) = stack.last_mut() {
-                top.1 = child;
-            }
-            if is_open(nodes, child) {
-                if stack.len() >= MAX_DEPTH {
-                    return Err(ParseError::TooDeep { at: self.offset() });
-                }
-                stack.push((child, NONE));
-            }
+impl Parser<'_> {
+    fn document(self, nodes: &mut Vec<Node>, stack: &mut Vec<u32>) -> Result<(), ParseError> {
+        let start = self.skip_space(self.origin as usize);
+        let token = self.value(start)?;
+        let root = nodes.len() as u32;
+        let key = Key { start: NONE, end: 0, flags: 0, hash: 0 };
+        nodes.push(node(key, start, &token));
+        let mut at = token.end;
+        if is_container(token.kind) {
+            at = self.members(nodes, stack, root, at)?;
+        }
+        at = self.skip_space(at);
+        if at < self.text.len() {
+            return Err(self.unexpected(at, "the end of the text"));
         }
         Ok(())
     }
 
-    #[inline(always)]
-    fn member_key(&mut self) -> Result<(u32, u32, u8), ParseError> {
-        match self.text.get(self.at) {
-            Some(b'"') => {}
-            Some(_) => return Err(self.unexpected("a member name in quotes")),
-            None => return Err(self.truncated("a member name")),
+    /// Parses from behind the opening bracket of the root to behind the closing one.
+    fn members(
+        self,
+        nodes: &mut Vec<Node>,
+        stack: &mut Vec<u32>,
+        root: u32,
+        mut at: usize,
+    ) -> Result<usize, ParseError> {
+        let mut container = root;
+        let mut last = NONE;
+        let mut is_object = nodes[root as usize].kind == NodeKind::Object;
+        loop {
+            at = self.skip_space(at);
+            let byte = self.byte(at);
+            if byte == b',' && last != NONE {
+                at = self.skip_space(at + 1);
+            } else if byte == if is_object { b'}' } else { b']' } {
+                at += 1;
+                let node = &mut nodes[container as usize];
+                node.end = at as u32;
+                node.gap_end = at as u32;
+                let Some(outer) = stack.pop() else { return Ok(at) };
+                last = container;
+                container = outer;
+                is_object = nodes[outer as usize].kind == NodeKind::Object;
+                continue;
+            } else if last != NONE || at >= self.text.len() {
+                return Err(self.unclosed(at, is_object));
+            }
+            let mut key = Key { start: NONE, end: 0, flags: 0, hash: 0 };
+            if is_object {
+                key = self.key(at)?;
+                at = self.skip_space(key.end as usize);
+                if self.byte(at) != b':' {
+                    return Err(self.missing(at, "`:`"));
+                }
+                at = self.skip_space(at + 1);
+            }
+            let token = self.value(at)?;
+            let child = nodes.len() as u32;
+            nodes.push(node(key, at, &token));
+            at = token.end;
+            match last {
+                NONE => nodes[container as usize].child = child,
+                last => nodes[last as usize].next = child,
+            }
+            last = child;
+            if is_container(token.kind) {
+                if stack.len() + 1 >= MAX_DEPTH {
+                    return Err(ParseError::TooDeep { at: at as u32 - self.origin });
+                }
+                stack.push(container);
+                container = child;
+                last = NONE;
+                is_object = token.kind == NodeKind::Object;
+            }
         }
-        let key = self.at as u32;
-        let escaped = self.string()?;
-        let key_end = self.at as u32;
-        self.skip_space();
-        match self.text.get(self.at) {
-            Some(b':') => self.at += 1,
-            Some(_) => return Err(self.unexpected("`:`")),
-            None => return Err(self.truncated("`:`")),
-        }
-        self.skip_space();
-        Ok((key, key_end, if escaped { KEY_ESCAPED } else { 0 }))
     }
 
-    /// Parses a scalar, or only the opening bracket of a container (its `end` is 0 until it closes).
+    /// Gives the byte at `at`; zero, which begins nothing and ends everything, at the end of the record.
     #[inline(always)]
-    fn open_value(
-        &mut self,
-        nodes: &mut Vec<Node>,
-        key: u32,
-        key_end: u32,
-        key_flag: u8,
-    ) -> Result<u32, ParseError> {
-        let start = self.at as u32;
-        let mut flags = key_flag;
-        let kind = match self.text.get(self.at) {
-            Some(b'"') => {
-                if self.string()? {
-                    flags |= ESCAPED;
-                }
-                NodeKind::String
-            }
-            Some(b'{') => {
-                self.at += 1;
-                NodeKind::Object
-            }
-            Some(b'[') => {
-                self.at += 1;
-                NodeKind::Array
-            }
-            Some(b't') => self.word(b"true", NodeKind::True)?,
-            Some(b'f') => self.word(b"false", NodeKind::False)?,
-            Some(b'n') => self.word(b"null", NodeKind::Null)?,
-            Some(b'-' | b'0'..=b'9') => {
-                self.number()?;
-                NodeKind::Number
-            }
-            Some(_) => return Err(self.unexpected("a value")),
-            None => return Err(self.truncated("a value")),
+    fn byte(self, at: usize) -> u8 {
+        self.text.get(at).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn skip_space(self, at: usize) -> usize {
+        if self.byte(at) > b' ' { at } else { self.skip_some_space(at) }
+    }
+
+    #[inline(never)]
+    fn skip_some_space(self, mut at: usize) -> usize {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(at) {
+            at += 1;
+        }
+        at
+    }
+
+    #[inline(always)]
+    fn key(self, at: usize) -> Result<Key, ParseError> {
+        if self.byte(at) != b'"' {
+            return Err(self.missing(at, "a member name in quotes"));
+        }
+        let (end, is_escaped) = self.string(at)?;
+        Ok(Key {
+            start: at as u32,
+            end: end as u32,
+            flags: if is_escaped { KEY_ESCAPED } else { 0 },
+            hash: key_hash_in(self.beyond, at + 1, end - 1),
+        })
+    }
+
+    #[inline(always)]
+    fn value(self, at: usize) -> Result<Token, ParseError> {
+        let byte = self.byte(at);
+        if byte == b'"' {
+            let (end, is_escaped) = self.string(at)?;
+            let flags = if is_escaped { ESCAPED } else { 0 };
+            return Ok(Token { kind: NodeKind::String, flags, end });
+        }
+        if byte == b'-' || byte.is_ascii_digit() {
+            return Ok(Token { kind: NodeKind::Number, flags: 0, end: self.number(at)? });
+        }
+        let (kind, end) = match byte {
+            b'{' => (NodeKind::Object, at + 1),
+            b'[' => (NodeKind::Array, at + 1),
+            b't' => (NodeKind::True, self.word(at, b"true")?),
+            b'f' => (NodeKind::False, self.word(at, b"false")?),
+            b'n' => (NodeKind::Null, self.word(at, b"null")?),
+            _ => return Err(self.missing(at, "a value")),
         };
-        let end = match kind {
-            NodeKind::Object | NodeKind::Array => 0,
-            _ => self.at as u32,
-        };
-        let id = nodes.len() as u32;
-        nodes.push(Node {
-            kind,
-            flags,
-            hash: match key {
-                NONE => 0,
-                _ => key_hash(&self.text[key as usize + 1..key_end as usize - 1]),
-            },
-            key,
-            key_end,
-            start,
-            end,
-            original: start,
-            gap_end: end,
-            next: NONE,
-            child: NONE,
-        });
-        Ok(id)
+        Ok(Token { kind, flags: 0, end })
     }
 
     /// Skips a string from its opening quote on; tells whether it holds escapes.
     #[inline(always)]
-    fn string(&mut self) -> Result<bool, ParseError> {
-        let mut at = self.at + 1;
-        let mut escaped = false;
+    fn string(self, at: usize) -> Result<(usize, bool), ParseError> {
+        let stop = string_stop(self.beyond, at + 1);
+        if self.byte(stop) == b'"' { Ok((stop + 1, false)) } else { self.odd_string(stop) }
+    }
+
+    /// Goes on with a string at a byte that is no closing quote.
+    #[inline(never)]
+    fn odd_string(self, mut at: usize) -> Result<(usize, bool), ParseError> {
+        let mut is_escaped = false;
         loop {
-            at = string_stop(self.text, at);
             match self.text.get(at) {
-                Some(b'"') => {
-                    self.at = at + 1;
-                    return Ok(escaped);
-                }
+                Some(b'"') => return Ok((at + 1, is_escaped)),
                 Some(b'\\') => {
-                    escaped = true;
+                    is_escaped = true;
                     at = self.escape(at)?;
                 }
                 Some(_) => {
-                    self.at = at;
-                    return Err(self.unexpected("no control character inside a string"));
+                    return Err(self.unexpected(at, "no control character inside a string"));
                 }
-                None => {
-                    self.at = at;
-                    return Err(self.truncated("the closing quote of a string"));
-                }
+                None => return Err(self.truncated("the closing quote of a string")),
             }
+            at = string_stop(self.beyond, at);
         }
     }
 
-    #[cold]
-    fn escape(&mut self, at: usize) -> Result<usize, ParseError> {
-        self.at = at;
+    #[inline(always)]
+    fn escape(self, at: usize) -> Result<usize, ParseError> {
         match self.text.get(at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
             Some(b'u') => match self.text.get(at + 2..at + 6) {
                 Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => Ok(at + 6),
-                Some(_) => Err(self.unexpected("four hexadecimal digits after `\\u`")),
-                None => Err(self.truncated("four hexadecimal digits")),
+                Some(_) => Err(self.unexpected(at, "four hexadecimal digits after `\\u`")),
+                None => Err(self.truncated_at(at, "four hexadecimal digits")),
             },
-            Some(_) => Err(self.unexpected("a valid escape after the backslash")),
-            None => Err(self.truncated("an escape")),
+            Some(_) => Err(self.unexpected(at, "a valid escape after the backslash")),
+            None => Err(self.truncated_at(at, "an escape")),
         }
     }
 
     #[inline(always)]
-    fn number(&mut self) -> Result<(), ParseError> {
-        if self.text[self.at] == b'-' {
-            self.at += 1;
+    fn number(self, at: usize) -> Result<usize, ParseError> {
+        let first = at + usize::from(self.byte(at) == b'-');
+        let mut at = match self.byte(first) {
+            b'0' => first + 1,
+            b'1'..=b'9' => self.digits(first + 1),
+            _ => return Err(self.missing(first, "a digit")),
+        };
+        if self.byte(at) == b'.' {
+            at = self.some_digits(at + 1)?;
         }
-        match self.text.get(self.at) {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits(),
-            Some(_) => return Err(self.unexpected("a digit")),
-            None => return Err(self.truncated("a digit")),
+        if let b'e' | b'E' = self.byte(at) {
+            at += 1;
+            at += usize::from(matches!(self.byte(at), b'+' | b'-'));
+            at = self.some_digits(at)?;
         }
-        if self.text.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.some_digits()?;
-        }
-        if let Some(b'e' | b'E') = self.text.get(self.at) {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.text.get(self.at) {
-                self.at += 1;
-            }
-            self.some_digits()?;
-        }
-        Ok(())
+        Ok(at)
     }
 
     #[inline(always)]
-    fn digits(&mut self) {
-        while self.at < self.text.len() && CLASS[self.text[self.at] as usize] & DIGIT != 0 {
-            self.at += 1;
-        }
-    }
-
-    fn some_digits(&mut self) -> Result<(), ParseError> {
-        let before = self.at;
-        self.digits();
-        match self.at > before {
-            true => Ok(()),
-            false if self.at < self.text.len() => Err(self.unexpected("a digit")),
-            false => Err(self.truncated("a digit")),
-        }
+    fn digits(self, at: usize) -> usize {
+        digits_stop(self.beyond, at).min(self.text.len())
     }
 
     #[inline(always)]
-    fn word(&mut self, word: &'static [u8], kind: NodeKind) -> Result<NodeKind, ParseError> {
-        if self.text[self.at..].starts_with(word) {
-            self.at += word.len();
-            return Ok(kind);
-        }
-        Err(self.unexpected("a value (`true`, `false` or `null`)"))
+    fn some_digits(self, at: usize) -> Result<usize, ParseError> {
+        let end = self.digits(at);
+        if end > at { Ok(end) } else { Err(self.missing(at, "a digit")) }
     }
 
-    #[inline(always)]
-    fn skip_space(&mut self) {
-        while self.at < self.text.len() && CLASS[self.text[self.at] as usize] & SPACE != 0 {
-            self.at += 1;
+    fn word(self, at: usize, word: &'static [u8]) -> Result<usize, ParseError> {
+        match self.text[at..].starts_with(word) {
+            true => Ok(at + word.len()),
+            false => Err(self.unexpected(at, "a value (`true`, `false` or `null`)")),
         }
     }
 
-    fn offset(&self) -> u32 {
-        self.at as u32 - self.origin
+    /// Makes the error for something that is not there: because the text ends, or something else stands there.
+    #[cold]
+    fn missing(self, at: usize, expected: &'static str) -> ParseError {
+        if at < self.text.len() {
+            return self.unexpected(at, expected);
+        }
+        let expected = match expected {
+            "a member name in quotes" => "a member name",
+            other => other,
+        };
+        self.truncated_at(at, expected)
     }
 
     #[cold]
-    fn unexpected(&self, expected: &'static str) -> ParseError {
-        ParseError::Unexpected { at: self.offset(), expected }
+    fn unclosed(self, at: usize, is_object: bool) -> ParseError {
+        match (at < self.text.len(), is_object) {
+            (true, true) => self.unexpected(at, "`,` or `}`"),
+            (true, false) => self.unexpected(at, "`,` or `]`"),
+            (false, true) => self.truncated_at(at, "`}`"),
+            (false, false) => self.truncated_at(at, "`]`"),
+        }
     }
 
     #[cold]
-    fn truncated(&self, expected: &'static str) -> ParseError {
-        ParseError::Truncated { at: self.offset(), expected }
+    fn unexpected(self, at: usize, expected: &'static str) -> ParseError {
+        ParseError::Unexpected { at: at as u32 - self.origin, expected }
+    }
+
+    #[cold]
+    fn truncated(self, expected: &'static str) -> ParseError {
+        self.truncated_at(self.text.len(), expected)
+    }
+
+    #[cold]
+    fn truncated_at(self, at: usize, expected: &'static str) -> ParseError {
+        ParseError::Truncated { at: at as u32 - self.origin, expected }
+    }
+}
+
+/// A member's key: its span with the quotes, flags and hash.
+struct Key {
+    start: u32,
+    end: u32,
+    flags: u8,
+    hash: u16,
+}
+
+#[inline(always)]
+fn node(key: Key, start: usize, token: &Token) -> Node {
+    // A container ends when its bracket is found.
+    let end = if is_container(token.kind) { 0 } else { token.end as u32 };
+    Node {
+        kind: token.kind,
+        flags: key.flags | token.flags,
+        hash: key.hash,
+        key: key.start,
+        key_end: key.end,
+        start: start as u32,
+        end,
+        original: start as u32,
+        gap_end: end,
+        next: NONE,
+        child: NONE,
     }
 }
 
 #[inline(always)]
-fn is_open(nodes: &[Node], id: u32) -> bool {
-    let node = &nodes[id as usize];
-    node.end == 0 && matches!(node.kind, NodeKind::Object | NodeKind::Array)
+fn is_container(kind: NodeKind) -> bool {
+    matches!(kind, NodeKind::Object | NodeKind::Array)
 }

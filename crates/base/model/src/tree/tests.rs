@@ -134,8 +134,11 @@ fn a_builder_moves_members() {
     let b = tree.member(&text, root, b"b").unwrap();
     let mut builder = ObjectBuilder::new(&mut tree);
     assert!(builder.is_empty());
-    let key = EncodedKey::new("new \"b\"");
-    builder.add(&mut tree, &mut text, &key, b);
+    let mut names = KeyBlock::default();
+    let (_, number) = (names.push("other"), names.push("new \"b\""));
+    let place = names.place(&mut text);
+    assert_eq!(names.place(&mut text), place, "they stand there already");
+    builder.add(&mut tree, names.key(number, place), b);
     builder.keep(&mut tree, a);
     let object = builder.finish();
     assert_eq!(printed(&tree, &text, object), r#"{"new \"b\"":{"c": [ 2 ]},"a":1}"#);

@@ -3,19 +3,22 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use levada_condition::condition::REGEX_BYTES_MAX;
 use levada_condition::path::Path;
-use levada_model::text::{encode_string, needs_escape};
+use levada_model::text::encode_content;
 use levada_model::tree::{NodeId, NodeKind};
 use levada_model::{RecordBatch, RecordError};
 use levada_registry::{FieldPath, Report};
-use regex::{Regex, RegexBuilder};
+use memchr::memchr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::keys::{check_paths, compiled_writable, room_for};
 use super::{Scope, Transform, TransformContext, TransformSpec, Verdict};
+
+mod pattern;
+
+use pattern::Pattern;
 
 const MASK_DEFAULT: &str = "*";
 
@@ -63,8 +66,8 @@ pub enum Mode {
 }
 
 impl Spec {
-    fn regex(&self) -> Result<Option<Regex>, String> {
-        self.pattern.as_deref().map(compile_regex).transpose()
+    fn pattern(&self) -> Result<Option<Pattern>, String> {
+        self.pattern.as_deref().map(Pattern::compile).transpose()
     }
 }
 
@@ -80,7 +83,7 @@ config:
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
         check_paths(&self.fields, at, report, Path::check_writable);
-        if let (Some(pattern), Err(error)) = (&self.pattern, self.regex()) {
+        if let (Some(pattern), Err(error)) = (&self.pattern, self.pattern()) {
             report.invalid(&at.child("pattern"), pattern.as_str(), &error);
         }
     }
@@ -90,62 +93,44 @@ config:
             "" => MASK_DEFAULT,
             mask => mask,
         };
-        let mut fixed = Vec::new();
-        encode_string(&mask.repeat(FIXED_LENGTH), &mut fixed);
+        let mut encoded = Vec::new();
+        encode_content(mask.as_bytes(), &mut encoded);
         Ok(Box::new(Mask {
             paths: compiled_writable(&self.fields)?,
-            regex: self.regex()?,
-            mode: self.mode,
+            pattern: self.pattern()?,
             is_strict: self.strict,
             pen: Pen {
-                mask: mask.into(),
+                mode: self.mode,
+                fixed: encoded.repeat(FIXED_LENGTH).into(),
+                mask: encoded.into(),
                 keeps_length: self.keep_length,
                 counts_bytes: ctx.compat,
             },
-            fixed: fixed.into(),
             nodes: Vec::new(),
             values: Vec::new(),
-            plain: String::new(),
             out: Vec::new(),
         }))
     }
 }
 
-/// Compiles a pattern; the error says in one line where and what.
-fn compile_regex(pattern: &str) -> Result<Regex, String> {
-    let compiled = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
-    compiled.map_err(|error| {
-        let text = error.to_string();
-        // The message shows the pattern, indented by four, a caret below the place, and the reason.
-        let caret = text.lines().find(|line| line.trim_start() == "^");
-        let reason = text.lines().last().unwrap_or_default();
-        let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-        match caret {
-            Some(line) => format!("syntax error at column {}: {reason}", line.len().max(5) - 4),
-            None => format!("not a usable pattern: {reason}"),
-        }
-    })
-}
-
 struct Mask {
     paths: Box<[Path]>,
-    regex: Option<Regex>,
-    mode: Mode,
+    pattern: Option<Pattern>,
     is_strict: bool,
     pen: Pen,
-    /// The mask of fixed length as a JSON string.
-    fixed: Box<[u8]>,
     /// What follows is memory that is used again.
     nodes: Vec<NodeId>,
     /// Where in `out` the new values of nodes stand, and whether they hold escapes.
     values: Vec<(NodeId, usize, usize, bool)>,
-    plain: String,
     out: Vec<u8>,
 }
 
-/// Writes masks.
+/// Writes masks as what stands between the quotes of a string.
 struct Pen {
-    mask: Box<str>,
+    mode: Mode,
+    /// What stands for a character, and what for a value whose length is not shown; escapes are written.
+    mask: Box<[u8]>,
+    fixed: Box<[u8]>,
     keeps_length: bool,
     /// The original counts bytes.
     counts_bytes: bool,
@@ -208,39 +193,41 @@ impl Mask {
         node: NodeId,
         scratch: &mut Vec<u8>,
     ) -> Result<(), RecordError> {
-        let start = self.out.len();
-        let is_whole = self.regex.is_none();
-        if is_whole && self.mode == Mode::Mask && !self.pen.keeps_length {
-            self.out.extend_from_slice(&self.fixed);
-            let escaped = self.fixed.contains(&b'\\');
-            self.values.push((node, start, self.out.len(), escaped));
-            return Ok(());
-        }
-        let kind = batch.tree.kind(node);
-        let value = value_text(batch, node, scratch);
-        self.plain.clear();
-        let room = |bytes: usize| room_for(batch, "mask", bytes.saturating_add(start));
-        match &self.regex {
-            None if kind == NodeKind::Number && self.mode == Mode::Mask => {
-                self.pen.repeat(number_length(&value), &mut self.plain, room)?;
+        let Mask { pen, out, .. } = self;
+        let start = out.len();
+        let room = |bytes: usize| room_for(batch, "mask", bytes);
+        out.push(b'"');
+        match &self.pattern {
+            None if pen.mode == Mode::Mask && !pen.keeps_length => {
+                out.extend_from_slice(&pen.fixed);
             }
-            None => self.pen.write(self.mode, &value, &mut self.plain, room)?,
-            Some(regex) => {
-                let mut copied = 0;
-                for found in regex.find_iter(&value).filter(|found| !found.is_empty()) {
-                    self.plain.push_str(&value[copied..found.start()]);
-                    self.pen.write(self.mode, found.as_str(), &mut self.plain, room)?;
-                    copied = found.end();
+            None => {
+                let value = value_text(batch, node, scratch);
+                if batch.tree.kind(node) == NodeKind::Number && pen.mode == Mode::Mask {
+                    let literal = str::from_utf8(&value).unwrap_or_default();
+                    pen.repeat(number_length(literal), out, room)?;
+                } else {
+                    pen.write(&value, out, room)?;
                 }
+            }
+            Some(pattern) => {
+                let value = value_text(batch, node, scratch);
+                let mut copied = 0;
+                pattern.each(&value, |found| {
+                    encode_content(&value[copied..found.start], out);
+                    copied = found.end;
+                    pen.write(&value[found], out, room)
+                })?;
                 if copied == 0 {
+                    out.truncate(start);
                     return Ok(());
                 }
-                self.plain.push_str(&value[copied..]);
+                encode_content(&value[copied..], out);
             }
         }
-        encode_string(&self.plain, &mut self.out);
-        let escaped = needs_escape(self.plain.as_bytes());
-        self.values.push((node, start, self.out.len(), escaped));
+        let is_escaped = memchr(b'\\', &out[start..]).is_some();
+        out.push(b'"');
+        self.values.push((node, start, out.len(), is_escaped));
         Ok(())
     }
 }
@@ -248,73 +235,87 @@ impl Mask {
 impl Pen {
     fn write(
         &self,
-        mode: Mode,
-        value: &str,
-        out: &mut String,
+        value: &[u8],
+        out: &mut Vec<u8>,
         room: impl Fn(usize) -> Result<(), RecordError>,
     ) -> Result<(), RecordError> {
-        match mode {
-            Mode::Mask if self.keeps_length => self.repeat(self.length(value), out, room),
-            Mode::Mask => self.repeat(FIXED_LENGTH, out, room),
+        match self.mode {
+            Mode::Mask => self.hide(value, out, room),
             Mode::Hash => {
-                for byte in Sha256::digest(value.as_bytes()) {
-                    out.push(hex(byte >> 4));
-                    out.push(hex(byte & 15));
+                for byte in Sha256::digest(value) {
+                    out.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
                 }
                 room(out.len())
             }
             Mode::Partial => {
-                let shown = value.char_indices().rev().nth(SHOWN - 1);
+                let mut starts = value.iter().enumerate().rev().filter(|(_, byte)| is_first(**byte));
                 // The whole of a short value would be shown.
-                let tail = match shown {
-                    Some((at, _)) if at > 0 => &value[at..],
-                    _ => "",
+                let shown = match starts.nth(SHOWN - 1) {
+                    Some((at, _)) if at > 0 => at,
+                    _ => value.len(),
                 };
-                let hidden = &value[..value.len() - tail.len()];
-                let count = if self.keeps_length { self.length(hidden) } else { FIXED_LENGTH };
-                self.repeat(count, out, room)?;
-                out.push_str(tail);
+                let (hidden, tail) = value.split_at(shown);
+                self.hide(hidden, out, room)?;
+                encode_content(tail, out);
                 Ok(())
             }
         }
     }
 
-    fn length(&self, value: &str) -> usize {
-        match self.counts_bytes {
-            true => value.len(),
-            false => value.chars().count(),
+    fn hide(
+        &self,
+        value: &[u8],
+        out: &mut Vec<u8>,
+        room: impl Fn(usize) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
+        if !self.keeps_length {
+            out.extend_from_slice(&self.fixed);
+            return room(out.len());
         }
+        let count = match self.counts_bytes {
+            true => value.len(),
+            false => value.iter().filter(|&&byte| is_first(byte)).count(),
+        };
+        self.repeat(count, out, room)
     }
 
     fn repeat(
         &self,
         count: usize,
-        out: &mut String,
+        out: &mut Vec<u8>,
         room: impl Fn(usize) -> Result<(), RecordError>,
     ) -> Result<(), RecordError> {
         room(count.saturating_mul(self.mask.len()).saturating_add(out.len()))?;
-        out.extend(std::iter::repeat_n(&*self.mask, count));
+        for _ in 0..count {
+            out.extend_from_slice(&self.mask);
+        }
         Ok(())
     }
 }
 
-fn hex(digit: u8) -> char {
-    char::from_digit(digit.into(), 16).unwrap_or('0')
+/// Tells whether a byte of UTF-8 is the first one of its character.
+fn is_first(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
+}
+
+fn hex(digit: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(digit & 15)]
 }
 
 /// Gives what a value says: strings without quotes, `null` as nothing, arrays and objects as JSON.
-fn value_text<'b>(batch: &'b RecordBatch, node: NodeId, scratch: &'b mut Vec<u8>) -> Cow<'b, str> {
+#[inline]
+fn value_text<'b>(batch: &'b RecordBatch, node: NodeId, scratch: &'b mut Vec<u8>) -> Cow<'b, [u8]> {
     let (tree, text) = (&batch.tree, &batch.text);
     match tree.kind(node) {
-        NodeKind::Null => Cow::Borrowed(""),
-        NodeKind::String => tree.string(text, node).unwrap_or_default(),
+        NodeKind::Null => Cow::Borrowed(b""),
+        NodeKind::String => tree.string_bytes(text, node).unwrap_or_default(),
         NodeKind::True | NodeKind::False | NodeKind::Number => {
-            Cow::Borrowed(tree.literal(text, node).unwrap_or_default())
+            Cow::Borrowed(tree.literal(text, node).unwrap_or_default().as_bytes())
         }
         NodeKind::Array | NodeKind::Object => {
             scratch.clear();
             tree.print(text, node, scratch);
-            String::from_utf8_lossy(scratch)
+            Cow::Borrowed(scratch)
         }
     }
 }

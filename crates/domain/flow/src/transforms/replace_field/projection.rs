@@ -5,7 +5,7 @@
 //! is more (exclusions, nested results, names that meet) goes the general way.
 
 use levada_condition::path::Path;
-use levada_model::tree::{EncodedKey, KeySet, NodeId, NodeKind, ObjectBuilder};
+use levada_model::tree::{KeyBlock, KeySet, NodeId, NodeKind, ObjectBuilder};
 use levada_model::{RecordBatch, RecordError};
 
 use super::super::fields::{is_same, settable, simple, split_pair};
@@ -16,9 +16,11 @@ pub(super) struct Projection {
     /// Members of the root that are wanted.
     top: KeySet,
     /// Their new names, where they get one; in the order of `top`.
-    names: Vec<Option<EncodedKey>>,
+    names: Vec<Option<usize>>,
     /// Fields further down and the names under which they move up, in the order of the renames.
-    moved: Vec<(Path, EncodedKey)>,
+    moved: Vec<(Path, usize)>,
+    /// What the names are numbers of.
+    block: KeyBlock,
     /// What the record at hand has of `top`; kept to avoid allocation.
     found: Vec<(usize, NodeId)>,
 }
@@ -66,18 +68,19 @@ impl Projection {
         }
         let mut top = Vec::new();
         let mut names = Vec::new();
+        let mut block = KeyBlock::default();
         for (keys, target) in keys_of.iter().zip(&targets) {
             if let [name] = keys[..] {
                 top.push(name);
-                names.push(target.as_deref().map(EncodedKey::new));
+                names.push(target.as_deref().map(|name| block.push(name)));
             }
         }
         let moved = order
             .into_iter()
             .filter(|&at| keys_of[at].len() > 1)
-            .filter_map(|at| Some((included[at].clone(), EncodedKey::new(targets[at].as_deref()?))))
+            .filter_map(|at| Some((included[at].clone(), block.push(targets[at].as_deref()?))))
             .collect();
-        Some(Projection { top: KeySet::new(top), names, moved, found: Vec::new() })
+        Some(Projection { top: KeySet::new(top), names, moved, block, found: Vec::new() })
     }
 }
 
@@ -93,23 +96,33 @@ impl Transform for Projection {
             return Ok(Verdict::Keep);
         };
         self.found.clear();
+        let mut seen = 0u64;
         for member in batch.tree.children(root) {
             if let Some(place) = self.top.find(&batch.text, &batch.tree, member) {
-                // Of duplicate keys the last one counts, at its own place.
-                self.found.retain(|(known, _)| *known != place);
+                let bit = 1 << (place & 63);
+                if seen & bit != 0 {
+                    // Of duplicate keys the last one counts, at its own place.
+                    self.found.retain(|(known, _)| *known != place);
+                }
+                seen |= bit;
                 self.found.push((place, member));
             }
         }
+        let names = self.block.place(&mut batch.text);
         let mut builder = ObjectBuilder::new(&mut batch.tree);
         for &(place, member) in &self.found {
-            match &self.names[place] {
-                Some(name) => builder.add(&mut batch.tree, &mut batch.text, name, member),
-                None => builder.keep(&mut batch.tree, member),
-            };
+            match self.names[place] {
+                Some(name) => {
+                    builder.add(&mut batch.tree, self.block.key(name, names), member);
+                }
+                None => {
+                    builder.keep(&mut batch.tree, member);
+                }
+            }
         }
         for (path, name) in &self.moved {
             if let Some(node) = path.find_node(&batch.text, &batch.tree, root) {
-                builder.add(&mut batch.tree, &mut batch.text, name, node);
+                builder.add(&mut batch.tree, self.block.key(*name, names), node);
             }
         }
         batch.set_root(index, builder.finish());
