@@ -9,12 +9,7 @@ use wide::u8x16;
 #[inline(always)]
 pub(crate) fn string_stop(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        let chunk = u8x16::new(*chunk);
-        let quote = chunk.simd_eq(u8x16::splat(b'"'));
-        let backslash = chunk.simd_eq(u8x16::splat(b'\\'));
-        // There is no comparison of unsigned bytes: what is not above 0x1f is its own minimum with it.
-        let control = chunk.min(u8x16::splat(0x1f)).simd_eq(chunk);
-        let stops = (quote | backslash | control).to_bitmask();
+        let stops = stops(chunk);
         if stops != 0 {
             return at + stops.trailing_zeros() as usize;
         }
@@ -24,6 +19,75 @@ pub(crate) fn string_stop(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// Finds what [`string_stop`] finds for positions that grow: looks at each block of 64 bytes once.
+pub(crate) struct Stops<'t> {
+    text: &'t [u8],
+    /// Where the block at hand begins; a multiple of 64.
+    base: usize,
+    /// A bit for each byte of the block that ends a run.
+    bits: u64,
+}
+
+impl<'t> Stops<'t> {
+    #[inline(always)]
+    pub(crate) fn new(text: &'t [u8], at: usize) -> Self {
+        let base = at & !63;
+        Stops { text, base, bits: block_stops(text, base) }
+    }
+
+    /// As [`string_stop`], but may give more than the length of the text.
+    #[inline(always)]
+    pub(crate) fn find(&mut self, mut at: usize) -> usize {
+        loop {
+            let base = at & !63;
+            if base != self.base {
+                self.base = base;
+                self.bits = block_stops(self.text, base);
+            }
+            let bits = self.bits >> (at & 63);
+            if bits != 0 {
+                return at + bits.trailing_zeros() as usize;
+            }
+            at = base + 64;
+        }
+    }
+}
+
+#[inline(always)]
+fn block_stops(text: &[u8], base: usize) -> u64 {
+    let Some(block) = text.get(base..).and_then(|rest| rest.first_chunk::<64>()) else {
+        return last_block_stops(text, base);
+    };
+    stops_of(block)
+}
+
+/// What is missing of the last block ends every run.
+#[cold]
+fn last_block_stops(text: &[u8], base: usize) -> u64 {
+    let mut block = [0; 64];
+    let rest = text.get(base..).unwrap_or_default();
+    block[..rest.len()].copy_from_slice(rest);
+    stops_of(&block)
+}
+
+#[inline(always)]
+fn stops_of(block: &[u8; 64]) -> u64 {
+    let (chunks, _) = block.as_chunks::<16>();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|at| u64::from(stops(&chunks[at])));
+    a | b << 16 | c << 32 | d << 48
+}
+
+/// Gives a bit for each quote, backslash and control character.
+#[inline(always)]
+fn stops(chunk: &[u8; 16]) -> u32 {
+    let chunk = u8x16::new(*chunk);
+    let quote = chunk.simd_eq(u8x16::splat(b'"'));
+    let backslash = chunk.simd_eq(u8x16::splat(b'\\'));
+    // There is no comparison of unsigned bytes: what is not above 0x1f is its own minimum with it.
+    let control = chunk.min(u8x16::splat(0x1f)).simd_eq(chunk);
+    (quote | backslash | control).to_bitmask()
 }
 
 /// Gives the offset of the first byte at or after `at` that is no digit, or the length of the text.
@@ -58,8 +122,8 @@ mod tests {
                     8 => 0x20u8..0x7f,
                     16 => b'0'..=b'9',
                     1 => proptest::sample::select(&b"\"\\\n\x00\x1f\x20\x7f\x80\xff/:"[..]),
-                ], 0..80),
-            from in 0usize..80,
+                ], 0..200),
+            from in 0usize..200,
         ) {
             let from = from.min(text.len());
             let find = |is_stop: fn(&u8) -> bool| {
@@ -67,6 +131,11 @@ mod tests {
             };
             let is_stop = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
             proptest::prop_assert_eq!(string_stop(&text, from), find(is_stop));
+            let mut stops = Stops::new(&text, 0);
+            for from in [from, from, from + 1, text.len().max(from)] {
+                let found = stops.find(from).min(text.len());
+                proptest::prop_assert_eq!(found, string_stop(&text, from.min(text.len())));
+            }
             let is_stop = |byte: &u8| !byte.is_ascii_digit();
             proptest::prop_assert_eq!(digits_stop(&text, from), find(is_stop));
         }

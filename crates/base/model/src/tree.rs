@@ -82,48 +82,49 @@ pub(crate) const INSERTED: u8 = 16;
 /// The container has no text of its own: its brackets are printed, and its children are `INSERTED`.
 pub(crate) const SYNTHETIC: u8 = 32;
 
-/// Gives 16 bits that tell most keys apart: from the length and the first and last eight bytes.
-#[inline]
-pub(crate) fn key_hash(key: &[u8]) -> u16 {
-    let mut first = [0u8; 8];
-    let len = key.len().min(8);
-    first[..len].copy_from_slice(&key[..len]);
-    mix(u64::from_le_bytes(first), key.last_chunk::<8>(), key.len())
-}
-
-/// Gives [`key_hash`] of `text[start..end]`; what stands behind a short key is read with it and masked out.
+/// The first eight bytes of a key, as many as there are; with the length they tell most keys apart.
 #[inline(always)]
-pub(crate) fn key_hash_in(text: &[u8], start: usize, end: usize) -> u16 {
-    let key = &text[start..end];
-    let Some(first) = text[start..].first_chunk::<8>() else { return key_hash(key) };
-    let first = u64::from_le_bytes(*first);
-    match key.len() {
-        0 => key_hash(key),
-        len @ 1..8 => mix(first & (u64::MAX >> (64 - 8 * len)), None, len),
-        len => mix(first, key.last_chunk::<8>(), len),
+pub(crate) fn key_head(key: &[u8]) -> u64 {
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let len = key.len();
+    if let Some(first) = key.first_chunk::<8>() {
+        u64::from_le_bytes(*first)
+    } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        // Where the halves overlap they agree.
+        half(first) | half(last) << (8 * (len - 4))
+    } else if len > 0 {
+        let byte = |at: usize| u64::from(key[at]) << (8 * at);
+        byte(0) | byte(len / 2) | byte(len - 1)
+    } else {
+        0
     }
 }
 
+/// Gives [`key_head`] of `text[start..end]`: what stands behind a short key is read with it and masked out.
 #[inline(always)]
-fn mix(first: u64, last: Option<&[u8; 8]>, len: usize) -> u16 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let last = last.map_or(0, |last| u64::from_le_bytes(*last).rotate_left(23));
-    ((first ^ last ^ len as u64).wrapping_mul(FACTOR) >> 48) as u16
+pub(crate) fn key_head_in(text: &[u8], start: usize, end: usize) -> u64 {
+    let Some(first) = text.get(start..).and_then(|rest| rest.first_chunk::<8>()) else {
+        return key_head(&text[start..end]);
+    };
+    let first = u64::from_le_bytes(*first);
+    match end - start {
+        0 => 0,
+        len @ 1..8 => first & (u64::MAX >> (64 - 8 * len)),
+        _ => first,
+    }
 }
 
-/// Tells whether the key of a node may be the one with this hash; only its text can tell for sure.
+/// Tells whether the key of a node may be the one that begins so; only its text can tell for sure.
 #[inline(always)]
-pub(crate) fn may_be_called(node: &Node, hash: u16) -> bool {
-    node.hash == hash || node.flags & KEY_ESCAPED != 0
+pub(crate) fn may_be_called(node: &Node, head: u64) -> bool {
+    node.head == head || node.flags & KEY_ESCAPED != 0
 }
 
 /// One JSON value: where its key and its text stand, and its place among its siblings.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
-    pub(crate) kind: NodeKind,
-    pub(crate) flags: u8,
-    /// [`key_hash`] of the key as it is written; keys are compared only when it is equal.
-    pub(crate) hash: u16,
+    /// [`key_head`] of the key as it is written; keys are compared only when it is equal.
+    pub(crate) head: u64,
     /// Start and end of the key with its quotes; `NONE` for elements and roots.
     pub(crate) key: u32,
     pub(crate) key_end: u32,
@@ -135,6 +136,8 @@ pub struct Node {
     pub(crate) gap_end: u32,
     pub(crate) next: u32,
     pub(crate) child: u32,
+    pub(crate) kind: NodeKind,
+    pub(crate) flags: u8,
 }
 
 impl Node {
@@ -221,14 +224,14 @@ impl Tree {
         if self.kind(object) != NodeKind::Object {
             return None;
         }
-        let hash = key_hash(key);
+        let head = key_head(key);
         let mut found = None;
         let mut at = self.node(object).child;
         // Where there is no sibling, there is no node either.
         while let Some(node) = self.nodes.get(at as usize) {
-            if may_be_called(node, hash)
+            if may_be_called(node, head)
                 && node.flags & REMOVED == 0
-                && self.key_equals(text, node, key)
+                && self.is_called(text, node, key, head)
             {
                 found = Some(NodeId(at));
             }
@@ -288,13 +291,25 @@ impl Tree {
         node.key != NONE && self.key_equals(text, node, key)
     }
 
+    #[inline]
     fn key_equals(&self, text: &[u8], node: &Node, key: &[u8]) -> bool {
-        if node.flags & KEY_ESCAPED != 0 {
-            let raw = &text[node.key as usize + 1..node.key_end as usize - 1];
-            return crate::text::decode(raw, true).as_bytes() == key;
+        let raw = &text[node.key as usize + 1..node.key_end as usize - 1];
+        match node.flags & KEY_ESCAPED != 0 {
+            true => crate::text::decode(raw, true).as_bytes() == key,
+            false => raw == key,
         }
-        let len = (node.key_end - node.key) as usize - 2;
-        len == key.len() && &text[node.key as usize + 1..node.key as usize + 1 + len] == key
+    }
+
+    /// [`Tree::key_equals`] for a key whose head is known.
+    #[inline(always)]
+    fn is_called(&self, text: &[u8], node: &Node, key: &[u8], head: u64) -> bool {
+        if node.flags & KEY_ESCAPED != 0 {
+            return self.key_equals(text, node, key);
+        }
+        // A key of up to eight bytes is its head.
+        node.head == head
+            && (node.key_end - node.key) as usize == key.len() + 2
+            && (key.len() <= 8 || self.key_equals(text, node, key))
     }
 
     /// Gives the text of a string without quotes, escapes decoded; `None` for other kinds.
@@ -309,7 +324,11 @@ impl Tree {
 
     /// Gives [`Tree::string`] as bytes, which are not looked at when they hold no escapes.
     #[inline]
-    pub fn string_bytes<'t>(&self, text: &'t [u8], id: NodeId) -> Option<std::borrow::Cow<'t, [u8]>> {
+    pub fn string_bytes<'t>(
+        &self,
+        text: &'t [u8],
+        id: NodeId,
+    ) -> Option<std::borrow::Cow<'t, [u8]>> {
         let node = self.node(id);
         if node.kind != NodeKind::String {
             return None;
@@ -337,5 +356,7 @@ impl Tree {
     }
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

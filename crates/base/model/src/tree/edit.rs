@@ -5,8 +5,7 @@
 
 use super::{
     DIRTY, ESCAPED, INSERTED, KEY_ESCAPED, NONE, Node, NodeId, NodeKind, REMOVED, SYNTHETIC, Tree,
-    key_hash,
-    may_be_called,
+    key_head, may_be_called,
 };
 use crate::text::{encode_string, needs_escape};
 
@@ -18,7 +17,7 @@ pub struct EncodedKey {
     /// The name with quotes and escapes.
     pub bytes: Box<[u8]>,
     escaped: bool,
-    hash: u16,
+    head: u64,
 }
 
 impl EncodedKey {
@@ -26,8 +25,8 @@ impl EncodedKey {
     pub fn new(name: &str) -> Self {
         let mut bytes = Vec::with_capacity(name.len() + 2);
         encode_string(name, &mut bytes);
-        let hash = key_hash(&bytes[1..bytes.len() - 1]);
-        EncodedKey { bytes: bytes.into(), escaped: needs_escape(name.as_bytes()), hash }
+        let head = key_head(&bytes[1..bytes.len() - 1]);
+        EncodedKey { bytes: bytes.into(), escaped: needs_escape(name.as_bytes()), head }
     }
 }
 
@@ -47,7 +46,7 @@ pub struct KeyBlock {
 pub struct PlacedKey {
     start: u32,
     end: u32,
-    hash: u16,
+    head: u64,
     flags: u8,
 }
 
@@ -61,7 +60,7 @@ impl KeyBlock {
         self.bytes.extend_from_slice(&key.bytes);
         let flags = if key.escaped { KEY_ESCAPED } else { 0 };
         let end = self.bytes.len() as u32;
-        self.keys.push(PlacedKey { start, end, hash: key.hash, flags });
+        self.keys.push(PlacedKey { start, end, head: key.head, flags });
         self.keys.len() - 1
     }
 
@@ -110,7 +109,7 @@ impl ObjectBuilder {
     pub fn add(&mut self, tree: &mut Tree, key: PlacedKey, value: NodeId) -> NodeId {
         let mut node = tree.nodes[value.0 as usize];
         node.flags = node.flags & !KEY_ESCAPED | key.flags;
-        node.hash = key.hash;
+        node.head = key.head;
         node.key = key.start;
         node.key_end = key.end;
         self.link(tree, node)
@@ -155,13 +154,13 @@ impl Tree {
         if self.kind(object) != NodeKind::Object {
             return (None, false);
         }
-        let hash = key_hash(key);
+        let head = key_head(key);
         let mut at = self.nodes[object.0 as usize].child;
         while let Some(node) = self.nodes.get(at as usize) {
             let next = node.next;
-            if may_be_called(node, hash)
+            if may_be_called(node, head)
                 && node.flags & REMOVED == 0
-                && self.key_equals(text, node, key)
+                && self.is_called(text, node, key, head)
                 && let Some(earlier) = last.replace(NodeId(at))
             {
                 self.remove(earlier);
@@ -272,8 +271,8 @@ impl Tree {
         let key_end = text.len() as u32;
         let (start, end) = append_null(text);
         let flags = INSERTED | if key_escaped { KEY_ESCAPED } else { 0 };
-        let hash = key_hash(&text[key as usize + 1..key_end as usize - 1]);
-        let id = self.push(Node { flags, hash, key, key_end, start, end, ..BLANK });
+        let head = key_head(&text[key as usize + 1..key_end as usize - 1]);
+        let id = self.push(Node { flags, head, key, key_end, start, end, ..BLANK });
         self.append_child(object, id);
         id
     }
@@ -309,8 +308,8 @@ impl Tree {
         let old = self.nodes[id.0 as usize];
         let kept = old.flags & !(REMOVED | KEY_ESCAPED);
         let escaped = if needs_escape(name.as_bytes()) { KEY_ESCAPED } else { 0 };
-        let hash = key_hash(&text[key as usize + 1..key_end as usize - 1]);
-        let new = self.push(Node { flags: kept | INSERTED | escaped, hash, key, key_end, ..old });
+        let head = key_head(&text[key as usize + 1..key_end as usize - 1]);
+        let new = self.push(Node { flags: kept | INSERTED | escaped, head, key, key_end, ..old });
         let old = &mut self.nodes[id.0 as usize];
         old.flags |= REMOVED;
         old.next = new.0;
@@ -352,6 +351,7 @@ impl Tree {
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, node: Node) -> NodeId {
         let id = self.nodes.len() as u32;
         self.nodes.push(node);
@@ -362,7 +362,7 @@ impl Tree {
 const BLANK: Node = Node {
     kind: NodeKind::Null,
     flags: 0,
-    hash: 0,
+    head: 0,
     key: NONE,
     key_end: 0,
     start: 0,

@@ -1,14 +1,13 @@
-//! Sets of member names, found by hash before any text is compared.
+//! Sets of member names, told apart by their first bytes before any text is compared.
 
-use wide::u16x8;
-
-use super::{KEY_ESCAPED, NONE, NodeId, Tree, key_hash};
+use super::{KEY_ESCAPED, NONE, NodeId, Tree, key_head};
 
 /// A small set of member names.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    /// The hashes of the names, eight at a time; the last group is filled up with zeros.
-    hashes: Box<[[u16; 8]]>,
+    /// A bit for each name; most other names have none of these bits.
+    filter: u64,
+    heads: Box<[u64]>,
     names: Box<[Box<[u8]>]>,
 }
 
@@ -17,16 +16,21 @@ impl KeySet {
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let names: Box<[Box<[u8]>]> =
             names.into_iter().map(|name| name.as_bytes().into()).collect();
-        let mut hashes = vec![[0; 8]; names.len().div_ceil(8)];
-        for (at, name) in names.iter().enumerate() {
-            hashes[at / 8][at % 8] = key_hash(name);
-        }
-        KeySet { hashes: hashes.into(), names }
+        let heads: Box<[u64]> = names.iter().map(|name| key_head(name)).collect();
+        KeySet { filter: heads.iter().fold(0, |filter, head| filter | bit(*head)), heads, names }
     }
 
     /// Gives the place of a member's name in the set.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, text: &[u8], tree: &Tree, member: NodeId) -> Option<usize> {
+        let node = tree.node(member);
+        if self.filter & bit(node.head) == 0 && node.flags & KEY_ESCAPED == 0 {
+            return None;
+        }
+        self.find_probable(text, tree, member)
+    }
+
+    fn find_probable(&self, text: &[u8], tree: &Tree, member: NodeId) -> Option<usize> {
         let node = tree.node(member);
         if node.key == NONE {
             return None;
@@ -34,21 +38,16 @@ impl KeySet {
         if node.flags & KEY_ESCAPED != 0 {
             return self.names.iter().position(|name| tree.key_equals(text, node, name));
         }
-        let wanted = u16x8::splat(node.hash);
-        for (group, hashes) in self.hashes.iter().enumerate() {
-            let mut hits = u16x8::new(*hashes).simd_eq(wanted).to_bitmask();
-            while hits != 0 {
-                let place = group * 8 + hits.trailing_zeros() as usize;
-                // A zero that fills up a group has no name.
-                let name = self.names.get(place);
-                if name.is_some_and(|name| tree.key_equals(text, node, name)) {
-                    return Some(place);
-                }
-                hits &= hits - 1;
-            }
-        }
-        None
+        let mut names = self.heads.iter().zip(&self.names);
+        names.position(|(head, name)| tree.is_called(text, node, name, *head))
     }
+}
+
+/// Gives one bit of 64 that depends on the head of a name.
+#[inline(always)]
+fn bit(head: u64) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    1 << (head.wrapping_mul(FACTOR) >> 58)
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 
 use thiserror::Error;
 
-use crate::scan::{digits_stop, string_stop};
-
-use super::{DIRTY, ESCAPED, KEY_ESCAPED, MAX_DEPTH, NONE, Node, NodeId, NodeKind, Tree, key_hash_in};
+use super::{
+    DIRTY, ESCAPED, KEY_ESCAPED, MAX_DEPTH, NONE, Node, NodeId, NodeKind, Tree, key_head_in,
+};
+use crate::scan::{Stops, digits_stop, string_stop};
 
 /// Why a text is not one JSON value.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -101,16 +102,16 @@ struct Token {
     end: usize,
 }
 
-impl Parser<'_> {
+impl<'t> Parser<'t> {
     fn document(self, nodes: &mut Vec<Node>, stack: &mut Vec<u32>) -> Result<(), ParseError> {
+        let mut stops = Stops::new(self.beyond, self.origin as usize);
         let start = self.skip_space(self.origin as usize);
-        let token = self.value(start)?;
+        let token = self.value(start, &mut stops)?;
         let root = nodes.len() as u32;
-        let key = Key { start: NONE, end: 0, flags: 0, hash: 0 };
-        nodes.push(node(key, start, &token));
+        nodes.push(node(Key::NONE, start, &token));
         let mut at = token.end;
         if is_container(token.kind) {
-            at = self.members(nodes, stack, root, at)?;
+            at = self.members(nodes, stack, root, at, &mut stops)?;
         }
         at = self.skip_space(at);
         if at < self.text.len() {
@@ -120,12 +121,14 @@ impl Parser<'_> {
     }
 
     /// Parses from behind the opening bracket of the root to behind the closing one.
+    #[inline(always)]
     fn members(
         self,
         nodes: &mut Vec<Node>,
         stack: &mut Vec<u32>,
         root: u32,
         mut at: usize,
+        stops: &mut Stops<'t>,
     ) -> Result<usize, ParseError> {
         let mut container = root;
         let mut last = NONE;
@@ -148,16 +151,19 @@ impl Parser<'_> {
             } else if last != NONE || at >= self.text.len() {
                 return Err(self.unclosed(at, is_object));
             }
-            let mut key = Key { start: NONE, end: 0, flags: 0, hash: 0 };
+            let mut key = Key::NONE;
             if is_object {
-                key = self.key(at)?;
-                at = self.skip_space(key.end as usize);
+                key = self.key(at, stops)?;
+                at = key.end as usize;
                 if self.byte(at) != b':' {
-                    return Err(self.missing(at, "`:`"));
+                    at = self.skip_some_space(at);
+                    if self.byte(at) != b':' {
+                        return Err(self.missing(at, "`:`"));
+                    }
                 }
                 at = self.skip_space(at + 1);
             }
-            let token = self.value(at)?;
+            let token = self.value(at, stops)?;
             let child = nodes.len() as u32;
             nodes.push(node(key, at, &token));
             at = token.end;
@@ -198,24 +204,24 @@ impl Parser<'_> {
     }
 
     #[inline(always)]
-    fn key(self, at: usize) -> Result<Key, ParseError> {
+    fn key(self, at: usize, stops: &mut Stops<'t>) -> Result<Key, ParseError> {
         if self.byte(at) != b'"' {
             return Err(self.missing(at, "a member name in quotes"));
         }
-        let (end, is_escaped) = self.string(at)?;
+        let (end, is_escaped) = self.string(at, stops)?;
         Ok(Key {
             start: at as u32,
             end: end as u32,
             flags: if is_escaped { KEY_ESCAPED } else { 0 },
-            hash: key_hash_in(self.beyond, at + 1, end - 1),
+            head: key_head_in(self.beyond, at + 1, end - 1),
         })
     }
 
     #[inline(always)]
-    fn value(self, at: usize) -> Result<Token, ParseError> {
+    fn value(self, at: usize, stops: &mut Stops<'t>) -> Result<Token, ParseError> {
         let byte = self.byte(at);
         if byte == b'"' {
-            let (end, is_escaped) = self.string(at)?;
+            let (end, is_escaped) = self.string(at, stops)?;
             let flags = if is_escaped { ESCAPED } else { 0 };
             return Ok(Token { kind: NodeKind::String, flags, end });
         }
@@ -235,8 +241,8 @@ impl Parser<'_> {
 
     /// Skips a string from its opening quote on; tells whether it holds escapes.
     #[inline(always)]
-    fn string(self, at: usize) -> Result<(usize, bool), ParseError> {
-        let stop = string_stop(self.beyond, at + 1);
+    fn string(self, at: usize, stops: &mut Stops<'t>) -> Result<(usize, bool), ParseError> {
+        let stop = stops.find(at + 1);
         if self.byte(stop) == b'"' { Ok((stop + 1, false)) } else { self.odd_string(stop) }
     }
 
@@ -350,12 +356,16 @@ impl Parser<'_> {
     }
 }
 
-/// A member's key: its span with the quotes, flags and hash.
+/// A member's key: its span with the quotes, flags and first bytes.
 struct Key {
     start: u32,
     end: u32,
     flags: u8,
-    hash: u16,
+    head: u64,
+}
+
+impl Key {
+    const NONE: Key = Key { start: NONE, end: 0, flags: 0, head: 0 };
 }
 
 #[inline(always)]
@@ -365,7 +375,7 @@ fn node(key: Key, start: usize, token: &Token) -> Node {
     Node {
         kind: token.kind,
         flags: key.flags | token.flags,
-        hash: key.hash,
+        head: key.head,
         key: key.start,
         key_end: key.end,
         start: start as u32,

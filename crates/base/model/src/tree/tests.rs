@@ -165,7 +165,105 @@ fn an_array_is_padded_with_nulls() {
     assert_eq!(printed(&tree, &text, root), r#"[1,null,null,"x",null]"#);
 }
 
+/// Parses in the middle of other bytes, and compares with the slow parser: nodes, or the reason.
+fn check_against_reference(json: &[u8], before: &[u8], behind: &[u8]) -> Result<(), String> {
+    let text = [before, json, behind].concat();
+    let (start, end) = (before.len() as u32, (before.len() + json.len()) as u32);
+    let mut tree = Tree::default();
+    let ours = tree.parse(&text, start, end).map(|root| {
+        let nodes = tree.nodes[root.0 as usize..].iter().map(|node| reference::Seen {
+            kind: node.kind,
+            is_escaped: node.flags & ESCAPED != 0,
+            is_key_escaped: node.flags & KEY_ESCAPED != 0,
+            key: node.key,
+            key_end: node.key_end,
+            start: node.start,
+            end: node.end,
+        });
+        nodes.collect::<Vec<_>>()
+    });
+    let theirs = reference::parse(&text, start, end);
+    for node in &tree.nodes {
+        let head = match node.key {
+            NONE => 0,
+            key => key_head(&text[key as usize + 1..node.key_end as usize - 1]),
+        };
+        if node.head != head || (node.original, node.gap_end) != (node.start, node.end) {
+            return Err(format!("{node:?}"));
+        }
+    }
+    let shown = || format!("{:?}: {ours:?} / {theirs:?}", String::from_utf8_lossy(json));
+    if ours == theirs { Ok(()) } else { Err(shown()) }
+}
+
+/// JSON documents of all shapes, with white space between the tokens.
+fn documents() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let scalar = prop_oneof![
+        4 => "\"[a-z0-9 :,{}\\[\\]é😀]{0,90}\"",
+        2 => r#""([a-z/]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}){0,20}""#,
+        3 => "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+        1 => "true|false|null",
+    ];
+    let space = "[ \t\r\n]{0,2}|";
+    scalar.prop_recursive(4, 40, 8, move |inner| {
+        let name = r#"("[a-z_]{0,20}"|"\\u0061")"#;
+        let members =
+            proptest::collection::vec((space, name, space, space, inner.clone(), space), 0..8);
+        let elements = proptest::collection::vec((space, inner, space), 0..8);
+        prop_oneof![
+            (members, space).prop_map(|(members, end)| {
+                let members = members
+                    .iter()
+                    .map(|(a, name, b, c, value, d)| format!("{a}{name}{b}:{c}{value}{d}"));
+                format!("{{{}{end}}}", members.collect::<Vec<_>>().join(","))
+            }),
+            (elements, space).prop_map(|(elements, end)| {
+                let elements = elements.iter().map(|(a, value, b)| format!("{a}{value}{b}"));
+                format!("[{}{end}]", elements.collect::<Vec<_>>().join(","))
+            }),
+        ]
+    })
+}
+
 proptest::proptest! {
+    /// Every document is accepted, with the nodes of the slow parser; and one that lost, gained or
+    /// changed a byte is accepted or refused as by the slow parser and by serde_json.
+    #[test]
+    fn agrees_with_the_reference(
+        document in documents(),
+        before in "[ -~]{0,70}",
+        behind in "[ -~]{0,70}",
+        changes in proptest::collection::vec((0usize..1000, 0u8..3, proptest::prelude::any::<u8>()), 1..4),
+    ) {
+        let mut bytes = document.clone().into_bytes();
+        let check = |bytes: &[u8]| check_against_reference(bytes, before.as_bytes(), behind.as_bytes());
+        proptest::prop_assert_eq!(check(&bytes), Ok(()));
+        let parsed = serde_json::from_slice::<&serde_json::value::RawValue>(&bytes);
+        proptest::prop_assert!(parsed.is_ok(), "{}", document);
+        for (at, change, byte) in changes {
+            let at = at % (bytes.len() + 1);
+            // Mostly bytes that mean something.
+            const TOKENS: &[u8] = b"\"\\{}[]:,0-.eEtn \n\x00u/";
+            let byte = match byte < 0x80 {
+                true => TOKENS[usize::from(byte) % TOKENS.len()],
+                false => byte & 0x7f,
+            };
+            match change {
+                0 => bytes.insert(at, byte),
+                1 if at < bytes.len() => bytes[at] = byte,
+                _ if at < bytes.len() => drop(bytes.remove(at)),
+                _ => bytes.truncate(at / 2),
+            }
+            proptest::prop_assert_eq!(check(&bytes), Ok(()));
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                let theirs = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+                let ours = Tree::default().parse(&bytes, 0, bytes.len() as u32).is_ok();
+                proptest::prop_assert_eq!(ours, theirs, "{}", text);
+            }
+        }
+    }
+
     /// The parser accepts what serde_json accepts, depth aside, and prints it byte for byte.
     #[test]
     fn agrees_with_serde_json(json in proptest::string::string_regex(
