@@ -99,34 +99,44 @@ impl CsvWriter {
         pairs: &[(impl AsRef<str>, impl AsRef<str>)],
         out: &mut Vec<u8>,
     ) -> Result<(), CsvWriteError> {
+        self.write_fields(pairs.len(), |at| (pairs[at].0.as_ref(), pairs[at].1.as_ref()), out)
+    }
+
+    /// Appends a record of `count` pairs that `pair` gives by their number; see [`CsvWriter::write`].
+    pub fn write_fields<'p>(
+        &mut self,
+        count: usize,
+        pair: impl Fn(usize) -> (&'p str, &'p str) + Copy,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CsvWriteError> {
         if self.columns.is_empty() {
-            self.columns_from(pairs)?;
+            self.columns_from((0..count).map(|at| pair(at).0))?;
         }
-        self.fill(pairs)?;
+        self.fill(|| (0..count).map(move |at| pair(at).0))?;
         if std::mem::take(&mut self.header_due) {
             let columns = std::mem::take(&mut self.columns);
             self.append_row(columns.iter().map(String::as_str), out);
             self.columns = columns;
         }
         let filled = std::mem::take(&mut self.filled);
-        let value = |&pair: &usize| pair.checked_sub(1).map_or("", |pair| pairs[pair].1.as_ref());
+        let value = |&number: &usize| number.checked_sub(1).map_or("", |at| pair(at).1);
         self.append_row(filled.iter().map(value), out);
         self.filled = filled;
         Ok(())
     }
 
-    fn columns_from(
+    fn columns_from<'p>(
         &mut self,
-        pairs: &[(impl AsRef<str>, impl AsRef<str>)],
+        keys: impl Iterator<Item = &'p str> + Clone,
     ) -> Result<(), CsvWriteError> {
         let mut seen = std::collections::HashSet::new();
-        if let Some((key, _)) = pairs.iter().find(|(key, _)| !seen.insert(key.as_ref())) {
-            return Err(CsvWriteError::DuplicateKey { key: key.as_ref().to_owned() });
+        if let Some(key) = keys.clone().find(|key| !seen.insert(*key)) {
+            return Err(CsvWriteError::DuplicateKey { key: key.to_owned() });
         }
-        if pairs.is_empty() {
+        if seen.is_empty() {
             return Err(CsvWriteError::NoColumns);
         }
-        self.set_columns(pairs.iter().map(|(key, _)| key.as_ref().to_owned()).collect());
+        self.set_columns(keys.map(str::to_owned).collect());
         Ok(())
     }
 
@@ -137,16 +147,17 @@ impl CsvWriter {
     }
 
     /// Finds the column of each pair.
-    fn fill(&mut self, pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<(), CsvWriteError> {
+    fn fill<'p, K: Iterator<Item = &'p str>>(
+        &mut self,
+        keys: impl Fn() -> K,
+    ) -> Result<(), CsvWriteError> {
         self.filled.fill(0);
-        for (at, (key, _)) in pairs.iter().enumerate() {
-            let key = key.as_ref();
+        for (at, key) in keys().enumerate() {
             // Records usually have the same keys in the same order.
             let same_place = self.columns.get(at).is_some_and(|column| column == key);
             let column = if same_place { Some(at) } else { self.index.get(key).copied() };
             let Some(column) = column else {
-                let keys = pairs.iter().map(|(key, _)| key.as_ref());
-                let unknown = keys.filter(|key| !self.index.contains_key(*key));
+                let unknown = keys().filter(|key| !self.index.contains_key(*key));
                 return Err(CsvWriteError::UnknownKeys {
                     unknown: unknown.map(str::to_owned).collect(),
                     columns: self.columns.clone(),

@@ -21,11 +21,28 @@ impl KeySet {
     }
 
     /// Gives the place of a member's name in the set.
-    #[inline(always)]
     pub fn find(&self, text: &[u8], tree: &Tree, member: NodeId) -> Option<usize> {
+        self.find_from(text, tree, member, 0)
+    }
+
+    /// As [`KeySet::find`], but looks at one place first: records mostly have the order of those before.
+    #[inline(always)]
+    pub fn find_from(
+        &self,
+        text: &[u8],
+        tree: &Tree,
+        member: NodeId,
+        guess: usize,
+    ) -> Option<usize> {
         let node = tree.node(member);
         if self.filter & bit(node.head) == 0 && node.flags & KEY_ESCAPED == 0 {
             return None;
+        }
+        if let (Some(head), Some(name)) = (self.heads.get(guess), self.names.get(guess))
+            && node.key != NONE
+            && tree.is_called(text, node, name, *head)
+        {
+            return Some(guess);
         }
         self.find_probable(text, tree, member)
     }
@@ -80,6 +97,13 @@ mod tests {
             let found: Vec<_> = tree.children(root).map(|id| set.find(&text, &tree, id)).collect();
             let expected: Vec<_> = (0..20).map(|at| (at < size).then_some(at)).collect();
             assert_eq!(found, expected);
+            let guessed = tree.children(root).enumerate().map(|(at, id)| {
+                [0, at, at + 1, 99].map(|guess| set.find_from(&text, &tree, id, guess))
+            });
+            assert_eq!(
+                guessed.collect::<Vec<_>>(),
+                expected.iter().map(|one| [*one; 4]).collect::<Vec<_>>()
+            );
         }
     }
 }

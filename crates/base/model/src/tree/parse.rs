@@ -1,7 +1,7 @@
 //! The strict JSON parser: one pass, no recursion, a node per value.
 //!
-//! Positions are plain numbers that go in and come back, and errors are made by functions that take
-//! nothing by reference, so that everything stays in registers.
+//! Positions are plain numbers that go in and come back, and the parser itself never changes, so that
+//! everything stays in registers. What is read of the text is passed on and not read again.
 
 use thiserror::Error;
 
@@ -85,7 +85,6 @@ impl Tree {
     }
 }
 
-#[derive(Clone, Copy)]
 struct Parser<'t> {
     /// The text up to the end of the record.
     text: &'t [u8],
@@ -103,17 +102,18 @@ struct Token {
 }
 
 impl<'t> Parser<'t> {
-    fn document(self, nodes: &mut Vec<Node>, stack: &mut Vec<u32>) -> Result<(), ParseError> {
+    fn document(&self, nodes: &mut Vec<Node>, stack: &mut Vec<u32>) -> Result<(), ParseError> {
         let mut stops = Stops::new(self.beyond, self.origin as usize);
-        let start = self.skip_space(self.origin as usize);
-        let token = self.value(start, &mut stops)?;
+        let (start, byte) = self.next(self.origin as usize);
+        let token = self.value(start, byte, &mut stops)?;
         let root = nodes.len() as u32;
         nodes.push(node(Key::NONE, start, &token));
         let mut at = token.end;
         if is_container(token.kind) {
-            at = self.members(nodes, stack, root, at, &mut stops)?;
+            let is_object = token.kind == NodeKind::Object;
+            at = self.members(nodes, stack, (root, is_object), at, &mut stops)?;
         }
-        at = self.skip_space(at);
+        at = self.next(at).0;
         if at < self.text.len() {
             return Err(self.unexpected(at, "the end of the text"));
         }
@@ -123,21 +123,19 @@ impl<'t> Parser<'t> {
     /// Parses from behind the opening bracket of the root to behind the closing one.
     #[inline(always)]
     fn members(
-        self,
+        &self,
         nodes: &mut Vec<Node>,
         stack: &mut Vec<u32>,
-        root: u32,
+        (mut container, mut is_object): (u32, bool),
         mut at: usize,
         stops: &mut Stops<'t>,
     ) -> Result<usize, ParseError> {
-        let mut container = root;
         let mut last = NONE;
-        let mut is_object = nodes[root as usize].kind == NodeKind::Object;
         loop {
-            at = self.skip_space(at);
-            let byte = self.byte(at);
+            let mut byte;
+            (at, byte) = self.next(at);
             if byte == b',' && last != NONE {
-                at = self.skip_space(at + 1);
+                (at, byte) = self.next(at + 1);
             } else if byte == if is_object { b'}' } else { b']' } {
                 at += 1;
                 let node = &mut nodes[container as usize];
@@ -153,17 +151,17 @@ impl<'t> Parser<'t> {
             }
             let mut key = Key::NONE;
             if is_object {
-                key = self.key(at, stops)?;
-                at = key.end as usize;
-                if self.byte(at) != b':' {
-                    at = self.skip_some_space(at);
-                    if self.byte(at) != b':' {
-                        return Err(self.missing(at, "`:`"));
-                    }
+                if byte != b'"' {
+                    return Err(self.missing(at, "a member name in quotes"));
                 }
-                at = self.skip_space(at + 1);
+                key = self.key(at, stops)?;
+                (at, byte) = self.next(key.end as usize);
+                if byte != b':' {
+                    return Err(self.missing(at, "`:`"));
+                }
+                (at, byte) = self.next(at + 1);
             }
-            let token = self.value(at, stops)?;
+            let token = self.value(at, byte, stops)?;
             let child = nodes.len() as u32;
             nodes.push(node(key, at, &token));
             at = token.end;
@@ -186,17 +184,23 @@ impl<'t> Parser<'t> {
 
     /// Gives the byte at `at`; zero, which begins nothing and ends everything, at the end of the record.
     #[inline(always)]
-    fn byte(self, at: usize) -> u8 {
+    fn byte(&self, at: usize) -> u8 {
         self.text.get(at).copied().unwrap_or(0)
     }
 
+    /// Gives the place of the next byte that is no white space, and the byte.
     #[inline(always)]
-    fn skip_space(self, at: usize) -> usize {
-        if self.byte(at) > b' ' { at } else { self.skip_some_space(at) }
+    fn next(&self, at: usize) -> (usize, u8) {
+        let byte = self.byte(at);
+        if byte > b' ' {
+            return (at, byte);
+        }
+        let at = self.skip_some_space(at);
+        (at, self.byte(at))
     }
 
     #[inline(never)]
-    fn skip_some_space(self, mut at: usize) -> usize {
+    fn skip_some_space(&self, mut at: usize) -> usize {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(at) {
             at += 1;
         }
@@ -204,10 +208,7 @@ impl<'t> Parser<'t> {
     }
 
     #[inline(always)]
-    fn key(self, at: usize, stops: &mut Stops<'t>) -> Result<Key, ParseError> {
-        if self.byte(at) != b'"' {
-            return Err(self.missing(at, "a member name in quotes"));
-        }
+    fn key(&self, at: usize, stops: &mut Stops<'t>) -> Result<Key, ParseError> {
         let (end, is_escaped) = self.string(at, stops)?;
         Ok(Key {
             start: at as u32,
@@ -217,16 +218,16 @@ impl<'t> Parser<'t> {
         })
     }
 
+    /// Parses the value that begins with `byte`.
     #[inline(always)]
-    fn value(self, at: usize, stops: &mut Stops<'t>) -> Result<Token, ParseError> {
-        let byte = self.byte(at);
+    fn value(&self, at: usize, byte: u8, stops: &mut Stops<'t>) -> Result<Token, ParseError> {
         if byte == b'"' {
             let (end, is_escaped) = self.string(at, stops)?;
             let flags = if is_escaped { ESCAPED } else { 0 };
             return Ok(Token { kind: NodeKind::String, flags, end });
         }
         if byte == b'-' || byte.is_ascii_digit() {
-            return Ok(Token { kind: NodeKind::Number, flags: 0, end: self.number(at)? });
+            return Ok(Token { kind: NodeKind::Number, flags: 0, end: self.number(at, byte)? });
         }
         let (kind, end) = match byte {
             b'{' => (NodeKind::Object, at + 1),
@@ -241,14 +242,14 @@ impl<'t> Parser<'t> {
 
     /// Skips a string from its opening quote on; tells whether it holds escapes.
     #[inline(always)]
-    fn string(self, at: usize, stops: &mut Stops<'t>) -> Result<(usize, bool), ParseError> {
+    fn string(&self, at: usize, stops: &mut Stops<'t>) -> Result<(usize, bool), ParseError> {
         let stop = stops.find(at + 1);
         if self.byte(stop) == b'"' { Ok((stop + 1, false)) } else { self.odd_string(stop) }
     }
 
     /// Goes on with a string at a byte that is no closing quote.
     #[inline(never)]
-    fn odd_string(self, mut at: usize) -> Result<(usize, bool), ParseError> {
+    fn odd_string(&self, mut at: usize) -> Result<(usize, bool), ParseError> {
         let mut is_escaped = false;
         loop {
             match self.text.get(at) {
@@ -267,7 +268,7 @@ impl<'t> Parser<'t> {
     }
 
     #[inline(always)]
-    fn escape(self, at: usize) -> Result<usize, ParseError> {
+    fn escape(&self, at: usize) -> Result<usize, ParseError> {
         match self.text.get(at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
             Some(b'u') => match self.text.get(at + 2..at + 6) {
@@ -281,17 +282,23 @@ impl<'t> Parser<'t> {
     }
 
     #[inline(always)]
-    fn number(self, at: usize) -> Result<usize, ParseError> {
-        let first = at + usize::from(self.byte(at) == b'-');
-        let mut at = match self.byte(first) {
+    fn number(&self, at: usize, mut byte: u8) -> Result<usize, ParseError> {
+        let mut first = at;
+        if byte == b'-' {
+            first += 1;
+            byte = self.byte(first);
+        }
+        let mut at = match byte {
             b'0' => first + 1,
             b'1'..=b'9' => self.digits(first + 1),
             _ => return Err(self.missing(first, "a digit")),
         };
-        if self.byte(at) == b'.' {
+        let mut byte = self.byte(at);
+        if byte == b'.' {
             at = self.some_digits(at + 1)?;
+            byte = self.byte(at);
         }
-        if let b'e' | b'E' = self.byte(at) {
+        if let b'e' | b'E' = byte {
             at += 1;
             at += usize::from(matches!(self.byte(at), b'+' | b'-'));
             at = self.some_digits(at)?;
@@ -300,17 +307,17 @@ impl<'t> Parser<'t> {
     }
 
     #[inline(always)]
-    fn digits(self, at: usize) -> usize {
+    fn digits(&self, at: usize) -> usize {
         digits_stop(self.beyond, at).min(self.text.len())
     }
 
     #[inline(always)]
-    fn some_digits(self, at: usize) -> Result<usize, ParseError> {
+    fn some_digits(&self, at: usize) -> Result<usize, ParseError> {
         let end = self.digits(at);
         if end > at { Ok(end) } else { Err(self.missing(at, "a digit")) }
     }
 
-    fn word(self, at: usize, word: &'static [u8]) -> Result<usize, ParseError> {
+    fn word(&self, at: usize, word: &'static [u8]) -> Result<usize, ParseError> {
         match self.text[at..].starts_with(word) {
             true => Ok(at + word.len()),
             false => Err(self.unexpected(at, "a value (`true`, `false` or `null`)")),
@@ -319,7 +326,7 @@ impl<'t> Parser<'t> {
 
     /// Makes the error for something that is not there: because the text ends, or something else stands there.
     #[cold]
-    fn missing(self, at: usize, expected: &'static str) -> ParseError {
+    fn missing(&self, at: usize, expected: &'static str) -> ParseError {
         if at < self.text.len() {
             return self.unexpected(at, expected);
         }
@@ -331,7 +338,7 @@ impl<'t> Parser<'t> {
     }
 
     #[cold]
-    fn unclosed(self, at: usize, is_object: bool) -> ParseError {
+    fn unclosed(&self, at: usize, is_object: bool) -> ParseError {
         match (at < self.text.len(), is_object) {
             (true, true) => self.unexpected(at, "`,` or `}`"),
             (true, false) => self.unexpected(at, "`,` or `]`"),
@@ -341,17 +348,17 @@ impl<'t> Parser<'t> {
     }
 
     #[cold]
-    fn unexpected(self, at: usize, expected: &'static str) -> ParseError {
+    fn unexpected(&self, at: usize, expected: &'static str) -> ParseError {
         ParseError::Unexpected { at: at as u32 - self.origin, expected }
     }
 
     #[cold]
-    fn truncated(self, expected: &'static str) -> ParseError {
+    fn truncated(&self, expected: &'static str) -> ParseError {
         self.truncated_at(self.text.len(), expected)
     }
 
     #[cold]
-    fn truncated_at(self, at: usize, expected: &'static str) -> ParseError {
+    fn truncated_at(&self, at: usize, expected: &'static str) -> ParseError {
         ParseError::Truncated { at: at as u32 - self.origin, expected }
     }
 }

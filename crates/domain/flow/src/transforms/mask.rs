@@ -248,7 +248,8 @@ impl Pen {
                 room(out.len())
             }
             Mode::Partial => {
-                let mut starts = value.iter().enumerate().rev().filter(|(_, byte)| is_first(**byte));
+                let mut starts =
+                    value.iter().enumerate().rev().filter(|(_, byte)| is_first(**byte));
                 // The whole of a short value would be shown.
                 let shown = match starts.nth(SHOWN - 1) {
                     Some((at, _)) if at > 0 => at,

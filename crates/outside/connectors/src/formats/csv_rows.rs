@@ -1,6 +1,6 @@
 //! Rows of CSV from JSON payloads.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
 use levada_codec::csv::{CsvBatch, CsvError, CsvOptions, CsvReader, CsvWriter};
 use levada_model::{NodeKind, RecordBatch, RecordError, Tree};
@@ -16,8 +16,12 @@ pub(crate) struct CsvRows {
     writer: CsvWriter,
     header: bool,
     rows: Vec<u8>,
+    /// What follows is memory that is used again.
     payload: Vec<u8>,
     tree: Tree,
+    /// Keys and values of the record at hand, decoded, and where each pair stands in it.
+    plain: String,
+    pairs: Vec<(Range<usize>, Range<usize>)>,
 }
 
 // === impl CsvRows ===
@@ -53,6 +57,8 @@ impl CsvRows {
             rows: Vec::new(),
             payload: Vec::new(),
             tree: Tree::default(),
+            plain: String::new(),
+            pairs: Vec::new(),
         }
     }
 
@@ -100,24 +106,28 @@ impl CsvRows {
             return Err(RecordError::invalid(format!("a csv row needs an object, not {kind}")));
         }
         let bytes = text.as_bytes();
-        let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = self
-            .tree
-            .children(root)
-            .map(|child| {
-                let key = self.tree.key(bytes, child).unwrap_or_default();
-                let value = match self.tree.kind(child) {
-                    NodeKind::Null => Cow::Borrowed(""),
-                    NodeKind::String => self.tree.string(bytes, child).unwrap_or_default(),
-                    _ => {
-                        let (start, end) = self.tree.span(child).unwrap_or_default();
-                        Cow::Borrowed(&text[start as usize..end as usize])
-                    }
-                };
-                (key, value)
-            })
-            .collect();
+        self.plain.clear();
+        self.pairs.clear();
+        for child in self.tree.children(root) {
+            let start = self.plain.len();
+            self.plain.push_str(&self.tree.key(bytes, child).unwrap_or_default());
+            let middle = self.plain.len();
+            match self.tree.kind(child) {
+                NodeKind::Null => {}
+                NodeKind::String => {
+                    self.plain.push_str(&self.tree.string(bytes, child).unwrap_or_default());
+                }
+                _ => {
+                    let (start, end) = self.tree.span(child).unwrap_or_default();
+                    self.plain.push_str(&text[start as usize..end as usize]);
+                }
+            }
+            self.pairs.push((start..middle, middle..self.plain.len()));
+        }
+        let (plain, pairs) = (&self.plain, &self.pairs);
+        let pair = |at: usize| (&plain[pairs[at].0.clone()], &plain[pairs[at].1.clone()]);
         self.writer
-            .write(&pairs, &mut self.rows)
+            .write_fields(pairs.len(), pair, &mut self.rows)
             .map_err(|error| RecordError::invalid(error.to_string()))
     }
 }

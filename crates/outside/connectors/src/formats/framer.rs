@@ -389,9 +389,10 @@ fn make_room(buffer: &mut Vec<u8>, chunk_bytes: usize) {
     if buffer.capacity() > CHUNKS_KEPT * chunk_bytes && buffer.len() < chunk_bytes {
         buffer.shrink_to(chunk_bytes);
     }
-    // Half a chunk will do: asking for a whole one would double the buffer because of a short tail.
+    // Half a chunk will do: asking for a whole one would double the buffer because of a short tail. A
+    // little more than a chunk is for what steps add: growing for that would double it, too.
     if buffer.capacity() - buffer.len() < chunk_bytes.div_ceil(2) {
-        buffer.reserve(chunk_bytes);
+        buffer.reserve_exact(chunk_bytes + chunk_bytes / 4);
     }
 }
 

@@ -128,9 +128,30 @@ mod tests {
     use super::*;
 
     const PATTERNS: &[&str] = &[
-        "^[^@]+", "[^@]+", "[a-c]+", "^[a-c]+", r"\A[0-9]+", r"\d+", r"\w+", ".+", "(?s).+", "a+", "^a+",
-        "[a-cé]+", "(?i)[k]+", "[^é]+", "x*", "[@é]", "(?m)^[^@]+", "[^@]+?", "[^@]{2,}", "[^@]*", "b|c",
-        r"[^\x00-\x7f]+", "^[^@]+$", r"\b[a-c]+",
+        "^[^@]+",
+        "[^@]+",
+        "[a-c]+",
+        "^[a-c]+",
+        r"\A[0-9]+",
+        r"\d+",
+        r"\w+",
+        ".+",
+        "(?s).+",
+        "a+",
+        "^a+",
+        "[a-cé]+",
+        "(?i)[k]+",
+        "[^é]+",
+        "x*",
+        "[@é]",
+        "(?m)^[^@]+",
+        "[^@]+?",
+        "[^@]{2,}",
+        "[^@]*",
+        "b|c",
+        r"[^\x00-\x7f]+",
+        "^[^@]+$",
+        r"\b[a-c]+",
     ];
 
     fn found(pattern: &Pattern, text: &str) -> Vec<Range<usize>> {
@@ -147,9 +168,8 @@ mod tests {
     fn repeated_classes_need_no_regex() {
         let is_runs = |pattern| matches!(Pattern::compile(pattern).unwrap(), Pattern::Runs(_));
         let runs: Vec<_> = PATTERNS.iter().copied().filter(|pattern| is_runs(pattern)).collect();
-        let expected = [
-            "^[^@]+", "[^@]+", "[a-c]+", "^[a-c]+", r"\A[0-9]+", ".+", "(?s).+", r"[^\x00-\x7f]+",
-        ];
+        let expected =
+            ["^[^@]+", "[^@]+", "[a-c]+", "^[a-c]+", r"\A[0-9]+", ".+", "(?s).+", r"[^\x00-\x7f]+"];
         assert_eq!(runs, expected);
     }
 

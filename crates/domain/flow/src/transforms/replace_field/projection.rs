@@ -23,6 +23,8 @@ pub(super) struct Projection {
     block: KeyBlock,
     /// What the record at hand has of `top`; kept to avoid allocation.
     found: Vec<(usize, NodeId)>,
+    /// The places in `top` of what the record before had, in its order.
+    order: Vec<usize>,
 }
 
 impl Projection {
@@ -80,7 +82,14 @@ impl Projection {
             .filter(|&at| keys_of[at].len() > 1)
             .filter_map(|at| Some((included[at].clone(), block.push(targets[at].as_deref()?))))
             .collect();
-        Some(Projection { top: KeySet::new(top), names, moved, block, found: Vec::new() })
+        Some(Projection {
+            top: KeySet::new(top),
+            names,
+            moved,
+            block,
+            found: Vec::new(),
+            order: Vec::new(),
+        })
     }
 }
 
@@ -98,7 +107,12 @@ impl Transform for Projection {
         self.found.clear();
         let mut seen = 0u64;
         for member in batch.tree.children(root) {
-            if let Some(place) = self.top.find(&batch.text, &batch.tree, member) {
+            let guess = self.order.get(self.found.len()).copied().unwrap_or(usize::MAX);
+            if let Some(place) = self.top.find_from(&batch.text, &batch.tree, member, guess) {
+                if place != guess {
+                    self.order.truncate(self.found.len());
+                    self.order.push(place);
+                }
                 let bit = 1 << (place & 63);
                 if seen & bit != 0 {
                     // Of duplicate keys the last one counts, at its own place.

@@ -306,7 +306,7 @@ impl Bytes {
     /// Appends bytes of the content to `text`, at most about `max`; zero: there are none now.
     fn read(&mut self, text: &mut Vec<u8>, max: usize) -> Result<usize, ReadError> {
         let Some(mut unzip) = self.unzip.take() else {
-            let count = pread(&self.file, text, self.raw_offset)
+            let count = pread_some(&self.file, text, max, self.raw_offset)
                 .map_err(|source| self.read_error(source))?;
             self.raw_offset += count as u64;
             self.offset += count as u64;
@@ -389,6 +389,24 @@ fn pread(file: &File, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Reads at most `max` bytes behind what `buffer` holds, which has more room than that for edits.
+fn pread_some(file: &File, buffer: &mut Vec<u8>, max: usize, offset: u64) -> io::Result<usize> {
+    if buffer.capacity() - buffer.len() <= max {
+        return pread(file, buffer, offset);
+    }
+    // Clearing the room costs less than a batch that grows with every use because a read fills it.
+    let before = buffer.len();
+    buffer.resize(before + max, 0);
+    let result = loop {
+        match rustix::io::pread(file, &mut buffer[before..], offset) {
+            Err(Errno::INTR) => {}
+            result => break result,
+        }
+    };
+    buffer.truncate(before + *result.as_ref().unwrap_or(&0));
+    Ok(result?)
 }
 
 /// Gives where the last line that lacks its end begins, or the end of the file.
