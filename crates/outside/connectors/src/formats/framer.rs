@@ -390,9 +390,15 @@ fn make_room(buffer: &mut Vec<u8>, chunk_bytes: usize) {
         buffer.shrink_to(chunk_bytes);
     }
     // Half a chunk will do: asking for a whole one would double the buffer because of a short tail. A
-    // little more than a chunk is for what steps add: growing for that would double it, too.
+    // quarter more than a chunk is for what steps add: growing for that would double it, too.
     if buffer.capacity() - buffer.len() < chunk_bytes.div_ceil(2) {
-        buffer.reserve_exact(chunk_bytes + chunk_bytes / 4);
+        let room = chunk_bytes + chunk_bytes / 4;
+        if buffer.len() < chunk_bytes {
+            buffer.reserve_exact(room);
+        } else {
+            // A long line must not be copied for every read.
+            buffer.reserve(room);
+        }
     }
 }
 
