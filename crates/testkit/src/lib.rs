@@ -6,6 +6,7 @@
 //! - [`fake_http`]: an HTTP server whose answers a test makes.
 //! - [`http`]: an HTTP server of a few lines that answers as a test tells it to, and a client.
 //! - [`proxy`]: a TCP proxy in front of a real server, to cut and hold its connections.
+//! - [`kafka`]: a proxy in front of a Kafka broker.
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
 //! - [`services`]: the real servers that tests run against.
@@ -22,6 +23,7 @@ pub mod build;
 pub mod conformance;
 pub mod fake_http;
 pub mod http;
+pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod seeded;

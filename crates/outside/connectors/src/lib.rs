@@ -14,6 +14,8 @@ mod formats;
 mod http_client;
 #[cfg(feature = "postgresql")]
 mod postgres;
+#[cfg(feature = "kafka")]
+mod kafka;
 pub mod sinks;
 pub mod sources;
 pub mod spec;

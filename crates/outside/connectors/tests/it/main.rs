@@ -1,4 +1,6 @@
 //! Tests of the connectors through their tables.
 
 mod conformance;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod original;
