@@ -267,13 +267,13 @@ fn secret_documents_are_checked_and_never_shown() {
 }
 
 #[test]
-fn a_flow_of_kafka_is_checked_but_not_run() {
+fn a_flow_of_what_is_not_built_in_is_checked_but_not_run() {
     let flow = "\
 apiVersion: dataflow.dataflow.io/v1
 kind: DataFlow
 metadata: {name: t}
 spec:
-  source: {type: kafka, kafka: {brokers: [\"127.0.0.1:PORT\"], topic: t}}
+  source: {type: iceberg, iceberg: {catalogURI: \"http://127.0.0.1:PORT\", namespace: n, table: t}}
   sink: {type: stdout, stdout: {}}
 ";
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -281,14 +281,14 @@ spec:
     let port = listener.local_addr().unwrap().port().to_string();
     let source = flow.replace("PORT", &port);
     let sink = source
-        .replace("source: {type: kafka", "sink: {type: kafka")
+        .replace("source: {type: iceberg", "sink: {type: iceberg")
         .replace("sink: {type: stdout, stdout", "source: {type: stdin, stdin");
     for (flow, role) in [(source, "source"), (sink, "sink")] {
         let folder = Folder::new();
         folder.file("f.yaml", &flow);
         folder.run(&["check", "f.yaml"]).ends(0);
         let ran = folder.run(&["run", "f.yaml"]).ends(3);
-        assert!(ran.stderr.contains(&format!("{role} type `kafka` is not built in")), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("{role} type `iceberg` is not built in")), "{ran:?}");
         assert_eq!(ran.text(), "");
         let untouched = listener.accept().map_err(|error| error.kind());
         assert_eq!(untouched.err(), Some(std::io::ErrorKind::WouldBlock), "nobody is contacted");

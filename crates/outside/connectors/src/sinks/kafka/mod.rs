@@ -137,13 +137,16 @@ impl SinkSpec for Spec {
     #[cfg(feature = "kafka")]
     fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
         let connection = crate::kafka::Connection::new(&self.connection(), &ctx.base_dir);
+        let mut transactional_id = None;
         if ctx.is_exactly_once {
             self.join_source(&connection, ctx)?;
+            transactional_id = Some(self.transactional_id(ctx));
         }
+        let settings = self.producer_settings(transactional_id.as_deref());
         let plan = sink::Plan {
             connection,
-            settings: self.producer_settings(ctx).map_err(BuildError::Invalid)?,
-            transactional_id: self.transactional_id(ctx),
+            settings: settings.map_err(BuildError::Invalid)?,
+            transactional_id,
         };
         Ok(Box::new(sink::KafkaSink::new(plan, ctx)))
     }

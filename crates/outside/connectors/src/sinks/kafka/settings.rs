@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Spec;
 use crate::BuildContext;
+use crate::kafka::membership::TransactionalSinks;
 
 /// What waits in the client at most: one batch of the engine is written at a time.
 const QUEUED_RECORDS_MAX: u32 = 200_000;
@@ -28,12 +29,13 @@ const REQUEST_RECORDS: i32 = 20_000;
 // === impl Spec ===
 
 impl Spec {
-    /// Gives the settings of the producer beside those of the connection.
+    /// Gives the settings of the producer beside those of the connection; `id` is that of its transactions,
+    /// if it makes some.
     ///
     /// - Errors: a duration that `check` refuses too.
     pub(super) fn producer_settings(
         &self,
-        ctx: &BuildContext,
+        id: Option<&str>,
     ) -> Result<Vec<(&'static str, String)>, String> {
         let is_idempotent = self.is_idempotent_producer();
         let delivery = millis("deliveryTimeout", self.delivery_timeout.as_deref())?
@@ -78,9 +80,9 @@ impl Spec {
             let requests = requests.clamp(1, most).to_string();
             settings.push(("max.in.flight.requests.per.connection", requests));
         }
-        if ctx.is_exactly_once {
+        if let Some(id) = id {
             let timeout = TRANSACTION.as_millis().max(u128::from(delivery));
-            settings.push(("transactional.id", self.transactional_id(ctx)));
+            settings.push(("transactional.id", id.to_owned()));
             settings.push(("transaction.timeout.ms", timeout.to_string()));
         }
         Ok(settings)
@@ -108,13 +110,19 @@ impl Spec {
 
     /// See the documentation of [`super::transaction`].
     pub(super) fn transactional_id(&self, ctx: &BuildContext) -> String {
-        match self.transactional_id.as_str() {
+        let id = match self.transactional_id.as_str() {
             "" => {
                 let system = rustix::system::uname();
                 let host = system.nodename().to_string_lossy();
                 format!("levada-{}-{}-{host}", ctx.flow.namespace, ctx.flow.name)
             }
             id => id.to_owned(),
+        };
+        let before = ctx.links.get::<TransactionalSinks>().map_or(0, |sinks| sinks.0);
+        ctx.links.put(TransactionalSinks(before + 1));
+        match before {
+            0 => id,
+            number => format!("{id}-{number}"),
         }
     }
 }

@@ -17,8 +17,8 @@ pub(super) struct Plan {
     pub(super) connection: Connection,
     /// The settings of the producer beside those of the connection.
     pub(super) settings: Vec<(&'static str, String)>,
-    /// The id of its transactions; for messages.
-    pub(super) transactional_id: String,
+    /// The id of its transactions, when it makes some.
+    pub(super) transactional_id: Option<String>,
 }
 
 /// Writes to one topic.
@@ -92,15 +92,15 @@ impl KafkaSink {
         let mut next = 0;
         let mut failed: Option<(Code, bool)> = None;
         let is_alone = flight.failures.len() == 1;
+        // What the brokers refuse spoils the transaction that it is in.
+        let is_by_itself = self.plan.transactional_id.is_none();
         for &(index, failure) in &flight.failures {
             outcomes.delivered(next..index);
             next = index + 1;
             match failure {
                 Failure::Refused(code) => outcomes.rejected(index, refused(code)),
-                // The brokers refuse requests: which record is at fault they say of one only.
-                Failure::Undelivered(code)
-                    if code == Code::InvalidRecord || is_alone && is_about_record(code) =>
-                {
+                // The brokers refuse requests; of one that failed alone it is clear which record it was.
+                Failure::Undelivered(code) if is_by_itself && is_alone && is_about_record(code) => {
                     outcomes.rejected(index, refused(code));
                 }
                 Failure::Undelivered(code) => {
@@ -185,10 +185,14 @@ impl Sink for KafkaSink {
         batch: &RecordBatch,
         outcomes: &mut Outcomes,
     ) -> Result<(), SinkError> {
-        self.send(batch, outcomes).await
+        match self.plan.transactional_id {
+            None => self.send(batch, outcomes).await,
+            // Not the sink that keeps the positions: a route, or where dead letters go.
+            Some(_) => self.send_and_commit(batch, outcomes).await,
+        }
     }
 
     fn transactional(&mut self) -> Option<&mut dyn Transactional> {
-        self.ctx.is_exactly_once.then_some(self as &mut dyn Transactional)
+        self.plan.transactional_id.is_some().then_some(self as &mut dyn Transactional)
     }
 }

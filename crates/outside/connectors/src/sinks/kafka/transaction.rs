@@ -81,6 +81,35 @@ impl KafkaSink {
         undone
     }
 
+    /// Sends a batch in a transaction of its own.
+    pub(super) async fn send_and_commit(
+        &mut self,
+        batch: &RecordBatch,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), SinkError> {
+        let producer = self.begun().await?;
+        let mut sent = Outcomes::default();
+        let client = producer.client.clone();
+        let result = match self.send(batch, &mut sent).await {
+            Ok(()) => {
+                self.call("commit a transaction", move || client.commit_transaction(CALL)).await
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => {
+                self.has_begun = false;
+                copy(&sent, outcomes);
+                Ok(())
+            }
+            // Nothing of it counts as delivered, so nothing of it may stay.
+            Err(error) => {
+                self.undo().await?;
+                Err(error)
+            }
+        }
+    }
+
     /// Makes a call that blocks.
     async fn call(
         &mut self,
@@ -95,7 +124,7 @@ impl KafkaSink {
     /// Decides what an error of a transaction costs.
     fn settled(&mut self, what: &str, result: Result<(), KafkaError>) -> Result<(), SinkError> {
         let Err(error) = result else { return Ok(()) };
-        let id = &self.plan.transactional_id;
+        let id = self.plan.transactional_id.as_deref().unwrap_or_default();
         let brokers = self.plan.connection.brokers();
         let message = format!("cannot {what} as `{id}` on {brokers}: {error}");
         let class = error.rdkafka_error_code().map_or(ErrorClass::Unknown, class_of);
@@ -138,6 +167,15 @@ impl KafkaSink {
     }
 }
 
+fn copy(from: &Outcomes, to: &mut Outcomes) {
+    for range in from.delivered_ranges() {
+        to.delivered(range.clone());
+    }
+    for (index, error) in from.rejected_records() {
+        to.rejected(*index, error.clone());
+    }
+}
+
 #[async_trait]
 impl Transactional for KafkaSink {
     async fn stored(&mut self) -> Result<Vec<(Str, Position)>, SinkError> {
@@ -152,7 +190,14 @@ impl Transactional for KafkaSink {
         outcomes: &mut Outcomes,
     ) -> Result<(), SinkError> {
         self.begun().await?;
-        self.send(batch, outcomes).await
+        let mut sent = Outcomes::default();
+        let result = self.send(batch, &mut sent).await;
+        match result {
+            Ok(()) => copy(&sent, outcomes),
+            // What the transaction held is lost with it.
+            Err(_) => self.undo().await?,
+        }
+        result
     }
 
     async fn commit(&mut self, positions: &[(Str, Position)]) -> Result<(), SinkError> {

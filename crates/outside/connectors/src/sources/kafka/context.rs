@@ -299,8 +299,27 @@ struct TopicStatistics {
 struct PartitionStatistics {
     #[serde(default)]
     fetch_state: String,
+    /// Behind the last record that was handed to us, and behind what is committed; negative: not known.
     #[serde(default)]
-    consumer_lag: i64,
+    app_offset: i64,
+    #[serde(default)]
+    committed_offset: i64,
+    #[serde(default)]
+    lo_offset: i64,
+    /// The end of what is committed in a transaction, and the end.
+    #[serde(default)]
+    ls_offset: i64,
+    #[serde(default)]
+    hi_offset: i64,
+}
+
+impl PartitionStatistics {
+    fn lag(&self) -> Option<i64> {
+        let known = |offsets: &[i64]| offsets.iter().copied().find(|&offset| offset >= 0);
+        let end = known(&[self.ls_offset, self.hi_offset])?;
+        let at = known(&[self.app_offset, self.committed_offset, self.lo_offset])?;
+        Some((end - at).max(0))
+    }
 }
 
 /// Gives how many records the partitions that are read have before them, as far as is known.
@@ -308,7 +327,7 @@ fn lag(statistics: &[u8], topic: &str) -> Option<i64> {
     let statistics: Statistics = serde_json::from_slice(statistics).ok()?;
     let partitions = &statistics.topics.get(topic)?.partitions;
     let read = partitions.values().filter(|one| one.fetch_state == "active");
-    let known: Vec<i64> = read.map(|one| one.consumer_lag).filter(|&lag| lag >= 0).collect();
+    let known: Vec<i64> = read.filter_map(PartitionStatistics::lag).collect();
     (!known.is_empty()).then(|| known.iter().sum())
 }
 
@@ -319,11 +338,11 @@ mod tests {
     #[test]
     fn lag_is_the_sum_over_what_is_read() {
         let statistics = br#"{"name":"x","topics":{"t":{"topic":"t","partitions":{
-            "0":{"fetch_state":"active","consumer_lag":5},
-            "1":{"fetch_state":"active","consumer_lag":-1},
-            "2":{"fetch_state":"active","consumer_lag":7},
-            "3":{"fetch_state":"none","consumer_lag":9},
-            "-1":{"fetch_state":"none","consumer_lag":-1}}}}}"#;
+            "0":{"fetch_state":"active","app_offset":10,"ls_offset":15,"hi_offset":17},
+            "1":{"fetch_state":"active","app_offset":10,"ls_offset":-1001,"hi_offset":-1001},
+            "2":{"fetch_state":"active","app_offset":-1001,"committed_offset":3,"ls_offset":-1,"hi_offset":10},
+            "3":{"fetch_state":"none","app_offset":1,"hi_offset":9},
+            "-1":{"fetch_state":"none"}}}}}"#;
         assert_eq!(lag(statistics, "t"), Some(12));
         assert_eq!(lag(statistics, "u"), None);
         assert_eq!(lag(b"{", "t"), None);

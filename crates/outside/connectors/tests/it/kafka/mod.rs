@@ -3,4 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests end by panicking")]
 
 mod conformance;
+mod errors;
+mod exactly_once;
+mod groups;
+mod messages;
+mod mock;
+mod security;
 mod support;

@@ -36,7 +36,7 @@ pub(super) fn unique(name: &str) -> String {
 
 fn config() -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", format!("127.0.0.1:{}", KAFKA.port));
+    config.set("bootstrap.servers", KAFKA.address("kafka").expect("a test asked before"));
     config
 }
 
