@@ -49,6 +49,11 @@ fi
 
 cd "$PLACE"
 [ -f db/PG_VERSION ] || quiet "${AS[@]}" initdb --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$PLACE/db"
+# A server that was killed leaves its pid file, and refuses to start beside a process of that number, even one that has ended and
+# that nobody waited for, as in a container without an init.
+if [ -s "$PLACE/db/postmaster.pid" ] && read -r former <"$PLACE/db/postmaster.pid" && ! started_at "$former" >/dev/null; then
+  rm -f "$PLACE/db/postmaster.pid"
+fi
 echo "$PG_FSYNC" >"$DATA/fsync"
 # Tests run side by side, each with connections and replication slots of its own.
 spawn "${AS[@]}" postgres -D "$PLACE/db" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \

@@ -31,6 +31,12 @@ pub struct Host {
 /// Why a host cannot be made.
 #[derive(Debug, Error)]
 pub enum HostError {
+    /// The database for checkpoints cannot be used.
+    #[error("the store of the setting `flow.checkpoint-store` cannot be used")]
+    Database {
+        /// The cause.
+        source: StoreError,
+    },
     /// The folder for checkpoints cannot be used.
     #[error("the folder for checkpoints `{}` cannot be used; choose another with --data", path.display())]
     Store {
@@ -72,15 +78,13 @@ impl Job {
 }
 
 impl Host {
-    /// Makes a host that keeps checkpoints under the data folder of the settings.
+    /// Makes a host that keeps checkpoints where the settings say: in a database or under the data folder.
     ///
-    /// Errors: the folder cannot be made or used.
+    /// Errors: the database does not answer, or the folder cannot be made or used.
     pub fn new(settings: Settings) -> Result<Self, HostError> {
-        let path = settings.data.dir.join("checkpoints");
-        let store =
-            FileCheckpointStore::open(&path).map_err(|source| HostError::Store { path, source })?;
+        let store = open_store(&settings)?;
         let mut host = Self::without_store(settings);
-        host.store = Some(Arc::new(store));
+        host.store = Some(store);
         Ok(host)
     }
 
@@ -153,5 +157,20 @@ impl Host {
     ) -> Result<Rewound, FlowError> {
         let (flow, _, limits, deps) = self.prepare(job);
         engine::rewind(&flow, to, &limits, &deps).await
+    }
+}
+
+/// Opens the store of checkpoints that the settings name; also for commands that look at positions without running a flow.
+///
+/// Errors: the database does not answer, or the folder cannot be made or used.
+pub fn open_store(settings: &Settings) -> Result<Arc<dyn CheckpointStore>, HostError> {
+    let address = settings.flow.checkpoint_store.expose();
+    if !address.is_empty() {
+        return levada_store::open(address).map_err(|source| HostError::Database { source });
+    }
+    let path = settings.data.dir.join("checkpoints");
+    match FileCheckpointStore::open(&path) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(source) => Err(HostError::Store { path, source }),
     }
 }

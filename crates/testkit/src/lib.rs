@@ -10,6 +10,7 @@
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
 //! - [`services`]: the real servers that tests run against.
+//! - [`instance`]: a server of a test's own, to be stopped, killed and started again.
 //! - [`skipped`]: says loudly that a test cannot be made here.
 //!
 //! Everything here fails by panicking with what was expected: that is how a test ends.
@@ -24,6 +25,7 @@ pub mod conformance;
 pub mod fake_http;
 pub mod http;
 pub mod kafka;
+pub mod instance;
 pub mod process;
 pub mod proxy;
 pub mod seeded;

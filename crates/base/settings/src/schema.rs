@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Duration};
+use crate::{ByteSize, Duration, Secret};
 
 /// The text of `default.toml`: every key with its default and a comment.
 pub const DEFAULTS: &str = include_str!("../default.toml");
@@ -52,6 +52,8 @@ pub struct Flow {
     pub queue_bytes: ByteSize,
     /// How often finished positions are stored.
     pub checkpoint_interval: Duration,
+    /// The database in which finished positions are stored; empty means files under `data.dir`.
+    pub checkpoint_store: Secret<String>,
     /// First wait before a failed write is tried again.
     pub retry_initial: Duration,
     /// Longest wait before a failed write is tried again.
@@ -147,6 +149,13 @@ impl Settings {
         ] {
             expect(!value.is_zero(), key, "must be longer than 0s");
         }
+        let store = flow.checkpoint_store.expose();
+        let is_postgres = ["postgres://", "postgresql://"].iter().any(|s| store.starts_with(s));
+        expect(
+            store.is_empty() || is_postgres,
+            "flow.checkpoint-store",
+            "must be empty or like `postgres://user:password@host:5432/database`",
+        );
         expect(flow.batch_records <= 1_000_000, "flow.batch-records", "must be at most 1000000");
         expect(
             flow.retry_max >= flow.retry_initial,
@@ -200,10 +209,17 @@ mod tests {
         settings.flow.queue_bytes = ByteSize::new(0);
         settings.flow.retry_max = Duration::from_millis(1);
         settings.flow.dlq_max_ratio = f64::NAN;
+        settings.flow.checkpoint_store = "redis://u:hunter2@h".to_owned().into();
         let keys: Vec<_> = settings.check().into_iter().map(|(key, _)| key).collect();
         assert_eq!(
             keys,
-            ["flow.batch-records", "flow.queue-bytes", "flow.retry-max", "flow.dlq-max-ratio"]
+            [
+                "flow.batch-records",
+                "flow.queue-bytes",
+                "flow.checkpoint-store",
+                "flow.retry-max",
+                "flow.dlq-max-ratio"
+            ]
         );
     }
 

@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What is shown instead of a secret.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Holds a value that prints and serialises as `***`; only [`Secret::expose`] shows it.
 ///

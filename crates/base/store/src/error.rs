@@ -44,12 +44,12 @@ pub enum StoreError {
     /// Neither the last checkpoint nor the one before it can be read.
     #[error(
         "checkpoint `{}` of flow `{flow}` is corrupt: {reason}, and there is no earlier one; \
-         restore the file, or reset the flow to read its source from the beginning", path.display()
+         restore it, or reset the flow to read its source from the beginning", path.display()
     )]
     Corrupt {
         /// The flow.
         flow: String,
-        /// The file.
+        /// The file, or what stands for it.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -66,12 +66,14 @@ pub enum StoreError {
         version: u64,
     },
     /// Somebody else runs the flow.
-    #[error("flow `{flow}` is already running{}; stop it first", holder(*pid))]
+    #[error("flow `{flow}` is already running{}; stop it first", holder(*pid, host.as_deref()))]
     Locked {
         /// The flow.
         flow: String,
         /// The process that runs it, when known.
         pid: Option<u32>,
+        /// The machine of that process, when it can be another one than this.
+        host: Option<String>,
     },
     /// A newer holder exists.
     #[error(
@@ -93,6 +95,25 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The database that keeps checkpoints does not do what it should.
+    #[error("cannot {action} in PostgreSQL at `{server}`")]
+    Database {
+        /// What was to be done.
+        action: &'static str,
+        /// Host, port and database.
+        server: String,
+        /// The class of the error.
+        kind: ErrorKind,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What names the place of checkpoints is wrong.
+    #[error("the address of the checkpoint store cannot be used: {reason}")]
+    Address {
+        /// What is wrong with it; never the address itself, which may hold a password.
+        reason: String,
+    },
 }
 
 // === impl StoreError ===
@@ -106,7 +127,10 @@ impl StoreError {
             Self::Denied { .. } => ErrorKind::Forbidden,
             Self::Corrupt { .. } => ErrorKind::Internal,
             Self::Locked { .. } | Self::Fenced { .. } => ErrorKind::Conflict,
-            Self::UnknownVersion { .. } | Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::UnknownVersion { .. } | Self::Invalid { .. } | Self::Address { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Database { kind, .. } => *kind,
         }
     }
 
@@ -125,6 +149,10 @@ impl StoreError {
     }
 }
 
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(String::new, |pid| format!(" in process {pid}"))
+fn holder(pid: Option<u32>, host: Option<&str>) -> String {
+    match (pid, host) {
+        (Some(pid), Some(host)) => format!(" in process {pid} on `{host}`"),
+        (Some(pid), None) => format!(" in process {pid}"),
+        (None, _) => String::new(),
+    }
 }

@@ -26,26 +26,34 @@
 //!
 //! Deliberately not here: positions inside a sink (they belong to the sink), and the clock.
 
+mod amend;
 mod checkpoint;
 mod error;
 mod file;
 mod memory;
+#[cfg(feature = "postgresql")]
+mod postgres;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub use amend::{Amendment, AuditLine, Change, PositionChange, Sources};
 pub use checkpoint::{Checkpoint, DecodeError, VERSION, decode, encode};
 pub use error::StoreError;
 pub use file::FileCheckpointStore;
 pub use memory::MemoryCheckpointStore;
+#[cfg(feature = "postgresql")]
+pub use postgres::PostgresCheckpointStore;
 
-/// Keeps the checkpoints of flows. Methods block for the time of a few small writes to disk: call them where that is allowed.
+/// Keeps the checkpoints of flows. Methods block for the time of a few small writes to disk, with a database until it answers or
+/// has had the time to: call them where that is allowed.
 pub trait CheckpointStore: Send + Sync {
     /// Takes the exclusive right to run `flow` and gives a new epoch, higher than any before it.
     ///
     /// - Errors: [`StoreError::Locked`] while another holder exists.
     fn acquire(&self, flow: &str) -> Result<Lease, StoreError>;
 
-    /// Gives the last checkpoint of `flow`, `None` when nothing was saved.
+    /// Gives the last checkpoint of `flow`, `None` when nothing was saved. Needs no lease, and disturbs no holder of one.
     ///
     /// - Errors: [`StoreError::Corrupt`] when neither the last nor the one before it can be read,
     ///   [`StoreError::UnknownVersion`] when a newer program wrote it.
@@ -64,6 +72,44 @@ pub trait CheckpointStore: Send + Sync {
 
     /// Gives the flows that have a checkpoint, sorted by name.
     fn list(&self) -> Result<Vec<Listed>, StoreError>;
+
+    /// Changes the positions of a flow that nobody runs, under a new epoch, and keeps a line about who did what.
+    ///
+    /// `change` gets the stored positions while nobody else can change them; when it leaves none, the flow starts from the
+    /// beginning. When nothing is changed, nothing is stored and no line is kept.
+    ///
+    /// - Errors: [`StoreError::Locked`] while somebody runs the flow, [`StoreError::Invalid`] with the reason of `change`,
+    ///   [`StoreError::Corrupt`] when the stored positions cannot be read and some are to be kept.
+    fn amend(
+        &self,
+        flow: &str,
+        amendment: &Amendment<'_>,
+        change: &Change<'_>,
+    ) -> Result<AuditLine, StoreError> {
+        let _ = (amendment, change);
+        let reason = "this store cannot change positions".into();
+        Err(StoreError::Invalid { flow: flow.into(), reason })
+    }
+
+    /// Gives what was changed with [`CheckpointStore::amend`], oldest first; very old lines are forgotten.
+    fn audit(&self, flow: &str) -> Result<Vec<AuditLine>, StoreError> {
+        let _ = flow;
+        Ok(Vec::new())
+    }
+}
+
+/// Opens the store at an address: `postgres://user:password@host:5432/database`.
+///
+/// - Errors: [`StoreError::Address`] when it is no such address, [`StoreError::Database`] when the database does not answer.
+pub fn open(address: &str) -> Result<Arc<dyn CheckpointStore>, StoreError> {
+    if !["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
+        let reason = "it must be like `postgres://user:password@host:5432/database`".into();
+        return Err(StoreError::Address { reason });
+    }
+    #[cfg(feature = "postgresql")]
+    return Ok(Arc::new(PostgresCheckpointStore::open(address)?));
+    #[cfg(not(feature = "postgresql"))]
+    return Err(StoreError::Address { reason: "this program was built without PostgreSQL".into() });
 }
 
 /// The right to run a flow; ends when dropped.

@@ -3,7 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Checkpoint, CheckpointStore, Lease, Listed, Loaded, StoreError, VERSION, checkpoint};
+use crate::amend::Amended;
+use crate::{
+    Amendment, AuditLine, Change, Checkpoint, CheckpointStore, Lease, Listed, Loaded, Sources,
+    StoreError, VERSION, checkpoint,
+};
+
+/// Audit lines of a flow that are kept.
+const AUDIT_MAX: usize = 1_000;
 
 /// Keeps checkpoints until the last clone is dropped. A clone is cheap and is the same store.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +21,7 @@ struct Flow {
     epoch: u64,
     held: bool,
     checkpoint: Option<Checkpoint>,
+    audit: Vec<AuditLine>,
 }
 
 struct HeldGuard {
@@ -40,12 +48,9 @@ impl CheckpointStore for MemoryCheckpointStore {
         let mut flows = self.flows();
         let entry = flows.entry(flow.into()).or_default();
         if entry.held {
-            return Err(StoreError::Locked { flow: flow.into(), pid: Some(std::process::id()) });
+            return Err(locked(flow));
         }
-        let Some(epoch) = entry.epoch.checked_add(1) else {
-            let reason = format!("epoch {} is the last one", entry.epoch);
-            return Err(StoreError::Invalid { flow: flow.into(), reason });
-        };
+        let epoch = next_epoch(flow, entry.epoch)?;
         (entry.epoch, entry.held) = (epoch, true);
         Ok(Lease::new(epoch, HeldGuard { store: self.clone(), flow: flow.into() }))
     }
@@ -83,6 +88,35 @@ impl CheckpointStore for MemoryCheckpointStore {
         let saved = flows.iter().filter(|(_, flow)| flow.checkpoint.is_some());
         Ok(saved.map(|(flow, _)| Listed { flow: flow.clone(), problem: None }).collect())
     }
+
+    fn amend(
+        &self,
+        flow: &str,
+        amendment: &Amendment<'_>,
+        change: &Change<'_>,
+    ) -> Result<AuditLine, StoreError> {
+        let mut flows = self.flows();
+        let entry = flows.entry(flow.into()).or_default();
+        if entry.held {
+            return Err(locked(flow));
+        }
+        let epoch = next_epoch(flow, entry.epoch)?;
+        let stored = entry.checkpoint.as_ref();
+        let sources = stored.map_or_else(Sources::new, |stored| stored.sources.clone());
+        let amended = Amended::new(flow, epoch, Ok(sources), amendment, change)?;
+        if amended.is_change(stored.is_some()) {
+            (entry.epoch, entry.checkpoint) = (epoch, amended.checkpoint);
+            if entry.audit.len() == AUDIT_MAX {
+                entry.audit.remove(0);
+            }
+            entry.audit.push(amended.line.clone());
+        }
+        Ok(amended.line)
+    }
+
+    fn audit(&self, flow: &str) -> Result<Vec<AuditLine>, StoreError> {
+        Ok(self.flows().get(flow).map(|flow| flow.audit.clone()).unwrap_or_default())
+    }
 }
 
 impl Drop for HeldGuard {
@@ -91,6 +125,15 @@ impl Drop for HeldGuard {
             flow.held = false;
         }
     }
+}
+
+fn locked(flow: &str) -> StoreError {
+    StoreError::Locked { flow: flow.into(), pid: Some(std::process::id()), host: None }
+}
+
+fn next_epoch(flow: &str, epoch: u64) -> Result<u64, StoreError> {
+    let reason = || format!("epoch {epoch} is the last one");
+    epoch.checked_add(1).ok_or_else(|| StoreError::Invalid { flow: flow.into(), reason: reason() })
 }
 
 /// Checks that a checkpoint can be stored for `flow`; gives its file form.

@@ -6,7 +6,7 @@
 mod layer;
 mod problem;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use toml::{Table, Value};
 pub(crate) use self::layer::default_keys;
 use self::layer::{Assignment, Collected, leaves};
 pub use self::problem::{Origin, Problem, SettingsError};
+use crate::secret::MASK;
 use crate::{DEFAULTS, Settings, env};
 
 /// The settings file that is read when it exists and no other is named.
@@ -62,7 +63,7 @@ pub struct Loaded {
 pub struct Entry {
     /// The key, such as `flow.batch-records`.
     pub key: String,
-    /// The value as TOML text.
+    /// The value as TOML text; `***` instead of a secret.
     pub value: String,
     /// Which layer set it.
     pub origin: Origin,
@@ -175,8 +176,16 @@ impl Loader {
         if !problems.is_empty() {
             return Err(SettingsError { problems });
         }
+        let shown = Table::try_from(&settings).unwrap_or_default();
+        let masked: BTreeSet<String> = leaves(&shown)
+            .into_iter()
+            .filter(|(_, value)| value.as_str() == Some(MASK))
+            .map(|(key, _)| key)
+            .collect();
         let entry = |(key, value): (String, &Value)| {
             let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
+            let is_secret = masked.contains(&key) && value.as_str() != Some("");
+            let value = if is_secret { Value::from(MASK) } else { value.clone() };
             Entry { key, value: value.to_string(), origin }
         };
         let mut values: BTreeMap<String, &Value> = leaves(&merged).into_iter().collect();

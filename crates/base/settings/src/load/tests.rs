@@ -219,3 +219,22 @@ fn every_key_can_be_set_by_its_variable() {
     assert_eq!(loaded.settings, Settings::default());
     assert!(loaded.entries.iter().all(|entry| matches!(entry.origin, Origin::Env { .. })));
 }
+
+#[test]
+fn secrets_are_not_shown() {
+    let address = "postgres://u:hunter2@h/d";
+    let loaded = Loader::new()
+        .assignment("--set", &format!("flow.checkpoint-store={address}"))
+        .load()
+        .unwrap();
+    assert_eq!(loaded.settings.flow.checkpoint_store.expose(), address);
+    let of =
+        |key: &str| loaded.entries.iter().find(|entry| entry.key == key).unwrap().value.clone();
+    assert_eq!(of("flow.checkpoint-store"), "\"***\"");
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+
+    let refused = Loader::new().assignment("--set", "flow.checkpoint-store=redis://u:hunter2@h");
+    let error = refused.load().unwrap_err();
+    assert!(error.to_string().contains("flow.checkpoint-store: must be empty or like"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+}

@@ -34,7 +34,7 @@ pub(super) fn lock(path: &Path, flow: &str) -> Result<File, StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Locked { flow: flow.into(), pid: read(&file).pid })
+            Err(StoreError::Locked { flow: flow.into(), pid: read(&file).pid, host: None })
         }
         Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path, error)),
     }

@@ -6,12 +6,14 @@
 //! <dir>/<name>.checkpoint.corrupt   the last one that could not be read, kept for people
 //! <dir>/<name>.checkpoint.tmp       being written; means nothing after a crash
 //! <dir>/<name>.lock                 who runs the flow and the highest epoch given out
+//! <dir>/<name>.audit, .audit.prev   what people changed
 //! ```
 //! A save writes `.tmp`, flushes it (`fdatasync`), links the last one as `.prev`, renames `.tmp` over the last one and flushes the folder. A
 //! crash between any two steps leaves the last or the new one in place. A last one that cannot be read never becomes `.prev`.
 //!
 //! The folder must be on a file system of this machine: locks and renames of network file systems are weaker.
 
+mod audit;
 mod lock;
 mod name;
 
@@ -22,8 +24,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::lock::Holder;
+use crate::amend::Amended;
 use crate::checkpoint::{self, BYTES_MAX, DecodeError};
-use crate::{Checkpoint, CheckpointStore, Lease, Listed, Loaded, StoreError};
+use crate::{
+    Amendment, AuditLine, Change, Checkpoint, CheckpointStore, Lease, Listed, Loaded, Sources,
+    StoreError,
+};
 
 const LAST: &str = ".checkpoint";
 const PREVIOUS: &str = ".checkpoint.prev";
@@ -69,6 +75,7 @@ struct Paths {
     corrupt: PathBuf,
     new: PathBuf,
     lock: PathBuf,
+    audit: audit::Paths,
 }
 
 /// Takes a flow out of the table of held locks when its lease ends.
@@ -206,6 +213,44 @@ impl CheckpointStore for FileCheckpointStore {
         listed.sort_by(|a, b| a.flow.cmp(&b.flow));
         Ok(listed)
     }
+
+    fn amend(
+        &self,
+        flow: &str,
+        amendment: &Amendment<'_>,
+        change: &Change<'_>,
+    ) -> Result<AuditLine, StoreError> {
+        let paths = self.0.paths(flow)?;
+        let lease = self.acquire(flow)?;
+        let loaded = self.load(flow);
+        let has_stored = !matches!(loaded, Ok(None));
+        let sources = loaded.map(|loaded| match loaded {
+            Some(loaded) => loaded.checkpoint.sources,
+            None => Sources::new(),
+        });
+        let amended = Amended::new(flow, lease.epoch(), sources, amendment, change)?;
+        if !amended.is_change(has_stored) {
+            return Ok(amended.line);
+        }
+        audit::append(&paths.audit, &amended.line)?;
+        let stored = match &amended.checkpoint {
+            Some(checkpoint) => self.save(flow, checkpoint),
+            None => self.reset(flow),
+        };
+        match stored {
+            Ok(()) => Ok(amended.line),
+            Err(error) => {
+                let failed = Some(error.to_string());
+                // The error of the change is the one that counts.
+                audit::append(&paths.audit, &AuditLine { failed, ..amended.line }).ok();
+                Err(error)
+            }
+        }
+    }
+
+    fn audit(&self, flow: &str) -> Result<Vec<AuditLine>, StoreError> {
+        audit::lines(&self.0.paths(flow)?.audit)
+    }
 }
 
 impl FileCheckpointStore {
@@ -255,6 +300,7 @@ impl Inner {
                     corrupt: path(".checkpoint.corrupt"),
                     new: path(".checkpoint.tmp"),
                     lock: path(LOCK),
+                    audit: audit::Paths { last: path(".audit"), previous: path(".audit.prev") },
                 });
             }
         };

@@ -66,7 +66,7 @@ fn a_cut_without_an_earlier_one_is_a_clear_error() {
     fs::remove_file(&scratch.paths.last).unwrap();
     assert!(matches!(scratch.loaded(), Err(StoreError::Corrupt { .. })));
     let text = scratch.store.load(FLOW).unwrap_err().to_string();
-    assert!(text.contains("restore the file, or reset the flow"), "{text}");
+    assert!(text.contains("restore it, or reset the flow"), "{text}");
     assert_eq!(scratch.store.list().unwrap()[0].problem, Some(text));
 }
 
