@@ -15,6 +15,7 @@ mod scripts;
 mod state;
 mod table;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -87,6 +88,11 @@ impl Started {
         let request = Request::of(Task::Up);
         let Changed { started, failed } = up(&scripts, &request)?;
         Ok(Self { scripts, services: started, failed })
+    }
+
+    /// Gives the variables that tell others where these servers keep their things.
+    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        self.scripts.environment()
     }
 }
 

@@ -50,7 +50,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
         return Ok(conclude(&Report { failed: 1, ..Report::default() }));
     }
     let services = with_services.then(Started::all).transpose()?;
-    let report = measure(&mut command())?;
+    let mut command = command();
+    if let Some(services) = &services {
+        // Tests that start a server of their own use the same downloads.
+        command.envs(services.environment());
+    }
+    let report = measure(&mut command)?;
     let failed = services.map(|services| services.failed.clone()).unwrap_or_default();
     if !failed.is_empty() {
         println!("services that did not start: {}", failed.join(", "));

@@ -119,12 +119,16 @@ impl Scripts {
         side_by_side(services, work).iter().all(|(_, is_good)| *is_good)
     }
 
+    /// Gives the variables that name the folders.
+    pub(super) fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        [(DIR, self.dir.clone()), (CACHE, self.cache.clone())]
+    }
+
     fn command(&self, service: &Service, script: &str) -> Command {
         let mut command = Command::new(self.folder.join(service.name).join(script));
         command
             .current_dir(repo::root())
-            .env(DIR, &self.dir)
-            .env(CACHE, &self.cache)
+            .envs(self.environment())
             .env("PORT", self.port(service).to_string())
             .env("DATA", self.data(service));
         command

@@ -83,17 +83,15 @@ pub trait CheckpointStore: Send + Sync {
     fn amend(
         &self,
         flow: &str,
-        amendment: &Amendment<'_>,
-        change: &Change<'_>,
+        _amendment: &Amendment<'_>,
+        _change: &Change<'_>,
     ) -> Result<AuditLine, StoreError> {
-        let _ = (amendment, change);
         let reason = "this store cannot change positions".into();
         Err(StoreError::Invalid { flow: flow.into(), reason })
     }
 
     /// Gives what was changed with [`CheckpointStore::amend`], oldest first; very old lines are forgotten.
-    fn audit(&self, flow: &str) -> Result<Vec<AuditLine>, StoreError> {
-        let _ = flow;
+    fn audit(&self, _flow: &str) -> Result<Vec<AuditLine>, StoreError> {
         Ok(Vec::new())
     }
 }

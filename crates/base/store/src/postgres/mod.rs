@@ -34,6 +34,8 @@ use crate::{
 const CONNECTIONS: usize = 4;
 /// Longest name of a flow, bytes; the index of the table takes no more than some 2,700.
 const FLOW_BYTES_MAX: usize = 1_024;
+/// Flows whose checkpoints are looked at together.
+const LISTED_AT_ONCE: usize = 50;
 /// Audit lines of a flow that are kept.
 const AUDIT_MAX: i64 = 1_000;
 
@@ -175,15 +177,19 @@ impl CheckpointStore for PostgresCheckpointStore {
 
     fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let store = &self.0;
-        // One body at a time: all together may be more than fits.
         let mut listed = store.run("", "list the checkpoints", async |session| {
             let rows = sqlx::query(sql::NAMES).fetch_all(&mut session.connection).await?;
-            let mut listed = Vec::with_capacity(rows.len());
-            for row in rows {
-                let flow: String = row.try_get(0)?;
-                let body = body(session, &flow).await?;
-                let problem = body.and_then(|body| store.decoded(&flow, &body).err());
-                listed.push(Listed { flow, problem: problem.map(|error| error.to_string()) });
+            let names =
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+            let mut listed = Vec::with_capacity(names.len());
+            // Not all bodies at once, which may be more than fits.
+            for some in names.chunks(LISTED_AT_ONCE) {
+                let query = sqlx::query(sql::LOAD_SOME).bind(some);
+                for row in query.fetch_all(&mut session.connection).await? {
+                    let (flow, body): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+                    let problem = store.decoded(&flow, &body).err().map(|error| error.to_string());
+                    listed.push(Listed { flow, problem });
+                }
             }
             Ok(listed)
         })?;

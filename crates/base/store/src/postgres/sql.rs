@@ -116,5 +116,9 @@ pub(super) const FORGET_LINES: &str = "
 pub(super) const LINES: &str =
     "SELECT line FROM levada_checkpoint_audit WHERE flow = $1 ORDER BY id";
 
+/// Some flows with what is stored of them.
+pub(super) const LOAD_SOME: &str =
+    "SELECT flow, body FROM levada_checkpoints WHERE flow = ANY($1) AND body IS NOT NULL";
+
 /// The flows that have a checkpoint.
 pub(super) const NAMES: &str = "SELECT flow FROM levada_checkpoints WHERE body IS NOT NULL";

@@ -1,9 +1,10 @@
 //! Where a run stopped: kept, damaged, contested, forgotten.
 
 use levada_testkit::process::Folder;
+use levada_testkit::services::POSTGRES;
 use rustix::process::Signal;
 
-use super::support::{Arrived, LONG, count, flow, records, run, start};
+use super::support::{Arrived, LONG, count, flow, flow_named, records, run, start};
 
 const CHECKPOINT: &str = "data/checkpoints/default%2Fproof.checkpoint";
 const BEFORE: &str = "data/checkpoints/default%2Fproof.checkpoint.prev";
@@ -137,5 +138,42 @@ fn a_folder_that_cannot_be_written_is_said_at_once() {
     folder.write("data", "a file where the folder should be");
     let ended = run(&folder, &[]).expect_code(3);
     assert!(ended.stderr.contains("--data"), "{ended:#?}");
+    assert!(folder.read("out.ndjson").is_empty());
+}
+
+#[test]
+fn positions_in_a_database_need_no_folder() {
+    let test = "positions_in_a_database_need_no_folder";
+    let Some(address) = POSTGRES.address(test) else { return };
+    let store = format!("flow.checkpoint-store=postgres://postgres@{address}/postgres");
+    // The tables are shared by every test that uses this database: the flow has a name of its own.
+    let name = format!("database-{}", std::process::id());
+    let spec = "source: {type: file, file: {paths: [in.ndjson]}}
+sink: {type: file, file: {path: out.ndjson}}
+";
+    let folder = Folder::new();
+    flow_named(&folder, "flow.yaml", &name, spec);
+    folder.write("in.ndjson", records(0..100));
+    reads(&folder, &["--set", &store], 100);
+    reads(&folder, &["--set", &store], 0);
+    assert!(!folder.path("data/checkpoints").exists());
+
+    // As on another machine that sees the same input: nothing is left of the former data folder.
+    std::fs::remove_dir_all(folder.path("data")).ok();
+    folder.append("in.ndjson", records(100..150));
+    reads(&folder, &["--set", &store], 50);
+    Arrived::in_files(&folder, &["out.ndjson"]).holds_once(0..150);
+    reads(&folder, &["--set", &store, "--from-start"], 150);
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_said_without_the_password() {
+    let folder = file_to_file("");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = format!("flow.checkpoint-store=postgres://u:hunter2@{closed}/d");
+    let ended = run(&folder, &["--set", &store]).expect_code(3);
+    assert!(ended.stderr.contains("flow.checkpoint-store"), "{ended:#?}");
+    assert!(ended.stderr.contains(&closed.to_string()), "{ended:#?}");
+    assert!(!ended.stderr.contains("hunter2"), "{ended:#?}");
     assert!(folder.read("out.ndjson").is_empty());
 }
