@@ -4,3 +4,5 @@ mod conformance;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod original;
+#[cfg(feature = "postgresql")]
+mod postgresql;
