@@ -7,6 +7,7 @@
 //! - [`http`]: an HTTP server of a few lines that answers as a test tells it to, and a client.
 //! - [`proxy`]: a TCP proxy in front of a real server, to cut and hold its connections.
 //! - [`kafka`]: a proxy in front of a Kafka broker.
+//! - [`scripted`]: an HTTP server whose answers a function gives, and which keeps what it was asked.
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
 //! - [`services`]: the real servers that tests run against.
@@ -28,6 +29,7 @@ pub mod kafka;
 pub mod instance;
 pub mod process;
 pub mod proxy;
+pub mod scripted;
 pub mod seeded;
 pub mod services;
 pub mod wait;

@@ -20,6 +20,7 @@ pub mod sinks;
 pub mod sources;
 pub mod spec;
 pub mod traits;
+mod trino;
 
 pub use context::{BuildContext, Links, StandardInput, StandardOutput};
 pub use sinks::SINKS;

@@ -6,3 +6,4 @@ mod kafka;
 mod original;
 #[cfg(feature = "postgresql")]
 mod postgresql;
+mod trino;

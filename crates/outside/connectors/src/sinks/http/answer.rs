@@ -43,7 +43,7 @@ pub(super) async fn judge(target: &str, response: Response) -> Result<(), SinkEr
 }
 
 /// Makes the error of a request that got no answer.
-pub(super) fn no_answer(target: &str, error: reqwest::Error) -> SinkError {
+pub(crate) fn no_answer(target: &str, error: reqwest::Error) -> SinkError {
     // The address may hold secrets in its query.
     let error = error.without_url();
     let (class, what) = if error.is_timeout() {
@@ -99,7 +99,7 @@ async fn beginning(mut response: Response) -> Vec<u8> {
 }
 
 /// Gives the first bytes of a body as one line.
-fn shown(body: &[u8]) -> String {
+pub(crate) fn shown(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES_MAX)]);
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())

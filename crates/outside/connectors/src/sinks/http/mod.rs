@@ -8,7 +8,7 @@
 //! Redirects are not followed and proxies of the environment are not used: records go where `url`
 //! says. Of an answer 64 KiB are read and 200 bytes shown.
 
-mod answer;
+pub(crate) mod answer;
 mod encode;
 #[cfg(test)]
 mod tests;
@@ -436,7 +436,7 @@ impl Compression {
 }
 
 /// Makes the client; reads the files of `tls`, relative to `folder`.
-async fn client(tls: Option<&Tls>, folder: &Path) -> Result<Client, SinkError> {
+pub(crate) async fn client(tls: Option<&Tls>, folder: &Path) -> Result<Client, SinkError> {
     // Another part of the process may have chosen already, and it is the same choice.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::trace!("the TLS provider was installed before");

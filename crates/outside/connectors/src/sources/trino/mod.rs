@@ -1,6 +1,17 @@
-//! The settings of the `trino` source, both generations.
+//! The `trino` source: polls a table or a query for new and changed rows.
 //!
-//! Source: dataflow-operator.md §1.5, §1.7. They are read and checked; polling is not built in.
+//! ```text
+//! SELECT … WHERE behind the position ORDER BY change, order ─▶ rows, answer by answer ─▶ batches ─▶ wait
+//! ```
+//! - The position is the pair (change, order) of the last row; rows with equal pairs are never parted.
+//! - Rows without a time of change have a position of their own, so that they are read as well.
+//! - A query without the order column is read whole by every poll, as the original does.
+//!
+//! Source: dataflow-operator.md §1.5, §1.7, §3.3, §3.5.
+
+mod place;
+mod select;
+mod source;
 
 use levada_registry::{FieldPath, Report};
 use schemars::JsonSchema;
@@ -9,7 +20,7 @@ use serde::Deserialize;
 use crate::blocks::identifier::check_identifier;
 use crate::blocks::limits::{check_not_negative, check_positive};
 use crate::blocks::secret_ref::check_either;
-use crate::blocks::{Keycloak, SecretRef};
+use crate::blocks::{Keycloak, SecretRef, Tls};
 use crate::{BuildContext, BuildError, Source, SourceSpec};
 
 /// Polls a Trino table or query for new and changed rows.
@@ -37,6 +48,12 @@ pub struct Spec {
     pub change_tracking_column: String,
     /// Rows that one poll reads at most; 0 means all. Default 0.
     pub read_batch_size: Option<i32>,
+    /// Seconds that a poll may wait for the server; 0 means the default. Default 600.
+    pub query_timeout_seconds: Option<i32>,
+    /// User that statements run as. Default `dataflow-operator`.
+    pub user: String,
+    /// TLS towards the server and Keycloak. Default: the system's CAs.
+    pub tls: Option<Tls>,
     /// Bearer token, or how to get one from Keycloak. Default: no authentication.
     pub keycloak: Option<Keycloak>,
     /// Secret with the address; wins over `serverURL`.
@@ -56,7 +73,6 @@ impl SourceSpec for Spec {
     const NAME: &'static str = "trino";
     const SUMMARY: &'static str = "Polls a Trino table or query";
     const OF_ORIGINAL: bool = true;
-    const BUILT_IN: bool = false;
     const POLLS: bool = true;
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
@@ -74,12 +90,17 @@ impl SourceSpec for Spec {
         check_not_negative("readBatchSize", self.read_batch_size, at, report);
         check_identifier("orderByColumn", &self.order_by_column, at, report);
         check_identifier("changeTrackingColumn", &self.change_tracking_column, at, report);
+        let timeout = self.query_timeout_seconds.filter(|&seconds| seconds != 0);
+        check_positive("queryTimeoutSeconds", timeout, at, report);
+        if let Some(tls) = &self.tls {
+            tls.check(&at.child("tls"), report);
+        }
         if let Some(keycloak) = &self.keycloak {
             keycloak.check(&at.child("keycloak"), report);
         }
     }
 
-    fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
-        Err(BuildError::NotBuiltIn { role: "source", name: Self::NAME })
+    fn build(self, ctx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
+        Ok(Box::new(source::TrinoSource::new(self, ctx)?))
     }
 }

@@ -1,6 +1,19 @@
-//! The settings of the `trino` sink, both generations.
+//! The `trino` sink: one `INSERT`, or one `MERGE`, per batch.
 //!
-//! Source: dataflow-operator.md §1.5, §1.7. They are read and checked; writing is not built in.
+//! ```text
+//! record ─▶ row of literals (layout, trino::literal) ─▶ statements below the server's text limit ─▶ POST
+//! ```
+//! - Columns and types are read once, and again when the server says that they are not what they were.
+//! - A value that its column cannot hold exactly rejects its record, before anything is sent. What the server
+//!   refuses is about the records of a statement, and the engine finds which.
+//! - At least once: a statement whose answer got lost is sent again. With `upsertMode` that makes no difference.
+//!
+//! Source: dataflow-operator.md §1.5, §1.7, §3.5, §3.8.
+
+mod create;
+mod layout;
+mod sink;
+mod statement;
 
 use levada_registry::{FieldPath, Report};
 use schemars::JsonSchema;
@@ -11,7 +24,8 @@ use crate::blocks::identifier::check_identifier;
 use crate::blocks::limits::check_positive;
 use crate::blocks::raw_mode::check_raw_mode;
 use crate::blocks::secret_ref::check_either;
-use crate::blocks::{Keycloak, SecretRef};
+use crate::blocks::words::check_word;
+use crate::blocks::{Keycloak, SecretRef, Tls};
 use crate::{BuildContext, BuildError, Sink, SinkBatching, SinkSpec};
 
 /// Writes records to a Trino table.
@@ -48,6 +62,13 @@ pub struct Spec {
     pub flatten_metadata_columns: bool,
     /// Start of the names of those columns, such as `kafka_`. Default: none.
     pub flatten_metadata_columns_prefix: String,
+    /// What becomes of fields that no column has: `ignore` leaves them out, names them in the log and counts
+    /// them; `strict` rejects their records. Default `ignore`.
+    pub schema_change: String,
+    /// User that statements run as. Default `dataflow-operator`.
+    pub user: String,
+    /// TLS towards the server and Keycloak. Default: the system's CAs.
+    pub tls: Option<Tls>,
     /// Bearer token, or how to get one from Keycloak. Default: no authentication.
     pub keycloak: Option<Keycloak>,
     /// Secret with the address; wins over `serverURL`.
@@ -67,7 +88,6 @@ impl SinkSpec for Spec {
     const NAME: &'static str = "trino";
     const SUMMARY: &'static str = "Writes records to a Trino table";
     const OF_ORIGINAL: bool = true;
-    const BUILT_IN: bool = false;
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
         check_either(
@@ -88,6 +108,10 @@ impl SinkSpec for Spec {
         }
         let prefix = &self.flatten_metadata_columns_prefix;
         check_raw_mode(self.raw_mode, self.flatten_metadata_columns, prefix, at, report);
+        check_word("schemaChange", &self.schema_change, &["strict", "ignore"], at, report);
+        if let Some(tls) = &self.tls {
+            tls.check(&at.child("tls"), report);
+        }
         if let Some(keycloak) = &self.keycloak {
             keycloak.check(&at.child("keycloak"), report);
         }
@@ -101,8 +125,8 @@ impl SinkSpec for Spec {
         self.batch().batching()
     }
 
-    fn build(self, _ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
-        Err(BuildError::NotBuiltIn { role: "sink", name: Self::NAME })
+    fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
+        Ok(Box::new(sink::TrinoSink::new(self, ctx)?))
     }
 }
 
