@@ -4,6 +4,7 @@
 //! settings say. Certificates are always checked, unless a `tls` block says otherwise.
 
 use std::path::Path;
+use std::time::Duration;
 
 use levada_model::ErrorClass;
 use reqwest::{Client, Response, Url};
@@ -14,6 +15,11 @@ use crate::traits::{SinkError, SourceError, class_of_io};
 
 /// Bytes of an answer that an error shows.
 const SHOWN_BYTES_MAX: usize = 300;
+
+/// How long a connection may take, and how long a server may say nothing. Ours: requests have time-outs of
+/// their own, but answers that are read as they come have none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// Why a server was not asked, or did not answer.
 #[derive(Debug, Error)]
@@ -83,6 +89,8 @@ pub(crate) async fn client(tls: Option<&Tls>, folder: &Path) -> Result<Client, H
         // The engine tries again, with its own back-off.
         .retry(reqwest::retry::never())
         .user_agent(concat!("levada/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(SILENCE_MAX)
         .pool_max_idle_per_host(1);
     if let Some(tls) = tls {
         if !tls.ca_file.is_empty() {

@@ -9,6 +9,7 @@
 //! the table. Schema, check, help, docs page and metric labels follow.
 
 pub mod blocks;
+mod clickhouse;
 pub mod context;
 mod formats;
 mod http_client;
