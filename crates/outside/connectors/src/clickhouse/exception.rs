@@ -98,11 +98,13 @@ fn classify(code: i32, text: &str) -> (ErrorClass, bool) {
         // Too many partitions for one INSERT has the code of too many parts; a smaller batch has fewer.
         252 if text.contains("partitions for single INSERT") => (Class::InvalidData, true),
         // The store looks after itself and then goes on: parts, memory, quotas, queues, replicas, Keeper.
-        252 | 241 | 201 | 202 | 203 | 225 | 236 | 242 | 243 | 244 | 285 | 286 | 287 | 289 | 319
-        | 394 | 415 | 439 | 473 | 499 | 999 => (Class::Transient, false),
+        173 | 201 | 202 | 203 | 225 | 236 | 241 | 242 | 243 | 244 | 252 | 254 | 265 | 285 | 286
+        | 289 | 319 | 364 | 369 | 384 | 394 | 416 | 439 | 473 | 499 | 999 => {
+            (Class::Transient, false)
+        }
         159 | 160 | 209 => (Class::Timeout, false),
-        198 | 210 | 279 => (Class::ConnectionError, false),
-        192..=195 | 497 | 516 => (Class::AuthError, false),
+        95 | 96 | 198 | 210 | 279 => (Class::ConnectionError, false),
+        192..=196 | 291 | 497 | 516 => (Class::AuthError, false),
         469 => (Class::ConstraintViolation, true),
         // Texts that are no value of their column, and fields that the table does not have.
         6 | 20 | 25 | 26 | 27 | 32 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 128 | 130 | 131

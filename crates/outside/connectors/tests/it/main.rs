@@ -1,5 +1,6 @@
 //! Tests of the connectors through their tables.
 
+mod clickhouse;
 mod conformance;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests end by panicking")]
 
+mod clickhouse;
 mod files;
 mod http;
 mod machine;
