@@ -15,8 +15,6 @@
 mod rows;
 mod sink;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use levada_registry::{FieldPath, Report};
 use levada_settings::{Duration, Secret};
