@@ -153,7 +153,7 @@ impl Client {
     ) -> Result<Vec<Value>, Failure> {
         let body = self.run(sql, params, timeout).await?;
         let lines = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line)).collect::<Result<_, _>>().map_err(|_| {
+        lines.map(serde_json::from_slice).collect::<Result<_, _>>().map_err(|_| {
             let text = format!("`{}` does not answer like ClickHouse", self.target);
             Failure::new(ErrorClass::InvalidData, text)
         })

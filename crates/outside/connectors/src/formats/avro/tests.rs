@@ -339,6 +339,14 @@ fn tls_registry(certificates: &Certificates) -> String {
     url
 }
 
+#[test]
+fn a_source_can_hold_a_decoder() {
+    fn is_send<T: Send>(_: T) {}
+    let mut decoder = AvroDecoder::new(&format(PAIR, "", None), &context()).unwrap();
+    is_send(decoder.decode(&[], &mut Vec::new()));
+    is_send(decoder);
+}
+
 // === against a real registry ===
 
 async fn register(url: &str, subject: &str, body: &Value) -> u32 {

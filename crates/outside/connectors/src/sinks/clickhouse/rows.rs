@@ -7,7 +7,10 @@ use levada_model::{NodeId, NodeKind, RecordBatch, RecordError, Tree};
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
     /// One per field.
-    Columns,
+    Columns {
+        /// Every row must have this one.
+        key: Option<String>,
+    },
     /// The whole record as text, and its metadata.
     Raw {
         /// A column per key, beginning with this text, in place of the one column.
@@ -44,7 +47,7 @@ impl Rows {
     ) -> Result<(), RecordError> {
         let start = out.len();
         let result = match shape {
-            Shape::Columns => self.push_columns(batch, index, out),
+            Shape::Columns { key } => self.push_columns(key.as_deref(), batch, index, out),
             Shape::Raw { prefix, has_metadata } => {
                 self.push_raw(prefix.as_deref(), *has_metadata, batch, index, out)
             }
@@ -58,6 +61,7 @@ impl Rows {
 
     fn push_columns(
         &mut self,
+        key: Option<&str>,
         batch: &RecordBatch,
         index: usize,
         out: &mut Vec<u8>,
@@ -74,6 +78,13 @@ impl Rows {
             return Err(RecordError::invalid(format!(
                 "is {kind} and not an object, so it has no columns; rawMode takes any record"
             )));
+        }
+        if let Some(key) = key {
+            // ClickHouse would write a default, and such rows replace each other.
+            let value = self.tree.member(out, row, key.as_bytes());
+            if value.is_none_or(|value| self.tree.kind(value) == NodeKind::Null) {
+                return Err(RecordError::invalid(format!("has no `{key}`, the conflictKey")));
+            }
         }
         if row != root
             && let Some((from, to)) = self.tree.span(row)
@@ -211,7 +222,7 @@ mod tests {
 
     #[test]
     fn objects_are_rows_and_envelopes_are_unwrapped() {
-        let row = |payload: &str| row(&Shape::Columns, payload.as_bytes());
+        let row = |payload: &str| row(&Shape::Columns { key: None }, payload.as_bytes());
         assert_eq!(row(r#" {"a": 1.10} "#).unwrap(), " {\"a\": 1.10} \n");
         assert_eq!(row(r#"{"value": {"a":1}, "_metadata":{"x":2}}"#).unwrap(), "{\"a\":1}\n");
         let other = r#"{"value":{"a":1},"_metadata":{},"more":1}"#;

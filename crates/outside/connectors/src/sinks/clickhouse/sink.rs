@@ -89,7 +89,9 @@ impl ClickhouseSink {
                 spec.flatten_metadata_columns.then(|| spec.flatten_metadata_columns_prefix.clone());
             Shape::Raw { prefix, has_metadata: true }
         } else {
-            Shape::Columns
+            Shape::Columns {
+                key: spec.upsert_mode.then(|| key.clone()).filter(|key| !key.is_empty()),
+            }
         };
         Ok(ClickhouseSink {
             insert: format!("INSERT INTO {} FORMAT JSONEachRow", table.sql()),
@@ -161,7 +163,8 @@ impl ClickhouseSink {
     async fn adapt(&mut self, client: &Client) -> Result<(), SinkError> {
         let is_missing = self.columns.is_empty();
         let evolves = self.schema_change == SchemaChange::Evolve && !is_missing;
-        if !evolves && !(self.creates && is_missing) {
+        let creates = self.creates && is_missing;
+        if !evolves && !creates {
             return Ok(());
         }
         let mut sample = Sample::default();
@@ -178,7 +181,7 @@ impl ClickhouseSink {
         } else {
             let raw = [(DATA, "String"), (METADATA, "String"), CREATED_AT];
             let fixed: &[_] = match &self.shape {
-                Shape::Columns => &[],
+                Shape::Columns { .. } => &[],
                 Shape::Raw { prefix: None, .. } => &raw,
                 Shape::Raw { prefix: Some(_), .. } => &[raw[0], raw[2]],
             };
@@ -193,7 +196,9 @@ impl ClickhouseSink {
             };
             let create = sample.create(&design).map_err(|problem| {
                 let text = format!("cannot make the table {}: {problem}", self.table.sql());
-                SinkError::new(ErrorClass::InvalidData, text)
+                // Other records may have what is missing.
+                let error = SinkError::new(ErrorClass::InvalidData, text);
+                SinkError { is_about_records: true, ..error }
             })?;
             vec![create]
         };

@@ -82,6 +82,9 @@ impl Sample {
 
     /// Gives the statement that makes a table of what was seen; nothing when a key was not seen.
     pub(super) fn create(&self, design: &Design<'_>) -> Result<String, String> {
+        if self.columns.is_empty() && design.fixed.is_empty() {
+            return Err("no record of the first batch has a field".into());
+        }
         let keys: Vec<&str> =
             [design.key, design.version].into_iter().filter(|key| !key.is_empty()).collect();
         for key in &keys {

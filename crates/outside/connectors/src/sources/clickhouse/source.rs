@@ -61,8 +61,6 @@ pub(super) struct ClickhouseSource {
     rows: u64,
     /// When to poll again, on the monotonic clock.
     due: Duration,
-    /// Numbers records.
-    count: u64,
     tree: Tree,
 }
 
@@ -98,7 +96,6 @@ impl ClickhouseSource {
             at: 0,
             rows: 0,
             due: Duration::ZERO,
-            count: 0,
             tree: Tree::default(),
         })
     }
@@ -250,8 +247,8 @@ impl ClickhouseSource {
             }
             if !row.is_empty() {
                 last = self.at..self.at + length;
-                batch.push(row, 0, self.count);
-                self.count += 1;
+                let number = number(&mut self.tree, row, &self.order).unwrap_or(self.rows);
+                batch.push(row, 0, number);
                 self.rows += 1;
             }
             self.at += length + 1;
@@ -287,6 +284,16 @@ impl ClickhouseSource {
         };
         Ok((value(&self.change)?, value(&self.order)?))
     }
+}
+
+/// Gives the number of a row: the value by which it is ordered, when that is one.
+///
+/// It is the same whenever the row is read, so that a sink can tell a repeated row by it.
+fn number(tree: &mut Tree, row: &[u8], order: &str) -> Option<u64> {
+    tree.clear();
+    let root = tree.parse(row, 0, row.len() as u32).ok()?;
+    let value = tree.member(row, root, order.as_bytes())?;
+    tree.literal(row, value)?.parse().ok()
 }
 
 /// Gives a type without what only says how it is kept.

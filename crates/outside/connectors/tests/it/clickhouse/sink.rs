@@ -47,7 +47,7 @@ async fn values_arrive_as_they_were_written() {
     let record = r#"{"id":9223372036854775807,"price":12345678901234567890.120,"at":"2026-02-07T10:30:00Z"}"#;
     let envelope = format!("{{\"value\":{record},\"_metadata\":{{\"topic\":\"t\"}}}}");
     let outcomes = write(&mut *sink, &[record, &envelope, "[1]", "nope", "7"]).await.unwrap();
-    assert_eq!(outcomes.delivered_ranges(), [0..2]);
+    assert_eq!(outcomes.delivered_ranges(), std::slice::from_ref(&(0..2)));
     let rejected: Vec<_> = outcomes
         .rejected_records()
         .iter()
@@ -109,7 +109,11 @@ async fn tables_are_made_from_the_whole_first_batch() {
     )
     .await
     .unwrap();
-    write(&mut *sink, &[r#"{"id":3,"version":3}"#]).await.unwrap();
+    // Rows without their key would all replace each other.
+    let outcomes = write(&mut *sink, &[r#"{"id":3,"version":3}"#, r#"{"id":null}"#, "{}"]).await;
+    let outcomes = outcomes.unwrap();
+    assert_eq!(outcomes.rejected_records().len(), 2);
+    assert!(outcomes.rejected_records()[0].1.message.contains("no `id`"), "{outcomes:?}");
     assert_eq!(
         server.with(|state| state.statements.clone()),
         [
@@ -118,6 +122,22 @@ async fn tables_are_made_from_the_whole_first_batch() {
         ]
     );
     assert_eq!(rows(&server).len(), 3);
+}
+
+#[tokio::test]
+async fn records_of_which_no_table_can_be_made_are_at_fault() {
+    for (settings, record) in [
+        (json!({"autoCreateTable": true}), "{}"),
+        (json!({"autoCreateTable": true, "conflictKey": "id"}), "{\"a\":1}"),
+    ] {
+        let server = Clickhouse::start(&[]);
+        let mut sink = sink(&server, settings);
+        sink.open().await.unwrap();
+        let error = write(&mut *sink, &[record]).await.unwrap_err();
+        assert!(error.is_about_records, "{error}");
+        write(&mut *sink, &["{\"id\":1}"]).await.unwrap();
+        assert_eq!(rows(&server).len(), 1);
+    }
 }
 
 #[tokio::test]

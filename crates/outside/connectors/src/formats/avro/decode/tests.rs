@@ -190,7 +190,7 @@ fn random_schema(random: &mut Random, depth: u64, names: &mut Vec<String>) -> Va
             json!({"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": random.below(20)})
         }
         16 => leaf("string", "uuid"),
-        17 | 18 | 19 => {
+        17..=19 => {
             let name = format!("ns{}.t{}", random.below(3), random.draw());
             match choice {
                 17 => {
