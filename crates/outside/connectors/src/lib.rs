@@ -17,6 +17,7 @@ mod http_client;
 mod postgres;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod mapping;
 pub mod sinks;
 pub mod sources;
 pub mod spec;

@@ -2,6 +2,7 @@
 
 pub mod blackhole;
 pub mod clickhouse;
+pub mod elasticsearch;
 pub mod file;
 pub mod http;
 pub mod iceberg;
@@ -10,6 +11,8 @@ pub mod memory;
 pub mod nessie;
 pub mod postgresql;
 pub mod stdout;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trino;
 
 use crate::spec::{self, SinkEntry};
@@ -26,6 +29,7 @@ pub static SINKS: &[SinkEntry] = &[
     spec::sink::<file::Spec>(),
     spec::sink::<stdout::Spec>(),
     spec::sink::<http::Spec>(),
+    spec::sink::<elasticsearch::Spec>(),
     spec::sink::<blackhole::Spec>(),
     spec::sink::<memory::Spec>(),
 ];

@@ -4,6 +4,7 @@ mod clickhouse;
 mod conformance;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod gate;
 mod original;
 #[cfg(feature = "postgresql")]
 mod postgresql;

@@ -14,28 +14,30 @@ mod encode;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
-use levada_codec::compression::{Compression as Codec, compress_all};
 use levada_model::{ErrorClass, RecordBatch, RecordError};
 use levada_registry::{FieldPath, Report};
-use levada_runtime::TaskKind;
 use levada_settings::{ByteSize, Duration, Secret};
+use reqwest::Method;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
-    HeaderValue, TRANSFER_ENCODING, USER_AGENT,
+    HeaderValue, TRANSFER_ENCODING,
 };
-use reqwest::{Client, Method, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::blocks::{BasicAuth, Bearer, Tls};
+use crate::blocks::Tls;
 use crate::context::BuildContext;
+use crate::http_client::{
+    ANSWER_BYTES_MAX, Caller, CallerSettings, Credentials as _, Endpoint, TIMEOUT_DEFAULT,
+    check_timeout, check_tls, check_url,
+};
 use crate::spec::{BuildError, SinkSpec};
 use crate::traits::{Outcomes, Sink, SinkBatching, SinkError};
 
+pub use crate::http_client::auth::Auth;
+pub use crate::http_client::body::Compression;
 pub use encode::Format;
 
 const RECORDS_DEFAULT: u32 = 1000;
@@ -44,11 +46,6 @@ const RECORDS_CEILING: u32 = 100_000;
 const BYTES_DEFAULT: ByteSize = ByteSize::mib(4);
 const BYTES_CEILING: ByteSize = ByteSize::mib(1024);
 const LINGER_DEFAULT: Duration = Duration::from_secs(1);
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-
-/// Bodies above this are compressed on a thread of their own. Ours: below it, that takes a
-/// millisecond.
-const INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// Settings of the `http` sink.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -73,16 +70,6 @@ pub struct Spec {
     pub timeout: Option<Duration>,
 }
 
-/// Credentials; one of the fields.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Auth {
-    /// User name and password (RFC 7617).
-    pub basic: Option<BasicAuth>,
-    /// A bearer token (RFC 6750).
-    pub bearer: Option<Bearer>,
-}
-
 /// How records become requests.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
@@ -97,31 +84,9 @@ pub struct Batch {
     pub format: Format,
 }
 
-/// How bodies are compressed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Compression {
-    /// As they are.
-    #[default]
-    None,
-    /// Gzip.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-}
-
 struct HttpSink {
-    url: Url,
-    /// The address without credentials and query, for messages.
-    target: String,
-    method: Method,
-    headers: HeaderMap,
+    caller: Caller,
     format: Format,
-    compression: Compression,
-    tls: Option<Tls>,
-    timeout: StdDuration,
-    ctx: BuildContext,
-    client: Option<Client>,
     body: Vec<u8>,
     sent: Vec<usize>,
 }
@@ -138,31 +103,6 @@ impl Spec {
         }
     }
 
-    fn check_url(&self, at: &FieldPath, report: &mut Report) {
-        let at = at.child("url");
-        if self.url.is_empty() {
-            return report.required(&at, "url is required");
-        }
-        match Url::parse(&self.url) {
-            Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
-                report.invalid(&at, redacted(&self.url), "must begin with http:// or https://");
-            }
-            Ok(url) => {
-                if self.auth.is_some() && (!url.username().is_empty() || url.password().is_some()) {
-                    let detail = "credentials stand in url and in auth; leave those in url out";
-                    report.invalid(&at, redacted(&self.url), detail);
-                }
-                let sends_secret = self.auth.is_some() || url.password().is_some();
-                if sends_secret && url.scheme() == "http" && !is_loopback(&url) {
-                    let text =
-                        "credentials and records cross the network in clear text; use https://";
-                    report.warning(&at, text.into());
-                }
-            }
-            Err(error) => report.invalid(&at, redacted(&self.url), &format!("not a URL: {error}")),
-        }
-    }
-
     fn check_headers(&self, at: &FieldPath, report: &mut Report) {
         for (name, value) in &self.headers {
             let at = at.child("headers").key(name);
@@ -171,26 +111,6 @@ impl Spec {
             } else if self.auth.is_some() && name.eq_ignore_ascii_case("authorization") {
                 report.forbidden(&at, "auth sets this header");
             }
-        }
-    }
-
-    fn check_auth(&self, at: &FieldPath, report: &mut Report) {
-        let Some(auth) = &self.auth else { return };
-        let at = at.child("auth");
-        match (&auth.basic, &auth.bearer) {
-            (None, None) => report.required(&at, "set basic or bearer"),
-            (Some(_), Some(_)) => report.forbidden(&at, "only one of basic, bearer may be set"),
-            _ => {}
-        }
-        if let Some(basic) = &auth.basic {
-            basic.check_complete("basic", &at.child("basic"), report);
-            if basic.username.contains(':') {
-                let detail = "must not contain a colon";
-                report.invalid(&at.child("basic.username"), basic.username.as_str(), detail);
-            }
-        }
-        if let Some(bearer) = &auth.bearer {
-            bearer.check(&at.child("bearer"), report);
         }
     }
 
@@ -206,9 +126,7 @@ impl Spec {
         {
             report.invalid(&batch.child("bytes"), size.to_string(), "must be from 1 byte to 1GiB");
         }
-        if self.timeout.is_some_and(Duration::is_zero) {
-            report.invalid(&at.child("timeout"), "0s", "must be greater than zero");
-        }
+        check_timeout(self.timeout, at, report);
     }
 }
 
@@ -217,22 +135,17 @@ impl SinkSpec for Spec {
     const SUMMARY: &'static str = "Sends records in HTTP requests";
 
     fn check(&self, at: &FieldPath, report: &mut Report) {
-        self.check_url(at, report);
+        check_url(&self.url, self.auth.is_some(), &at.child("url"), report);
         if self.method().is_none() {
             let method = self.method.as_deref().unwrap_or_default();
             report.unsupported(&at.child("method"), method, ["POST", "PUT", "PATCH"]);
         }
         self.check_headers(at, report);
-        self.check_auth(at, report);
-        self.check_limits(at, report);
-        if let Some(tls) = &self.tls {
-            tls.check(&at.child("tls"), report);
-            if tls.insecure_skip_verify && tls.ca_file.is_empty() && tls.ca_secret_ref.is_none() {
-                let text =
-                    "any server is believed, so anybody on the way can read and change records";
-                report.warning(&at.child("tls.insecureSkipVerify"), text.into());
-            }
+        if let Some(auth) = &self.auth {
+            auth.check(&at.child("auth"), report);
         }
+        self.check_limits(at, report);
+        check_tls(self.tls.as_ref(), at, report);
     }
 
     fn batching(&self) -> SinkBatching {
@@ -249,25 +162,6 @@ impl SinkSpec for Spec {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
-}
-
-/// Gives an address without what may be secret in it, even when it is none.
-fn redacted(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("//").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let rest = rest.rsplit_once('@').map_or(rest.to_owned(), |(_, rest)| format!("***@{rest}"));
-    if scheme.is_empty() { rest } else { format!("{scheme}//{rest}") }
-}
-
 fn header(name: &str, value: &Secret<String>) -> Result<(HeaderName, HeaderValue), &'static str> {
     let name = name.parse::<HeaderName>().map_err(|_| "not a header name")?;
     if [CONTENT_LENGTH, TRANSFER_ENCODING, HOST, CONTENT_ENCODING].contains(&name) {
@@ -279,113 +173,50 @@ fn header(name: &str, value: &Secret<String>) -> Result<(HeaderName, HeaderValue
     Ok((name, value))
 }
 
-fn authorization(auth: Auth) -> Result<Option<HeaderValue>, &'static str> {
-    use base64::Engine as _;
-    let text = if let Some(basic) = auth.basic {
-        let password = basic.password.expose();
-        if basic.username.is_empty() || password.is_empty() {
-            return Err("auth.basic needs a username and a password");
-        }
-        let pair = format!("{}:{password}", basic.username);
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-    } else if let Some(bearer) = auth.bearer {
-        if bearer.token.expose().is_empty() {
-            return Err("auth.bearer needs a token");
-        }
-        format!("Bearer {}", bearer.token.expose())
-    } else {
-        return Ok(None);
-    };
-    let mut value =
-        HeaderValue::from_str(&text).map_err(|_| "auth holds characters no header can carry")?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
 // === impl HttpSink ===
 
 impl HttpSink {
     fn new(spec: Spec, ctx: &BuildContext) -> Result<Self, BuildError> {
         let invalid = |text: &str| BuildError::Invalid(text.to_owned());
-        let url = Url::parse(&spec.url).map_err(|_| invalid("url is not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid("url must begin with http:// or https://"));
-        }
+        let endpoint = Endpoint::new(&spec.url).map_err(invalid)?;
         let method = spec.method().ok_or_else(|| invalid("method must be POST, PUT or PATCH"))?;
         let format = spec.batch.format;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-        let agent = concat!("levada/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         for (name, value) in &spec.headers {
             let (name, value) = header(name, value)
                 .map_err(|problem| BuildError::Invalid(format!("header `{name}`: {problem}")))?;
             headers.insert(name, value);
         }
-        if let Some(value) = authorization(spec.auth.unwrap_or_default()).map_err(invalid)? {
+        let auth = spec.auth.unwrap_or_default();
+        if let Some(value) = auth.header().map_err(BuildError::Invalid)? {
             headers.insert(AUTHORIZATION, value);
         }
-        if let Some(name) = spec.compression.name() {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-        }
-        Ok(HttpSink {
-            target: redacted(url.as_str()),
-            url,
+        let settings = CallerSettings {
+            endpoints: vec![endpoint],
             method,
             headers,
-            format,
             compression: spec.compression,
             tls: spec.tls,
             timeout: spec.timeout.unwrap_or(TIMEOUT_DEFAULT).get(),
-            ctx: ctx.clone(),
-            client: None,
-            body: Vec::new(),
-            sent: Vec::new(),
-        })
+            waits: false,
+        };
+        let caller = Caller::new(settings, ctx);
+        Ok(HttpSink { caller, format, body: Vec::new(), sent: Vec::new() })
     }
 
-    /// Sends the body that was made.
-    async fn send(&mut self, client: &Client) -> Result<(), SinkError> {
+    /// Sends the body that was made. A success counts from its status on: what happens to the body of
+    /// the answer after it does not matter.
+    async fn send(&mut self) -> Result<(), SinkError> {
         let body = std::mem::take(&mut self.body);
-        let body = self.compressed(body).await?;
-        let request = client
-            .request(self.method.clone(), self.url.clone())
-            .headers(self.headers.clone())
-            .timeout(self.timeout)
-            .body(body);
-        let response =
-            request.send().await.map_err(|error| answer::no_answer(&self.target, error))?;
-        answer::judge(&self.target, response).await
-    }
-
-    async fn compressed(&self, body: Vec<u8>) -> Result<Vec<u8>, SinkError> {
-        let codec = match self.compression {
-            Compression::None => return Ok(body),
-            Compression::Gzip => Codec::Gzip,
-            Compression::Zstd => Codec::Zstd,
-        };
-        let result = if body.len() <= INLINE_BYTES_MAX {
-            Some(compress_all(codec, &body))
-        } else {
-            let work = move || compress_all(codec, &body);
-            self.ctx.tasks.spawn_thread(TaskKind::Connector, "http sink body", work).await.ok()
-        };
-        match result {
-            Some(Ok(compressed)) => Ok(compressed),
-            Some(Err(error)) => Err(SinkError {
-                class: ErrorClass::Transient,
-                message: "cannot compress a request".into(),
-                is_about_records: false,
-                source: Some(Box::new(error)),
-            }),
-            None => Err(SinkError::new(ErrorClass::Transient, "compressing a request broke off")),
-        }
+        let target = self.caller.target().to_owned();
+        let answer = self.caller.send(body, ANSWER_BYTES_MAX).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(answer.failure(&target)) }
     }
 
     /// Sends one request per record. A record that is at fault is rejected, and the others go on.
     async fn write_each(
         &mut self,
-        client: &Client,
         batch: &RecordBatch,
         wanted: &[usize],
         outcomes: &mut Outcomes,
@@ -393,7 +224,7 @@ impl HttpSink {
         for &index in wanted {
             self.body.clear();
             batch.print(index, &mut self.body);
-            match self.send(client).await {
+            match self.send().await {
                 Ok(()) => outcomes.delivered(index..index + 1),
                 Err(error) if error.is_about_records => {
                     let SinkError { class, message, .. } = error;
@@ -407,7 +238,6 @@ impl HttpSink {
 
     async fn write_together(
         &mut self,
-        client: &Client,
         batch: &RecordBatch,
         wanted: &[usize],
         outcomes: &mut Outcomes,
@@ -417,7 +247,7 @@ impl HttpSink {
         if self.sent.is_empty() {
             return Ok(());
         }
-        self.send(client).await?;
+        self.send().await?;
         for &index in &self.sent {
             outcomes.delivered(index..index + 1);
         }
@@ -496,9 +326,7 @@ async fn pem(text_or_path: &str, folder: &Path) -> Result<Vec<u8>, SinkError> {
 #[async_trait]
 impl Sink for HttpSink {
     async fn open(&mut self) -> Result<(), SinkError> {
-        // A new client also after a failure: certificates may have been renewed, addresses moved.
-        self.client = Some(client(self.tls.as_ref(), &self.ctx.base_dir).await?);
-        Ok(())
+        self.caller.open().await
     }
 
     async fn write(
@@ -506,19 +334,19 @@ impl Sink for HttpSink {
         batch: &RecordBatch,
         outcomes: &mut Outcomes,
     ) -> Result<(), SinkError> {
-        let Some(client) = self.client.clone() else {
+        if !self.caller.is_open() {
             return Err(SinkError::new(ErrorClass::Unknown, "the sink is not open"));
-        };
+        }
         let is_resolved = outcomes.resolved_flags(batch.len());
         let wanted: Vec<usize> = (0..batch.len()).filter(|index| !is_resolved[*index]).collect();
         match self.format {
-            Format::Single => self.write_each(&client, batch, &wanted, outcomes).await,
-            _ => self.write_together(&client, batch, &wanted, outcomes).await,
+            Format::Single => self.write_each(batch, &wanted, outcomes).await,
+            _ => self.write_together(batch, &wanted, outcomes).await,
         }
     }
 
     async fn close(&mut self) -> Result<(), SinkError> {
-        self.client = None;
+        self.caller.close();
         Ok(())
     }
 }

@@ -1,64 +1,19 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::{Arc, Mutex};
+use std::time::Duration as StdDuration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use levada_codec::compression::decompress_all;
+use levada_runtime::TaskKind;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::sinks::testing::{Fake, batch, status, write};
 use crate::sources::testing::{Certificates, context, settings, texts};
 
-/// What a fake server got: the head, and the body unpacked.
-struct Got {
-    head: axum::http::request::Parts,
-    body: String,
-}
-
-/// A server that answers with what the test says, one answer per request; 200 when none is left.
-#[derive(Clone)]
-struct Fake {
-    url: String,
-    got: Arc<Mutex<Vec<Got>>>,
-}
-
 impl Fake {
-    async fn start(answers: Vec<Response>) -> Self {
-        let got = Arc::new(Mutex::new(Vec::new()));
-        let answers = Arc::new(Mutex::new(answers.into_iter()));
-        let requests = got.clone();
-        let handler = move |request: Request| {
-            let (requests, answers) = (requests.clone(), answers.clone());
-            async move {
-                let (head, body) = request.into_parts();
-                let body: Bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
-                let encoding = head.headers.get("content-encoding");
-                let codec = encoding.map_or(Codec::None, |value| {
-                    Codec::from_content_encoding(value.to_str().unwrap()).unwrap()
-                });
-                let body = decompress_all(codec, &body, 1 << 26).unwrap();
-                let body = String::from_utf8(body).unwrap();
-                requests.lock().unwrap().push(Got { head, body });
-                answers.lock().unwrap().next().unwrap_or_else(|| "ok".into_response())
-            }
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/in", listener.local_addr().unwrap());
-        let server = async move { axum::serve(listener, Router::new().fallback(handler)).await };
-        drop(context().tasks.spawn(TaskKind::Http, "fake", server));
-        Fake { url, got }
-    }
-
-    fn bodies(&self) -> Vec<String> {
-        self.got.lock().unwrap().iter().map(|got| got.body.clone()).collect()
-    }
-
     async fn sink(&self, mut json: serde_json::Value) -> HttpSink {
         if json["url"].is_null() {
             json["url"] = json!(self.url);
@@ -74,25 +29,6 @@ async fn open(json: serde_json::Value) -> Result<HttpSink, SinkError> {
     let mut sink = HttpSink::new(spec, &context()).unwrap();
     sink.open().await?;
     Ok(sink)
-}
-
-fn batch(payloads: &[&str]) -> RecordBatch {
-    let mut batch = RecordBatch::new();
-    let origin = batch.push_origin("p".into(), 1.into());
-    for payload in payloads {
-        batch.push(payload.as_bytes(), origin, 0);
-    }
-    batch
-}
-
-async fn write(sink: &mut HttpSink, payloads: &[&str]) -> (Result<(), SinkError>, Outcomes) {
-    let mut outcomes = Outcomes::default();
-    let result = sink.write(&batch(payloads), &mut outcomes).await;
-    (result, outcomes)
-}
-
-fn status(status: u16, body: &'static str) -> Response {
-    (StatusCode::from_u16(status).unwrap(), body).into_response()
 }
 
 #[tokio::test]

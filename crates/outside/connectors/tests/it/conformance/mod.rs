@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests end by panicking")]
 
 mod clickhouse;
+mod elasticsearch;
 mod files;
 mod http;
 mod machine;

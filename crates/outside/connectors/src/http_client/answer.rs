@@ -1,6 +1,7 @@
 //! What an answer, or none, says about the records that were sent.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use levada_model::ErrorClass;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -8,38 +9,67 @@ use reqwest::{Response, StatusCode};
 
 use crate::traits::SinkError;
 
-/// Bytes of an answer that are read, so that its connection can be used again. Ours.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an answer that are read when nobody needs it, so that its connection can be used again. Ours.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of an answer that an error shows.
 const SHOWN_BYTES_MAX: usize = 200;
 
-/// Looks at an answer; reads what it needs of its body.
-///
-/// A success counts from its status on: what happens to the body after it does not matter.
-pub(super) async fn judge(target: &str, response: Response) -> Result<(), SinkError> {
-    let status = response.status();
-    let retry_after = retry_after(response.headers());
-    let body = beginning(response).await;
-    if status.is_success() {
-        return Ok(());
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// `Retry-After` for people.
+    retry_after: Option<String>,
+    /// `Retry-After`, when it is a number of seconds.
+    pub(crate) wait: Option<Duration>,
+    /// The beginning of the body, as far as the caller wanted it.
+    pub(crate) body: Vec<u8>,
+    /// The body is all there is.
+    pub(crate) is_whole: bool,
+}
+
+impl Answer {
+    /// Reads an answer, and at most `most` bytes of its body.
+    ///
+    /// A body that breaks is as good as one that ends, for the status has been seen; callers that need
+    /// it look at `is_whole`.
+    pub(super) async fn read(mut response: Response, most: usize) -> Answer {
+        let status = response.status();
+        let (retry_after, wait) = retry_after(response.headers());
+        let mut body = Vec::new();
+        let is_whole = loop {
+            let Ok(chunk) = response.chunk().await else { break false };
+            let Some(chunk) = chunk else { break true };
+            let room = most - body.len();
+            body.extend_from_slice(&chunk[..room.min(chunk.len())]);
+            if chunk.len() > room {
+                break false;
+            }
+        };
+        Answer { status, retry_after, wait, body, is_whole }
     }
-    let (class, is_about_records) = classify(status);
-    let mut message = format!("`{target}` answered {}", status.as_u16());
-    if let Some(reason) = status.canonical_reason() {
-        message.push_str(&format!(" {reason}"));
+
+    /// Makes the error of an answer that is no success.
+    pub(crate) fn failure(&self, target: &str) -> SinkError {
+        let (class, is_about_records) = classify(self.status);
+        let mut message = format!("`{target}` answered {}", self.status.as_u16());
+        if let Some(reason) = self.status.canonical_reason() {
+            message.push_str(&format!(" {reason}"));
+        }
+        if self.status.is_redirection() {
+            message.push_str("; redirects are not followed, put the final address into url");
+        }
+        if let Some(after) = &self.retry_after {
+            message.push_str(&format!("; it asks to wait for {after}"));
+        }
+        let shown = shown(&self.body);
+        if !shown.is_empty() {
+            message.push_str(&format!(": {shown}"));
+        }
+        SinkError { class, message, is_about_records, source: None }
     }
-    if status.is_redirection() {
-        message.push_str("; redirects are not followed, put the final address into url");
-    }
-    if let Some(after) = retry_after {
-        message.push_str(&format!("; it asks to wait for {after}"));
-    }
-    let shown = shown(&body);
-    if !shown.is_empty() {
-        message.push_str(&format!(": {shown}"));
-    }
-    Err(SinkError { class, message, is_about_records, source: None })
 }
 
 /// Makes the error of a request that got no answer.
@@ -80,22 +110,16 @@ fn classify(status: StatusCode) -> (ErrorClass, bool) {
     }
 }
 
-/// Gives `Retry-After` for people: seconds, or a date as it was written.
-fn retry_after(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let text: String = text.chars().take(40).collect();
-    Some(if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s") } else { text })
-}
-
-async fn beginning(mut response: Response) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while bytes.len() < ANSWER_BYTES_MAX {
-        // A body that breaks is as good as one that ends: the status has been seen.
-        let Ok(Some(chunk)) = response.chunk().await else { break };
-        let room = ANSWER_BYTES_MAX - bytes.len();
-        bytes.extend_from_slice(&chunk[..room.min(chunk.len())]);
+/// Gives `Retry-After` for people, and as a duration: seconds, or a date as it was written.
+fn retry_after(headers: &HeaderMap) -> (Option<String>, Option<Duration>) {
+    let Some(text) = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()) else {
+        return (None, None);
+    };
+    let text: String = text.trim().chars().take(40).collect();
+    match text.parse::<u64>() {
+        Ok(seconds) => (Some(format!("{text}s")), Some(Duration::from_secs(seconds))),
+        Err(_) => (Some(text), None),
     }
-    bytes
 }
 
 /// Gives the first bytes of a body as one line.
