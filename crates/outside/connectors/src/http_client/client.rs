@@ -130,11 +130,6 @@ impl Caller {
         Ok(answer)
     }
 
-    /// Gives the address in use by its number.
-    pub(crate) fn current(&self) -> usize {
-        self.current
-    }
-
     /// Goes on to the next server.
     fn turn(&mut self) {
         self.current = (self.current + 1) % self.settings.endpoints.len();

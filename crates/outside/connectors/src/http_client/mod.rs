@@ -16,9 +16,8 @@ pub(crate) mod body;
 pub(crate) mod client;
 
 pub(crate) use address::{Endpoint, check_url};
-pub(crate) use answer::{ANSWER_BYTES_MAX, Answer};
+pub(crate) use answer::{ANSWER_BYTES_MAX, Answer, shown};
 pub(crate) use auth::Credentials;
-pub(crate) use body::Gzip;
 pub(crate) use client::{Caller, CallerSettings};
 
 use levada_registry::{FieldPath, Report};

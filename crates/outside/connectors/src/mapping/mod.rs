@@ -22,7 +22,7 @@ pub(crate) use document::{Document, Reader};
 pub(crate) use fields::{NamedTexts, Used};
 pub(crate) use number::Number;
 pub(crate) use text::TextRule;
-pub(crate) use time::{TimeRule, TimeUnit};
+pub(crate) use time::TimeRule;
 
 /// Compiles a path of a record that allocates nothing when it is followed; a leading `$.` means nothing.
 pub(crate) fn plain_path(text: &str) -> Result<Path, String> {

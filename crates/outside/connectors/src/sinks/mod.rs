@@ -6,6 +6,7 @@ pub mod elasticsearch;
 pub mod file;
 pub mod http;
 pub mod iceberg;
+pub mod influxdb;
 pub mod kafka;
 pub mod memory;
 pub mod nessie;
@@ -30,6 +31,7 @@ pub static SINKS: &[SinkEntry] = &[
     spec::sink::<stdout::Spec>(),
     spec::sink::<http::Spec>(),
     spec::sink::<elasticsearch::Spec>(),
+    spec::sink::<influxdb::Spec>(),
     spec::sink::<blackhole::Spec>(),
     spec::sink::<memory::Spec>(),
 ];

@@ -6,6 +6,7 @@ mod clickhouse;
 mod elasticsearch;
 mod files;
 mod http;
+mod influxdb;
 mod machine;
 mod memory;
 mod standard;
