@@ -1,4 +1,4 @@
-//! Sans-I/O formats: framed lines, CSV, line protocol, capped gzip and zstd.
+//! Sans-I/O formats: framed lines, CSV, line protocol, Prometheus samples, capped gzip and zstd.
 //!
 //! Every type here is a state machine over byte slices: the caller owns the buffers, the files and
 //! the sockets. Input of any size may arrive in pieces of any size, and the pieces never change the
@@ -7,7 +7,7 @@
 //! ```text
 //! file or body ──> compression::Decompressor ──> lines::LineSplitter ──> spans of lines
 //!                                           └──> csv::CsvReader ───────> JSON texts of rows
-//! records ──> json_text, csv::CsvWriter, line_protocol ──> compression::Compressor ──> file or body
+//! records ──> json_text, csv::CsvWriter, line_protocol, prometheus ──> compression::Compressor ──> file or body
 //! ```
 //!
 //! JSON parsing, the record model and all I/O live elsewhere. Start with [`lines`].
@@ -21,3 +21,5 @@ pub mod compression;
 pub mod json_text;
 
 pub mod line_protocol;
+
+pub mod prometheus;
