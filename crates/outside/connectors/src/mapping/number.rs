@@ -18,8 +18,8 @@ impl Number {
     ///
     /// Errors: it is beyond what 64 bits hold.
     pub(crate) fn parse(literal: &str) -> Result<Number, &'static str> {
-        let is_whole = literal.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
-        if is_whole {
+        let digits = literal.strip_prefix('-').unwrap_or(literal);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return match (literal.parse::<i64>(), literal.parse::<u64>()) {
                 (Ok(number), _) => Ok(Number::Int(number)),
                 (_, Ok(number)) => Ok(Number::UInt(number)),
@@ -28,7 +28,10 @@ impl Number {
         }
         match literal.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Number::Float(number)),
-            Ok(_) => Err("is beyond the range of 64-bit floats"),
+            Ok(_) if digits.starts_with(|first: char| first.is_ascii_digit()) => {
+                Err("is beyond the range of 64-bit floats")
+            }
+            Ok(_) => Err("is not a finite number"),
             Err(_) => Err("is not a number"),
         }
     }
@@ -57,6 +60,10 @@ mod tests {
             ("5.0", Ok(Number::Float(5.0))),
             ("5e2", Ok(Number::Float(500.0))),
             ("1e400", Err("is beyond the range of 64-bit floats")),
+            ("NaN", Err("is not a finite number")),
+            ("-inf", Err("is not a finite number")),
+            ("", Err("is not a number")),
+            ("--1", Err("is not a number")),
         ] {
             assert_eq!(Number::parse(literal), expected, "{literal}");
         }

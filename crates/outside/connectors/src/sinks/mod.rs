@@ -15,6 +15,7 @@ pub mod stdout;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trino;
+pub mod victoria_metrics;
 
 use crate::spec::{self, SinkEntry};
 
@@ -31,6 +32,7 @@ pub static SINKS: &[SinkEntry] = &[
     spec::sink::<stdout::Spec>(),
     spec::sink::<http::Spec>(),
     spec::sink::<elasticsearch::Spec>(),
+    spec::sink::<victoria_metrics::Spec>(),
     spec::sink::<influxdb::Spec>(),
     spec::sink::<blackhole::Spec>(),
     spec::sink::<memory::Spec>(),

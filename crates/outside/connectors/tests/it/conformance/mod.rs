@@ -10,3 +10,4 @@ mod influxdb;
 mod machine;
 mod memory;
 mod standard;
+mod victoria_metrics;
