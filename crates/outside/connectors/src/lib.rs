@@ -13,11 +13,11 @@ mod clickhouse;
 pub mod context;
 mod formats;
 mod http_client;
-#[cfg(feature = "postgresql")]
-mod postgres;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod mapping;
+#[cfg(feature = "postgresql")]
+mod postgres;
 pub mod sinks;
 pub mod sources;
 pub mod spec;

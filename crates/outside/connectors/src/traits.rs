@@ -83,12 +83,16 @@ pub trait Sink: Send {
 /// ```
 /// Nothing that was prepared is visible before `commit` returns. After a failed `commit` nobody knows
 /// whether it happened: the engine opens the sink again and asks for the stored positions.
+///
+/// Several processes may run one flow, each with partitions of its own. A commit therefore goes through
+/// only when the stored position of each of its partitions is still the one that this process saw last. An
+/// error of class [`ErrorClass::ContextCanceled`] says that it is not: the engine throws away what is under
+/// way and starts from what is stored.
 #[async_trait]
 pub trait Transactional: Send {
-    /// Takes over from whoever wrote for this flow before, and gives the positions it left.
+    /// Gives the positions that are stored for this flow. Called after [`Sink::open`].
     ///
-    /// From here on the former owner cannot commit any more. Called after [`Sink::open`]. An error of
-    /// class [`ErrorClass::AuthError`] means that this sink may not keep positions at all.
+    /// An error of class [`ErrorClass::AuthError`] means that this sink may not keep positions at all.
     async fn stored(&mut self) -> Result<Vec<(Str, Position)>, SinkError>;
 
     /// Writes records inside the transaction under way, beginning one when there is none.
@@ -104,6 +108,12 @@ pub trait Transactional: Send {
 
     /// Makes what was prepared durable and visible, and these positions with it.
     async fn commit(&mut self, positions: &[(Str, Position)]) -> Result<(), SinkError>;
+
+    /// Tells whether the positions are kept by the source's own outside (a consumer group), so that
+    /// `stored` gives none, and only opening the source again shows what became of a commit.
+    fn keeps_positions_of_source(&self) -> bool {
+        false
+    }
 
     /// Undoes what was prepared.
     async fn rollback(&mut self) -> Result<(), SinkError>;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use levada_connectors::Links;
 use levada_model::{ErrorKind, Position, Str};
 use levada_store::Checkpoint;
 use tracing::info;
@@ -37,7 +38,8 @@ pub async fn rewind(
     deps: &Deps,
 ) -> Result<Rewound, FlowError> {
     let name = flow_name(flow);
-    let Built { mut source, sinks, delivery, .. } = Built::new(flow, None, limits, deps, true)?;
+    let Built { mut source, sinks, delivery, .. } =
+        Built::new(flow, None, limits, deps, true, Links::default())?;
     let store = deps.store.as_ref().ok_or_else(|| failed("checkpoint", "none is kept".into()))?;
     let lease = store.acquire(&name).map_err(store_error)?;
     let mut places = Vec::new();

@@ -9,7 +9,8 @@ use levada_connectors::{AnySink, BuildContext, BuildError, Links, Source};
 use levada_model::{ErrorKind, RecordError};
 use levada_registry::Report;
 use levada_runtime::{
-    Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge, fault,
+    Backoff, Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge,
+    fault,
 };
 use levada_store::CheckpointStore;
 use levada_telemetry::metrics::Registry;
@@ -165,6 +166,20 @@ impl Shared {
         self.metrics.exactly_once.set(if is_exactly_once { 1.0 } else { 0.0 });
     }
 
+    pub(super) fn is_exactly_once(&self) -> bool {
+        self.guarantee() == Guarantee::ExactlyOnce
+    }
+
+    /// Throws away what is under way; the flow then starts from what is stored.
+    pub(super) fn restart(&self, message: String) {
+        let mut slot = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            *slot = Some(FlowError::Restart { message });
+        }
+        drop(slot);
+        self.stop.abort();
+    }
+
     fn guarantee(&self) -> Guarantee {
         match self.is_exactly_once.load(Ordering::Relaxed) {
             true => Guarantee::ExactlyOnce,
@@ -205,15 +220,15 @@ pub async fn run(
     let clock = deps.clock.clone();
     let counters = deps.counters.clone();
     counters.lag.store(u64::MAX, Ordering::Relaxed);
-    let (error, unfinished, guarantee) =
-        match Running::start(flow, start, limits, deps, shutdown).await {
-            Ok(running) => {
-                let shared = running.shared.clone();
-                let (error, unfinished) = running.finish().await;
-                (error, unfinished, shared.guarantee())
-            }
-            Err(error) => (Some(error), 0, Guarantee::AtLeastOnce),
-        };
+    let life = Life {
+        flow,
+        limits,
+        deps,
+        shutdown,
+        keeps_positions: start.source.is_none(),
+        links: Links::default(),
+    };
+    let (error, unfinished, guarantee) = life.run(start).await;
     let elapsed = clock.monotonic().saturating_sub(started);
     let summary = Summary::new(name, counters.snapshot(), unfinished, elapsed, guarantee);
     Outcome { summary, error }
@@ -221,6 +236,67 @@ pub async fn run(
 
 pub(super) fn flow_name(flow: &Flow) -> String {
     format!("{}/{}", flow.object.namespace, flow.object.name)
+}
+
+/// A flow from its start to its end, over all restarts.
+struct Life<'f> {
+    flow: &'f Flow,
+    limits: Limits,
+    deps: Deps,
+    shutdown: Shutdown,
+    keeps_positions: bool,
+    links: Links,
+}
+
+impl Life<'_> {
+    async fn run(&self, mut start: Start) -> (Option<FlowError>, u64, Guarantee) {
+        let clock = &self.deps.clock;
+        let seed = clock.now().0.unsigned_abs() | 1;
+        let mut backoff = Backoff::new(self.limits.retry, seed);
+        loop {
+            let began = clock.monotonic();
+            let running = match Running::start(self, start).await {
+                Ok(running) => running,
+                Err(error) => return (Some(error), 0, Guarantee::AtLeastOnce),
+            };
+            let shared = running.shared.clone();
+            let Ended { error, unfinished, source } = running.finish().await;
+            let message = match error {
+                Some(FlowError::Restart { .. }) if self.shutdown.is_draining() => {
+                    return (None, unfinished, shared.guarantee());
+                }
+                Some(FlowError::Restart { message }) => message,
+                error => return (error, unfinished, shared.guarantee()),
+            };
+            // They are read again, and counted then.
+            let counters = &self.deps.counters;
+            counters.records_in.fetch_sub(unfinished, Ordering::Relaxed);
+            Counters::add(&counters.retries, 1);
+            if clock.monotonic().saturating_sub(began) > self.limits.retry.max {
+                backoff.reset();
+            }
+            let Some(delay) = backoff.next_delay() else {
+                let (stage, kind) = ("flow".to_owned(), ErrorKind::Unavailable);
+                let error = FlowError::Stage { stage, message, kind };
+                return (Some(error), unfinished, shared.guarantee());
+            };
+            warn!(error = message, ?delay, "the flow starts again from what is stored");
+            let mut shutdown = self.shutdown.clone();
+            tokio::select! {
+                () = shutdown.draining() => return (None, unfinished, shared.guarantee()),
+                () = clock.sleep(delay) => {}
+            }
+            start = Start { source, skip_steps: 0, from_start: false };
+        }
+    }
+}
+
+/// How one run of the stages ended.
+struct Ended {
+    error: Option<FlowError>,
+    unfinished: u64,
+    /// The source, which a restart goes on with: it may be a member of a group.
+    source: Option<Box<dyn Source>>,
 }
 
 /// The task of a sink.
@@ -242,21 +318,16 @@ struct Running {
 }
 
 impl Running {
-    async fn start(
-        flow: &Flow,
-        start: Start,
-        limits: Limits,
-        deps: Deps,
-        outer: Shutdown,
-    ) -> Result<Self, FlowError> {
+    async fn start(life: &Life<'_>, start: Start) -> Result<Self, FlowError> {
+        let (flow, keeps_positions) = (life.flow, life.keeps_positions);
+        let (limits, deps, outer) = (life.limits.clone(), life.deps.clone(), life.shutdown.clone());
         let (stop, inner) = ShutdownHandle::new();
         let name = flow_name(flow);
         let Start { source, skip_steps, from_start } = start;
-        let keeps_positions = source.is_none();
         let is_kept = keeps_positions
             && deps.store.is_some()
             && flow.fields.checkpoint_persistence != Some(false);
-        let built = Built::new(flow, source, &limits, &deps, is_kept)?;
+        let built = Built::new(flow, source, &limits, &deps, is_kept, life.links.clone())?;
         let metrics = FlowMetrics::new(&deps.metrics, flow).map_err(internal)?;
         metrics.phase("Running").map_err(internal)?;
         let workers = limits.workers;
@@ -378,7 +449,7 @@ impl Running {
     }
 
     /// Waits for the end and brings the stages down one behind the other.
-    async fn finish(mut self) -> (Option<FlowError>, u64) {
+    async fn finish(mut self) -> Ended {
         let give_up = give_up(
             self.outer.clone(),
             self.stop.observe(),
@@ -479,11 +550,15 @@ impl Running {
             warn!(unfinished, "records are unfinished; they are read again at the next start");
         }
         let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let phase = if failure.is_some() { "Error" } else { "Stopped" };
+        let phase = match &failure {
+            None => "Stopped",
+            Some(FlowError::Restart { .. }) => "Pending",
+            Some(_) => "Error",
+        };
         if let Err(error) = self.shared.metrics.phase(phase) {
             warn!(error = %error, "the phase could not be shown");
         }
-        (failure, unfinished)
+        Ended { error: failure, unfinished, source }
     }
 
     /// Waits until every stage has handed on, or written, what it was given.
@@ -590,6 +665,7 @@ impl Built {
         limits: &Limits,
         deps: &Deps,
         keeps_positions: bool,
+        links: Links,
     ) -> Result<Self, FlowError> {
         let delivery = match keeps_positions {
             true => flow.delivery(),
@@ -604,7 +680,7 @@ impl Built {
             batch_records: limits.batch_records,
             batch_bytes: limits.batch_bytes,
             is_exactly_once: delivery != Delivery::AtLeastOnce,
-            links: Links::default(),
+            links,
         };
         let mut report = Report::new();
         let namespace = flow.object.namespace.as_str();

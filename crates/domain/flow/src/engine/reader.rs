@@ -171,6 +171,11 @@ impl Reader {
             true => backoff.next_delay(),
             false => None,
         };
+        if delay.is_some() && shared.is_exactly_once() {
+            // Records under way may be read again: their transaction must not be committed.
+            shared.restart(chain(&error));
+            return Ok(());
+        }
         let Some(delay) = delay else {
             return Err(FlowError::Stage {
                 stage: format!("source {kind}"),

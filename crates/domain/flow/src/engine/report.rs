@@ -161,6 +161,12 @@ pub enum FlowError {
         /// The share, as text.
         max: String,
     },
+    /// What is under way must be thrown away, and read again from what is stored.
+    #[error("{message}")]
+    Restart {
+        /// Why.
+        message: String,
+    },
     /// A source, sink or store failed for good.
     #[error("{stage}: {message}")]
     Stage {
@@ -180,7 +186,7 @@ impl FlowError {
             FlowError::NotBuiltIn(_) | FlowError::Build(_) | FlowError::Record { .. } => {
                 ErrorKind::Invalid
             }
-            FlowError::TooManyFailures { .. } => ErrorKind::Unavailable,
+            FlowError::TooManyFailures { .. } | FlowError::Restart { .. } => ErrorKind::Unavailable,
             FlowError::Stage { kind, .. } => *kind,
         }
     }

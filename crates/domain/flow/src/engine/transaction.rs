@@ -8,7 +8,9 @@
 //! transaction is committed only when everything up to its position is finished or in it.
 //!
 //! After an error nobody knows what became of the transaction. The sink is opened again and asked for its
-//! positions: are they ours, it happened; otherwise everything is prepared anew from memory.
+//! positions: are they ours, it happened; otherwise everything is prepared anew from memory. When somebody
+//! else has moved the positions, or the source's outside keeps them, the flow throws away what is under way and
+//! starts from what is stored.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,7 +84,7 @@ impl Transaction {
 }
 
 impl Writer {
-    /// Opens the sink and takes its positions over; `false`: it may not keep any, and is written without.
+    /// Opens the sink and asks for its positions; `false`: it may not keep any, and is written without.
     pub(super) async fn take_over(&mut self, setup: ExactlyOnce) -> Result<bool, Stop> {
         let ExactlyOnce { positions, fallback, from_start } = setup;
         let mut backoff = Backoff::new(self.shared.limits.retry, self.shared.seed());
@@ -136,6 +138,12 @@ impl Writer {
     /// Waits before the next attempt, or gives up.
     async fn pause(&mut self, error: &SinkError, backoff: &mut Backoff) -> Result<(), Stop> {
         self.shared.metrics.connector_error(self.kind, "sink", "commit", error.class);
+        let is_outside =
+            self.sink.transactional().is_some_and(|sink| sink.keeps_positions_of_source());
+        if error.class == ErrorClass::ContextCanceled || is_outside && error.class.is_transient() {
+            self.shared.restart(chain(error));
+            return Err(Stop::Aborted);
+        }
         let delay = if error.class.is_transient() { backoff.next_delay() } else { None };
         match delay {
             Some(delay) => self.wait(error, delay).await,

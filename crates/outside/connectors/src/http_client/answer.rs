@@ -7,6 +7,7 @@ use levada_model::ErrorClass;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
+use super::request::HttpError;
 use crate::traits::SinkError;
 
 /// Bytes of an answer that are read when nobody needs it, so that its connection can be used again. Ours.
@@ -74,24 +75,7 @@ impl Answer {
 
 /// Makes the error of a request that got no answer.
 pub(crate) fn no_answer(target: &str, error: reqwest::Error) -> SinkError {
-    // The address may hold secrets in its query.
-    let error = error.without_url();
-    let (class, what) = if error.is_timeout() {
-        (ErrorClass::Timeout, "did not answer in time")
-    } else if error.is_builder() {
-        (ErrorClass::InvalidData, "cannot be asked")
-    } else if has_certificate_problem(&error) {
-        // Trying again does not help: somebody has to change a certificate or a setting.
-        (ErrorClass::AuthError, "cannot be trusted, or does not trust this client")
-    } else {
-        (ErrorClass::ConnectionError, "cannot be reached, or the connection broke")
-    };
-    SinkError {
-        class,
-        message: format!("`{target}` {what}"),
-        is_about_records: false,
-        source: Some(Box::new(error)),
-    }
+    HttpError::no_answer(target, error).into()
 }
 
 /// Gives the class of a status, and whether the records are at fault.
@@ -138,40 +122,6 @@ pub(crate) fn shown(body: &[u8]) -> String {
         line.push('…');
     }
     line
-}
-
-/// Tells whether TLS failed for the sake of a certificate.
-fn has_certificate_problem(error: &reqwest::Error) -> bool {
-    use rustls::{AlertDescription as Alert, Error as Tls};
-    match tls_error(error) {
-        Some(Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented) => true,
-        Some(Tls::AlertReceived(alert)) => matches!(
-            alert,
-            Alert::BadCertificate
-                | Alert::CertificateRequired
-                | Alert::CertificateExpired
-                | Alert::CertificateRevoked
-                | Alert::CertificateUnknown
-                | Alert::UnsupportedCertificate
-                | Alert::UnknownCA
-                | Alert::DecryptError
-                | Alert::AccessDenied
-        ),
-        _ => false,
-    }
-}
-
-/// Gives the first error of TLS among the causes of an error.
-fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(tls);
-    }
-    // An I/O error that wraps another does not give it as its source.
-    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    match wrapped {
-        Some(inner) => tls_error(inner),
-        None => error.source().and_then(tls_error),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The client, and calls to the servers it is for.
 
-use std::path::Path;
 use std::time::Duration;
 
 use levada_model::ErrorClass;
@@ -10,6 +9,7 @@ use reqwest::{Client, Method};
 use super::address::Endpoint;
 use super::answer::{Answer, no_answer};
 use super::body::{Compression, compressed};
+use super::request::client;
 use crate::blocks::Tls;
 use crate::context::BuildContext;
 use crate::traits::SinkError;
@@ -134,62 +134,4 @@ impl Caller {
     fn turn(&mut self) {
         self.current = (self.current + 1) % self.settings.endpoints.len();
     }
-}
-
-/// Makes the client; reads the files of `tls`, relative to `folder`.
-async fn client(tls: Option<&Tls>, folder: &Path) -> Result<Client, SinkError> {
-    // Another part of the process may have chosen already, and it is the same choice.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::trace!("the TLS provider was installed before");
-    }
-    let mut builder = Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .tls_backend_rustls()
-        // The engine tries again, with its own back-off.
-        .retry(reqwest::retry::never())
-        // One request at a time.
-        .pool_max_idle_per_host(1);
-    if let Some(tls) = tls {
-        if !tls.ca_file.is_empty() {
-            let pem = pem(&tls.ca_file, folder).await?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .ok()
-                .filter(|certificates| !certificates.is_empty())
-                .ok_or_else(|| invalid("tls.caFile holds no certificate in PEM form"))?;
-            builder = builder.tls_certs_only(certificates);
-        } else if tls.insecure_skip_verify {
-            builder = builder.tls_danger_accept_invalid_certs(true);
-        }
-        if !tls.cert_file.is_empty() && !tls.key_file.is_empty() {
-            let mut both = pem(&tls.cert_file, folder).await?;
-            both.push(b'\n');
-            both.extend_from_slice(&pem(&tls.key_file, folder).await?);
-            let identity = reqwest::Identity::from_pem(&both).map_err(|_| {
-                invalid("tls.certFile and tls.keyFile hold no certificate and key in PEM form")
-            })?;
-            builder = builder.identity(identity);
-        }
-    }
-    builder.build().map_err(|error| SinkError {
-        class: ErrorClass::InvalidData,
-        message: "cannot set up the HTTP client".into(),
-        is_about_records: false,
-        source: Some(Box::new(error.without_url())),
-    })
-}
-
-fn invalid(message: &str) -> SinkError {
-    SinkError::new(ErrorClass::InvalidData, message)
-}
-
-/// Reads PEM text: a secret may hold it itself, else it is the path of a file.
-async fn pem(text_or_path: &str, folder: &Path) -> Result<Vec<u8>, SinkError> {
-    if text_or_path.contains("-----BEGIN") {
-        return Ok(text_or_path.as_bytes().to_vec());
-    }
-    let path = folder.join(text_or_path);
-    tokio::fs::read(&path)
-        .await
-        .map_err(|error| SinkError::io(format!("cannot read `{}`", path.display()), error))
 }

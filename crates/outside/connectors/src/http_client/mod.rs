@@ -3,7 +3,8 @@
 //! - [`address`]: addresses, checked and shown without secrets.
 //! - [`auth`]: credentials in a header.
 //! - [`body`]: compressed bodies.
-//! - [`client`]: the client and TLS, and [`Caller`], which sends to one of several servers.
+//! - [`request`]: the client and TLS, why there was no answer, bounded bodies.
+//! - [`client`]: [`Caller`], which sends to one of several servers.
 //! - [`answer`]: what an answer, or none, says about the records that were sent.
 //!
 //! Redirects are not followed and proxies of the environment are not used: records go where the
@@ -14,11 +15,13 @@ pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod request;
 
 pub(crate) use address::{Endpoint, check_url};
 pub(crate) use answer::{ANSWER_BYTES_MAX, Answer, shown};
 pub(crate) use auth::Credentials;
 pub(crate) use client::{Caller, CallerSettings};
+pub(crate) use request::{HttpError, body, class_of_status, client, shown_url};
 
 use levada_registry::{FieldPath, Report};
 use levada_settings::Duration;

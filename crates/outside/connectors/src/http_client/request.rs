@@ -1,4 +1,4 @@
-//! What connectors that ask HTTP servers share: the client, why there was no answer, bounded bodies.
+//! The client itself, why a server gave no answer, bounded bodies.
 //!
 //! Redirects are not followed and proxies of the environment are not used: requests go where the
 //! settings say. Certificates are always checked, unless a `tls` block says otherwise.
@@ -12,9 +12,6 @@ use thiserror::Error;
 
 use crate::blocks::Tls;
 use crate::traits::{SinkError, SourceError, class_of_io};
-
-/// Bytes of an answer that an error shows.
-const SHOWN_BYTES_MAX: usize = 300;
 
 /// How long a connection may take, and how long a server may say nothing. Ours: requests have time-outs of
 /// their own, but answers that are read as they come have none.
@@ -171,18 +168,6 @@ pub(crate) fn shown_url(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
-}
-
-/// Gives the first bytes of a body as one line.
-pub(crate) fn shown(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES_MAX)]);
-    let is_gap = |c: char| c.is_whitespace() || c.is_control();
-    let words: Vec<&str> = text.split(is_gap).filter(|word| !word.is_empty()).collect();
-    let mut line = words.join(" ");
-    if body.len() > SHOWN_BYTES_MAX {
-        line.push('…');
-    }
-    line
 }
 
 /// Tells whether TLS failed for the sake of a certificate.

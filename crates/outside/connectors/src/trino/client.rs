@@ -25,7 +25,7 @@ use super::sql::TableName;
 use super::token::Tokens;
 use crate::blocks::{Keycloak, Tls};
 use crate::context::BuildContext;
-use crate::sinks::http::{answer, client};
+use crate::http_client::{answer, client};
 use crate::spec::BuildError;
 
 /// Who asks. Source: dataflow-operator.md §3.5.
@@ -147,7 +147,7 @@ impl Server {
 impl Client {
     /// Makes the client; reads certificates, and asks the server nothing yet.
     pub(crate) async fn connect(server: &Server, ctx: &BuildContext) -> Result<Self, Failure> {
-        let http = client(server.tls.as_ref(), &ctx.base_dir).await?;
+        let http = client(server.tls.as_ref(), &ctx.base_dir).await.map_err(crate::SinkError::from)?;
         let tokens = Tokens::new(server.keycloak.as_ref())
             .map_err(|error| Failure::new(ErrorClass::AuthError, error.to_string()))?;
         let target = redacted(&server.url);

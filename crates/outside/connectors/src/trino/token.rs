@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::client::{body_of, redacted};
 use super::failure::Failure;
 use crate::blocks::Keycloak;
-use crate::sinks::http::answer;
+use crate::http_client::answer;
 use crate::spec::BuildError;
 
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -2,9 +2,9 @@
 
 mod clickhouse;
 mod conformance;
+mod gate;
 #[cfg(feature = "kafka")]
 mod kafka;
-mod gate;
 mod original;
 #[cfg(feature = "postgresql")]
 mod postgresql;

@@ -226,4 +226,13 @@ impl Transactional for KafkaSink {
     async fn rollback(&mut self) -> Result<(), SinkError> {
         self.undo().await
     }
+
+    fn keeps_positions_of_source(&self) -> bool {
+        true
+    }
+
+    /// The group's offsets are the source's to set.
+    async fn rewind(&mut self, _to: &[(Str, Position)]) -> Result<(), SinkError> {
+        Ok(())
+    }
 }

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! _dataflow_positions   pipeline     source    partition  position  epoch  updated_at
-//!                       ns/name      (empty)   (empty)    null      7      …            who owns the flow
-//!                       ns/name      source    orders/0   "42"      7      …            where to go on
+//!                       ns/name      source    orders/0   42        7      …
 //! ```
 //! Source: dataflow-operator.md §10.3; the table stands in the schema of the target table.
 //!
-//! Whoever takes over raises the epoch. A commit locks the row of the epoch and goes through only if it is
-//! still its own, so that a former owner cannot commit any more, however late it wakes up.
+//! Several processes may run one flow, as members of a consumer group. What keeps them apart is the chain of
+//! positions: a commit moves each of its partitions from the position that this process saw last, and
+//! goes through only when all of them are still there. Whoever comes late, a former owner that wakes up
+//! included, finds another position and has its transaction undone. `epoch` counts the commits of a
+//! partition.
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use levada_model::value::Str;
@@ -27,38 +31,24 @@ const TABLE: &str = "\"_dataflow_positions\"";
 /// The `source` of positions: a flow has one.
 const SOURCE: &str = "source";
 
-/// The right to write for a flow.
+/// What this process knows of the stored positions.
 pub(super) struct Ownership {
     /// The quoted table of positions.
     table: String,
-    epoch: i64,
+    /// The position of each partition that was seen last, as its text.
+    seen: BTreeMap<Str, String>,
 }
 
 // === impl PostgresqlSink ===
 
 impl PostgresqlSink {
-    async fn take_over(
-        &mut self,
-        connection: &mut PgConnection,
-    ) -> Result<Vec<(Str, Position)>, Fault> {
+    async fn look(&mut self, connection: &mut PgConnection) -> Result<Vec<(Str, Position)>, Fault> {
         let prefix = match &self.layout {
             Some(layout) => layout.table.schema_prefix.clone(),
             None => self.settings.table.schema_prefix(),
         };
         let table = format!("{prefix}{TABLE}");
         self.create_positions(connection, &table).await?;
-        let raise = format!(
-            "INSERT INTO {table} AS p (pipeline, source, partition, position, epoch, updated_at) \
-             VALUES ($1, '', '', 'null', 1, now()) ON CONFLICT (pipeline, source, partition) \
-             DO UPDATE SET epoch = p.epoch + 1, updated_at = now() RETURNING epoch"
-        );
-        let raised = bounded(&self.settings, async {
-            let query = sqlx::query(AssertSqlSafe(raise)).bind(&self.pipeline);
-            Ok(query.fetch_one(&mut *connection).await?)
-        })
-        .await?;
-        let epoch: i64 = raised.try_get(0)?;
-        // After the epoch is raised: a former owner either has committed by now or never will.
         let read =
             format!("SELECT partition, position FROM {table} WHERE pipeline = $1 AND source = $2");
         let rows = bounded(&self.settings, async {
@@ -67,15 +57,18 @@ impl PostgresqlSink {
         })
         .await?;
         let mut positions = Vec::with_capacity(rows.len());
+        let mut seen = BTreeMap::new();
         for row in rows {
-            let (partition, position): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let position = serde_json::from_str(&position).map_err(|error| {
+            let (partition, text): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let position = serde_json::from_str(&text).map_err(|error| {
                 let text = format!("{table}: the position of `{partition}` is not JSON: {error}");
                 Fault::new(ErrorClass::InvalidData, text)
             })?;
-            positions.push((partition.into(), position));
+            let partition = Str::from(partition);
+            seen.insert(partition.clone(), text);
+            positions.push((partition, position));
         }
-        self.ownership = Some(Ownership { table, epoch });
+        self.ownership = Some(Ownership { table, seen });
         Ok(positions)
     }
 
@@ -144,44 +137,48 @@ impl PostgresqlSink {
         if !is_begun {
             run(connection, &self.settings, "BEGIN").await?;
         }
-        let (table, epoch) = (&owner.table, owner.epoch);
-        let lock = format!(
-            "SELECT FROM {table} WHERE pipeline = $1 AND source = '' AND partition = '' \
-             AND epoch = $2 FOR UPDATE"
-        );
+        let table = &owner.table;
+        // Inserts what was not there and moves what was where it was seen; anything else moves nothing.
         let store = format!(
-            "WITH owner AS MATERIALIZED ({lock}) \
-             INSERT INTO {table} (pipeline, source, partition, position, epoch, updated_at) \
-             SELECT $1, $3, u.partition, u.position, $2, now() \
-             FROM unnest($4::text[], $5::text[]) AS u(partition, position) \
-             WHERE EXISTS (SELECT FROM owner) \
+            "INSERT INTO {table} AS p (pipeline, source, partition, position, epoch, updated_at) \
+             SELECT $1, $2, u.partition, u.position, 1, now() \
+             FROM unnest($3::text[], $4::text[]) AS u(partition, position) ORDER BY u.partition \
              ON CONFLICT (pipeline, source, partition) DO UPDATE \
-             SET position = EXCLUDED.position, epoch = EXCLUDED.epoch, updated_at = now()"
+             SET position = EXCLUDED.position, epoch = p.epoch + 1, updated_at = now() \
+             WHERE p.position = ($5::text[])[array_position($3::text[], p.partition)]"
         );
-        let is_owner = bounded(&self.settings, async {
-            if positions.is_empty() {
-                let query = sqlx::query(AssertSqlSafe(lock)).bind(&self.pipeline).bind(epoch);
-                return Ok(query.fetch_optional(&mut *connection).await?.is_some());
+        let names: Vec<&str> = positions.iter().map(|(name, _)| &**name).collect();
+        let values: Vec<String> = positions.iter().map(|(_, at)| at.to_string()).collect();
+        let seen: Vec<Option<&str>> =
+            positions.iter().map(|(name, _)| owner.seen.get(name).map(String::as_str)).collect();
+        let moved = match positions.is_empty() {
+            true => 0,
+            false => {
+                bounded(&self.settings, async {
+                    let query = sqlx::query(AssertSqlSafe(store))
+                        .bind(&self.pipeline)
+                        .bind(SOURCE)
+                        .bind(&names)
+                        .bind(&values)
+                        .bind(&seen);
+                    Ok(query.execute(&mut *connection).await?.rows_affected())
+                })
+                .await?
             }
-            let names: Vec<&str> = positions.iter().map(|(name, _)| &**name).collect();
-            let values: Vec<String> = positions.iter().map(|(_, at)| at.to_string()).collect();
-            let query = sqlx::query(AssertSqlSafe(store))
-                .bind(&self.pipeline)
-                .bind(epoch)
-                .bind(SOURCE)
-                .bind(names)
-                .bind(values);
-            Ok(query.execute(&mut *connection).await?.rows_affected() == positions.len() as u64)
-        })
-        .await?;
-        if !is_owner {
+        };
+        if moved != positions.len() as u64 {
             let text = format!(
-                "another process took over the flow `{}`: this one may not commit any more",
+                "another process moved the positions of the flow `{}`: what was read is given up",
                 self.pipeline
             );
-            return Err(Fault::new(ErrorClass::Unknown, text));
+            return Err(Fault::new(ErrorClass::ContextCanceled, text));
         }
-        run(connection, &self.settings, "COMMIT").await
+        run(connection, &self.settings, "COMMIT").await?;
+        let moved = positions.iter().zip(values).map(|((name, _), value)| (name.clone(), value));
+        if let Some(owner) = &mut self.ownership {
+            owner.seen.extend(moved);
+        }
+        Ok(())
     }
 
     /// Removes all positions inside a transaction, which begins here unless there is one.
@@ -198,6 +195,9 @@ impl PostgresqlSink {
             Ok(query.execute(&mut *connection).await?)
         })
         .await?;
+        if let Some(owner) = &mut self.ownership {
+            owner.seen.clear();
+        }
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Transactional for PostgresqlSink {
         self.is_prepared = false;
         self.ownership = None;
         let mut connection = self.take_connection().await?;
-        let positions = self.take_over(&mut connection).await?;
+        let positions = self.look(&mut connection).await?;
         self.connection = Some(connection);
         Ok(positions)
     }

@@ -37,7 +37,8 @@ fn metric_name() -> String {
 /// Gives the exported series whose name begins so.
 fn exported(address: &str, metric: &str) -> Vec<Value> {
     assert_eq!(request(address, "GET", "/internal/force_flush", &[], b"").unwrap().0, 200);
-    let path = format!("/api/v1/export?match[]=%7B__name__%3D~%22{metric}.*%22%7D&start=0&end=4102444800");
+    let path =
+        format!("/api/v1/export?match[]=%7B__name__%3D~%22{metric}.*%22%7D&start=0&end=4102444800");
     let (status, body) = request(address, "GET", &path, &[], b"").unwrap();
     assert_eq!(status, 200);
     let lines = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
