@@ -23,9 +23,8 @@ const JAVA: Need =
 // Their main classes are started from source.
 const JDK: Need =
     Need { check: Check::Jdk(17), packages: &["openjdk-17-jdk-headless", "default-jdk-headless"] };
-// Debian 12 has no Java 21: the script fetches a runtime with pip there.
-const JAVA_21: Need =
-    Need { check: Check::JavaOrPip(21), packages: &["openjdk-21-jre-headless", "python3-pip"] };
+// Debian 12 has no Java 21: the script fetches a runtime with pip there. Later releases have it from the needs above.
+const JAVA_21: Need = Need { check: Check::JavaOrPip(21), packages: &["python3-pip"] };
 const INITDB: Need =
     Need { check: Check::PostgresProgram("initdb"), packages: &["postgresql-15", "postgresql"] };
 const VICTORIA: Need =

@@ -245,3 +245,70 @@ fn threads_saving_one_flow_do_not_damage_it() {
         }
     });
 }
+
+const AMENDMENT: Amendment<'_> = Amendment { by: "alice", at: 5, action: "rewind" };
+
+fn rewind_to(position: u64) -> impl Fn(&mut Sources) -> Result<(), String> + Sync {
+    move |sources| {
+        sources.insert("source".into(), [("0".into(), position.into())].into());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_torn_audit_line_spoils_no_other() {
+    let scratch = scratch(1);
+    scratch.store.amend(FLOW, &AMENDMENT, &rewind_to(1)).unwrap();
+    let audit = &scratch.paths.audit.last;
+    let whole = fs::read(audit).unwrap();
+    for end in 0..whole.len() {
+        fs::write(audit, [&whole[..], &whole[..end]].concat()).unwrap();
+        scratch.store.amend(FLOW, &AMENDMENT, &rewind_to(end as u64 + 2)).unwrap();
+        let lines = scratch.store.audit(FLOW).unwrap();
+        // Without its newline the torn line is whole.
+        let expected = if end == whole.len() - 1 { 3 } else { 2 };
+        assert_eq!(lines.len(), expected, "cut at {end}");
+        assert_eq!(lines.last().unwrap().changes[0].after, Some((end as u64 + 2).into()));
+    }
+}
+
+#[test]
+fn the_audit_is_bounded_and_keeps_the_newest() {
+    let scratch = scratch(1);
+    let line = scratch.store.amend(FLOW, &AMENDMENT, &rewind_to(1)).unwrap();
+    let one = fs::read(&scratch.paths.audit.last).unwrap();
+    for round in 0..3 {
+        fs::write(&scratch.paths.audit.last, one.repeat((1 << 20) / one.len() + 1)).unwrap();
+        scratch.store.amend(FLOW, &AMENDMENT, &rewind_to(round + 2)).unwrap();
+    }
+    let kept = |path: &Path| fs::metadata(path).unwrap().len();
+    assert!(kept(&scratch.paths.audit.last) < 1_000);
+    assert!(kept(&scratch.paths.audit.previous) < (1 << 20) + 1_000);
+    let lines = scratch.store.audit(FLOW).unwrap();
+    assert_eq!(lines.first(), Some(&line));
+    assert_eq!(lines.last().unwrap().changes[0].after, Some(4.into()));
+}
+
+#[test]
+fn a_change_that_cannot_be_stored_says_so_in_the_audit() {
+    let scratch = scratch(2);
+    *scratch.store.0.fault.lock().unwrap() = Some((Step::Rename, io::ErrorKind::StorageFull));
+    let error = scratch.store.amend(FLOW, &AMENDMENT, &rewind_to(1)).unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    let lines = scratch.store.audit(FLOW).unwrap();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].failed.is_none());
+    assert!(lines[1].failed.as_ref().unwrap().contains("no space left"), "{:?}", lines[1]);
+    assert_eq!(scratch.loaded().unwrap(), Some((2, false)), "the positions are as they were");
+}
+
+#[test]
+fn damaged_positions_can_be_forgotten_by_an_amendment() {
+    let scratch = scratch(1);
+    fs::write(&scratch.paths.last, "torn").unwrap();
+    let kept = scratch.store.amend(FLOW, &AMENDMENT, &rewind_to(1));
+    assert!(matches!(kept, Err(StoreError::Corrupt { .. })));
+    let line = scratch.store.amend(FLOW, &AMENDMENT, &|_| Ok(())).unwrap();
+    assert!(line.action.contains("could not be read"), "{line:?}");
+    assert_eq!(scratch.loaded().unwrap(), None);
+}
