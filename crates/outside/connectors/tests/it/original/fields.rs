@@ -62,8 +62,8 @@ const ALL: &[(&str, &str, &str)] = &[
         "source",
         "clickhouse",
         "{connectionString: c, table: t, query: q, pollInterval: 5, orderByColumn: id, \
-         changeTrackingColumn: created_at, readBatchSize: 0, connectionStringSecretRef: $REF, \
-         tableSecretRef: $REF}",
+         changeTrackingColumn: created_at, readBatchSize: 0, tls: $TLS, \
+         connectionStringSecretRef: $REF, tableSecretRef: $REF}",
     ),
     (
         "source",
@@ -116,8 +116,8 @@ const ALL: &[(&str, &str, &str)] = &[
         "{connectionString: c, table: t, batchSize: 500, batchFlushIntervalSeconds: 10, \
          autoCreateTable: true, upsertMode: true, conflictKey: id, tableEngine: \
          ReplacingMergeTree, replacingVersionColumn: v, rawMode: true, flattenMetadataColumns: \
-         true, flattenMetadataColumnsPrefix: kafka_, connectionStringSecretRef: $REF, \
-         tableSecretRef: $REF}",
+         true, flattenMetadataColumnsPrefix: kafka_, schemaChange: evolve, compression: gzip, \
+         tls: $TLS, timeout: 60s, connectionStringSecretRef: $REF, tableSecretRef: $REF}",
     ),
     (
         "sink",
