@@ -39,7 +39,7 @@ impl Client {
         Ok(Client {
             http: http_client::client(tls, folder).await?,
             connection: connection.clone(),
-            target: connection.url.as_str().trim_end_matches('/').to_owned(),
+            target: http_client::shown_url(&connection.url).trim_end_matches('/').to_owned(),
         })
     }
 

@@ -8,14 +8,14 @@
 //! How a source uses it:
 //! ```text
 //! let mut avro = AvroDecoder::new(&format, ctx)?;     // in `build`; compiles `avroSchema`
-//! avro.open().await?;                                 // in `open`; reads files, connects to nothing
+//! avro.open().await?;                                 // in `open`, if files shall be read (again) there
 //! match avro.decode(payload, &mut batch.text).await { // in `next`; waits only for a schema not yet known
 //!     Ok(()) => batch.push_span(…),
 //!     Err(AvroError::Record(error)) => batch.push_broken(payload, origin, position, error),
 //!     Err(AvroError::Source(error)) => return Err(error), // the payload was not dealt with
 //! }
 //! ```
-//! [`AvroDecoder::decode_now`] is the same without waiting, where the schema is known. After an error the
+//! A decoder that was not opened opens itself with the first record. [`AvroDecoder::decode_now`] is the same without waiting, where the schema is known. After an error the
 //! output is as it was before. Both are cancel-safe. A tombstone (no value) is not for the decoder: an
 //! empty value is an error, as in the original.
 //!
@@ -62,6 +62,7 @@ pub(crate) struct AvroDecoder {
     /// The path of the schema, where `own` is read from a file.
     file: Option<String>,
     registry: Option<Registry>,
+    is_open: bool,
     ctx: BuildContext,
 }
 
@@ -113,7 +114,9 @@ impl AvroDecoder {
                         schemaRegistry";
             return Err(invalid(text.to_owned()));
         }
-        Ok(AvroDecoder { own, file, registry, ctx: ctx.clone() })
+        // Without files there is nothing to open.
+        let is_open = file.is_none() && registry.is_none();
+        Ok(AvroDecoder { own, file, registry, is_open, ctx: ctx.clone() })
     }
 
     /// Reads the files of the settings; called again after a failure.
@@ -124,6 +127,7 @@ impl AvroDecoder {
         if let Some(registry) = &mut self.registry {
             registry.open(&self.ctx).await?;
         }
+        self.is_open = true;
         Ok(())
     }
 
@@ -133,7 +137,7 @@ impl AvroDecoder {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<bool, AvroError> {
-        Ok(matches!(self.step(payload, out)?, Step::Done))
+        Ok(self.is_open && matches!(self.step(payload, out)?, Step::Done))
     }
 
     /// Appends the JSON text of a record; waits for the registry when its schema is not known.
@@ -142,6 +146,9 @@ impl AvroDecoder {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), AvroError> {
+        if !self.is_open {
+            self.open().await.map_err(AvroError::Source)?;
+        }
         if let Step::Ask(id) = self.step(payload, out)? {
             if let Some(registry) = &mut self.registry {
                 registry.ask(id).await?;
@@ -189,13 +196,9 @@ impl AvroDecoder {
     /// Decodes with the schema of the settings.
     fn decode_own(&self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), AvroError> {
         let Some(schema) = &self.own else {
-            return Err(record(if self.file.is_some() {
-                "the schema was not read yet".into()
-            } else {
-                "the record does not say which schema wrote it: it must begin with 0x00 and the \
-                 number of a schema, or avroSchema must be set"
-                    .into()
-            }));
+            let text = "the record does not say which schema wrote it: it must begin with 0x00 and the number \
+                        of a schema, or avroSchema must be set";
+            return Err(record(text.into()));
         };
         decode::decode(schema, payload, TEXT_MAX, out).map_err(|fault| {
             let mut text = format!("cannot be read with the schema of the settings: {fault}");

@@ -95,6 +95,9 @@ async fn a_schema_may_stand_in_a_file() {
     std::fs::write(&path, PAIR).unwrap();
     decoder.open().await.unwrap();
     assert_eq!(text(&mut decoder, &[0, 0]).await.unwrap(), r#"{"a":null,"b":""}"#);
+    let mut closed = AvroDecoder::new(&format("", "pair.avsc", None), &ctx).unwrap();
+    assert!(!closed.decode_now(&[0, 0], &mut Vec::new()).unwrap());
+    assert_eq!(text(&mut closed, &[0, 0]).await.unwrap(), r#"{"a":null,"b":""}"#);
     let error = AvroDecoder::new(&format("{", "", None), &ctx).err().unwrap();
     assert!(error.to_string().starts_with("avroSchema: not an Avro schema"), "{error}");
 }

@@ -240,7 +240,8 @@ impl ClickhouseSource {
             let row = &self.buffer[self.at..self.at + length];
             if is_exception(row) {
                 if batch.is_empty() {
-                    return Err(self.exception(row));
+                    // It may have several lines.
+                    return Err(self.exception(&self.buffer[self.at..]));
                 }
                 // First what came before it.
                 break;
