@@ -1,5 +1,7 @@
 //! A gate in front of a real server: lets connections through, cuts them, or holds what they carry.
 
+#![allow(clippy::unwrap_used, reason = "tests end by panicking")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use axum::http::HeaderValue;
-use levada_model::Timestamp;
+use levada_model::{ErrorClass, Timestamp};
 use serde_json::{Value, json};
 
+use super::encode::Encoder;
 use super::*;
 use crate::sinks::testing::{Fake, batch, status, write};
 use crate::sources::testing::{context, settings, texts};
