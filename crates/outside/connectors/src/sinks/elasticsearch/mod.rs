@@ -67,7 +67,9 @@ pub struct Spec {
     /// Path of the document's id, such as `order.id`; it makes writes idempotent. Default: the server
     /// makes ids.
     pub id: String,
-    /// What is done with each record. Default `index`; data streams take `create` only.
+    /// What is done with each record: `index` replaces the document with the same id, `create` leaves it,
+    /// `update` changes its fields or makes it, `delete` deletes it; the last two need `id`. Data streams
+    /// take `create` only. Default `index`.
     pub op_type: OpType,
     /// Ingest pipeline. Default: that of the index.
     pub pipeline: String,
@@ -76,7 +78,8 @@ pub struct Spec {
     pub routing: String,
     /// Path of the time that `{date}` and `{hour}` are of. Default: when the record was received.
     pub timestamp: String,
-    /// The unit of times that are numbers. Default `auto`.
+    /// The unit of times that are numbers: `auto`, `s`, `ms`, `us` or `ns`; `auto` tells by the size, rightly
+    /// from 1973 to 5138. Default `auto`.
     pub timestamp_unit: TimeUnit,
     /// Credentials. Default: none.
     pub auth: Option<Auth>,
@@ -84,7 +87,7 @@ pub struct Spec {
     pub tls: Option<Tls>,
     /// How long a request may take, its answer included. Default `30s`.
     pub timeout: Option<Duration>,
-    /// How bodies are compressed. Default `none`.
+    /// How bodies are compressed: `none` or `gzip`. Default `none`.
     pub compression: Gzip,
     /// Records of a request at most. Default 1000, at most 100000.
     pub batch_size: Option<u32>,

@@ -76,16 +76,18 @@ pub struct Spec {
     /// Paths of the fields; the last key is the field's name. Default: every text, number and boolean
     /// at the top of the record that has no other use.
     pub fields: Vec<String>,
-    /// How numbers are written. Default `asWritten`.
+    /// How numbers are written: `asWritten` (`5` is an integer, `5.0` a float) or `float` (all are floats).
+    /// Default `asWritten`.
     pub numbers: Numbers,
     /// The server knows unsigned integers: whole numbers above 2^63 - 1 are written as such. Without it
     /// records with them are rejected. Default `false`.
     pub unsigned: bool,
     /// Path of the time. Default: when the record was received.
     pub timestamp: String,
-    /// The unit of times that are numbers. Default `auto`.
+    /// The unit of times that are numbers: `auto`, `s`, `ms`, `us` or `ns`; `auto` tells by the size, rightly
+    /// from 1973 to 5138. Default `auto`.
     pub timestamp_unit: TimeUnit,
-    /// The precision of written times; what is finer is cut off. Default `ns`.
+    /// The precision of written times, `ns`, `us`, `ms` or `s`; what is finer is cut off. Default `ns`.
     pub precision: Precision,
     /// Credentials. Default: none.
     pub auth: Option<Auth>,
@@ -93,7 +95,7 @@ pub struct Spec {
     pub tls: Option<Tls>,
     /// How long a request may take, its answer included. Default `30s`.
     pub timeout: Option<Duration>,
-    /// How bodies are compressed. Default `none`.
+    /// How bodies are compressed: `none` or `gzip`. Default `none`.
     pub compression: Gzip,
     /// Records of a request at most. Default 5000, at most 100000.
     pub batch_size: Option<u32>,

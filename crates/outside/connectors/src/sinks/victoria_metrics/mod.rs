@@ -74,7 +74,8 @@ pub struct Spec {
     /// Address of the server, such as `http://vm:8428`, or of a tenant of a cluster, such as
     /// `http://vminsert:8480/insert/0/prometheus`. Required.
     pub url: String,
-    /// The API that is used. Default `import`.
+    /// The API that is used: `import` (`/api/v1/import`), `prometheus` (`/api/v1/import/prometheus`) or
+    /// `remoteWrite` (`/api/v1/write`, which other servers know too). Default `import`.
     pub mode: Mode,
     /// Name of the metric: a text, a path such as `$.name` or a template. Required, unless `prefix` is
     /// set.
@@ -99,9 +100,11 @@ pub struct Spec {
     pub extra_labels: BTreeMap<String, String>,
     /// Path of the time. Default: when the record was received.
     pub timestamp: String,
-    /// The unit of times that are numbers. Default `auto`.
+    /// The unit of times that are numbers: `auto`, `s`, `ms`, `us` or `ns`; `auto` tells by the size, rightly
+    /// from 1973 to 5138. Default `auto`.
     pub timestamp_unit: TimeUnit,
-    /// What becomes of names that Prometheus does not allow. Default `sanitize`.
+    /// What becomes of names that Prometheus does not allow: `sanitize` puts `_` for what may not stand
+    /// there, `reject` rejects the record. Default `sanitize`.
     pub names: Names,
     /// Records with more labels are rejected; the server drops those above its own limit. Default 30.
     pub max_labels: Option<u32>,
@@ -117,7 +120,7 @@ pub struct Spec {
     pub tls: Option<Tls>,
     /// How long a request may take, its answer included. Default `30s`.
     pub timeout: Option<Duration>,
-    /// How bodies are compressed; those of `remoteWrite` always are. Default `none`.
+    /// How bodies are compressed: `none` or `gzip`; those of `remoteWrite` always are. Default `none`.
     pub compression: Gzip,
     /// Records of a request at most. Default 1000, at most 100000.
     pub batch_size: Option<u32>,
