@@ -23,8 +23,6 @@ pub(super) struct Rules<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     tree: Tree,
-    /// The last error concerns a whole request, not single items.
-    pub(super) is_whole_request: bool,
 }
 
 /// What an item's result means.
@@ -51,7 +49,6 @@ impl Answers {
         sent: &[usize],
         outcomes: &mut Outcomes,
     ) -> Result<(), SinkError> {
-        self.is_whole_request = true;
         let target = rules.target;
         let transient = |text: String| Err(SinkError::new(ErrorClass::Transient, text));
         if !answer.is_whole {
@@ -74,7 +71,6 @@ impl Answers {
             let sent = sent.len();
             return transient(format!("`{target}` answered for {count} of {sent} records"));
         }
-        self.is_whole_request = false;
         let mut again: Option<(usize, String)> = None;
         for (item, &index) in self.tree.children(items).zip(sent) {
             match self.verdict(rules, body, item) {

@@ -304,8 +304,6 @@ impl Sink for ElasticsearchSink {
             time if time == Default::default() => self.ctx.clock.now(),
             time => time,
         };
-        // An item that must be written again does not keep the requests behind it from being made.
-        let mut first_error: Option<SinkError> = None;
         self.encoder.clear();
         for (index, is_resolved) in is_resolved.iter().enumerate() {
             if !is_resolved && let Err(error) = self.encoder.push(batch, index, received) {
@@ -315,19 +313,12 @@ impl Sink for ElasticsearchSink {
             if self.encoder.is_empty() || !is_last && self.encoder.len() < self.bytes_max {
                 continue;
             }
-            if let Err(error) = self.send(outcomes).await {
-                if !error.class.is_transient() {
-                    return Err(error);
-                }
-                let is_whole_request = self.answers.is_whole_request;
-                first_error.get_or_insert(error);
-                if is_whole_request {
-                    break;
-                }
-            }
+            // What follows waits for items that must be written again: of two documents with one id the
+            // later one has to win.
+            self.send(outcomes).await?;
             self.encoder.clear();
         }
-        first_error.map_or(Ok(()), Err)
+        Ok(())
     }
 
     async fn close(&mut self) -> Result<(), SinkError> {

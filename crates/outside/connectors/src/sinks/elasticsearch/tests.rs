@@ -195,6 +195,19 @@ async fn requests_are_cut_by_size_and_the_next_server_is_used() {
 }
 
 #[tokio::test]
+async fn what_follows_waits_for_items_that_are_written_again() {
+    let fake = Fake::start(vec![results("429:busy"), results("201"), results("201")]).await;
+    let mut sink = open(&[&fake.base], json!({"id": "id", "maxBytes": 20})).await;
+    let payloads = batch(&["{\"id\":1,\"v\":1}", "{\"id\":1,\"v\":2}"]);
+    let mut outcomes = Outcomes::default();
+    assert!(sink.write(&payloads, &mut outcomes).await.unwrap_err().class.is_transient());
+    assert_eq!((fake.bodies().len(), outcomes.resolved()), (1, 0));
+    sink.write(&payloads, &mut outcomes).await.unwrap();
+    let versions: Vec<bool> = fake.bodies().iter().map(|body| body.contains("\"v\":2")).collect();
+    assert_eq!((versions, outcomes.resolved()), (vec![false, false, true], 2));
+}
+
+#[tokio::test]
 async fn answers_that_are_none_are_errors() {
     for (answer, class, is_about_records) in [
         (status(200, "{\"items\":[]}"), ErrorClass::Transient, false),
