@@ -188,14 +188,20 @@ impl Client {
         }
         let left = self.server.query_timeout.saturating_sub(query.waited);
         if left.is_zero() {
-            let limit = DurationSetting::from(self.server.query_timeout);
-            let message = format!("Trino query did not end within {limit}");
-            return Err(Failure::new(ErrorClass::Timeout, message));
+            return Err(self.too_long());
         }
         let result =
             self.send(Method::GET, url, None, left.min(REQUEST_TIMEOUT), &mut page.text).await;
         query.waited += self.ctx.clock.monotonic().saturating_sub(started);
-        query.headers = result?;
+        query.headers = match result {
+            Err(failure)
+                if failure.class == ErrorClass::Timeout
+                    && query.waited >= self.server.query_timeout =>
+            {
+                return Err(self.too_long());
+            }
+            result => result?,
+        };
         match self.next(page) {
             Ok(next) => query.next = next,
             Err(failure) => {
@@ -256,6 +262,11 @@ impl Client {
             self.follow(&mut query, page).await?;
         }
         Ok(page.columns.clone().unwrap_or_default())
+    }
+
+    fn too_long(&self) -> Failure {
+        let limit = DurationSetting::from(self.server.query_timeout);
+        Failure::new(ErrorClass::Timeout, format!("Trino query did not end within {limit}"))
     }
 
     async fn token(&self) -> Result<Option<HeaderValue>, Failure> {

@@ -156,14 +156,13 @@ impl<'n> Parser<'n> {
     }
 
     fn interval(&mut self) -> Option<Type> {
-        let ty = if self.keyword("day") {
+        if self.keyword("day") {
             (self.keyword("to") && self.keyword("second")).then_some(Type::IntervalDayToSecond)
         } else if self.keyword("year") {
             (self.keyword("to") && self.keyword("month")).then_some(Type::IntervalYearToMonth)
         } else {
             None
-        };
-        ty
+        }
     }
 
     /// Reads fields, which have names or not; a name may be a word that is also a type.

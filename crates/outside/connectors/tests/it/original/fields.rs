@@ -23,6 +23,7 @@ const KEYCLOAK: &str = "\
 const REGISTRY: &str = "{url: u, basicAuth: $BASIC, tls: $TLS, urlSecretRef: $REF}";
 
 /// Source: dataflow-operator.md §1.5 and §1.7; what both generations give a block, by role and type.
+/// Fields of our own stand among them: `user`, `tls`, `schemaChange` and the source's `queryTimeoutSeconds` of `trino`.
 const ALL: &[(&str, &str, &str)] = &[
     (
         "source",
@@ -45,8 +46,9 @@ const ALL: &[(&str, &str, &str)] = &[
         "source",
         "trino",
         "{serverURL: u, catalog: c, schema: s, table: t, query: q, pollInterval: 5, \
-         orderByColumn: id, changeTrackingColumn: updated_at, readBatchSize: 0, keycloak: \
-         $KEYCLOAK, serverURLSecretRef: $REF, catalogSecretRef: $REF, schemaSecretRef: $REF, \
+         orderByColumn: id, changeTrackingColumn: updated_at, readBatchSize: 0, \
+         queryTimeoutSeconds: 600, user: u, tls: $TLS, keycloak: $KEYCLOAK, \
+         serverURLSecretRef: $REF, catalogSecretRef: $REF, schemaSecretRef: $REF, \
          tableSecretRef: $REF}",
     ),
     (
@@ -107,7 +109,8 @@ const ALL: &[(&str, &str, &str)] = &[
         "{serverURL: u, catalog: my_iceberg, schema: s, table: t, batchSize: 10, \
          batchFlushIntervalSeconds: 10, queryTimeoutSeconds: 600, autoCreateTable: true, \
          upsertMode: true, conflictKey: id, rawMode: true, flattenMetadataColumns: true, \
-         flattenMetadataColumnsPrefix: kafka_, keycloak: $KEYCLOAK, serverURLSecretRef: $REF, \
+         flattenMetadataColumnsPrefix: kafka_, schemaChange: strict, user: u, tls: $TLS, \
+         keycloak: $KEYCLOAK, serverURLSecretRef: $REF, \
          catalogSecretRef: $REF, schemaSecretRef: $REF, tableSecretRef: $REF}",
     ),
     (

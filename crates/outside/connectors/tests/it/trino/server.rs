@@ -1,12 +1,14 @@
 //! The real server, asked by a client of a few lines that shares nothing with the connectors.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use levada_connectors::{Outcomes, Sink, Source};
 use levada_model::{Meta, RecordBatch};
-use levada_testkit::{build, http, services};
+use levada_testkit::{build, services};
 use serde_json::{Value, json};
 
 /// A server, or nothing when it is not there: then the test is skipped.
@@ -32,19 +34,10 @@ impl Trino {
 
     /// Runs a statement; gives the rows, or the name of the error.
     pub(crate) fn ask(&self, sql: &str) -> Result<Vec<Vec<Value>>, String> {
-        let headers = [
-            ("X-Trino-User", "test"),
-            ("X-Trino-Catalog", "memory"),
-            ("X-Trino-Schema", "default"),
-            ("X-Trino-Client-Capabilities", "PARAMETRIC_DATETIME"),
-        ];
-        let mut answer =
-            http::request(&self.address, "POST", "/v1/statement", &headers, sql.as_bytes());
+        let mut answer = self.request("POST", "/v1/statement", sql);
         let mut rows = Vec::new();
         loop {
-            let (status, body) = answer.unwrap();
-            assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-            let mut body: Value = serde_json::from_slice(&body).unwrap();
+            let mut body = answer;
             if let Some(error) = body.get("error") {
                 return Err(error["errorName"].as_str().unwrap_or_default().to_owned());
             }
@@ -53,9 +46,29 @@ impl Trino {
             }
             let Some(next) = body["nextUri"].as_str() else { return Ok(rows) };
             let path = next.split_once("//").unwrap().1;
-            let path = &path[path.find('/').unwrap()..];
-            answer = http::request(&self.address, "GET", path, &headers, b"");
+            answer = self.request("GET", &path[path.find('/').unwrap()..], "");
         }
+    }
+
+    /// Sends a request of HTTP/1.0, whose answer ends with the connection.
+    fn request(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: {}\r\nX-Trino-User: test\r\n\
+             X-Trino-Catalog: memory\r\nX-Trino-Schema: default\r\n\
+             X-Trino-Client-Capabilities: PARAMETRIC_DATETIME\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let text = String::from_utf8(answer).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 "), "{text}");
+        serde_json::from_str(body).unwrap()
     }
 
     pub(crate) fn run(&self, sql: &str) -> Vec<Vec<Value>> {
