@@ -15,7 +15,7 @@ use crate::trino::sql::{TableName, push_identifier};
 use crate::trino::types::Type;
 
 /// The name of what is read, inside statements.
-const ALIAS: &str = "levada_q";
+const ALIAS: &str = "polled";
 
 /// A column that rows are ordered by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +84,12 @@ impl Select {
     pub(super) fn poll_sql(&self, place: &Place) -> Result<Vec<u8>, Problem> {
         let Some(order) = &self.order else { return Ok(self.query.clone().into_bytes()) };
         let mut sql = format!("SELECT {ALIAS}.*").into_bytes();
-        for key in self.hidden() {
+        for (number, key) in self.hidden().enumerate() {
             sql.extend_from_slice(b", CAST(");
             key.push(&mut sql);
-            sql.extend_from_slice(b" AT TIME ZONE 'UTC' AS varchar)");
+            let name = [&b"polled_first"[..], b"polled_second"][number.min(1)];
+            sql.extend_from_slice(b" AT TIME ZONE 'UTC' AS varchar) AS ");
+            sql.extend_from_slice(name);
         }
         sql.extend_from_slice(b" FROM ");
         self.push_from(&mut sql);
@@ -202,14 +204,14 @@ mod tests {
 
     fn sql(select: &Select, place: Place) -> String {
         let sql = String::from_utf8(select.poll_sql(&place).unwrap()).unwrap();
-        sql.replace("levada_q.\"k\"", "k").replace("levada_q.\"u\"", "u").replace("levada_q.", "")
+        sql.replace("polled.\"k\"", "k").replace("polled.\"u\"", "u").replace("polled.", "")
     }
 
     #[test]
     fn polls_go_on_behind_the_position() {
         let start = Place::default();
         let plain = select("", None, "varchar", 0);
-        let from = "FROM \"c\".\"s\".\"t\" AS levada_q";
+        let from = "FROM \"c\".\"s\".\"t\" AS polled";
         assert_eq!(sql(&plain, start.clone()), format!("SELECT * {from} ORDER BY k NULLS FIRST"));
         let quoted = start.behind(None, "it's");
         assert_eq!(sql(&plain, quoted), {
@@ -240,7 +242,7 @@ mod tests {
         let zoned = select("SELECT 1 -- x;", Some("timestamp(3) with time zone"), "bigint", 0);
         assert_eq!(
             sql(&zoned, Place::default()),
-            "SELECT *, CAST(u AT TIME ZONE 'UTC' AS varchar) FROM (SELECT 1 -- x\n) AS levada_q \
+            "SELECT *, CAST(u AT TIME ZONE 'UTC' AS varchar) AS polled_first FROM (SELECT 1 -- x\n) AS polled \
              ORDER BY u NULLS FIRST, k NULLS FIRST"
         );
         assert_eq!(zoned.hidden().count(), 1);
