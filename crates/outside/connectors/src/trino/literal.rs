@@ -10,7 +10,7 @@
 //! | varbinary | base64 |
 //! | date, time, timestamp | text, see [`super::temporal`]; timestamps also from numbers |
 //! | interval | text as Trino writes it, such as `1 02:03:04.567` and `1-2` |
-//! | json | anything |
+//! | json | anything; the server keeps numbers with a point or an exponent as doubles |
 //! | uuid, ipaddress | text |
 //! | array, map, row | arrays and objects; rows by name or by place |
 //!
@@ -104,6 +104,7 @@ impl<'d> Document<'d> {
             Type::Map(key, value) => self.push_map(node, key, value, out),
             Type::Row(fields) => self.push_row(node, fields, out),
             Type::Json => {
+                self.check_json(node)?;
                 out.extend_from_slice(b"JSON ");
                 self.push_printed(node, out);
                 Ok(())
@@ -121,6 +122,21 @@ impl<'d> Document<'d> {
                 kind => push_scalar(Scalar::Bool(kind == NodeKind::True), ty, out),
             },
         }
+    }
+
+    /// Refuses numbers that the server would turn into the text `"Infinity"`.
+    ///
+    /// Trees have a bounded depth, see [`levada_model::tree`].
+    fn check_json(self, node: NodeId) -> Result<(), Problem> {
+        if self.tree.kind(node) == NodeKind::Number {
+            let text = self.tree.literal(self.text, node).unwrap_or_default();
+            // Whole numbers keep their digits there, others become doubles.
+            let is_whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+            if !is_whole && !text.parse::<f64>().is_ok_and(f64::is_finite) {
+                return Err(format!("{} is out of the range of numbers in json", shown(text)));
+            }
+        }
+        self.tree.children(node).try_for_each(|child| self.check_json(child))
     }
 
     /// Appends the JSON text of a value as a text literal.

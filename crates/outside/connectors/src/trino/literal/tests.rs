@@ -118,6 +118,8 @@ fn the_other_scalars() {
     check("json", "{\"a\":[1.0,\"it's\"]}", "JSON '{\"a\":[1.0,\"it''s\"]}'");
     check("json", "\"a\\\"b\"", "JSON '\"a\\\"b\"'");
     check("json", "null", "NULL");
+    check("json", "99999999999999999999999", "JSON '99999999999999999999999'");
+    refused("json", "{\"a\":[1e999]}", "1e999 is out of the range of numbers in json");
     check("hyperloglog", "null", "NULL");
     refused("hyperloglog", "\"x\"", "string, which a column of type hyperloglog cannot take");
 }
