@@ -1,6 +1,9 @@
 //! The source against the real server.
 
+use std::collections::BTreeSet;
+
 use levada_model::ErrorClass;
+use levada_testkit::proxy::Proxy;
 use serde_json::{Value, json};
 
 use super::server::{Trino, read, source, with};
@@ -186,4 +189,24 @@ async fn what_cannot_be_read_is_said() {
     let stale = vec![(format!("memory.default.{table}").as_str().into(), json!({"order": "x"}))];
     let error = source(&trino.settings(&table)).open(&stale).await.unwrap_err();
     assert!(error.message.starts_with("the stored position of column `id`: `x`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_asked_for_again() {
+    let Some(trino) = Trino::find("an_answer_that_breaks_off_is_asked_for_again") else { return };
+    let proxy = Proxy::start(&trino.address);
+    let settings = with(trino.settings("orders"), {
+        json!({
+            "serverURL": format!("http://{}", proxy.address()),
+            "catalog": "tpch", "schema": "tiny", "orderByColumn": "orderkey",
+        })
+    });
+    let mut from = open_at(&settings, None).await;
+    // In the middle of rows, which are some megabytes.
+    proxy.cut_after(300_000);
+    let before = proxy.accepted();
+    let (seen, ..) = read(&mut *from, 15_000).await;
+    assert!(proxy.accepted() > before, "no connection was cut");
+    let keys: BTreeSet<&str> = seen.iter().map(|row| row.split(',').next().unwrap()).collect();
+    assert_eq!((seen.len(), keys.len()), (15_000, 15_000), "no row is lost or comes twice");
 }
