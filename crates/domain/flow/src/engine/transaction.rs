@@ -21,6 +21,7 @@ use levada_runtime::{Backoff, fault};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::batching::append;
 use super::report::{Guarantee, chain};
 use super::writer::{Event, Operation, Stop, Writer};
 
@@ -262,17 +263,81 @@ impl Writer {
     ) -> Result<(), Stop> {
         loop {
             // Records that spoilt the transaction have left it, so the others are tried at once.
-            if !spoilt.is_smaller {
+            if spoilt.error.is_about_records && !spoilt.is_smaller {
+                self.isolate(transaction, backoff).await?;
+            } else if !spoilt.is_smaller {
                 self.pause(&spoilt.error, backoff).await?;
             }
-            while let Err(error) = self.open_and_ask(false).await? {
-                self.pause(&error, backoff).await?;
-            }
+            self.open_again(backoff).await?;
             match self.prepare(transaction, 0, backoff.attempts() + 1).await? {
                 Ok(()) => return Ok(()),
                 Err(again) => spoilt = again,
             }
         }
+    }
+
+    async fn open_again(&mut self, backoff: &mut Backoff) -> Result<(), Stop> {
+        while let Err(error) = self.open_and_ask(false).await? {
+            self.pause(&error, backoff).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the records that spoil a transaction, by halves, and rejects them.
+    ///
+    /// Every attempt is a transaction of its own that is undone.
+    async fn isolate(
+        &mut self,
+        transaction: &mut Transaction,
+        backoff: &mut Backoff,
+    ) -> Result<(), Stop> {
+        let mut outcomes = Outcomes::default();
+        for batch in &mut transaction.batches {
+            let mut bad: Vec<(usize, RecordError)> = Vec::new();
+            let mut parts = vec![0..batch.len()];
+            while let Some(range) = parts.pop() {
+                self.open_again(backoff).await?;
+                let mut part = self.shared.pool.take();
+                append(&mut part, batch, range.clone());
+                outcomes.clear();
+                let sink = &mut self.sink;
+                let attempt = async {
+                    let sink = transactional(sink)?;
+                    sink.prepare(&part, &mut outcomes).await?;
+                    sink.rollback().await
+                };
+                let result = tokio::select! {
+                    biased;
+                    () = self.shutdown.aborting() => return Err(Stop::Aborted),
+                    result = attempt => result,
+                };
+                self.shared.pool.give(part);
+                let rejected = outcomes.rejected_records().iter().cloned();
+                bad.extend(rejected.map(|(index, error)| (range.start + index, error)));
+                match result {
+                    Ok(()) => {}
+                    Err(error) if !error.is_about_records => {
+                        self.pause(&error, backoff).await?;
+                        parts.push(range);
+                    }
+                    Err(error) if range.len() <= 1 => {
+                        let message = chain(&error);
+                        bad.push((range.start, RecordError { class: error.class, message }));
+                    }
+                    Err(_) => {
+                        let middle = range.start + range.len() / 2;
+                        parts.extend([middle..range.end, range.start..middle]);
+                    }
+                }
+            }
+            if !bad.is_empty() {
+                bad.sort_by_key(|(index, _)| *index);
+                bad.dedup_by_key(|(index, _)| *index);
+                self.reject(batch, &bad, backoff.attempts() + 1).await;
+                remove(batch, &bad);
+            }
+        }
+        Ok(())
     }
 
     /// Commits what was prepared and acknowledges it.

@@ -119,7 +119,7 @@ sink: {{type: postgresql, postgresql: {{connectionString: \"{}\", table: {}.{tab
             feed: &|ids| topic.send(records(before + ids.start..before + ids.end)),
             arrived: &|| {
                 let ids = database.ids(table);
-                let of = |(id, times): (u64, u64)| (id.checked_sub(before).map(|id| (id, times)));
+                let of = |(id, times): (u64, u64)| id.checked_sub(before).map(|id| (id, times));
                 ids.into_iter().filter_map(of).collect()
             },
             is_exactly_once,

@@ -7,7 +7,6 @@
 //! ```
 
 #[cfg(feature = "avro")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the `kafka` source will use it"))]
 pub(crate) mod avro;
 pub(crate) mod blocking;
 pub(crate) mod csv_rows;

@@ -19,9 +19,6 @@ pub(crate) struct SourceCluster {
 /// The sink puts positions into its transactions.
 pub(crate) struct CommitsForSource;
 
-/// How many transactional sinks the flow has made so far: each needs an id of its own.
-pub(crate) struct TransactionalSinks(pub(crate) u32);
-
 /// Offsets to commit, and on whose behalf.
 pub(crate) type GroupOffsets = (TopicPartitionList, ConsumerGroupMetadata);
 

@@ -14,6 +14,7 @@ pub(crate) mod error;
 pub(crate) mod events;
 pub(crate) mod membership;
 pub(crate) mod probe;
+pub(crate) mod slot;
 
 pub(crate) use connection::Connection;
 pub(crate) use error::Problem;

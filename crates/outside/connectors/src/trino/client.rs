@@ -147,7 +147,8 @@ impl Server {
 impl Client {
     /// Makes the client; reads certificates, and asks the server nothing yet.
     pub(crate) async fn connect(server: &Server, ctx: &BuildContext) -> Result<Self, Failure> {
-        let http = client(server.tls.as_ref(), &ctx.base_dir).await.map_err(crate::SinkError::from)?;
+        let http =
+            client(server.tls.as_ref(), &ctx.base_dir).await.map_err(crate::SinkError::from)?;
         let tokens = Tokens::new(server.keycloak.as_ref())
             .map_err(|error| Failure::new(ErrorClass::AuthError, error.to_string()))?;
         let target = redacted(&server.url);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Spec;
 use crate::BuildContext;
-use crate::kafka::membership::TransactionalSinks;
+use crate::kafka::slot::Slot;
 
 /// What waits in the client at most: one batch of the engine is written at a time.
 const QUEUED_RECORDS_MAX: u32 = 200_000;
@@ -110,20 +110,19 @@ impl Spec {
 
     /// See the documentation of [`super::transaction`].
     pub(super) fn transactional_id(&self, ctx: &BuildContext) -> String {
-        let id = match self.transactional_id.as_str() {
-            "" => {
-                let system = rustix::system::uname();
-                let host = system.nodename().to_string_lossy();
-                format!("levada-{}-{}-{host}", ctx.flow.namespace, ctx.flow.name)
-            }
-            id => id.to_owned(),
-        };
-        let before = ctx.links.get::<TransactionalSinks>().map_or(0, |sinks| sinks.0);
-        ctx.links.put(TransactionalSinks(before + 1));
-        match before {
-            0 => id,
-            number => format!("{id}-{number}"),
+        if !self.transactional_id.is_empty() {
+            return self.transactional_id.clone();
         }
+        let flow = format!("{}/{}", ctx.flow.namespace, ctx.flow.name);
+        // Held by the links: a flow that starts again from what is stored keeps it.
+        let slot = ctx.links.get::<Slot>().unwrap_or_else(|| {
+            ctx.links.put(Slot::take(&std::env::temp_dir(), &flow));
+            ctx.links.get::<Slot>().expect("it was just put")
+        });
+        let system = rustix::system::uname();
+        let host = system.nodename().to_string_lossy();
+        let (namespace, name) = (&ctx.flow.namespace, &ctx.flow.name);
+        format!("levada-{namespace}-{name}-{host}{}", slot.suffix())
     }
 }
 

@@ -8,12 +8,12 @@
 //! brokers refuse them; the source itself refuses before, see [`crate::kafka::membership`]. And the
 //! transactional id: whoever takes an id over ends the transaction that was open under it.
 //!
-//! **The transactional id** is `levada-<namespace>-<name>-<host>`. It must differ between members of a
-//! group that run at the same time, or they would end each other's transactions; and it should be the same
-//! again after a crash, because an open transaction keeps the group's offsets and everybody who reads the
-//! topic waiting until it is ended: by the next owner of its id at once, else by the brokers after a
-//! minute. A host name is both where one host runs one member (a pod keeps its name when its container is
-//! started again). Several members on one host get ids of their own with `transactionalId`.
+//! **The transactional id** is `levada-<namespace>-<name>-<host>`, with a number behind it for further members
+//! on the same host (see [`crate::kafka::slot`]). It must differ between members of a group that run at
+//! the same time, or they would end each other's transactions; and it should be the same again after a
+//! crash, because an open transaction keeps the group's offsets and everybody who reads the topic waiting
+//! until it is ended: by the next owner of its id at once, else by the brokers after a minute.
+//! `transactionalId` replaces it.
 //!
 //! **Errors.** An *abortable* error undoes the transaction; the engine opens source and sink again and goes
 //! on from the group's offsets. A *fatal* one, being fenced included, costs the producer: the next one takes

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use levada_model::envelope::{Envelope, push_header};
-use levada_model::{Meta, Position, RecordBatch, RecordError, Str, Timestamp, Value};
+use levada_model::{Meta, Position, RecordBatch, Str, Timestamp, Value};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
 use tokio::runtime::Handle;
@@ -79,9 +79,9 @@ impl Filler {
                         batch.text.push(b'\n');
                         batch.push_span(start as u32, end as u32, origin, position);
                     }
-                    Err(Undecodable::Record(text)) => {
+                    Err(Undecodable::Record(error)) => {
                         batch.text.truncate(start);
-                        batch.push_broken(payload, origin, position, RecordError::invalid(text));
+                        batch.push_broken(payload, origin, position, error);
                     }
                     Err(Undecodable::Away(problem)) => {
                         batch.text.truncate(begin);

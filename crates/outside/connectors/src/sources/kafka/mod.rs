@@ -108,6 +108,11 @@ pub struct Spec {
     /// How long a member may be silent before its partitions go to others, such as `10s`; the brokers
     /// bound it, usually from 6 s to 30 min. Default `10s`.
     pub session_timeout: Option<String>,
+    /// End when every partition was read to its end, instead of waiting for more. Default `false`.
+    pub stop_at_end: bool,
+    /// A name of this member that stays the same when it is started again, so that it has its partitions
+    /// back at once; each member needs another. Default: none.
+    pub group_instance_id: String,
     /// Secret with the brokers, separated by commas; wins over `brokers`.
     pub brokers_secret_ref: Option<SecretRef>,
     /// Secret with the topic; wins over `topic`.
@@ -128,14 +133,7 @@ impl SourceSpec for Spec {
         self.connection().check(at, report);
         let group = self.consumer_group_secret_ref.as_ref();
         check_reference("consumerGroupSecretRef", group, at, report);
-        let format = RecordFormat {
-            format: &self.format,
-            schema: &self.avro_schema,
-            schema_file: &self.avro_schema_file,
-            schema_secret_ref: self.avro_schema_secret_ref.as_ref(),
-            registry: self.schema_registry.as_ref(),
-        };
-        format.check(at, report);
+        self.record_format().check(at, report);
         self.check_timing(at, report);
         check_word("startAt", &self.start_at, &["earliest", "latest"], at, report);
         let session = self.session_timeout.as_deref();
@@ -158,12 +156,23 @@ impl SourceSpec for Spec {
             settings: self.consumer_settings(ctx).map_err(BuildError::Invalid)?,
             fallback: worker::fallback(&self.start_at),
             decoder: payload::decoder(&self, ctx)?,
+            stops_at_end: self.stop_at_end,
         };
         Ok(Box::new(source::KafkaSource::new(plan, ctx)))
     }
 }
 
 impl Spec {
+    fn record_format(&self) -> RecordFormat<'_> {
+        RecordFormat {
+            format: &self.format,
+            schema: &self.avro_schema,
+            schema_file: &self.avro_schema_file,
+            schema_secret_ref: self.avro_schema_secret_ref.as_ref(),
+            registry: self.schema_registry.as_ref(),
+        }
+    }
+
     fn connection(&self) -> KafkaConnection<'_> {
         KafkaConnection {
             brokers: self.brokers.as_deref(),

@@ -2,7 +2,7 @@
 //!
 //! Pure: nothing here talks to a broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use levada_model::{Position, Str};
 
@@ -35,6 +35,8 @@ pub(super) struct Offsets {
     pub(super) is_lost: bool,
     /// Partitions were assigned since the source was opened.
     pub(super) has_begun: bool,
+    /// Partitions that were read to their end.
+    pub(super) at_end: BTreeSet<i32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +71,7 @@ impl Offsets {
     /// Takes a partition over.
     pub(super) fn own(&mut self, partition: i32, committed: Option<i64>) {
         self.owned.insert(partition, Owned { confirmed: committed, finished: None });
+        self.at_end.remove(&partition);
     }
 
     /// Goes back, or on, to a position that the engine asks for; commits go forward from there.
@@ -111,6 +114,11 @@ impl Offsets {
     /// Gives the partitions that are owned.
     pub(super) fn owned(&self) -> impl Iterator<Item = i32> {
         self.owned.keys().copied()
+    }
+
+    /// Tells whether every partition was read to its end; there must be one.
+    pub(super) fn is_at_end(&self) -> bool {
+        !self.owned.is_empty() && self.owned.keys().all(|owned| self.at_end.contains(owned))
     }
 
     /// Tells whether a partition is owned.

@@ -55,6 +55,12 @@ impl Spec {
             // Also where the lag comes from.
             ("statistics.interval.ms", "5000".into()),
         ];
+        if self.stop_at_end {
+            settings.push(("enable.partition.eof", "true".into()));
+        }
+        if !self.group_instance_id.is_empty() {
+            settings.push(("group.instance.id", self.group_instance_id.clone()));
+        }
         if fetch_bytes < 1_000_000 {
             // The client wants an answer to hold at least one message.
             settings.push(("message.max.bytes", fetch_bytes.max(1000).to_string()));

@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) settings: Vec<(&'static str, String)>,
     pub(super) fallback: Start,
     pub(super) decoder: Option<Box<dyn Decode>>,
+    /// The source ends where its partitions end.
+    pub(super) stops_at_end: bool,
 }
 
 /// Reads one topic as a member of a group.
@@ -111,6 +113,7 @@ impl KafkaSource {
             clock: ctx.clock.clone(),
             epoch: 0,
             is_halted: false,
+            stops_at_end: plan.stops_at_end,
             done: done_sender,
         };
         ctx.tasks.spawn_thread(TaskKind::Connector, "kafka source", move || worker.run());
@@ -235,7 +238,7 @@ impl Source for KafkaSource {
             if item.epoch != running.epoch {
                 continue;
             }
-            let mut filled = item.content?;
+            let Some(mut filled) = item.content? else { return Ok(false) };
             std::mem::swap(batch, &mut filled);
             // A full list means that there is memory enough.
             drop(running.empty.try_send(filled));

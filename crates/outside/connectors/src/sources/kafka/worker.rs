@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use levada_model::{ErrorClass, Position, RecordBatch, Str};
 use levada_runtime::Clock;
+use rdkafka::Message as _;
 use rdkafka::consumer::{Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
@@ -40,7 +41,8 @@ const PAUSE_AFTER: u32 = 20;
 /// What the thread hands to the source; `epoch` counts how often the source was opened.
 pub(super) struct Item {
     pub(super) epoch: u64,
-    pub(super) content: Result<RecordBatch, SourceError>,
+    /// Nothing: every partition was read to its end.
+    pub(super) content: Result<Option<RecordBatch>, SourceError>,
 }
 
 /// What the source asks of the thread.
@@ -65,6 +67,8 @@ pub(super) struct Worker {
     pub(super) epoch: u64,
     /// Something failed, and the engine has not opened the source again.
     pub(super) is_halted: bool,
+    /// The source ends where its partitions end.
+    pub(super) stops_at_end: bool,
     /// Told when the thread has left the group.
     pub(super) done: SyncSender<()>,
 }
@@ -92,6 +96,11 @@ impl Worker {
             self.fail(problem)?;
         }
         let is_empty = self.filler.batch.is_empty();
+        if self.stops_at_end && is_empty && !self.is_halted && self.shared.offsets().is_at_end() {
+            self.hand_on(Item { epoch: self.epoch, content: Ok(None) })?;
+            self.is_halted = true;
+            self.pause();
+        }
         let wait = if is_empty || self.is_halted { LOOK } else { Duration::ZERO };
         if self.poll(wait) {
             let batch = &self.filler.batch;
@@ -111,12 +120,21 @@ impl Worker {
             // What comes after a failure is read again.
             Some(Ok(_)) if self.is_halted => false,
             Some(Ok(message)) => match self.filler.push(&message) {
-                Ok(()) => true,
+                Ok(()) => {
+                    if self.stops_at_end {
+                        self.shared.offsets().at_end.remove(&message.partition());
+                    }
+                    true
+                }
                 Err(problem) => {
                     self.shared.report(problem);
                     false
                 }
             },
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.shared.offsets().at_end.insert(partition);
+                false
+            }
             Some(Err(error)) => {
                 self.explain(&error);
                 false
@@ -172,7 +190,7 @@ impl Worker {
         empty.clear();
         let mut batch = self.filler.take(empty);
         batch.received_at = self.clock.now();
-        self.hand_on(Item { epoch: self.epoch, content: Ok(batch) })
+        self.hand_on(Item { epoch: self.epoch, content: Ok(Some(batch)) })
     }
 
     /// Tells the engine of a failure, and reads nothing until it opens the source again.
