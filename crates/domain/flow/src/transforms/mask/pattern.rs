@@ -174,6 +174,9 @@ mod tests {
     }
 
     proptest::proptest! {
+        // Each case compiles all patterns.
+        #![proptest_config(proptest::test_runner::Config::with_cases(16))]
+
         #[test]
         fn matches_are_those_of_the_regex(text in "[abc@é0😀K\n]{0,12}") {
             for written in PATTERNS {
