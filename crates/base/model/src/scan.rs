@@ -97,7 +97,7 @@ pub(crate) fn digits_stop(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         // A digit becomes 0 to 9; adding 0x76 to anything above sets the high bit, unless it has it already.
         let word = u64::from_le_bytes(*chunk) ^ (ONES * 0x30);
-        let others = ((word & (ONES * 0x7f)) + ONES * 0x76 | word) & (ONES * 0x80);
+        let others = (((word & (ONES * 0x7f)) + ONES * 0x76) | word) & (ONES * 0x80);
         if others != 0 {
             return at + (others.trailing_zeros() / 8) as usize;
         }

@@ -108,7 +108,7 @@ impl ObjectBuilder {
     #[inline]
     pub fn add(&mut self, tree: &mut Tree, key: PlacedKey, value: NodeId) -> NodeId {
         let mut node = tree.nodes[value.0 as usize];
-        node.flags = node.flags & !KEY_ESCAPED | key.flags;
+        node.flags = (node.flags & !KEY_ESCAPED) | key.flags;
         node.head = key.head;
         node.key = key.start;
         node.key_end = key.end;
