@@ -81,6 +81,17 @@ impl KafkaSink {
         undone
     }
 
+    /// Undoes a transaction that a message spoiled, and lets the producer go.
+    ///
+    /// The client purges what comes right behind such a transaction, so a producer that begins anew is the
+    /// shorter way; it ends the transaction too when that could not be undone.
+    async fn give_up(&mut self) {
+        if let Err(error) = self.undo().await {
+            tracing::debug!(%error, "a transaction is left to the next producer");
+        }
+        self.producer = None;
+    }
+
     /// Sends a batch in a transaction of its own.
     pub(super) async fn send_and_commit(
         &mut self,
@@ -104,7 +115,7 @@ impl KafkaSink {
             }
             // Nothing of it counts as delivered, so nothing of it may stay.
             Err(error) => {
-                self.undo().await?;
+                self.give_up().await;
                 Err(error)
             }
         }
@@ -194,8 +205,7 @@ impl Transactional for KafkaSink {
         let result = self.send(batch, &mut sent).await;
         match result {
             Ok(()) => copy(&sent, outcomes),
-            // What the transaction held is lost with it.
-            Err(_) => self.undo().await?,
+            Err(_) => self.give_up().await,
         }
         result
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use levada_connectors::{Outcomes, Sink as _, Source as _};
+use levada_connectors::Outcomes;
 use levada_model::{ErrorClass, RecordBatch};
 use levada_testkit::services::KAFKA;
 use serde_json::{Value, json};
