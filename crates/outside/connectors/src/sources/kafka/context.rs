@@ -92,12 +92,13 @@ impl Shared {
         list
     }
 
-    /// Asks the group for its offsets; blocks. Asks again until there is an answer, or nobody waits.
+    /// Asks the group for its offsets; blocks. Asks again until there is an answer; nothing: nobody waits any
+    /// more, or the group may not be asked, which is reported.
     pub(super) fn committed(
         &self,
         consumer: &KafkaConsumer,
         partitions: &TopicPartitionList,
-    ) -> BTreeMap<i32, Option<i64>> {
+    ) -> Option<BTreeMap<i32, Option<i64>>> {
         loop {
             let answer = consumer.committed_offsets(partitions.clone(), ASK);
             let answer = answer.and_then(|list| {
@@ -113,13 +114,13 @@ impl Shared {
                 offsets.collect::<KafkaResult<BTreeMap<_, _>>>()
             });
             match answer {
-                Ok(offsets) => return offsets,
-                Err(_) if self.is_stopping() => return BTreeMap::new(),
+                Ok(offsets) => return Some(offsets),
+                Err(_) if self.is_stopping() => return None,
                 Err(error) => {
                     let problem = Problem::of("cannot ask the group for its offsets", &error);
                     if !problem.class.is_transient() {
                         self.report(problem);
-                        return BTreeMap::new();
+                        return None;
                     }
                     tracing::warn!(%error, "the group does not give its offsets, asking again");
                     std::thread::sleep(ASK / 10);
@@ -137,7 +138,11 @@ impl Shared {
         if partitions.count() == 0 {
             return TopicPartitionList::new();
         }
-        let committed = self.committed(consumer, partitions);
+        let Some(committed) = self.committed(consumer, partitions) else {
+            // Nothing of them is handed on: the source ends, or the flow does.
+            let all = partitions.elements();
+            return self.list(all.iter().map(|element| (element.partition(), Offset::Stored)));
+        };
         let mut starts = Vec::new();
         for element in partitions.elements() {
             let partition = element.partition();

@@ -114,6 +114,7 @@ impl KafkaSource {
             epoch: 0,
             is_halted: false,
             stops_at_end: plan.stops_at_end,
+            is_told: false,
             done: done_sender,
         };
         ctx.tasks.spawn_thread(TaskKind::Connector, "kafka source", move || worker.run());

@@ -65,10 +65,13 @@ pub(super) struct Worker {
     pub(super) runtime: Handle,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) epoch: u64,
-    /// Something failed, and the engine has not opened the source again.
+    /// Something failed, and the engine has not opened the source again: nothing more is taken, for what
+    /// comes behind a record that was missed must not move its partition's position.
     pub(super) is_halted: bool,
     /// The source ends where its partitions end.
     pub(super) stops_at_end: bool,
+    /// The engine was told.
+    pub(super) is_told: bool,
     /// Told when the thread has left the group.
     pub(super) done: SyncSender<()>,
 }
@@ -98,20 +101,23 @@ impl Worker {
         let is_empty = self.filler.batch.is_empty();
         if self.stops_at_end && is_empty && !self.is_halted && self.shared.offsets().is_at_end() {
             self.hand_on(Item { epoch: self.epoch, content: Ok(None) })?;
-            self.is_halted = true;
+            (self.is_halted, self.is_told) = (true, true);
             self.pause();
         }
-        let wait = if is_empty || self.is_halted { LOOK } else { Duration::ZERO };
-        if self.poll(wait) {
-            let batch = &self.filler.batch;
-            let is_full =
-                batch.len() >= self.batch_records.max(1) || batch.text.len() >= self.batch_bytes;
-            return if is_full { self.deliver() } else { Ok(()) };
+        let mut wait = if is_empty || self.is_halted { LOOK } else { Duration::ZERO };
+        // What is there goes into one batch, with nothing else to look at in between.
+        while self.poll(wait) && !self.is_full() {
+            wait = Duration::ZERO;
         }
-        match is_empty || self.is_halted {
+        match self.filler.batch.is_empty() {
             true => Ok(()),
             false => self.deliver(),
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let batch = &self.filler.batch;
+        batch.len() >= self.batch_records.max(1) || batch.text.len() >= self.batch_bytes
     }
 
     /// Looks for one event or message, and tells whether there was a message.
@@ -127,6 +133,7 @@ impl Worker {
                     true
                 }
                 Err(problem) => {
+                    self.is_halted = true;
                     self.shared.report(problem);
                     false
                 }
@@ -136,7 +143,10 @@ impl Worker {
                 false
             }
             Some(Err(error)) => {
-                self.explain(&error);
+                if let Some(problem) = self.explain(&error) {
+                    self.is_halted = true;
+                    self.shared.report(problem);
+                }
                 false
             }
             None => false,
@@ -144,11 +154,9 @@ impl Worker {
     }
 
     /// Decides whether an error of the client is one of the source.
-    fn explain(&self, error: &KafkaError) {
-        let Some(code) = error.rdkafka_error_code() else {
-            // The end of a partition is no error, and is not asked for.
-            return;
-        };
+    fn explain(&self, error: &KafkaError) -> Option<Problem> {
+        // The end of a partition is no error, and is not asked for.
+        let code = error.rdkafka_error_code()?;
         let (topic, brokers) = (&self.shared.topic, self.connection.brokers());
         let events = &self.shared.events;
         let problem = match code {
@@ -172,16 +180,22 @@ impl Worker {
             }
             Code::AutoOffsetReset | Code::OffsetOutOfRange => {
                 tracing::warn!(%error, "an offset is not there any more; reading what is left");
-                return;
+                return None;
+            }
+            code if is_unreadable(code) => {
+                // The client would go on behind it.
+                let text =
+                    format!("topic `{topic}` on {brokers} holds what cannot be read: {error}");
+                Problem::new(ErrorClass::InvalidData, text)
             }
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
                 // A new consumer has none of this.
                 events.explain(format!("the consumer cannot go on: {error}"), ErrorClass::Unknown)
             }
             // Everything else the client repeats by itself.
-            _ => return,
+            _ => return None,
         };
-        self.shared.report(problem);
+        Some(problem)
     }
 
     /// Hands what was filled on.
@@ -195,16 +209,17 @@ impl Worker {
 
     /// Tells the engine of a failure, and reads nothing until it opens the source again.
     fn fail(&mut self, problem: Problem) -> Result<(), Gone> {
-        if self.is_halted {
+        if self.is_told {
             return Ok(());
         }
+        self.is_halted = true;
         if !self.filler.batch.is_empty() {
             self.deliver()?;
         }
         let epoch = self.epoch;
         self.hand_on(Item { epoch, content: Err(problem.into()) })?;
         if self.epoch == epoch {
-            self.is_halted = true;
+            self.is_told = true;
             self.pause();
         }
         Ok(())
@@ -222,7 +237,7 @@ impl Worker {
         let mut looks = 0;
         while let Some(waiting) = item.take() {
             let room = tokio::time::timeout(LOOK, items.reserve());
-            match self.runtime.block_on(async { room.await }) {
+            match self.runtime.block_on(room) {
                 Ok(Ok(permit)) => {
                     permit.send(waiting);
                     break;
@@ -285,7 +300,7 @@ impl Worker {
                 self.shared.report(Problem::of("cannot go back to a position", &error));
             }
         }
-        self.is_halted = false;
+        (self.is_halted, self.is_told) = (false, false);
         self.shared.is_paused.store(true, Ordering::Release);
         self.resume();
     }
@@ -354,6 +369,23 @@ impl Worker {
             tracing::debug!(%error, "partitions could not be resumed");
         }
     }
+}
+
+/// Tells whether records were passed over that cannot be read: damaged, too large, or in a form that this
+/// client does not know.
+fn is_unreadable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BadMessage
+            | Code::BadCompression
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+            | Code::MessageSizeTooLarge
+            | Code::NotImplemented
+            | Code::UnsupportedFeature
+            | Code::UnsupportedCompressionType
+            | Code::Underflow
+    )
 }
 
 /// Reads where partitions start without a position.
