@@ -18,6 +18,9 @@ const ASK: Duration = Duration::from_secs(1);
 /// Questions without an answer before the cluster counts as away.
 const ASK_MAX: u32 = 8;
 
+/// Events that are looked at between two questions; among them is why there is no answer.
+const EVENTS_MAX: u32 = 50;
+
 /// A topic that is being created shows within this time.
 const CREATION: Duration = Duration::from_millis(100);
 const CREATION_MAX: u32 = 50;
@@ -35,7 +38,9 @@ pub(crate) fn topic<C: ClientContext>(
     let (mut silent, mut missing) = (0, 0);
     loop {
         let answer = client.fetch_metadata(Some(topic), ASK);
-        serve();
+        for _ in 0..EVENTS_MAX {
+            serve();
+        }
         let code = match answer {
             Ok(metadata) => {
                 let found = metadata.topics().iter().find(|found| found.name() == topic);

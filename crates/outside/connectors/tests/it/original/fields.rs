@@ -32,8 +32,8 @@ const ALL: &[(&str, &str, &str)] = &[
          SASL_SSL, format: avro, avroSchema: '\"string\"', avroSchemaFile: f, \
          avroSchemaSecretRef: $REF, schemaRegistry: $REGISTRY, consumerMaxWait: 250ms, \
          fetchMinBytes: 1, fetchMaxBytes: 2, maxPartitionFetchBytes: 3, netReadTimeout: 30s, \
-         netWriteTimeout: 30s, brokersSecretRef: $REF, topicSecretRef: $REF, \
-         consumerGroupSecretRef: $REF}",
+         netWriteTimeout: 30s, startAt: latest, sessionTimeout: 10s, brokersSecretRef: $REF, \
+         topicSecretRef: $REF, consumerGroupSecretRef: $REF}",
     ),
     (
         "source",
@@ -91,8 +91,9 @@ const ALL: &[(&str, &str, &str)] = &[
         "kafka",
         "{brokers: [a], topic: t, tls: $TLS, sasl: $SASL, securityProtocol: sasl-ssl, async: \
          true, compression: zstd, requiredAcks: all, idempotent: true, maxOpenRequests: 1, \
-         flushMessages: 1, flushBytes: 1, flushFrequency: 10ms, brokersSecretRef: $REF, \
-         topicSecretRef: $REF}",
+         flushMessages: 1, flushBytes: 1, flushFrequency: 10ms, partitioner: murmur2, \
+         maxMessageBytes: 1000000, deliveryTimeout: 30s, transactionalId: x, \
+         brokersSecretRef: $REF, topicSecretRef: $REF}",
     ),
     (
         "sink",
