@@ -48,8 +48,6 @@ pub(crate) struct Column {
     pub(crate) full: String,
     /// The server computes it.
     pub(crate) is_generated: bool,
-    /// It may not be empty.
-    pub(crate) is_required: bool,
     /// The server numbers it, always.
     pub(crate) is_identity: bool,
 }
@@ -153,7 +151,7 @@ async fn read_columns(connection: &mut PgConnection, oid: i64) -> Result<Vec<Col
     // `format_type(…, -1)`: with no length given, `character` would mean one character.
     const COLUMNS: &str = "SELECT a.attname::text, format_type(a.atttypid, -1), \
          format_type(a.atttypid, a.atttypmod), b.typname::text, e.typname::text, \
-         a.attgenerated <> '', a.attidentity = 'a', a.attnotnull \
+         a.attgenerated <> '', a.attidentity = 'a' \
          FROM pg_catalog.pg_attribute a \
          JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
          JOIN pg_catalog.pg_type b \
@@ -175,7 +173,6 @@ async fn read_columns(connection: &mut PgConnection, oid: i64) -> Result<Vec<Col
             },
             is_generated: row.try_get(5)?,
             is_identity: row.try_get(6)?,
-            is_required: row.try_get(7)?,
         });
     }
     Ok(columns)

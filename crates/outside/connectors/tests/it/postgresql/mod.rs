@@ -5,12 +5,13 @@
 mod conformance;
 mod exactly_once;
 mod sink;
+mod source;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use levada_connectors::{BuildContext, Outcomes, SINKS, Sink};
+use levada_connectors::{BuildContext, Outcomes, SINKS, Sink, Source};
 use levada_model::{Meta, RecordBatch, RecordError, Value};
 use levada_registry::{FieldPath, Node, Report};
 use levada_testkit::{build, services};
@@ -56,6 +57,15 @@ impl Database {
         )
     }
 
+    /// Connects once more.
+    async fn another(&self) -> PgConnection {
+        let url = format!("postgres://postgres@{}/postgres", self.address);
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let text = format!("SET search_path = {}", self.schema);
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+        connection
+    }
+
     async fn run(&mut self, text: &str) {
         sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut self.admin).await.unwrap();
     }
@@ -96,6 +106,13 @@ impl Database {
         let spec = (entry.decode)(&Node::from_json(&all), &FieldPath::field("sink"), &mut report);
         assert!(report.is_ok(), "{:?}", report.problems());
         spec.unwrap().build(ctx).unwrap()
+    }
+
+    /// Makes a source; `settings` are added to connection and table.
+    fn source(&self, settings: serde_json::Value) -> Box<dyn Source> {
+        let mut all = json!({"connectionString": self.url(), "table": "t", "pollInterval": 1});
+        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        build::source("postgresql", &all, Path::new("."))
     }
 
     async fn drop_schema(mut self) {
