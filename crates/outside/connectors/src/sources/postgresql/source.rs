@@ -344,9 +344,14 @@ impl PostgresqlSource {
                     Ok(sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection).await?)
                 })
                 .await?;
+            let is_last = rows.len() < wanted;
+            if is_last {
+                // Now and not with the next call: an open transaction keeps others from changing tables.
+                self.bounded(run(&mut connection, "COMMIT")).await?;
+            }
             // No waiting from here on: a call that is dropped must not leave rows marked as seen.
-            self.take(&mut poll, &rows, rows.len() < wanted, batch)?;
-            (self.connection, self.poll) = (Some(connection), Some(poll));
+            self.take(&mut poll, &rows, is_last, batch)?;
+            (self.connection, self.poll) = (Some(connection), (!is_last).then_some(poll));
             if !batch.is_empty() {
                 batch.expects_json = true;
                 return Ok(true);
