@@ -377,7 +377,7 @@ impl Rows {
         if let Some(problem) = problem {
             return Err(problem);
         }
-        if self.touched.is_empty() && !(self.needs.any() && !is_empty) {
+        if self.touched.is_empty() && (is_empty || !self.needs.any()) {
             let text = if is_empty {
                 "the object has no keys, so there is no row to write"
             } else {
