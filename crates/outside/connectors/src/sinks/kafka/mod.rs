@@ -8,7 +8,7 @@
 //! - A message that is too large is rejected by itself; a topic that is missing ends the flow; brokers that
 //!   are away are waited for.
 //! - In an exactly-once flow with a `kafka` source records and offsets are one transaction: see
-//!   [`transaction`].
+//!   `transaction.rs`.
 //!
 //! Source: dataflow-operator.md §1.5, §1.7, §3.2, §10.2, §10.3. Differs: many messages are under way at
 //! once; `async` waits for delivery reports too; a null key stays null; keys of equal bytes go to the
