@@ -1,8 +1,8 @@
 //! Statements of a shape, and rows in the two forms in which they are sent.
 //!
-//! - `COPY … FROM STDIN` in text form for plain inserts. Measured against `INSERT … SELECT … FROM
-//!   unnest(…)`: see `docs/performance.md`.
-//! - One `text[]` per column, unnested and cast in SQL, wherever a row may be there already.
+//! - `COPY … FROM STDIN` in text form for plain inserts of many rows.
+//! - One `text[]` per column, unnested and cast in SQL, for fewer rows and wherever a row may be there
+//!   already.
 //!
 //! Values are never part of a statement; names are, quoted.
 

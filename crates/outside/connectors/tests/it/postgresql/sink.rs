@@ -473,3 +473,41 @@ async fn deferred_keys_are_checked_by_row() {
     assert_eq!(database.text("SELECT count(*)::text FROM t").await, "99");
     database.drop_schema().await;
 }
+
+#[tokio::test]
+async fn many_rows_are_copied_and_bad_ones_found() {
+    let Some(mut database) = Database::new("many").await else { return };
+    database
+        .run("CREATE TABLE t (id int PRIMARY KEY, v text NOT NULL, j jsonb, ts timestamptz)")
+        .await;
+    let mut sink = database.sink(json!({}));
+    let good = |id: usize| {
+        let v = r#"tab\t nl\n bs\\ \\N \\."#;
+        format!(r#"{{"id":{id},"v":"{v}","j":{{"a\\b":[{id},"\n"]}},"ts":{id}}}"#)
+    };
+    let payloads: Vec<String> = (0..9000)
+        .map(|id| match id {
+            0 | 4500 | 8999 => format!(r#"{{"id":"x{id}","v":"","j":1,"ts":1}}"#),
+            42 => r#"{"id":42,"v":null,"j":1,"ts":1}"#.to_owned(),
+            43 => good(41),
+            44 => r#"{"id":41,"v":"other","j":1,"ts":1}"#.to_owned(),
+            id => good(id),
+        })
+        .collect();
+    let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
+    let check = "SELECT concat_ws(' ', count(*), count(*) FILTER (WHERE v = E'tab\t nl\n bs\\\\ \\\\N \\\\.'), \
+        count(*) FILTER (WHERE j = jsonb_build_object('a\\b', jsonb_build_array(id, E'\n')) \
+        AND ts = to_timestamp(id))) FROM t";
+    for _ in 0..2 {
+        let rejected = write_all(&mut *sink, &payloads).await;
+        let mut rejected: Vec<_> = rejected.iter().map(|(index, _)| *index).collect();
+        rejected.sort_unstable();
+        assert_eq!(rejected, [0, 42, 44, 4500, 8999]);
+        assert_eq!(database.text(check).await, "8994 8994 8994");
+    }
+    // Into an empty table without bad rows, in one piece.
+    database.run("TRUNCATE t").await;
+    assert_eq!(write_all(&mut *sink, &payloads[45..4500]).await, []);
+    assert_eq!(database.text(check).await, "4455 4455 4455");
+    database.drop_schema().await;
+}
