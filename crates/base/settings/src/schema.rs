@@ -50,6 +50,8 @@ pub struct Flow {
     pub queue_records: usize,
     /// Bytes in front of each stage and sink.
     pub queue_bytes: ByteSize,
+    /// Records that one record may become by steps that split it.
+    pub copies_max: usize,
     /// How often finished positions are stored.
     pub checkpoint_interval: Duration,
     /// The database in which finished positions are stored; empty means files under `data.dir`.
@@ -132,6 +134,7 @@ impl Settings {
             ("flow.batch-records", flow.batch_records),
             ("flow.window-records", flow.window_records),
             ("flow.queue-records", flow.queue_records),
+            ("flow.copies-max", flow.copies_max),
             ("metrics.max-series", self.metrics.max_series),
         ] {
             expect(value > 0, key, "must be at least 1");

@@ -20,6 +20,8 @@ pub struct Limits {
     pub window_bytes: u64,
     /// What each edge holds.
     pub queue: Bounds,
+    /// Records that one record may become at most.
+    pub copies_max: usize,
     /// Threads that transform.
     pub workers: usize,
     /// How often positions are stored.
@@ -69,6 +71,7 @@ impl Limits {
             window_records: flow.window_records as u64,
             window_bytes: flow.window_bytes.into(),
             queue: Bounds { records: queue_records, bytes: flow.queue_bytes.into() },
+            copies_max: flow.copies_max,
             workers,
             checkpoint_interval: interval,
             retry: BackoffPolicy {

@@ -3,6 +3,7 @@
 use levada_condition::condition::{Condition, Input};
 use levada_model::{Record, RecordBatch, RecordError, Root};
 use levada_runtime::Clock;
+use levada_settings::Settings;
 
 use crate::spec::{Flow, OnError};
 use crate::transforms::{Scope, Transform, Verdict};
@@ -17,6 +18,8 @@ pub struct Pipeline {
     spare: Vec<Vec<Record>>,
     /// Counts records, to time one in [`SAMPLE_EVERY`].
     seen: u64,
+    /// The most records that one record may become: steps that split multiply each other.
+    copies_max: usize,
 }
 
 /// Reading the clock around every step of every record would cost more than most steps.
@@ -34,9 +37,6 @@ struct Pass<'p> {
     /// The step at which that became too many.
     overflow: Option<usize>,
 }
-
-/// The most records that one record may become: steps that split multiply each other.
-const COPIES_MAX: usize = 100_000;
 
 struct CompiledStep {
     transform: Box<dyn Transform>,
@@ -99,7 +99,14 @@ impl Pipeline {
             leaving: Vec::new(),
             spare: Vec::new(),
             seen: 0,
+            copies_max: Settings::default().flow.copies_max,
         })
+    }
+
+    /// Sets the most records that one record may become.
+    pub fn with_copies_max(mut self, copies_max: usize) -> Self {
+        self.copies_max = copies_max;
+        self
     }
 
     /// Gives how many steps there are.
@@ -166,7 +173,7 @@ impl Pipeline {
                 // All or nothing: what it became so far goes nowhere.
                 self.leaving.truncate(leaving);
                 pass.rejected.truncate(rejected);
-                let text = format!("one record became more than {COPIES_MAX} records");
+                let text = format!("one record became more than {} records", self.copies_max);
                 let (error, policy) = (RecordError::transform(text), self.steps[number].on_error);
                 pass.counts[number].errors += 1;
                 pass.rejected.push(Rejected { record, error, stage: number + 1, policy });
@@ -233,7 +240,7 @@ impl Pipeline {
         let mut children = std::mem::replace(&mut pass.scope.children, spare);
         pass.counts[number].records_out += children.len() as u64;
         pass.copies += children.len();
-        if pass.copies > COPIES_MAX {
+        if pass.copies > self.copies_max {
             pass.overflow = Some(number);
         }
         for child in children.drain(..) {

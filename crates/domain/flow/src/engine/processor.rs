@@ -332,7 +332,11 @@ impl Running {
         metrics.phase("Running").map_err(internal)?;
         let workers = limits.workers;
         let pipelines = (0..workers)
-            .map(|_| Pipeline::compile_from(flow, skip_steps).map_err(FlowError::Build))
+            .map(|_| {
+                let pipeline =
+                    Pipeline::compile_from(flow, skip_steps).map_err(FlowError::Build)?;
+                Ok(pipeline.with_copies_max(limits.copies_max))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let committer_parts =
             CommitterParts::open(flow, &deps, &name, keeps_positions, from_start)?;

@@ -49,6 +49,7 @@ struct Spoilt {
 #[derive(Default)]
 struct Transaction {
     /// Parcels without their rejected records, in reading order.
+    #[expect(clippy::vec_box, reason = "batches travel in their boxes")]
     batches: Vec<Box<RecordBatch>>,
     records: usize,
     bytes: usize,
@@ -103,6 +104,10 @@ impl Writer {
                     // The reader may have stopped meanwhile.
                     let _stopped = positions.send(Vec::new()).is_err();
                     return Ok(false);
+                }
+                Err(error) if error.class == ErrorClass::AuthError => {
+                    let text = format!("it may not keep the source's positions: {}", chain(&error));
+                    return Err(self.failed(error.class, text));
                 }
                 Err(error) => self.pause(&error, &mut backoff).await?,
             }
@@ -294,7 +299,7 @@ impl Writer {
         let mut outcomes = Outcomes::default();
         for batch in &mut transaction.batches {
             let mut bad: Vec<(usize, RecordError)> = Vec::new();
-            let mut parts = vec![0..batch.len()];
+            let mut parts: Vec<_> = std::iter::once(0..batch.len()).collect();
             while let Some(range) = parts.pop() {
                 self.open_again(backoff).await?;
                 let mut part = self.shared.pool.take();

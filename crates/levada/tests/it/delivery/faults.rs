@@ -60,7 +60,7 @@ errors: {type: file, file: {path: dead.ndjson}}
 /// Runs the flow with this fault, or without one; batches are small so that places are passed often.
 fn run(folder: &Folder, fault: Option<(&str, u32)>) -> Ended {
     let variable = fault.map_or_else(
-        || "LEVADA_NO_FAULT=".to_owned(),
+        || "NO_FAULT=".to_owned(),
         |(place, passes)| format!("LEVADA_FAULT={place}:{passes}"),
     );
     let arguments = [

@@ -21,7 +21,7 @@ pub(super) fn flow(folder: &Folder, name: &str, spec: &str) {
 pub(super) fn start(folder: &Folder, fault: Option<(&str, u32)>) -> Running {
     let variable = match fault {
         Some((place, passes)) => format!("LEVADA_FAULT={place}:{passes}"),
-        None => "LEVADA_NO_FAULT=".to_owned(),
+        None => "NO_FAULT=".to_owned(),
     };
     let run = ["run", "flow.yaml", "--output", "json", "--data", "data"];
     let small = ["--set", "flow.batch-records=200", "--set", "flow.retry-max=1s"];

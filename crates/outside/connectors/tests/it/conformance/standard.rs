@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use levada_connectors::{BuildContext, Sink, Source, StandardInput, StandardOutput};
@@ -150,15 +150,14 @@ impl sink::SinkScene for Output {
 
     async fn arrived(&mut self) -> Vec<Vec<u8>> {
         // A write has ended when the bytes are in the pipe; the reader needs a moment more.
-        let mut last = (usize::MAX, Instant::now());
+        let (mut last, mut looks) = (usize::MAX, 0);
         let text = loop {
             let text = self.text.lock().unwrap().clone();
-            if text.len() == last.0 && last.1.elapsed() > Duration::from_millis(50) {
+            looks = if text.len() == last { looks + 1 } else { 0 };
+            if looks == 10 {
                 break text;
             }
-            if text.len() != last.0 {
-                last = (text.len(), Instant::now());
-            }
+            last = text.len();
             std::thread::sleep(Duration::from_millis(5));
         };
         assert!(text.is_empty() || text.ends_with(b"\n"), "the last line has no end");
