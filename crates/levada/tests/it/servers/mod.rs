@@ -9,6 +9,7 @@
 )]
 
 mod exactly_once;
+mod example;
 mod kafka;
 mod kill;
 mod postgres;
