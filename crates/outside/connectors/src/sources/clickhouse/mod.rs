@@ -48,6 +48,9 @@ pub struct Spec {
     pub change_tracking_column: String,
     /// Rows that one poll reads at most; 0 means all. Default 0.
     pub read_batch_size: Option<i32>,
+    /// End when a poll finds no row, instead of waiting for more; polls follow each other at once.
+    /// Default `false`.
+    pub stop_at_end: bool,
     /// TLS towards an `https` server. Default: the system's CAs.
     pub tls: Option<Tls>,
     /// Secret with the connection string; wins over `connectionString`.

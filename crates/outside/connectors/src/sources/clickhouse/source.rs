@@ -42,6 +42,7 @@ pub(super) struct ClickhouseSource {
     order: String,
     interval: Duration,
     rows_max: Option<u64>,
+    stops_at_end: bool,
     tls: Option<Tls>,
     ctx: BuildContext,
     partition: Str,
@@ -84,6 +85,7 @@ impl ClickhouseSource {
             order: or(spec.order_by_column, "id"),
             interval: Duration::from_secs(spec.poll_interval.unwrap_or(5).max(1) as u64),
             rows_max: spec.read_batch_size.filter(|&rows| rows > 0).map(|rows| rows as u64),
+            stops_at_end: spec.stop_at_end,
             tls: spec.tls,
             ctx: ctx.clone(),
             meta: Arc::new(meta),
@@ -376,9 +378,13 @@ impl Source for ClickhouseSource {
                     return Ok(true);
                 }
             } else {
+                if self.stops_at_end && self.rows == 0 {
+                    return Ok(false);
+                }
                 // A full page has more behind it.
                 let is_full = self.rows_max.is_some_and(|most| self.rows >= most);
-                let wait = if is_full { Duration::ZERO } else { self.interval };
+                let wait =
+                    if is_full || self.stops_at_end { Duration::ZERO } else { self.interval };
                 self.due = self.ctx.clock.monotonic() + wait;
             }
         }

@@ -73,6 +73,9 @@ pub struct Spec {
     pub overlap: Option<Duration>,
     /// How long a statement may take, and a poll wait for the sinks. Default `5m`.
     pub statement_timeout: Option<Duration>,
+    /// End when a poll finds nothing that was not handed out before, instead of waiting for more; polls
+    /// follow each other at once. What is read whole by every poll is read once. Default `false`.
+    pub stop_at_end: bool,
     /// Secret with the connection string; wins over `connectionString`.
     pub connection_string_secret_ref: Option<SecretRef>,
     /// Secret with the table; wins over `table`.

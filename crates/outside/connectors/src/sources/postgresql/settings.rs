@@ -31,6 +31,7 @@ pub(super) struct Settings {
     pub(super) auto_create: bool,
     pub(super) overlap: Duration,
     pub(super) timeout: Duration,
+    pub(super) stops_at_end: bool,
 }
 
 // === impl Settings ===
@@ -59,6 +60,7 @@ impl Settings {
             timeout: spec
                 .statement_timeout
                 .map_or(STATEMENT_TIMEOUT, levada_settings::Duration::get),
+            stops_at_end: spec.stop_at_end,
         })
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct PostgresqlSource {
     seen: Seen,
     /// Bytes of a row, as the last fetch had them.
     row_bytes: usize,
+    /// Everything was handed out, and more is not waited for.
+    is_exhausted: bool,
 }
 
 /// A cursor that is open.
@@ -76,6 +78,7 @@ impl PostgresqlSource {
             floor: None,
             seen: Seen::default(),
             row_bytes: 0,
+            is_exhausted: false,
         }
     }
 
@@ -207,7 +210,11 @@ impl PostgresqlSource {
             self.seen.end();
         }
         if poll.is_over {
-            self.next_poll_at = poll.begun_at.saturating_add(self.settings.poll_interval);
+            let is_patient = !self.settings.stops_at_end;
+            let pause = if is_patient { self.settings.poll_interval } else { Duration::ZERO };
+            self.next_poll_at = poll.begun_at.saturating_add(pause);
+            // Without a position the next poll would find the same rows again.
+            self.is_exhausted = !is_patient && (poll.rows == 0 || !poll.plan.has_position());
         }
         // While only late rows were read, the position is still that of the poll before.
         if poll.is_ahead || is_last {
@@ -288,6 +295,7 @@ impl Source for PostgresqlSource {
         self.floor = None;
         self.seen.clear();
         self.next_poll_at = Duration::ZERO;
+        self.is_exhausted = false;
         (self.mark, self.snapshot) = (None, String::new());
         if let Some((_, position)) = positions.iter().find(|(name, _)| *name == self.partition)
             && let Some(key) = position.get("order").and_then(Position::as_str)
@@ -318,6 +326,9 @@ impl Source for PostgresqlSource {
 impl PostgresqlSource {
     async fn read(&mut self, batch: &mut RecordBatch) -> Result<bool, Fault> {
         loop {
+            if self.is_exhausted {
+                return Ok(false);
+            }
             let (mut connection, poll) = match (self.poll.take(), self.connection.take()) {
                 (Some(poll), Some(connection)) if !poll.is_over => (connection, Some(poll)),
                 (Some(_), Some(mut connection)) => {

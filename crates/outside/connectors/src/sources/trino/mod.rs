@@ -56,6 +56,9 @@ pub struct Spec {
     pub tls: Option<Tls>,
     /// Bearer token, or how to get one from Keycloak. Default: no authentication.
     pub keycloak: Option<Keycloak>,
+    /// End when a poll finds nothing that was not handed out before, instead of waiting for more; polls
+    /// follow each other at once. What is read whole by every poll is read once. Default `false`.
+    pub stop_at_end: bool,
     /// Secret with the address; wins over `serverURL`.
     #[serde(rename = "serverURLSecretRef")]
     pub server_url_secret_ref: Option<SecretRef>,

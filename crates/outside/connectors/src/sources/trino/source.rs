@@ -44,6 +44,9 @@ pub(super) struct TrinoSource {
     change_column: String,
     limit: u64,
     interval: Duration,
+    stops_at_end: bool,
+    /// Everything was handed out, and more is not waited for.
+    is_exhausted: bool,
     meta: Arc<Meta>,
     ctx: BuildContext,
     client: Option<Client>,
@@ -119,6 +122,8 @@ impl TrinoSource {
             change_column: spec.change_tracking_column,
             limit: limit.into(),
             interval: Duration::from_secs(seconds.into()),
+            stops_at_end: spec.stop_at_end,
+            is_exhausted: false,
             meta: Arc::new(meta),
             ctx: ctx.clone(),
             client: None,
@@ -365,6 +370,7 @@ impl Source for TrinoSource {
         self.poll = None;
         self.starting = None;
         self.due = Duration::ZERO;
+        self.is_exhausted = false;
         let position = positions.iter().find(|(partition, _)| *partition == self.partition);
         self.place = position.map_or_else(Place::default, |(_, position)| Place::read(position));
         self.complete = self.place.clone();
@@ -380,7 +386,7 @@ impl Source for TrinoSource {
     }
 
     async fn next(&mut self, batch: &mut RecordBatch) -> Result<bool, SourceError> {
-        loop {
+        while !self.is_exhausted {
             if self.poll.is_none() {
                 self.begin().await?;
             }
@@ -390,11 +396,15 @@ impl Source for TrinoSource {
                 return Ok(true);
             }
             let is_full = self.limit > 0 && poll.rows >= self.limit;
+            // Rows without an order would all come again.
+            self.is_exhausted =
+                self.stops_at_end && (poll.rows == 0 || self.select.order.is_none());
             self.poll = None;
             // All rows of a poll came, so none of its last ones has equals that are missing.
             self.complete = self.place.clone();
-            let pause = if is_full { Duration::ZERO } else { self.interval };
+            let pause = if is_full || self.stops_at_end { Duration::ZERO } else { self.interval };
             self.due = self.ctx.clock.monotonic() + pause;
         }
+        Ok(false)
     }
 }

@@ -106,6 +106,22 @@ async fn queries_are_read_behind_the_position_too() {
 }
 
 #[tokio::test]
+async fn a_source_can_end_when_nothing_new_is_there() {
+    let server = Clickhouse::start(COLUMNS);
+    let at = "\"2026-02-07T10:30:00.000Z\"";
+    server.with(|state| state.rows = (0..5).map(|id| row(id, at)).collect());
+    for size in [0, 2, 5] {
+        let more = json!({"stopAtEnd": true, "readBatchSize": size, "pollInterval": 3600});
+        let mut source = source(&server, more);
+        source.open(&[]).await.unwrap();
+        assert_eq!(read(&mut *source, 5).await.unwrap().0.len(), 5);
+        let mut batch = RecordBatch::new();
+        assert!(!source.next(&mut batch).await.unwrap());
+        assert!(!source.next(&mut batch).await.unwrap() && batch.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_loses_nothing_and_repeats_nothing() {
     let at = "\"2026-02-07T10:30:00.000Z\"";
     for (mode, class) in [

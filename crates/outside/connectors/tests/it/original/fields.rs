@@ -32,7 +32,7 @@ const ALL: &[(&str, &str, &str)] = &[
          SASL_SSL, format: avro, avroSchema: '\"string\"', avroSchemaFile: f, \
          avroSchemaSecretRef: $REF, schemaRegistry: $REGISTRY, consumerMaxWait: 250ms, \
          fetchMinBytes: 1, fetchMaxBytes: 2, maxPartitionFetchBytes: 3, netReadTimeout: 30s, \
-         netWriteTimeout: 30s, startAt: latest, sessionTimeout: 10s, brokersSecretRef: $REF, \
+         netWriteTimeout: 30s, startAt: latest, sessionTimeout: 10s, stopAtEnd: true, groupInstanceId: g, brokersSecretRef: $REF, \
          topicSecretRef: $REF, consumerGroupSecretRef: $REF}",
     ),
     (
@@ -40,14 +40,14 @@ const ALL: &[(&str, &str, &str)] = &[
         "postgresql",
         "{connectionString: c, table: t, query: q, pollInterval: 5, readBatchSize: 0, \
          changeTrackingColumn: updated_at, orderByColumn: id, autoCreateTable: true, \
-         overlap: 5s, statementTimeout: 5m, connectionStringSecretRef: $REF, tableSecretRef: $REF}",
+         overlap: 5s, statementTimeout: 5m, stopAtEnd: true, connectionStringSecretRef: $REF, tableSecretRef: $REF}",
     ),
     (
         "source",
         "trino",
         "{serverURL: u, catalog: c, schema: s, table: t, query: q, pollInterval: 5, \
          orderByColumn: id, changeTrackingColumn: updated_at, readBatchSize: 0, \
-         queryTimeoutSeconds: 600, user: u, tls: $TLS, keycloak: $KEYCLOAK, \
+         queryTimeoutSeconds: 600, stopAtEnd: true, user: u, tls: $TLS, keycloak: $KEYCLOAK, \
          serverURLSecretRef: $REF, catalogSecretRef: $REF, schemaSecretRef: $REF, \
          tableSecretRef: $REF}",
     ),
@@ -64,7 +64,7 @@ const ALL: &[(&str, &str, &str)] = &[
         "source",
         "clickhouse",
         "{connectionString: c, table: t, query: q, pollInterval: 5, orderByColumn: id, \
-         changeTrackingColumn: created_at, readBatchSize: 0, tls: $TLS, \
+         changeTrackingColumn: created_at, readBatchSize: 0, stopAtEnd: true, tls: $TLS, \
          connectionStringSecretRef: $REF, tableSecretRef: $REF}",
     ),
     (

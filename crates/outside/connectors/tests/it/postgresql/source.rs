@@ -191,3 +191,36 @@ async fn what_is_missing_is_named() {
     read(&mut *source, 1).await;
     database.drop_schema().await;
 }
+
+#[tokio::test]
+async fn a_source_can_end_when_nothing_new_is_there() {
+    let Some(mut database) = Database::new("stop_at_end").await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz DEFAULT now())").await;
+    database.run("INSERT INTO t (id) SELECT n FROM generate_series(1, 7) n").await;
+    let mut batch = RecordBatch::new();
+    for settings in [
+        json!({"stopAtEnd": true, "pollInterval": 3600}),
+        json!({"stopAtEnd": true, "pollInterval": 3600, "readBatchSize": 3, "overlap": "0s"}),
+        // Rows of the window are met again by each poll; they are not new.
+        json!({"stopAtEnd": true, "pollInterval": 3600, "readBatchSize": 3, "overlap": "1h"}),
+    ] {
+        let mut source = database.source(settings);
+        source.open(&[]).await.unwrap();
+        let (_, positions) = read(&mut *source, 7).await;
+        assert!(!source.next(&mut batch).await.unwrap());
+        assert!(!source.next(&mut batch).await.unwrap());
+        source.open(&positions).await.unwrap();
+        assert!(!source.next(&mut batch).await.unwrap());
+        database.run("UPDATE t SET updated_at = now() WHERE id = 4").await;
+        source.open(&positions).await.unwrap();
+        assert_eq!(read(&mut *source, 1).await.0.len(), 1);
+        assert!(!source.next(&mut batch).await.unwrap());
+    }
+    // What has no position is read once.
+    let mut source = database.source(json!({"stopAtEnd": true, "query": "SELECT id AS n FROM t"}));
+    source.open(&[]).await.unwrap();
+    read(&mut *source, 7).await;
+    assert!(!source.next(&mut batch).await.unwrap());
+    assert!(batch.is_empty());
+    database.drop_schema().await;
+}

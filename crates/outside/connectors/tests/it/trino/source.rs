@@ -129,6 +129,23 @@ async fn a_query_without_order_is_read_whole_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_can_end_when_nothing_new_is_there() {
+    let Some(mut trino) = Trino::find("a_source_can_end") else { return };
+    let table = trino.table("end");
+    trino.run(&format!("CREATE TABLE {table} (id bigint, v bigint)"));
+    trino.run(&format!("INSERT INTO {table} VALUES (1, 1), (2, 2), (3, 3)"));
+    let query = format!("SELECT v FROM {table}");
+    for more in [json!({}), json!({"readBatchSize": 2}), json!({"query": query})] {
+        let settings = with(trino.settings(&table), more);
+        let settings = with(settings, json!({"stopAtEnd": true, "pollInterval": 3600}));
+        let mut from = open_at(&settings, None).await;
+        assert_eq!(read(&mut *from, 3).await.0.len(), 3);
+        let mut batch = levada_model::RecordBatch::new();
+        assert!(!from.next(&mut batch).await.unwrap() && batch.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_answers_are_read_one_by_one() {
     let Some(trino) = Trino::find("many_answers_are_read_one_by_one") else { return };
     let settings = with(trino.settings("orders"), {
