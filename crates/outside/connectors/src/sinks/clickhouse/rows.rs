@@ -154,7 +154,16 @@ impl Rows {
         for member in tree.children(root) {
             column.clear();
             column.push_str(prefix);
-            column.push_str(&tree.key(text, member).unwrap_or_default());
+            let key = tree.key(text, member).unwrap_or_default();
+            column.push_str(&key);
+            if column == DATA {
+                // Which of two members with one name the server takes is not for us to know.
+                let key: String = key.chars().take(60).collect();
+                return Err(RecordError::invalid(format!(
+                    "has the metadata key `{key}`, which would be written to the column `{DATA}`, which holds \
+                     the record; set flattenMetadataColumnsPrefix to another text"
+                )));
+            }
             out.push(b',');
             push_member(&column, out);
             match tree.kind(member) {
@@ -252,6 +261,12 @@ mod tests {
             row(&shape(Some("m_"), true), envelope).unwrap(),
             "{\"data\":\"[1, 2]\",\"m_h\":\"{\\\"k\\\":\\\"v\\\"}\",\"m_n\":null}\n"
         );
+        // The body keeps its column.
+        for (prefix, key) in [("", "data"), ("da", "ta"), ("data", "")] {
+            let envelope = format!("{{\"value\":1,\"_metadata\":{{\"{key}\":2}}}}");
+            let problem = row(&shape(Some(prefix), true), envelope.as_bytes()).unwrap_err();
+            assert!(problem.contains("the column `data`"), "{problem}");
+        }
         assert!(row(&shape(None, true), b"\xff").unwrap_err().contains("UTF-8"));
     }
 }

@@ -201,7 +201,8 @@ impl Rows {
     ) -> Result<u32, RecordError> {
         let mut docs = std::mem::take(&mut self.docs);
         let start = docs.len() as u32;
-        let result = raw::write(batch, index, settings, tree, &mut docs).and_then(|()| {
+        let result = raw::write(batch, index, settings, tree, &mut docs).and_then(|left_out| {
+            self.ignored += left_out;
             tree.clear();
             let root = parse(tree, &docs, start, docs.len() as u32)?;
             let doc = Doc { text: &docs, tree, place: Place::Docs };

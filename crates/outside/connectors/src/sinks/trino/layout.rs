@@ -167,7 +167,7 @@ impl Rows {
                 let kind = document.tree.kind(root).name();
                 return Err(format!("the record is {kind} and no object, so it has no columns"));
             }
-            self.find(layout, style, document, root, "")?;
+            self.find(layout, style, document, root, "", 0)?;
             if self.slots.iter().all(Option::is_none) {
                 return Err("no field has the name of a column".to_owned());
             }
@@ -227,7 +227,7 @@ impl Rows {
                 push_json(&layout.columns[1], &mut Tree::default(), meta_text, &mut self.text)?;
                 return Ok((layout.key == Some(1)).then_some((start, self.text.len())));
             };
-            self.find(layout, style, document, root, prefix)?;
+            self.find(layout, style, document, root, prefix, 1)?;
             if layout.columns.len() == 1 {
                 self.text.pop();
                 return Ok(None);
@@ -238,7 +238,8 @@ impl Rows {
         result
     }
 
-    /// Finds the members that columns take their values from; their names stand behind `prefix`.
+    /// Finds the members that columns from `first` on take their values from; their names stand behind
+    /// `prefix`. The columns before are written already, so that no member may have them.
     fn find(
         &mut self,
         layout: &Layout,
@@ -246,6 +247,7 @@ impl Rows {
         document: Document<'_>,
         root: NodeId,
         prefix: &str,
+        first: usize,
     ) -> Result<(), String> {
         let Document { tree, text } = document;
         self.slots.clear();
@@ -260,7 +262,7 @@ impl Rows {
                 prefixed.extend_from_slice(name.as_bytes());
                 layout.place(&prefixed)
             };
-            match place {
+            match place.filter(|(place, _)| *place >= first) {
                 // A field that is spelled exactly so wins; of equal ones the last.
                 Some((place, is_exact))
                     if is_exact || !matches!(self.slots[place], Some((_, true))) =>
@@ -272,6 +274,12 @@ impl Rows {
                 }
                 _ if style.is_strict => {
                     let name: String = name.chars().take(60).collect();
+                    if place.is_some() {
+                        return Err(format!(
+                            "the metadata key `{name}` would be written to the column `{DATA}`, which holds \
+                             the record; set flattenMetadataColumnsPrefix to another text"
+                        ));
+                    }
                     return Err(format!("no column has the name of field `{prefix}{name}`"));
                 }
                 _ => {

@@ -189,3 +189,16 @@ fn metadata_can_have_columns_of_its_own() {
     assert_eq!(rows.ignored, ["strange"]);
     assert!(problems[0].starts_with("column `data`: no JSON"), "{}", problems[0]);
 }
+
+#[test]
+fn metadata_never_takes_the_place_of_the_body() {
+    let style = Style { is_raw: true, prefix: Some(String::new()), ..PLAIN };
+    let table = layout(&[("data", "varchar"), ("k", "varchar")], &style);
+    let batch = batch_of(&[r#"{"value":1,"_metadata":{"Data":2,"k":"v"}}"#]);
+    let (rows, problems) = push_all(&table, &style, &batch);
+    assert_eq!((literals(&rows), problems), (vec!["'1','v'".to_owned()], Vec::new()));
+    assert_eq!((rows.ignored, rows.ignored_count), (vec!["Data".to_owned()], 1));
+    let strict = Style { is_strict: true, ..style };
+    let (rows, problems) = push_all(&table, &strict, &batch);
+    assert!(rows.rows.is_empty() && problems[0].contains("`Data` would be written to the column"));
+}
