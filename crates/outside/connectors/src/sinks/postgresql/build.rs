@@ -41,6 +41,7 @@ pub(super) fn sink(spec: &Spec, ctx: &BuildContext) -> Result<Box<dyn Sink>, Bui
         buffers: Buffers::default(),
         refused: Vec::new(),
         is_prepared: false,
+        has_no_history: false,
         ownership: None,
     }))
 }

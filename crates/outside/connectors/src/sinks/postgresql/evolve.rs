@@ -9,7 +9,7 @@
 //! | objects, arrays, a mixture | `JSONB` |
 //!
 //! Columns that are added may be empty. Integer columns become `BIGINT` or `NUMERIC` where a number does
-//! not fit; nothing is ever narrowed. Each decision is logged.
+//! not fit; nothing is ever narrowed. Each decision is logged, and kept in the database (`history.rs`).
 
 use levada_model::{NodeKind, RecordBatch, Root, Tree};
 
@@ -36,6 +36,15 @@ pub(super) enum Guess {
 pub(super) struct Needs {
     columns: Vec<(String, Guess)>,
     widen: Vec<(u16, Wider)>,
+}
+
+/// A change of a table.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// What `ALTER TABLE` is to do.
+    pub(super) action: String,
+    /// Why.
+    pub(super) reason: String,
 }
 
 // === impl Guess ===
@@ -111,23 +120,35 @@ impl Needs {
         }
     }
 
-    /// Gives the statement that changes the table, and logs what it does.
-    pub(super) fn statement(&self, layout: &Layout) -> String {
+    /// Gives what is to be changed about the table, and logs it.
+    pub(super) fn changes(&self, layout: &Layout) -> Vec<Change> {
         let table = &layout.table.quoted;
-        let mut actions = Vec::new();
+        let mut changes = Vec::new();
         for (name, guess) in self.columns.iter().filter(|(_, guess)| *guess != Guess::Null) {
             let to = guess.type_name();
             tracing::info!(%table, column = %name, to, "a column is added");
-            actions.push(format!("ADD COLUMN IF NOT EXISTS {} {to}", quoted(name)));
+            changes.push(Change {
+                action: format!("ADD COLUMN IF NOT EXISTS {} {to}", quoted(name)),
+                reason: format!("records have the key `{name}`, and the table had no such column"),
+            });
         }
         for (column, to) in &self.widen {
             let column = &layout.table.columns[*column as usize];
             let to = if *to == Wider(8) { "BIGINT" } else { "NUMERIC" };
             tracing::info!(%table, column = %column.name, from = %column.full, to, "a column is widened");
-            actions.push(format!("ALTER COLUMN {} TYPE {to}", quoted(&column.name)));
+            changes.push(Change {
+                action: format!("ALTER COLUMN {} TYPE {to}", quoted(&column.name)),
+                reason: format!("a number did not fit the type {}", column.full),
+            });
         }
-        format!("ALTER TABLE {table} {}", actions.join(", "))
+        changes
     }
+}
+
+/// Gives the statement that changes a table.
+pub(super) fn alter(layout: &Layout, changes: &[Change]) -> String {
+    let actions: Vec<&str> = changes.iter().map(|change| change.action.as_str()).collect();
+    format!("ALTER TABLE {} {}", layout.table.quoted, actions.join(", "))
 }
 
 /// Gives the statements that make a table for the first records of a batch.
@@ -139,11 +160,13 @@ pub(super) fn create(settings: &Settings, batch: &RecordBatch) -> Result<Vec<Str
     let mut docs = Vec::new();
     let mut filled: Vec<(String, usize)> = Vec::new();
     let mut samples = 0;
+    let mut problem = None;
     for index in 0..batch.len().min(settings.sample_records.max(1)) {
         tree.clear();
         docs.clear();
         if settings.raw {
-            if raw::write(batch, index, settings, &mut tree, &mut docs).is_err() {
+            if let Err(error) = raw::write(batch, index, settings, &mut tree, &mut docs) {
+                problem = Some(error.message);
                 continue;
             }
         } else {
@@ -178,9 +201,9 @@ pub(super) fn create(settings: &Settings, batch: &RecordBatch) -> Result<Vec<Str
         }
     }
     if samples == 0 {
-        return Err(
+        return Err(problem.unwrap_or_else(|| {
             "no record of the first batch is an object, so no table can be made of it".into()
-        );
+        }));
     }
     let table = settings.table.to_create();
     if settings.raw {

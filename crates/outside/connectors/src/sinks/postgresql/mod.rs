@@ -18,6 +18,8 @@ mod build;
 #[cfg(feature = "postgresql")]
 mod evolve;
 #[cfg(feature = "postgresql")]
+mod history;
+#[cfg(feature = "postgresql")]
 mod layout;
 #[cfg(feature = "postgresql")]
 mod metrics;

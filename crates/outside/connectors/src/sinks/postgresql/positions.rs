@@ -21,7 +21,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::sink::PostgresqlSink;
-use super::write::{bounded, run};
+use super::write::{bounded, create_unless_there, run};
 use crate::postgres::{Fault, FaultKind};
 use crate::traits::{Outcomes, SinkError, Transactional};
 
@@ -77,20 +77,10 @@ impl PostgresqlSink {
         connection: &mut PgConnection,
         table: &str,
     ) -> Result<(), Fault> {
-        let exists = bounded(&self.settings, async {
-            let query = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(table);
-            Ok(query.fetch_one(&mut *connection).await?)
-        })
-        .await?;
-        if exists.try_get(0)? {
-            return Ok(());
-        }
-        let create = format!(
-            "CREATE TABLE IF NOT EXISTS {table} (pipeline TEXT NOT NULL, source TEXT NOT NULL, \
-             partition TEXT NOT NULL, position TEXT NOT NULL, epoch BIGINT NOT NULL, \
-             updated_at TIMESTAMPTZ NOT NULL, PRIMARY KEY (pipeline, source, partition))"
-        );
-        match run(connection, &self.settings, create).await {
+        let columns = "pipeline TEXT NOT NULL, source TEXT NOT NULL, partition TEXT NOT NULL, \
+             position TEXT NOT NULL, epoch BIGINT NOT NULL, updated_at TIMESTAMPTZ NOT NULL, \
+             PRIMARY KEY (pipeline, source, partition)";
+        match create_unless_there(connection, &self.settings, table, columns).await {
             // Another process was faster.
             Err(fault) if matches!(fault.code.as_str(), "23505" | "42P07" | "42710") => Ok(()),
             other => other,

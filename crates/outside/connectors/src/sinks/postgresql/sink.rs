@@ -43,6 +43,8 @@ pub(super) struct PostgresqlSink {
     pub(super) refused: Vec<(usize, RecordError)>,
     /// A transaction of [`Transactional`] is under way.
     pub(super) is_prepared: bool,
+    /// The history of the schema cannot be kept.
+    pub(super) has_no_history: bool,
     pub(super) ownership: Option<super::positions::Ownership>,
 }
 
@@ -96,10 +98,10 @@ impl PostgresqlSink {
             self.encode_rows(batch)?;
         }
         if self.rows.needs.any()
-            && let Some(layout) = &self.layout
+            && let Some(layout) = self.layout.take()
         {
-            let text = self.rows.needs.statement(layout);
-            self.define(connection, text).await?;
+            let changes = self.rows.needs.changes(&layout);
+            self.change_table(connection, &layout, &changes).await?;
             self.read_layout(connection).await?;
             self.encode_rows(batch)?;
             if self.rows.needs.any() {
@@ -140,7 +142,7 @@ impl PostgresqlSink {
         self.read_layout(connection).await
     }
 
-    /// Changes or makes a table; a failure leaves a transaction under way as it was.
+    /// Makes a table; a failure leaves a transaction under way as it was.
     pub(super) async fn define(
         &mut self,
         connection: &mut PgConnection,

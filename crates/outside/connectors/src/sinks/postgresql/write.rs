@@ -93,6 +93,24 @@ pub(super) async fn bounded<T>(
     }
 }
 
+/// Makes a table unless it exists; asks first, because the right to make one may be missing.
+pub(super) async fn create_unless_there(
+    connection: &mut PgConnection,
+    settings: &Settings,
+    table: &str,
+    columns: &str,
+) -> Result<(), Fault> {
+    let exists = bounded(settings, async {
+        let query = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(table);
+        Ok(query.fetch_one(&mut *connection).await?)
+    })
+    .await?;
+    if exists.try_get(0)? {
+        return Ok(());
+    }
+    run(connection, settings, format!("CREATE TABLE IF NOT EXISTS {table} ({columns})")).await
+}
+
 // === impl Work ===
 
 impl Work<'_> {

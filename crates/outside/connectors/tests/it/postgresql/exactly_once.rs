@@ -73,13 +73,10 @@ async fn a_former_owner_cannot_commit() {
     next.open().await.unwrap();
     transactional(&mut next).stored().await.unwrap();
     prepare(&mut next, &[r#"{"id":2,"v":1}"#]).await;
-    for positions in [at(9), Vec::new()] {
-        let error = transactional(&mut former).commit(&positions).await.unwrap_err();
-        assert_eq!(error.class, ErrorClass::Unknown);
-        assert!(error.to_string().contains("another process took over"), "{error}");
-        former.open().await.unwrap();
-    }
     transactional(&mut next).commit(&at(1)).await.unwrap();
+    let error = transactional(&mut former).commit(&at(9)).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::ContextCanceled);
+    assert!(error.to_string().contains("another process moved the positions"), "{error}");
     assert_eq!(database.text("SELECT id::text FROM t").await, "2");
     database.drop_schema().await;
 }
@@ -123,6 +120,29 @@ async fn a_lost_transaction_is_not_taken_for_another() {
         }
     }
     assert!(transactional(&mut sink).commit(&at(3)).await.unwrap_err().class.is_transient());
+    assert_eq!(database.text(COUNT).await, "2");
+    database.drop_schema().await;
+}
+
+#[tokio::test]
+async fn a_change_of_the_schema_is_undone_with_its_history() {
+    let Some(mut database) = Database::new("undone").await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut ctx = build::context(Path::new("."));
+    ctx.is_exactly_once = true;
+    let mut sink = database.sink_in(&ctx, json!({"schemaChange": "evolve"}));
+    sink.open().await.unwrap();
+    transactional(&mut sink).stored().await.unwrap();
+    prepare(&mut sink, &[r#"{"id":1,"v":1}"#]).await;
+    transactional(&mut sink).rollback().await.unwrap();
+    let missing = "SELECT (to_regclass('_dataflow_schema_changes') IS NULL)::text";
+    assert_eq!(database.text(missing).await, "true");
+    prepare(&mut sink, &[r#"{"id":1,"v":1}"#]).await;
+    prepare(&mut sink, &[r#"{"id":2,"w":1}"#]).await;
+    transactional(&mut sink).commit(&at(2)).await.unwrap();
+    let changes = database.texts("SELECT change FROM _dataflow_schema_changes ORDER BY 1").await;
+    let expected = ["v", "w"].map(|name| format!("ADD COLUMN IF NOT EXISTS \"{name}\" BIGINT"));
+    assert_eq!(changes, expected);
     assert_eq!(database.text(COUNT).await, "2");
     database.drop_schema().await;
 }

@@ -265,6 +265,54 @@ async fn unknown_keys_follow_the_setting() {
         database.texts("SELECT extra::text FROM t WHERE id = 5").await,
         ["99999999999999999999"]
     );
+    // Each change is kept, with its reason.
+    let history = database
+        .texts(
+            "SELECT concat_ws(' | ', pipeline, table_name, change, reason) FROM _dataflow_schema_changes \
+             WHERE at > now() - interval '1 hour' AND (change ~ '\"(b|n)\"' OR change ~ 'NUMERIC$') \
+             ORDER BY at, change",
+        )
+        .await;
+    let table = format!("\"{}\".\"t\"", database.schema);
+    let flow = history[0].split(" | ").next().unwrap().to_owned();
+    let expected = [
+        (
+            "ADD COLUMN IF NOT EXISTS \"b\" BOOLEAN",
+            "records have the key `b`, and the table had no such column",
+        ),
+        (
+            "ADD COLUMN IF NOT EXISTS \"num\" NUMERIC",
+            "records have the key `num`, and the table had no such column",
+        ),
+        ("ALTER COLUMN \"n\" TYPE NUMERIC", "a number did not fit the type integer"),
+        ("ALTER COLUMN \"extra\" TYPE NUMERIC", "a number did not fit the type bigint"),
+    ];
+    let expected =
+        expected.map(|(change, reason)| format!("{flow} | {table} | {change} | {reason}"));
+    assert_eq!(history, expected);
+    database.drop_schema().await;
+}
+
+#[tokio::test]
+async fn a_table_is_changed_without_a_history_where_none_may_be_kept() {
+    let Some(mut database) = Database::new("no_history").await else { return };
+    let (schema, role) = (database.schema.clone(), format!("{}_role", database.schema));
+    database
+        .run(&format!(
+            "CREATE TABLE t (id int); CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {role}; \
+             ALTER TABLE t OWNER TO {role}"
+        ))
+        .await;
+    let url = database.url().replace("postgres@", &format!("{role}@"));
+    let settings = json!({"connectionString": url, "schemaChange": "evolve"});
+    let mut sink = database.sink(settings);
+    assert_eq!(write_all(&mut *sink, &[r#"{"id":1,"a":1}"#]).await, []);
+    assert_eq!(write_all(&mut *sink, &[r#"{"id":2,"b":1}"#]).await, []);
+    assert_eq!(database.text("SELECT count(a)::text || count(b) FROM t").await, "11");
+    let missing = "SELECT (to_regclass('_dataflow_schema_changes') IS NULL)::text";
+    assert_eq!(database.text(missing).await, "true");
+    drop(sink);
+    database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
     database.drop_schema().await;
 }
 
@@ -381,6 +429,29 @@ async fn raw_mode_keeps_value_and_metadata() {
     assert_eq!(write_all(&mut *sink, &payloads).await, []);
     let shown = "SELECT concat_ws(' ', data, kafka_offset, kafka_topic, kafka_timestamp AT TIME ZONE 'UTC') FROM flat ORDER BY id";
     assert_eq!(database.texts(shown).await, ["{\"a\": 1} 1 t 2026-02-07 10:30:00", "2 2"]);
+    database.drop_schema().await;
+}
+
+#[tokio::test]
+async fn metadata_never_takes_the_place_of_the_body() {
+    let Some(mut database) = Database::new("raw_collision").await else { return };
+    let payloads =
+        [r#"{"value":1,"_metadata":{"data":2,"k":"v"}}"#, r#"{"value":3,"_metadata":{"k":"w"}}"#];
+    for (schema_change, rows) in [("strict", 1), ("evolve", 1), ("ignore", 2)] {
+        let mut sink = database.sink(json!({
+            "rawMode": true, "autoCreateTable": true, "flattenMetadataColumns": true,
+            "schemaChange": schema_change,
+        }));
+        let rejected = write_all(&mut *sink, &payloads).await;
+        assert_eq!(rejected.len(), 2 - rows);
+        if let Some((index, error)) = rejected.first() {
+            assert_eq!(*index, 0);
+            assert!(error.message.contains("`data`, which holds the record"), "{error:?}");
+        }
+        let shown = database.texts("SELECT data::text || k FROM t ORDER BY id").await;
+        assert_eq!(shown, ["1v", "3w"][2 - rows..]);
+        database.run("DROP TABLE t").await;
+    }
     database.drop_schema().await;
 }
 
