@@ -1,7 +1,12 @@
 //! Topics of the tests' broker.
 
 use std::collections::BTreeMap;
+<<<<<<< HEAD
 use std::time::Duration;
+=======
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+>>>>>>> 6b09b9a (kafka: kill and restart members of one flow between real servers)
 
 use levada_testkit::services;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -13,6 +18,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 const LONG: Duration = Duration::from_secs(30);
+
+/// Records that are sent at once, and how often, while something goes wrong.
+const TRICKLE: u64 = 100;
+const TRICKLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A topic of one test.
 pub(super) struct Topic {
@@ -32,7 +41,11 @@ pub(super) struct Arrived {
 impl Topic {
     /// Makes an empty topic; nothing when there is no broker.
     pub(super) fn new(test: &str, partitions: i32) -> Option<Self> {
-        let brokers = services::KAFKA.address(test)?;
+        Some(Self::at(services::KAFKA.address(test)?, test, partitions))
+    }
+
+    /// Makes an empty topic at a broker of the test's own.
+    pub(super) fn at(brokers: String, test: &str, partitions: i32) -> Self {
         let name = format!("levada-{test}-{}", std::process::id());
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
@@ -41,7 +54,7 @@ impl Topic {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let made = runtime.block_on(made).unwrap();
         assert!(made[0].is_ok(), "{made:?}");
-        Some(Topic { name, brokers, partitions })
+        Topic { name, brokers, partitions }
     }
 
     /// Sends payloads, keyed by their number so that partitions fill evenly.
@@ -58,6 +71,17 @@ impl Topic {
             producer.poll(Duration::ZERO);
         }
         producer.flush(LONG).unwrap();
+    }
+
+    /// Sends records with ids from 0 on, few at a time, until `is_over`; gives how many.
+    pub(super) fn send_until(&self, is_over: &AtomicBool) -> u64 {
+        let mut sent = 0;
+        while !is_over.load(Ordering::Acquire) {
+            self.send(super::scene::records(sent..sent + TRICKLE));
+            sent += TRICKLE;
+            std::thread::sleep(TRICKLE_INTERVAL);
+        }
+        sent
     }
 
     /// Gives everything that is committed in the topic.

@@ -12,5 +12,7 @@ mod exactly_once;
 mod example;
 mod kafka;
 mod kill;
+mod outages;
 mod postgres;
+mod rebalance;
 mod scene;

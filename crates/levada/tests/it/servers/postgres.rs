@@ -19,7 +19,11 @@ pub(super) struct Database {
 impl Database {
     /// Makes an empty schema; nothing when there is no server.
     pub(super) fn new(test: &str) -> Option<Self> {
-        let address = services::POSTGRES.address(test)?;
+        Some(Self::at(&services::POSTGRES.address(test)?, test))
+    }
+
+    /// Makes an empty schema at a server of the test's own.
+    pub(super) fn at(address: &str, test: &str) -> Self {
         let url = format!("postgres://postgres@{address}/postgres");
         let schema = format!("t_{}_{}", test.replace('-', "_"), std::process::id());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -28,7 +32,25 @@ impl Database {
         let schema = &database.schema;
         database
             .execute(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"));
-        Some(database)
+        database
+    }
+
+    /// Connects again after the server was away.
+    pub(super) fn connect_again(&self) {
+        let fresh = self.runtime.block_on(PgConnection::connect(&self.url)).unwrap();
+        *self.connection.lock().unwrap() = fresh;
+    }
+
+    /// Makes a table for the records of `scene`.
+    pub(super) fn make_table(&self, table: &str) {
+        let columns = "(id bigint, name text, price numeric, kind text)";
+        self.execute(&format!("CREATE TABLE {}.{table} {columns}", self.schema));
+    }
+
+    /// Gives how many different ids are in a table.
+    pub(super) fn count(&self, table: &str) -> u64 {
+        let sql = format!("SELECT count(DISTINCT id) FROM {}.{table}", self.schema);
+        self.column(&sql)[0].parse().unwrap()
     }
 
     /// Runs statements.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use levada_testkit::process::{Ended, Folder, Running};
+use rustix::process::Signal;
 
 const LEVADA: &str = env!("CARGO_BIN_EXE_levada");
 
@@ -19,19 +20,41 @@ pub(super) fn flow(folder: &Folder, name: &str, spec: &str) {
 
 /// Starts the flow, with a fault at a place or without.
 pub(super) fn start(folder: &Folder, fault: Option<(&str, u32)>) -> Running {
+    start_with(folder, fault, &[])
+}
+
+/// Starts the flow with more arguments.
+pub(super) fn start_with(folder: &Folder, fault: Option<(&str, u32)>, more: &[&str]) -> Running {
     let variable = match fault {
         Some((place, passes)) => format!("LEVADA_FAULT={place}:{passes}"),
         None => "NO_FAULT=".to_owned(),
     };
     let run = ["run", "flow.yaml", "--output", "json", "--data", "data"];
     let small = ["--set", "flow.batch-records=200", "--set", "flow.retry-max=1s"];
-    let arguments: Vec<&str> = [&*variable, LEVADA].into_iter().chain(run).chain(small).collect();
+    let arguments: Vec<&str> = [&*variable, LEVADA]
+        .into_iter()
+        .chain(run)
+        .chain(small)
+        .chain(more.iter().copied())
+        .collect();
     folder.start("env", &arguments)
 }
 
 /// Runs the flow to its end.
 pub(super) fn run(folder: &Folder, fault: Option<(&str, u32)>) -> Ended {
     start(folder, fault).wait(LONG).expect_no_panic()
+}
+
+/// Asks the flow to stop, as a supervisor does, and waits for its end.
+pub(super) fn stop(running: Running) -> Ended {
+    running.signal(Signal::TERM);
+    running.wait(LONG).expect_code(0)
+}
+
+/// Gives how often a scene that takes seconds is played: `LEVADA_KILL_ROUNDS` times `one`, tenfold less.
+pub(super) fn plays(one: u32) -> u32 {
+    let rounds = std::env::var("LEVADA_KILL_ROUNDS").ok().and_then(|text| text.parse().ok());
+    rounds.map_or(one, |rounds: u32| one * (rounds / 10).max(1))
 }
 
 /// Gives records with these ids.
