@@ -1,12 +1,8 @@
 //! Topics of the tests' broker.
 
 use std::collections::BTreeMap;
-<<<<<<< HEAD
-use std::time::Duration;
-=======
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
->>>>>>> 6b09b9a (kafka: kill and restart members of one flow between real servers)
+use std::time::Duration;
 
 use levada_testkit::services;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};

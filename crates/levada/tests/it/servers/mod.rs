@@ -12,6 +12,7 @@ mod exactly_once;
 mod example;
 mod kafka;
 mod kill;
+mod original;
 mod outages;
 mod postgres;
 mod rebalance;

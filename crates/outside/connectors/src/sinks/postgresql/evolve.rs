@@ -11,6 +11,8 @@
 //! Columns that are added may be empty. Integer columns become `BIGINT` or `NUMERIC` where a number does
 //! not fit; nothing is ever narrowed. Each decision is logged, and kept in the database (`history.rs`).
 
+use std::collections::HashSet;
+
 use levada_model::{NodeKind, RecordBatch, Root, Tree};
 
 use super::layout::{DATA, Layout, METADATA, Settings};
@@ -161,6 +163,8 @@ pub(super) fn create(settings: &Settings, batch: &RecordBatch) -> Result<Vec<Str
     let mut filled: Vec<(String, usize)> = Vec::new();
     let mut samples = 0;
     let mut problem = None;
+    let mut ids: HashSet<String> = HashSet::new();
+    let mut are_ids_unique = true;
     for index in 0..batch.len().min(settings.sample_records.max(1)) {
         tree.clear();
         docs.clear();
@@ -191,6 +195,11 @@ pub(super) fn create(settings: &Settings, batch: &RecordBatch) -> Result<Vec<Str
             }
             let guess =
                 Guess::of(tree.kind(id), || tree.literal(&docs, id).unwrap_or_default().to_owned());
+            if key == "id" {
+                let id = docs.get(tree.span(id).map_or(0..0, |(a, b)| a as usize..b as usize));
+                let id = String::from_utf8_lossy(id.unwrap_or_default());
+                are_ids_unique &= ids.insert(id.into_owned());
+            }
             if guess != Guess::Null {
                 match filled.iter_mut().find(|(name, _)| **name == *key) {
                     Some((_, count)) => *count += 1,
@@ -219,7 +228,8 @@ pub(super) fn create(settings: &Settings, batch: &RecordBatch) -> Result<Vec<Str
             return Err(text);
         }
         settings.conflict.clone()
-    } else if always("id") {
+    } else if always("id") && are_ids_unique {
+        // Differs: rows of one id, as `flatten` makes them, would be lost or refused.
         vec!["id".to_owned()]
     } else {
         Vec::new()
