@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levada_flow::engine::{Counters, FlowError, Outcome, Start};
+use levada_flow::engine::{Counters, FlowError, Guarantee, Outcome, Start};
 use levada_flow::spec::secrets::Secrets;
 use levada_runtime::{ShutdownHandle, TaskKind};
 use levada_server::flows::{Host, Job};
@@ -221,6 +221,9 @@ fn human(outcome: &Outcome) -> String {
     }
     let seconds = summary.elapsed_seconds;
     text.push_str(&format!(" in {seconds:.1} s ({} records/s)", grouped(rate as u64)));
+    if summary.guarantee == Guarantee::ExactlyOnce {
+        text.push_str(", exactly once");
+    }
     text
 }
 
