@@ -171,7 +171,7 @@ pub(crate) fn shown_url(url: &Url) -> String {
 }
 
 /// Tells whether TLS failed for the sake of a certificate.
-fn has_certificate_problem(error: &reqwest::Error) -> bool {
+pub(crate) fn has_certificate_problem(error: &(dyn std::error::Error + 'static)) -> bool {
     use rustls::{AlertDescription as Alert, Error as Tls};
     match tls_error(error) {
         Some(Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented) => true,

@@ -64,6 +64,8 @@ const IGNORED: [&str; 17] = [
 pub(crate) struct Target {
     options: PgConnectOptions,
     connect_timeout: Duration,
+    /// Parameters that name files, and the files.
+    files: Pairs,
 }
 
 // === impl Target ===
@@ -72,7 +74,7 @@ impl Target {
     /// Reads a connection string; errors never repeat it, because it holds a password.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let (mut options, extra) =
+        let (mut options, files, extra) =
             if text.starts_with("postgres://") || text.starts_with("postgresql://") {
                 of_url(text)?
             } else {
@@ -107,11 +109,18 @@ impl Target {
         if options.get_application_name().is_none() {
             options = options.application_name("levada");
         }
-        Ok(Target { options: options.disable_statement_logging(), connect_timeout })
+        Ok(Target { options: options.disable_statement_logging(), connect_timeout, files })
     }
 
     /// Connects, and bounds how long a statement and an open transaction may take.
     pub(crate) async fn connect(&self, statement_timeout: Duration) -> Result<PgConnection, Fault> {
+        // The client library does not say which file it could not read.
+        for (name, file) in &self.files {
+            if let Err(error) = tokio::fs::File::open(file).await {
+                let message = format!("{name}: cannot read `{file}`: {error}");
+                return Err(Fault::new(ErrorClass::AuthError, message));
+            }
+        }
         let attempt = async {
             let mut connection = self.options.connect().await?;
             let millis = statement_timeout.as_millis();
@@ -150,7 +159,13 @@ impl std::fmt::Display for Target {
 
 type Pairs = Vec<(String, String)>;
 
-fn of_url(text: &str) -> Result<(PgConnectOptions, Pairs), String> {
+/// Tells whether a parameter names a file; the client library takes certificates and keys themselves too.
+fn is_file(key: &str, value: &str) -> bool {
+    let names = ["sslrootcert", "ssl-root-cert", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+    names.contains(&key) && !value.trim_start().starts_with("-----BEGIN")
+}
+
+fn of_url(text: &str) -> Result<(PgConnectOptions, Pairs, Pairs), String> {
     let mut url = Url::parse(text).map_err(|error| format!("not a connection URL: {error}"))?;
     let pairs: Pairs =
         url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
@@ -162,14 +177,18 @@ fn of_url(text: &str) -> Result<(PgConnectOptions, Pairs), String> {
     }
     let options = PgConnectOptions::from_str(url.as_str())
         .map_err(|error| format!("not a connection URL: {error}"))?;
-    Ok((options, extra))
+    let files = known.into_iter().filter(|(key, value)| is_file(key, value)).collect();
+    Ok((options, files, extra))
 }
 
 /// Source: libpq, "Keyword/Value Connection Strings".
-fn of_pairs(text: &str) -> Result<(PgConnectOptions, Pairs), String> {
+fn of_pairs(text: &str) -> Result<(PgConnectOptions, Pairs, Pairs), String> {
     let mut options = PgConnectOptions::new();
-    let mut extra = Vec::new();
+    let (mut files, mut extra) = (Vec::new(), Vec::new());
     for (key, value) in pairs(text)? {
+        if is_file(&key, &value) {
+            files.push((key.clone(), value.clone()));
+        }
         let wrong = |what: &str| format!("`{key}` of the connection string must be {what}");
         options = match key.as_str() {
             "host" if value.starts_with('/') => options.socket(&value),
@@ -190,7 +209,7 @@ fn of_pairs(text: &str) -> Result<(PgConnectOptions, Pairs), String> {
             }
         };
     }
-    Ok((options, extra))
+    Ok((options, files, extra))
 }
 
 fn pairs(text: &str) -> Result<Pairs, String> {

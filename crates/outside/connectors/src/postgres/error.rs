@@ -3,6 +3,7 @@
 use levada_model::{ErrorClass, RecordError};
 use sqlx::postgres::PgDatabaseError;
 
+use crate::http_client::request::has_certificate_problem;
 use crate::traits::{SinkError, SourceError, class_of_io};
 
 /// Characters of the server's message that are handed on; it may quote a whole value.
@@ -92,8 +93,10 @@ impl From<sqlx::Error> for Fault {
             return Fault::of_database(error);
         }
         let class = match &error {
+            sqlx::Error::Io(_) if has_certificate_problem(&error) => ErrorClass::AuthError,
             sqlx::Error::Io(error) => match class_of_io(error) {
-                ErrorClass::Unknown => ErrorClass::ConnectionError,
+                // Bytes that are no TLS are no data of a record.
+                ErrorClass::Unknown | ErrorClass::InvalidData => ErrorClass::ConnectionError,
                 class => class,
             },
             sqlx::Error::Tls(_) => ErrorClass::AuthError,

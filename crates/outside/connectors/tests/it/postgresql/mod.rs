@@ -6,6 +6,7 @@ mod conformance;
 mod exactly_once;
 mod sink;
 mod source;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
