@@ -31,7 +31,7 @@ pub(super) struct CommitterParts {
 pub(super) const SOURCE: &str = "source";
 
 impl CommitterParts {
-    pub(super) fn open(
+    pub(super) async fn open(
         flow: &Flow,
         deps: &Deps,
         name: &str,
@@ -42,12 +42,20 @@ impl CommitterParts {
             CommitterParts { store: None, flow: name.to_owned(), positions: BTreeMap::new() };
         let is_wanted = keeps_positions && flow.fields.checkpoint_persistence != Some(false);
         let Some(store) = deps.store.clone().filter(|_| is_wanted) else { return Ok(parts) };
-        let lease = store.acquire(name).map_err(store_error)?;
-        if from_start || flow.fields.checkpoint_reset == Some(true) {
-            store.reset(name).map_err(store_error)?;
-            info!("the stored position was forgotten, as asked");
-        }
-        if let Some(loaded) = store.load(name).map_err(store_error)? {
+        let forgets = from_start || flow.fields.checkpoint_reset == Some(true);
+        let (opening, flow) = (store.clone(), parts.flow.clone());
+        // A store in a database takes its time, and keeps its caller waiting.
+        let opened = deps.tasks.spawn_thread(TaskKind::Commit, "store", move || {
+            let lease = opening.acquire(&flow)?;
+            if forgets {
+                opening.reset(&flow)?;
+                info!("the stored position was forgotten, as asked");
+            }
+            Ok((lease, opening.load(&flow)?))
+        });
+        let (lease, loaded) =
+            opened.await.map_err(|error| panicked("checkpoint", &error))?.map_err(store_error)?;
+        if let Some(loaded) = loaded {
             if let Some(warning) = loaded.warning {
                 warn!(warning, "an older checkpoint is used");
             }
@@ -100,6 +108,11 @@ impl CommitterParts {
                         // A reader that is busy takes the next ones; positions only grow.
                         let _busy = commits.try_send(positions).is_err();
                     }
+                    // Another process runs the flow: what this one does is in vain.
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        shared.yield_to_another(error);
+                        return;
+                    }
                     Err(error) => {
                         warn!(error = %error, "positions could not be stored, trying again")
                     }
@@ -112,11 +125,7 @@ impl CommitterParts {
 }
 
 pub(super) fn store_error(error: levada_store::StoreError) -> FlowError {
-    FlowError::Stage {
-        stage: "checkpoint".into(),
-        message: chain(&error),
-        kind: ErrorKind::Conflict,
-    }
+    FlowError::Stage { stage: "checkpoint".into(), message: chain(&error), kind: error.kind() }
 }
 
 /// Stores finished positions on an interval and at the end.
@@ -137,6 +146,8 @@ impl Committer {
         // A commit under way has taken positions out of the ledger: it ends before the last one starts.
         let mut state = self.state.lock().await;
         self.task.abort();
+        // It holds the lease, which the next start of this flow asks for.
+        let _cancelled = self.task.await.is_err();
         shared.metrics.stale.set(0.0);
         if shared.is_undurable.load(Ordering::Acquire) {
             warn!(

@@ -120,6 +120,12 @@ impl Shared {
         self.stop.drain();
     }
 
+    /// Remembers that the flow runs elsewhere, and stops it at once: nothing that it finishes can be stored.
+    pub(super) fn yield_to_another(&self, failure: FlowError) {
+        self.fail(failure);
+        self.stop.abort();
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
             || self.is_undurable.load(Ordering::Acquire)
@@ -339,7 +345,7 @@ impl Running {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let committer_parts =
-            CommitterParts::open(flow, &deps, &name, keeps_positions, from_start)?;
+            CommitterParts::open(flow, &deps, &name, keeps_positions, from_start).await?;
         let positions = committer_parts.positions.clone();
         let shared = Arc::new(Shared {
             clock: deps.clock.clone(),
@@ -684,6 +690,7 @@ impl Built {
             batch_records: limits.batch_records,
             batch_bytes: limits.batch_bytes,
             is_exactly_once: delivery != Delivery::AtLeastOnce,
+            is_compat: flow.fields.compat,
             links,
         };
         let mut report = Report::new();

@@ -10,6 +10,7 @@
 
 mod exactly_once;
 mod example;
+mod fencing;
 mod kafka;
 mod kill;
 mod original;
