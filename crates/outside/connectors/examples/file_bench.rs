@@ -31,6 +31,7 @@ fn context(folder: &Path) -> BuildContext {
         batch_records: 2000,
         batch_bytes: 128 << 10,
         is_exactly_once: false,
+        is_compat: false,
         links: Links::default(),
     }
 }

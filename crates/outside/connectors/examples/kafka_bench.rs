@@ -96,6 +96,7 @@ async fn main() -> Result<(), Failure> {
         batch_records,
         batch_bytes: batch_records * 2 * PAYLOAD_BYTES,
         is_exactly_once: false,
+        is_compat: false,
         links: Links::default(),
     };
     let topic = format!("levada-bench-{}", clock.now().0);

@@ -124,6 +124,7 @@ fn sink(url: &str, settings: serde_json::Value, is_exactly_once: bool) -> Box<dy
         batch_records: 2000,
         batch_bytes: 128 << 10,
         is_exactly_once,
+        is_compat: false,
         links: Links::default(),
     };
     spec.unwrap().build(&ctx).unwrap()

@@ -29,6 +29,8 @@ pub struct BuildContext {
     /// The flow promises exactly-once delivery, so its sink is used as
     /// [`Transactional`](crate::traits::Transactional) one.
     pub is_exactly_once: bool,
+    /// The flow asks for what the original does where that differs (`compat: true`).
+    pub is_compat: bool,
     /// What the source and the sinks of this flow tell each other.
     pub links: Links,
 }

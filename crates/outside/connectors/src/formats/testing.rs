@@ -22,6 +22,7 @@ pub(crate) fn context(base_dir: impl AsRef<Path>) -> BuildContext {
         batch_records: 2000,
         batch_bytes: 128 << 10,
         is_exactly_once: false,
+        is_compat: false,
         links: Links::default(),
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn context_with(clock: Arc<dyn Clock>) -> BuildContext {
         batch_records: 2000,
         batch_bytes: 128 << 10,
         is_exactly_once: false,
+        is_compat: false,
         links: Links::default(),
     }
 }

@@ -69,7 +69,8 @@ pub struct Spec {
     pub brokers: Option<Vec<String>>,
     /// The topic, exactly one; required unless `topicSecretRef` is set.
     pub topic: String,
-    /// Consumer group. Default: one of the flow's own, made of its namespace and name.
+    /// Consumer group. Default: one of the flow's own, made of its namespace and name; with `compat: true`
+    /// of the flow `dataflow-operator`, which all such flows share.
     pub consumer_group: String,
     /// TLS settings; their presence switches TLS on. Default: off.
     pub tls: Option<Tls>,

@@ -17,6 +17,9 @@ const RECEIVE_BYTES_MAX: i64 = 256 << 20;
 /// Source: the original's client (sarama); killed members are missed after this time.
 const SESSION: Duration = Duration::from_secs(10);
 
+/// The group of every flow of the original that names none. Source: dataflow-operator.md §1.5.
+const COMPAT_GROUP: &str = "dataflow-operator";
+
 // === impl Spec ===
 
 impl Spec {
@@ -82,9 +85,10 @@ impl Spec {
         Ok(settings)
     }
 
-    /// Source: dataflow-operator.md §3.1, *Do*.
+    /// Source: dataflow-operator.md §3.1, *Do*; §10.11 for `compat`.
     fn group(&self, ctx: &BuildContext) -> String {
         match self.consumer_group.as_str() {
+            "" if ctx.is_compat => COMPAT_GROUP.to_owned(),
             "" => format!("dataflow-{}-{}", ctx.flow.namespace, ctx.flow.name),
             group => group.to_owned(),
         }
@@ -98,4 +102,26 @@ fn millis(field: &str, text: Option<&str>) -> Result<Option<u64>, String> {
         text.parse().map_err(|_| format!("{field} is no duration"))?;
     let millis = Duration::from(duration).as_millis();
     Ok(Some(u64::try_from(millis).unwrap_or(u64::MAX).clamp(1, i32::MAX as u64)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::sources::testing::context;
+
+    #[test]
+    fn the_default_group_is_the_flows_own_unless_compat_is_asked_for() {
+        let group = |spec: &Spec, is_compat| {
+            let settings = spec.consumer_settings(&BuildContext { is_compat, ..context() });
+            settings.unwrap().into_iter().find(|(name, _)| *name == "group.id").unwrap().1
+        };
+        let flow = context().flow;
+        let own = format!("dataflow-{}-{}", flow.namespace, flow.name);
+        assert_eq!(group(&Spec::default(), false), own);
+        assert_eq!(group(&Spec::default(), true), "dataflow-operator");
+        let named = Spec { consumer_group: "g".into(), ..Spec::default() };
+        assert_eq!(group(&named, true), "g");
+    }
 }
