@@ -211,7 +211,10 @@ impl Transactional for PostgresqlSink {
         self.is_prepared = false;
         self.ownership = None;
         let mut connection = self.take_connection().await?;
-        let positions = self.look(&mut connection).await?;
+        let positions = self.look(&mut connection).await.map_err(|fault| Fault {
+            message: format!("the positions in the database: {}", fault.message),
+            ..fault
+        })?;
         self.connection = Some(connection);
         Ok(positions)
     }
