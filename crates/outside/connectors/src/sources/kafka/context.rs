@@ -192,10 +192,14 @@ impl Shared {
         if let Err(error) = result {
             self.report(Problem::of("cannot take over partitions", &error));
         }
-        if self.is_paused.load(Ordering::Acquire)
-            && let Err(error) = consumer.pause(&starts)
-        {
-            tracing::debug!(%error, "new partitions could not be paused");
+        // The client remembers a pause beyond the assignment: partitions that went while they were paused would come back paused,
+        // when nobody knows of it any more.
+        let set = match self.is_paused.load(Ordering::Acquire) {
+            true => consumer.pause(&starts),
+            false => consumer.resume(&starts),
+        };
+        if let Err(error) = set {
+            tracing::debug!(%error, "new partitions could not be paused or resumed");
         }
     }
 
