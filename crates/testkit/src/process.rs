@@ -159,13 +159,13 @@ impl Running {
     ///
     /// - Panics: after `most`, or when the program ends meanwhile.
     pub fn until(&mut self, what: &str, most: Duration, mut is_met: impl FnMut() -> bool) {
-        wait::until(what, most, || {
-            if is_met() {
-                return true;
-            }
+        let deadline = Instant::now() + most;
+        while !is_met() {
             assert!(self.is_running(), "ended before {what}: {}", self.stderr());
-            false
-        });
+            let is_late = Instant::now() >= deadline;
+            assert!(!is_late, "waited {most:?} in vain until {what}: {}", self.stderr());
+            std::thread::sleep(wait::LOOK_INTERVAL);
+        }
     }
 
     /// Waits for its end.

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use super::kafka::Topic;
 use super::postgres::Database;
-use super::scene::{LONG, flow, holds, plays, start, stop};
+use super::scene::{LONG, Over, flow, holds, plays, seldom, start, stop};
 
 /// How often a member may throw away what is under way, per change of the group.
 ///
@@ -61,21 +61,6 @@ fn play(topic: &Topic, spec: &str, promise: &str, arrived: &dyn Fn() -> u64) -> 
         }
         sent
     })
-}
-
-/// Looks not too often: looking costs the server.
-fn seldom(look: impl Fn() -> u64) -> u64 {
-    thread::sleep(Duration::from_millis(200));
-    look()
-}
-
-/// Lets the sender end when a test fails.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 fn kill(member: Running) {

@@ -1,6 +1,7 @@
 //! Flows, and what must have arrived.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use levada_testkit::process::{Ended, Folder, Running};
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 const LEVADA: &str = env!("CARGO_BIN_EXE_levada");
 
 /// How long a run may take; joining a group behind a killed member takes seconds.
-pub(super) const LONG: Duration = Duration::from_secs(90);
+pub(super) const LONG: Duration = Duration::from_secs(40);
 
 /// Writes `flow.yaml` with this spec, indented by two blanks.
 pub(super) fn flow(folder: &Folder, name: &str, spec: &str) {
@@ -55,6 +56,21 @@ pub(super) fn stop(running: Running) -> Ended {
 pub(super) fn plays(one: u32) -> u32 {
     let rounds = std::env::var("LEVADA_KILL_ROUNDS").ok().and_then(|text| text.parse().ok());
     rounds.map_or(one, |rounds: u32| one * (rounds / 10).max(1))
+}
+
+/// Looks not too often: looking costs the server.
+pub(super) fn seldom(look: impl Fn() -> u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(200));
+    look()
+}
+
+/// Lets the sender end when a test fails.
+pub(super) struct Over<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Gives records with these ids.
