@@ -8,12 +8,14 @@
     reason = "tests end by panicking, and say what they counted or skipped"
 )]
 
+mod away;
 mod exactly_once;
 mod example;
 mod fencing;
 mod kafka;
 mod kill;
 mod original;
+mod network;
 mod outages;
 mod postgres;
 mod rebalance;
