@@ -16,6 +16,7 @@
 //! Start reading at [`processor`].
 
 mod batching;
+mod built;
 mod committer;
 mod dead_letter;
 mod ledger;

@@ -8,9 +8,10 @@ use levada_model::{ErrorKind, Position, Str};
 use levada_store::Checkpoint;
 use tracing::info;
 
+use super::built::{Built, Planned};
 use super::committer::{SOURCE, store_error};
 use super::limits::Limits;
-use super::processor::{Built, Deps, Planned, flow_name};
+use super::processor::{Deps, flow_name};
 use super::report::{FlowError, chain};
 use crate::spec::Flow;
 
