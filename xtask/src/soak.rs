@@ -5,6 +5,7 @@
 
 use anyhow::{Context as _, Result};
 
+use crate::services::Started;
 use crate::test::{conclude, measure};
 use crate::test_report::Report;
 use crate::{Outcome, cargo};
@@ -18,12 +19,32 @@ struct Kind {
     count: u64,
     /// What the names of its tests contain; empty: every test is run, for the variable reaches all of them.
     filter: &'static str,
+    /// Optimised programs have no named places to be killed at.
+    is_optimised: bool,
 }
 
 const KINDS: &[Kind] = &[
-    Kind { name: "fuzz", variable: "LEVADA_FUZZ_ITERATIONS", count: 20_000_000, filter: "fuzz" },
-    Kind { name: "kill", variable: "LEVADA_KILL_ROUNDS", count: 500, filter: "kill" },
-    Kind { name: "property", variable: "PROPTEST_CASES", count: 50_000, filter: "" },
+    Kind {
+        name: "fuzz",
+        variable: "LEVADA_FUZZ_ITERATIONS",
+        count: 20_000_000,
+        filter: "fuzz",
+        is_optimised: true,
+    },
+    Kind {
+        name: "kill",
+        variable: "LEVADA_KILL_ROUNDS",
+        count: 200,
+        filter: "kill",
+        is_optimised: false,
+    },
+    Kind {
+        name: "property",
+        variable: "PROPTEST_CASES",
+        count: 50_000,
+        filter: "",
+        is_optimised: true,
+    },
 ];
 
 /// Runs the kind that `arguments` name, or each in turn.
@@ -32,16 +53,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
         Ok(parsed) => parsed,
         Err(problem) => return Ok(Outcome::Usage(problem)),
     };
+    // Kills, and properties of connectors, are tried on real servers.
+    let services = Started::all()?;
     let mut total = Report::default();
     for kind in kinds {
         let count = count.unwrap_or(kind.count);
         println!("soak {}: {}={count}", kind.name, kind.variable);
         let mut command = cargo::command("test");
-        command.args(["--locked", "--no-fail-fast", "--release", "--workspace"]);
+        command.args(["--locked", "--no-fail-fast", "--workspace"]);
+        if kind.is_optimised {
+            command.arg("--release");
+        }
         if !kind.filter.is_empty() {
             command.args(["--lib", "--bins", "--tests", kind.filter]);
         }
-        command.env(kind.variable, count.to_string());
+        command.env(kind.variable, count.to_string()).envs(services.environment());
         let report = measure(&mut command).with_context(|| format!("soak {}", kind.name))?;
         if report.passed + report.failed + report.skipped.len() == 0 {
             println!("no test has `{}` in its name", kind.filter);
