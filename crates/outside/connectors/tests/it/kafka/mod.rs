@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests end by panicking")]
 
+mod avro;
 mod conformance;
 mod errors;
 mod exactly_once;
