@@ -294,3 +294,53 @@ spec:
         assert_eq!(untouched.err(), Some(std::io::ErrorKind::WouldBlock), "nobody is contacted");
     }
 }
+
+#[test]
+fn exactly_once_is_refused_where_it_cannot_be_had() {
+    let flow = |delivery: &str, sink: &str, more: &str| {
+        format!(
+            "apiVersion: dataflow.dataflow.io/v1
+kind: DataFlow
+metadata: {{name: t}}
+spec:
+  delivery: {delivery}
+  source: {{type: stdin, config: {{}}}}
+  sink: {sink}
+{more}"
+        )
+    };
+    let postgresql = "{type: postgresql, config: {connectionString: \"postgres://h/d\", table: t, batchSize: 100}}";
+    let stdout = "{type: stdout, config: {}}";
+    let routes = "  transformations: [{type: router, config: {routes: [{condition: $.a, sink: {type: stdout, config: {}}}]}}]\n";
+    let never = "  errors: {type: stdout, config: {}, ackPolicy: never}\n";
+    for (flow, part) in [
+        (flow("exactlyOnce", postgresql, ""), None),
+        (flow("auto", stdout, routes), None),
+        (
+            flow("exactlyOnce", stdout, ""),
+            Some("a stdout sink with these settings cannot keep the positions of a stdin source"),
+        ),
+        (
+            flow("exactlyOnce", postgresql, routes),
+            Some("a flow with routes writes to several sinks"),
+        ),
+        (flow("exactlyOnce", postgresql, never), Some("it needs `errors.ackPolicy: afterWrite`")),
+        (
+            flow("exactlyOnce", postgresql, "  checkpointPersistence: false\n"),
+            Some("keeps no positions"),
+        ),
+        (
+            flow("sometimes", stdout, ""),
+            Some("supported values: \"auto\", \"exactlyOnce\", \"atLeastOnce\""),
+        ),
+    ] {
+        match part {
+            None => drop(check(&flow).ends(0)),
+            Some(part) => {
+                let ran = check(&flow).ends(1);
+                let text = ran.text();
+                assert!(text.contains("spec.delivery: ") && text.contains(part), "{text}\n{flow}");
+            }
+        }
+    }
+}
