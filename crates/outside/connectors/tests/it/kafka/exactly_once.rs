@@ -276,31 +276,6 @@ async fn a_record_that_is_refused_leaves_no_trace() {
     assert_eq!(place.arrived(), (0..10).collect::<Vec<_>>());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sink_beside_the_one_that_keeps_positions_writes_too() {
-    let Some(broker) = broker("a_sink_beside_the_one_that_keeps_positions") else { return };
-    let place = Place::new(broker, 1, 10).await;
-    let ctx = exactly_once();
-    let from =
-        json!({"brokers": [place.broker], "topic": place.input, "consumerGroup": place.group});
-    let mut source = source(&from, &ctx);
-    let to = json!({"brokers": [place.broker], "topic": place.output});
-    let mut main = sink(&to, &ctx);
-    let letters = topic("exactly-letters", 1).await;
-    let mut beside = sink(&json!({"brokers": [place.broker], "topic": letters}), &ctx);
-    main.open().await.unwrap();
-    main.transactional().unwrap().stored().await.unwrap();
-    source.open(&[]).await.unwrap();
-    let mut batch = RecordBatch::new();
-    source.next(&mut batch).await.unwrap();
-    let mut outcomes = Outcomes::default();
-    main.transactional().unwrap().prepare(&batch, &mut outcomes).await.unwrap();
-    super::messages::write(&mut *beside, &batch).await;
-    main.transactional().unwrap().commit(&positions(&batch)).await.unwrap();
-    assert_eq!(stored(&letters).len(), 10);
-    assert_eq!(place.arrived(), (0..10).collect::<Vec<_>>());
-}
-
 #[tokio::test]
 async fn two_clusters_are_refused() {
     let ctx = exactly_once();
