@@ -78,18 +78,51 @@ sink: {{type: postgresql, postgresql: {{connectionString: \"postgres://postgres@
         server.address(),
         database.schema
     );
-    let is_away = |is_away: bool| match (is_away, way) {
+    let is_away = |is_away: bool| far(&server, way, is_away);
+    let ended = play(&topic, &spec, &is_away, &|| database.count("t"));
+    let twice = holds(&database.ids("t"), 0..1000);
+    if delivery == "exactlyOnce" {
+        assert_eq!(twice, 0, "exactly once was promised: {ended:#?}");
+    }
+}
+
+/// A route's database is away, that of the main sink is not.
+fn before_route(way: Way) {
+    let test = format!("away-route-{way:?}").to_lowercase();
+    let Some(topic) = Topic::new(&test, 2) else { return };
+    let Some(database) = Database::new(&test) else { return };
+    database.make_table("main");
+    database.make_table("route");
+    let server = Proxy::start(database.url.split(['@', '/']).nth(3).unwrap());
+    let (url, schema) = (&database.url, &database.schema);
+    let spec = format!(
+        "{}
+transformations:
+  - type: router
+    router:
+      routes:
+        - name: even
+          condition: \"$.kind == '0'\"
+          sink: {{type: postgresql, postgresql: {{connectionString: \"postgres://postgres@{}/postgres\", table: {schema}.route, batchSize: 300}}}}
+sink: {{type: postgresql, postgresql: {{connectionString: \"{url}\", table: {schema}.main, batchSize: 300}}}}
+",
+        source(&topic, &topic.brokers),
+        server.address(),
+    );
+    let is_away = |is_away: bool| far(&server, way, is_away);
+    play(&topic, &spec, &is_away, &|| database.count("main") + database.count("route"));
+    holds(&database.ids("route"), (0..1000).filter(|id| id % 5 == 0));
+    holds(&database.ids("main"), (0..1000).filter(|id| id % 5 != 0));
+}
+
+fn far(server: &Proxy, way: Way, is_away: bool) {
+    match (is_away, way) {
         (false, _) => server.set(Link::Forward),
         (true, Way::Silent) => server.set(Link::Hold),
         (true, Way::Gone) => {
             server.set(Link::Refuse);
             server.cut();
         }
-    };
-    let ended = play(&topic, &spec, &is_away, &|| database.count("t"));
-    let twice = holds(&database.ids("t"), 0..1000);
-    if delivery == "exactlyOnce" {
-        assert_eq!(twice, 0, "exactly once was promised: {ended:#?}");
     }
 }
 
@@ -131,6 +164,7 @@ fn a_database_that_is_away_does_not_hold_a_stop_up() {
             for delivery in ["exactlyOnce", "atLeastOnce"] {
                 scope.spawn(move || before_database(way, delivery));
             }
+            scope.spawn(move || before_route(way));
         }
     });
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use levada_testkit::services;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -91,18 +91,31 @@ impl Topic {
             .create()
             .unwrap();
         let mut partitions = TopicPartitionList::new();
+        // Where records come all the time, the end is where it was at first.
+        let mut ends = BTreeMap::new();
         for partition in 0..self.partitions {
+            let (_, end) = consumer.fetch_watermarks(&self.name, partition, LONG).unwrap();
+            ends.insert(partition, end);
             partitions.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&partitions).unwrap();
-        let (mut arrived, mut ended, mut idle) = (Vec::new(), 0, 0);
-        while ended < self.partitions {
-            assert!(idle < 300, "`{}` could not be read to its end", self.name);
+        let deadline = Instant::now() + LONG;
+        let mut arrived = Vec::new();
+        while !ends.is_empty() {
+            assert!(Instant::now() < deadline, "`{}` could not be read to its end", self.name);
             match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => arrived.push(arrived_of(&message)),
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
+                Some(Ok(message)) => {
+                    arrived.push(arrived_of(&message));
+                    let is_behind = |end: &i64| message.offset() + 1 >= *end;
+                    if ends.get(&message.partition()).is_some_and(is_behind) {
+                        ends.remove(&message.partition());
+                    }
+                }
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                    ends.remove(&partition);
+                }
                 Some(Err(error)) => panic!("{error}"),
-                None => idle += 1,
+                None => {}
             }
         }
         arrived

@@ -60,6 +60,25 @@ fn disturb(random: &mut Random, database: &Proxy, broker: Option<&kafka::Proxy>)
     }
 }
 
+/// Makes the network before a broker bad: cuts it at random moments, then swallows what passes.
+fn disturb_broker(random: &mut Random, broker: &kafka::Proxy) {
+    let wait = |millis: u64| thread::sleep(Duration::from_millis(millis));
+    for _ in 0..plays(1) {
+        let until = Instant::now() + CUTTING;
+        while Instant::now() < until {
+            wait(random.below(600));
+            broker.cut();
+            wait(random.below(100));
+            broker.restore();
+        }
+        wait(2000);
+        broker.hold();
+        thread::sleep(SWALLOWING);
+        broker.restore();
+        wait(1000);
+    }
+}
+
 fn finish(running: Running, promise: &str) {
     let ended = stop(running);
     let summary = ended.summary();
@@ -114,6 +133,48 @@ sink:
     let twice = holds(&database.ids("t"), 0..sent);
     eprintln!("network: {sent} records, {twice} arrived twice, {} connections", server.accepted());
     assert_eq!(twice, 0, "exactly once was promised");
+}
+
+#[test]
+fn a_bad_network_between_topics_loses_and_doubles_nothing() {
+    let Some(topic) = Topic::new("network-from", 3) else { return };
+    let Some(target) = Topic::new("network-to", 3) else { return };
+    let broker = kafka::Proxy::start(&topic.brokers);
+    let folder = Folder::new();
+    flow(
+        &folder,
+        &topic.name,
+        &format!(
+            "delivery: exactlyOnce
+checkpointSaveInterval: 50ms
+source: {{type: kafka, kafka: {{brokers: [\"{0}\"], topic: {1}, sessionTimeout: 6s}}}}
+sink: {{type: kafka, kafka: {{brokers: [\"{0}\"], topic: {2}}}}}
+{ERRORS}
+",
+            broker.address(),
+            topic.name,
+            target.name
+        ),
+    );
+    let is_over = AtomicBool::new(false);
+    let mut running = start(&folder, None);
+    let arrived = || seldom(|| target.ids().len() as u64);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| topic.send_until(&is_over));
+        let _over = Over(&is_over);
+        running.until("records arrive", LONG, || arrived() > 0);
+        disturb_broker(&mut Random::new(8), &broker);
+        is_over.store(true, Ordering::Release);
+        sender.join().unwrap()
+    });
+    running.until("everything arrived", LONG, || arrived() >= sent);
+    let ended = stop(running);
+    let summary = ended.summary();
+    assert_eq!(summary["guarantee"], "exactly-once", "{ended:#?}");
+    assert_eq!(summary["deadLettered"], 0, "{ended:#?}");
+    let twice = holds(&target.ids(), 0..sent);
+    eprintln!("between topics: {sent} records, {twice} arrived twice, {summary}");
+    assert_eq!(twice, 0, "exactly once was promised: {ended:#?}");
 }
 
 #[test]
