@@ -5,11 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use levada_testkit::process::{Folder, Running};
+use levada_testkit::proxy::{Link, Proxy};
 use rustix::process::Signal;
 
 use super::kafka::Topic;
 use super::postgres::Database;
-use super::scene::{LONG, Over, flow, holds, plays, seldom, start, stop};
+use super::scene::{LONG, Over, flow, holds, plays, records, seldom, start, start_with, stop};
 
 /// How often a member may throw away what is under way, per change of the group.
 ///
@@ -140,4 +141,50 @@ sink: {{type: kafka, kafka: {{brokers: [\"{}\"], topic: {}}}}}
     );
     let sent = play(&topic, &spec, "exactly-once", &|| seldom(|| target.ids().len() as u64));
     assert_eq!(holds(&target.ids(), 0..sent), 0, "exactly once was promised");
+}
+
+/// Partitions that went to another member while a slow sink kept them paused are read on when they come back.
+#[test]
+fn partitions_that_went_while_the_sink_was_slow_come_back() {
+    let test = "group-slow";
+    let Some(topic) = Topic::new(test, 6) else { return };
+    let Some(database) = Database::new(test) else { return };
+    let server = Proxy::start(database.url.split(['@', '/']).nth(3).unwrap());
+    for (table, delivery) in [("least", "atLeastOnce"), ("once", "exactlyOnce")] {
+        database.make_table(table);
+        let spec = format!(
+            "delivery: {delivery}
+checkpointSaveInterval: 50ms
+{}
+sink: {{type: postgresql, postgresql: {{connectionString: \"postgres://postgres@{}/postgres\", table: {}.{table}, batchSize: 300}}}}
+",
+            source(&topic),
+            server.address(),
+            database.schema
+        );
+        let folders = [Folder::new(), Folder::new()];
+        let small = ["--set", "flow.queue-records=400", "--set", "flow.window-records=1000"];
+        let begin = |folder: &Folder| {
+            flow(folder, &format!("{}-{table}", topic.name), &spec);
+            start_with(folder, None, &small)
+        };
+        let before = if table == "least" { 0 } else { 8000 };
+        topic.send(records(before..before + 4000));
+        let arrived = || seldom(|| database.count(table));
+        let mut stays = begin(&folders[0]);
+        stays.until("the first arrived", LONG, || arrived() >= before + 4000);
+        server.set(Link::Hold);
+        topic.send(records(before + 4000..before + 8000));
+        // Long enough that the source pauses its partitions.
+        thread::sleep(Duration::from_millis(2500));
+        let goes = begin(&folders[1]);
+        thread::sleep(Duration::from_millis(4500));
+        server.set(Link::Forward);
+        thread::sleep(Duration::from_secs(1));
+        stop(goes);
+        stays.until("everything arrived", LONG, || arrived() >= before + 8000);
+        let ended = stop(stays);
+        let twice = holds(&database.ids(table), 0..before + 8000);
+        assert!(table == "least" || twice == 0, "exactly once was promised: {ended:#?}");
+    }
 }
