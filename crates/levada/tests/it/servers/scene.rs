@@ -10,7 +10,7 @@ use rustix::process::Signal;
 const LEVADA: &str = env!("CARGO_BIN_EXE_levada");
 
 /// How long a run may take; joining a group behind a killed member takes seconds.
-pub(super) const LONG: Duration = Duration::from_secs(40);
+pub(super) const LONG: Duration = Duration::from_secs(90);
 
 /// Writes `flow.yaml` with this spec, indented by two blanks.
 pub(super) fn flow(folder: &Folder, name: &str, spec: &str) {
