@@ -35,6 +35,13 @@ pub(super) struct ExactlyOnce {
     pub(super) from_start: bool,
 }
 
+/// How long a transaction stays open at least, unless it is full: a commit costs round trips.
+const LINGER_MIN: Duration = Duration::from_millis(100);
+
+/// What a transaction holds at most where the sink has no bounds of its own.
+const RECORDS_MAX: usize = 20_000;
+const BYTES_MAX: usize = 8 << 20;
+
 /// How often a transaction that must wait for dead letters looks whether they are written.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -180,8 +187,11 @@ impl Writer {
                 Event::Parcel(None) => break,
                 Event::Parcel(Some(parcel)) => {
                     self.add(&mut transaction, parcel.batch).await?;
-                    let is_full = transaction.records >= self.batching.records
-                        || transaction.bytes >= self.batching.bytes;
+                    let (records, bytes) = match self.batching.linger.is_zero() {
+                        true => (RECORDS_MAX, BYTES_MAX),
+                        false => (self.batching.records, self.batching.bytes),
+                    };
+                    let is_full = transaction.records >= records || transaction.bytes >= bytes;
                     if is_full {
                         self.commit(&mut transaction).await?;
                     }
@@ -201,7 +211,7 @@ impl Writer {
         let waited = self.shared.clock.now().0.saturating_sub(batch.processed_at.0);
         self.metrics.wait.observe(waited.max(0) as f64 / 1e9);
         if transaction.deadline.is_none() {
-            let linger = self.batching.linger;
+            let linger = self.batching.linger.max(LINGER_MIN);
             transaction.deadline = Some(self.shared.clock.monotonic() + linger);
         }
         transaction.bytes += batch.text.len();

@@ -146,8 +146,12 @@ impl Writer {
         let mut deadline: Option<Duration> = None;
         loop {
             let now = self.shared.clock.monotonic();
+            // Without a linger what waits already is gathered, and nothing is waited for.
+            let is_due = |at| {
+                now >= at && (!self.batching.linger.is_zero() || self.input.stats().records == 0)
+            };
             if let (Some(at), true) = (deadline, pending.is_some())
-                && now >= at
+                && is_due(at)
                 && let Some(batch) = pending.take()
             {
                 deadline = None;
@@ -168,6 +172,15 @@ impl Writer {
                 Event::Sync(request) => self.sync(request).await,
                 Event::Parcel(None) => break,
                 Event::Parcel(Some(parcel)) if self.batching.records == 0 => {
+                    self.write(parcel.batch).await?;
+                }
+                // Nothing to gather: it need not be copied.
+                Event::Parcel(Some(parcel))
+                    if self.batching.linger.is_zero()
+                        && pending.is_none()
+                        && parcel.batch.len() <= self.batching.records
+                        && self.input.stats().records == 0 =>
+                {
                     self.write(parcel.batch).await?;
                 }
                 Event::Parcel(Some(parcel)) => {

@@ -25,6 +25,8 @@ mod sink;
 #[cfg(feature = "kafka")]
 mod transaction;
 
+use std::time::Duration;
+
 use levada_registry::{FieldPath, Report};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -35,7 +37,11 @@ use crate::blocks::limits::{
 };
 use crate::blocks::words::{check_word, check_word_in_any_case};
 use crate::blocks::{Sasl, SecretRef, Tls};
-use crate::{BuildContext, BuildError, Sink, SinkSpec, SourceSpec as _};
+use crate::{BuildContext, BuildError, Sink, SinkBatching, SinkSpec, SourceSpec as _};
+
+/// What one flight holds at most. A broker's answer is not waited for per batch of the engine.
+const FLIGHT_RECORDS_MAX: usize = 10_000;
+const FLIGHT_BYTES_MAX: usize = 1 << 20;
 
 /// Writes records to one Kafka topic.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
@@ -123,6 +129,15 @@ impl SinkSpec for Spec {
     }
 
     /// An idempotent producer is what transactions are made of.
+    /// What waits already goes out in one flight: each costs a round trip. Nothing is waited for.
+    fn batching(&self) -> SinkBatching {
+        SinkBatching {
+            records: FLIGHT_RECORDS_MAX,
+            bytes: FLIGHT_BYTES_MAX,
+            linger: Duration::ZERO,
+        }
+    }
+
     fn can_be_exactly_once(&self, source: &str) -> bool {
         let is_idempotent = self.idempotent != Some(false)
             && ["", "all"].iter().any(|all| all.eq_ignore_ascii_case(&self.required_acks));

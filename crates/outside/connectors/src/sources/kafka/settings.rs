@@ -6,10 +6,10 @@ use super::Spec;
 use crate::BuildContext;
 
 /// Bytes that the client holds before the engine takes them, fetched ones under way aside.
-const QUEUED_KIB_MAX: u32 = 24 << 10;
+const QUEUED_KIB_MAX: u32 = 8 << 10;
 
 /// Bytes of one answer: what may come on top of the queue, per broker.
-const FETCH_BYTES_MAX: i32 = 16 << 20;
+const FETCH_BYTES_MAX: i32 = 4 << 20;
 
 /// Longest record that is read; a longer one is fetched alone all the same.
 const RECEIVE_BYTES_MAX: i64 = 256 << 20;
