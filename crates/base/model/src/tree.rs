@@ -285,6 +285,17 @@ impl Tree {
         Some(crate::text::decode(self.raw_key(text, id), node.flags & KEY_ESCAPED != 0))
     }
 
+    /// Gives a member's key as the bytes of its text, decoded; empty for elements and roots.
+    #[inline]
+    pub fn key_bytes<'t>(&self, text: &'t [u8], id: NodeId) -> std::borrow::Cow<'t, [u8]> {
+        use std::borrow::Cow;
+        let raw = self.raw_key(text, id);
+        match self.node(id).flags & KEY_ESCAPED != 0 {
+            false => Cow::Borrowed(raw),
+            true => Cow::Owned(crate::text::decode(raw, true).into_owned().into_bytes()),
+        }
+    }
+
     /// Tells whether a node is the member of an object called `key` (decoded text).
     pub fn has_key(&self, text: &[u8], id: NodeId, key: &[u8]) -> bool {
         let node = self.node(id);

@@ -12,7 +12,7 @@ pub(super) struct BatchPool(Mutex<Vec<Box<RecordBatch>>>);
 // As many as can be under way in a flow with a few sinks.
 const POOL_MAX: usize = 64;
 // A batch that grew for one huge record is not kept.
-const TEXT_KEPT_MAX: usize = 1 << 20;
+const TEXT_KEPT_MAX: usize = 512 << 10;
 
 impl BatchPool {
     /// Gives an empty batch.

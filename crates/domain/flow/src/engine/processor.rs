@@ -694,6 +694,7 @@ impl Plumbing {
             drained: Some(drained_sender),
             ending: self.ending.clone(),
             exactly_once,
+            spare: None,
             has_failed: false,
         };
         Ok((sender, self.tasks.spawn(TaskKind::Sink, "sink", writer.run())))

@@ -64,6 +64,8 @@ pub(super) struct Writer {
     pub(super) ending: watch::Receiver<Ending>,
     /// How it keeps positions, when the flow delivers exactly once.
     pub(super) exactly_once: Option<ExactlyOnce>,
+    /// An empty batch to gather into.
+    pub(super) spare: Option<Box<RecordBatch>>,
     /// The last write failed, so the sink is opened again before the next.
     pub(super) has_failed: bool,
 }
@@ -253,7 +255,9 @@ impl Writer {
     ) -> Result<(), Stop> {
         let mut from = 0;
         while from < batch.len() {
-            let target = pending.get_or_insert_with(|| self.shared.pool.take());
+            let spare = &mut self.spare;
+            let pool = &self.shared.pool;
+            let target = pending.get_or_insert_with(|| spare.take().unwrap_or_else(|| pool.take()));
             let room = self.batching.records.saturating_sub(target.len()).max(1);
             let mut to = from;
             let mut bytes = target.text.len();
@@ -326,9 +330,19 @@ impl Writer {
                     }
                 }
             }
-            self.shared.pool.give(part);
+            self.give_back(part);
         }
         Ok(())
+    }
+
+    /// Keeps one large batch for the next gathering: among the others it would make all of them large.
+    fn give_back(&mut self, mut batch: Box<RecordBatch>) {
+        if self.batching.records > 0 && self.spare.is_none() {
+            batch.clear();
+            self.spare = Some(batch);
+        } else {
+            self.shared.pool.give(batch);
+        }
     }
 
     /// Decides what happens to records that a failed write left open.

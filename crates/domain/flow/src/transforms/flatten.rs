@@ -271,11 +271,13 @@ impl Flatten {
         let mut scalar_is_new = false;
         if is_object {
             for member in tree.children(element) {
-                let name = tree.key(text, member).unwrap_or_default();
-                let hash = self.parent.hasher.hash(name.as_bytes());
-                let is_index =
-                    self.index.as_ref().is_some_and(|own| own.hash == hash && *own.text == *name);
-                if !is_index && !self.parent.replace(hash, name.as_bytes(), member) {
+                let name = tree.key_bytes(text, member);
+                let hash = self.parent.hasher.hash(&name);
+                let is_index = self
+                    .index
+                    .as_ref()
+                    .is_some_and(|own| own.hash == hash && own.text.as_bytes() == &*name);
+                if !is_index && !self.parent.replace(hash, &name, member) {
                     self.added.push(member);
                 }
             }

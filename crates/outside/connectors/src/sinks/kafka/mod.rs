@@ -41,7 +41,7 @@ use crate::{BuildContext, BuildError, Sink, SinkBatching, SinkSpec, SourceSpec a
 
 /// What one flight holds at most. A broker's answer is not waited for per batch of the engine.
 const FLIGHT_RECORDS_MAX: usize = 10_000;
-const FLIGHT_BYTES_MAX: usize = 1 << 20;
+const FLIGHT_BYTES_MAX: usize = 512 << 10;
 
 /// Writes records to one Kafka topic.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]

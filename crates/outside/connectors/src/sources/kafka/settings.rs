@@ -6,10 +6,10 @@ use super::Spec;
 use crate::BuildContext;
 
 /// Bytes that the client holds before the engine takes them, fetched ones under way aside.
-const QUEUED_KIB_MAX: u32 = 8 << 10;
+const QUEUED_KIB_MAX: u32 = 6 << 10;
 
 /// Bytes of one answer: what may come on top of the queue, per broker.
-const FETCH_BYTES_MAX: i32 = 4 << 20;
+const FETCH_BYTES_MAX: i32 = 2 << 20;
 
 /// Longest record that is read; a longer one is fetched alone all the same.
 const RECEIVE_BYTES_MAX: i64 = 256 << 20;
@@ -49,6 +49,8 @@ impl Spec {
             // The original's client asks the brokers to create what is missing.
             ("allow.auto.create.topics", "true".into()),
             ("queued.max.messages.kbytes", QUEUED_KIB_MAX.to_string()),
+            // The client's second would leave an emptied queue empty for as long.
+            ("fetch.queue.backoff.ms", "5".into()),
             ("fetch.max.bytes", fetch_bytes.to_string()),
             // A record may be longer than everything else allows; then it comes alone.
             (
