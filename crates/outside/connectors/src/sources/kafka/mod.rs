@@ -42,6 +42,8 @@ mod offsets;
 #[cfg(feature = "kafka")]
 mod payload;
 #[cfg(feature = "kafka")]
+mod rewind;
+#[cfg(feature = "kafka")]
 mod settings;
 #[cfg(feature = "kafka")]
 mod source;

@@ -18,6 +18,7 @@ use super::context::{Context, KafkaConsumer, Shared};
 use super::fill::Filler;
 use super::offsets::{Keeper, Start, parse};
 use super::payload::Decode;
+use super::rewind::rewind;
 use super::worker::{Command, EMPTY_MAX, Item, READY_MAX, Worker};
 use crate::kafka::membership::{CommitsForSource, GroupOffsets, Membership};
 use crate::kafka::{Connection, Problem, probe};
@@ -263,6 +264,20 @@ impl Source for KafkaSource {
             tracing::debug!(%error, "offsets could not be committed; the next commit covers them");
         }
         Ok(())
+    }
+
+    async fn rewind(&mut self, to: &[(Str, Position)]) -> Result<bool, SourceError> {
+        let connection = self.plan.connection.clone();
+        let mut config =
+            connection.client().map_err(|text| SourceError::new(ErrorClass::InvalidData, text))?;
+        let group = self.plan.settings.iter().find(|(key, _)| *key == "group.id");
+        if let Some((key, value)) = group {
+            config.set(*key, value);
+        }
+        let (to, fallback) = (to.to_vec(), self.plan.fallback);
+        let work = move || rewind(&config, &connection.topic, fallback, &to);
+        blocking(&self.ctx.tasks, work).await??;
+        Ok(true)
     }
 
     fn lag(&self) -> Option<u64> {

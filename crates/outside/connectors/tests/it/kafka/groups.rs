@@ -87,8 +87,14 @@ async fn a_flow_starts_where_it_says_when_nobody_knows_better() {
     late.open(&[]).await.unwrap();
     // The start is committed, so what comes while the flow is down is not skipped.
     let mut batch = RecordBatch::new();
-    let early = tokio::time::timeout(Duration::from_secs(1), late.next(&mut batch)).await;
-    assert!(early.is_err());
+    let begun = BTreeMap::from([(0, 10)]);
+    for _ in 0..100 {
+        let early = tokio::time::timeout(Duration::from_millis(200), late.next(&mut batch)).await;
+        assert!(early.is_err());
+        if committed(&group, &topic, 1) == begun {
+            break;
+        }
+    }
     drop(late);
     until_committed(&group, &topic, 1, &BTreeMap::from([(0, 10)])).await;
     produce(&topic, &numbers(1, 10..15));
@@ -245,4 +251,33 @@ async fn lag_is_how_many_records_are_behind() {
     levada_testkit::wait::until_async("the lag is known", most, || source.lag().is_some()).await;
     let lag = source.lag().unwrap();
     assert!((900..1000).contains(&lag), "{lag}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_without_members_is_set_back() {
+    let Some(broker) = broker("a_group_without_members") else { return };
+    let (topic, group) = (topic("rewind", 2).await, unique("group"));
+    produce(&topic, &numbers(2, 0..10));
+    let settings = settings(&broker, &topic, &group);
+    let mut first = source(&settings, &context());
+    first.open(&[]).await.unwrap();
+    let batches = read(&mut *first, 10).await;
+    first.commit(&positions(&batches)).await.unwrap();
+    let end: BTreeMap<i32, i64> = [(0, 5), (1, 5)].into();
+    until_committed(&group, &topic, 2, &end).await;
+    let to = [(Str::from(format!("{topic}/1")), Position::from(3))];
+    let mut other = source(&settings, &context());
+    let refused = other.rewind(&to).await.unwrap_err();
+    assert!(refused.message.contains("stop them first"), "{refused}");
+    drop(first);
+    assert!(other.rewind(&to).await.unwrap());
+    until_committed(&group, &topic, 2, &[(0, 5), (1, 3)].into()).await;
+    assert!(other.rewind(&[]).await.unwrap());
+    until_committed(&group, &topic, 2, &[(0, 0), (1, 0)].into()).await;
+    other.open(&[]).await.unwrap();
+    let mut again = payloads(&read(&mut *other, 10).await);
+    again.sort_unstable();
+    assert_eq!(again, (0..10).collect::<Vec<_>>());
+    let wrong = source(&settings, &context()).rewind(&[("elsewhere".into(), 1.into())]).await;
+    assert!(wrong.unwrap_err().message.contains("positions look like"));
 }
