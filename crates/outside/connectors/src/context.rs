@@ -41,6 +41,9 @@ pub struct StandardInput(pub OwnedFd);
 /// What stands for the standard output of the process; see [`StandardInput`].
 pub struct StandardOutput(pub OwnedFd);
 
+/// The flow tried to deliver exactly once and may not: the source keeps positions as if it never had.
+pub struct DeliversAtLeastOnce;
+
 /// What the connectors of one flow tell each other, by type; cheap to clone.
 ///
 /// For example, a Kafka source leaves the membership of its group, which a Kafka sink puts into its

@@ -24,7 +24,7 @@ pub mod spec;
 pub mod traits;
 mod trino;
 
-pub use context::{BuildContext, Links, StandardInput, StandardOutput};
+pub use context::{BuildContext, DeliversAtLeastOnce, Links, StandardInput, StandardOutput};
 pub use sinks::SINKS;
 pub use sources::SOURCES;
 pub use spec::{AnySink, AnySource, BuildError, SinkEntry, SinkSpec, SourceEntry, SourceSpec};

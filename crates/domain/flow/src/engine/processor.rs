@@ -104,6 +104,8 @@ pub(super) struct Shared {
     pub(super) is_undurable: AtomicBool,
     /// The main sink keeps the positions.
     is_exactly_once: AtomicBool,
+    /// What connectors of the flow tell each other.
+    pub(super) links: Links,
     stop: ShutdownHandle,
     seeds: AtomicU64,
 }
@@ -371,6 +373,7 @@ impl Running {
             failure: Mutex::new(None),
             is_undurable: AtomicBool::new(false),
             is_exactly_once: AtomicBool::new(false),
+            links: life.links.clone(),
             stop: stop.clone(),
             seeds: AtomicU64::new(deps.clock.now().0.unsigned_abs()),
             limits,

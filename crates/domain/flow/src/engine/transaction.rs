@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use levada_connectors::{Outcomes, Sink, SinkError, Transactional};
+use levada_connectors::{DeliversAtLeastOnce, Outcomes, Sink, SinkError, Transactional};
 use levada_model::{Ack, ErrorClass, Position, RecordBatch, RecordError, Str};
 use levada_runtime::{Backoff, fault};
 use tokio::sync::oneshot;
@@ -41,6 +41,10 @@ const LINGER_MIN: Duration = Duration::from_millis(100);
 /// What a transaction holds at most where the sink has no bounds of its own.
 const RECORDS_MAX: usize = 20_000;
 const BYTES_MAX: usize = 8 << 20;
+
+/// Attempts to take positions over before a flow that does not insist goes on without. Only where the
+/// source's outside keeps them: a broker may have no coordinator for transactions at all.
+const ATTEMPTS_MAX: u32 = 3;
 
 /// How often a transaction that must wait for dead letters looks whether they are written.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
@@ -95,28 +99,42 @@ impl Transaction {
 impl Writer {
     /// Opens the sink and asks for its positions; `false`: it may not keep any, and is written without.
     pub(super) async fn take_over(&mut self, setup: ExactlyOnce) -> Result<bool, Stop> {
-        let ExactlyOnce { positions, fallback, from_start } = setup;
+        let ExactlyOnce { positions, mut fallback, from_start } = setup;
         let mut backoff = Backoff::new(self.shared.limits.retry, self.shared.seed());
         let stored = loop {
-            match self.open_and_ask(from_start).await? {
+            let error = match self.open_and_ask(from_start).await? {
                 Ok(stored) => break stored,
-                Err(error) if error.class == ErrorClass::AuthError && fallback.is_some() => {
-                    warn!(
-                        error = chain(&error),
-                        "the sink may not keep positions, so records are delivered at least once"
-                    );
-                    if let Some(plain) = fallback {
-                        self.sink = plain;
-                    }
-                    // The reader may have stopped meanwhile.
-                    let _stopped = positions.send(Vec::new()).is_err();
-                    return Ok(false);
-                }
-                Err(error) if error.class == ErrorClass::AuthError => {
+                Err(error) => error,
+            };
+            // Without positions in the sink nothing is lost when it is written as any other.
+            let is_outside =
+                self.sink.transactional().is_some_and(|sink| sink.keeps_positions_of_source());
+            let is_refused = match error.class {
+                ErrorClass::AuthError => true,
+                class if class.is_transient() => backoff.attempts() + 1 >= ATTEMPTS_MAX,
+                _ => true,
+            };
+            if let Some(plain) = fallback
+                .take_if(|_| error.class == ErrorClass::AuthError || is_outside && is_refused)
+            {
+                warn!(
+                    error = chain(&error),
+                    "the sink may not keep positions, so records are delivered at least once"
+                );
+                self.sink = plain;
+                self.shared.links.put(DeliversAtLeastOnce);
+                // The reader may have stopped meanwhile.
+                let _stopped = positions.send(Vec::new()).is_err();
+                return Ok(false);
+            }
+            let delay = if error.class.is_transient() { backoff.next_delay() } else { None };
+            match delay {
+                // Nothing is under way yet that a restart would have to throw away.
+                Some(delay) => self.wait(&error, delay).await?,
+                None => {
                     let text = format!("it may not keep the source's positions: {}", chain(&error));
                     return Err(self.failed(error.class, text));
                 }
-                Err(error) => self.pause(&error, &mut backoff).await?,
             }
         };
         info!(positions = stored.len(), "records are delivered exactly once");

@@ -20,6 +20,7 @@ use super::offsets::{Keeper, Start, parse};
 use super::payload::Decode;
 use super::rewind::rewind;
 use super::worker::{Command, EMPTY_MAX, Item, READY_MAX, Worker};
+use crate::context::DeliversAtLeastOnce;
 use crate::kafka::membership::{CommitsForSource, GroupOffsets, Membership};
 use crate::kafka::{Connection, Problem, probe};
 use crate::{BuildContext, Source, SourceError};
@@ -68,7 +69,10 @@ impl KafkaSource {
     }
 
     fn keeper(&self) -> Keeper {
-        match (self.ctx.is_exactly_once, self.ctx.links.get::<CommitsForSource>()) {
+        let links = &self.ctx.links;
+        let is_exactly_once =
+            self.ctx.is_exactly_once && links.get::<DeliversAtLeastOnce>().is_none();
+        match (is_exactly_once, links.get::<CommitsForSource>()) {
             (false, _) => Keeper::Group,
             (true, Some(_)) => Keeper::Transactions,
             (true, None) => Keeper::Sink,
