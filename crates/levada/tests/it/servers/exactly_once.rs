@@ -1,6 +1,10 @@
 //! What exactly once and dead letters mean together, and where it is refused.
 
 use levada_testkit::process::Folder;
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::kafka::Topic;
 use super::postgres::Database;
@@ -114,4 +118,37 @@ sink: {{type: postgresql, postgresql: {{connectionString: \"{}\", table: {schema
     assert!(reset.stdout.contains(r#""places":["sink","checkpoint"]"#), "{reset:#?}");
     run(&folder, None).expect_code(0);
     times(2);
+}
+
+#[test]
+fn a_broker_that_refuses_transactions_is_written_at_least_once() {
+    let cluster = MockCluster::new(1).unwrap();
+    for topic in ["in", "out"] {
+        cluster.create_topic(topic, 1, 1).unwrap();
+    }
+    let brokers = cluster.bootstrap_servers();
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+    for line in records(0..20) {
+        producer.send(BaseRecord::<str, str>::to("in").payload(&line)).unwrap();
+    }
+    producer.flush(std::time::Duration::from_secs(10)).unwrap();
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
+    let folder = Folder::new();
+    flow(
+        &folder,
+        "refused",
+        &format!(
+            "source: {{type: kafka, kafka: {{brokers: [\"{brokers}\"], topic: in, stopAtEnd: true}}}}
+sink: {{type: kafka, kafka: {{brokers: [\"{brokers}\"], topic: out}}}}
+"
+        ),
+    );
+    let summary = run(&folder, None).expect_code(0).summary();
+    assert_eq!(summary["guarantee"], "at-least-once", "{summary}");
+    assert_eq!(summary["recordsOut"], 20, "{summary}");
+    // The source keeps the group's offsets itself.
+    std::fs::remove_dir_all(folder.path("data")).unwrap();
+    assert_eq!(run(&folder, None).expect_code(0).summary()["recordsIn"], 0);
 }
