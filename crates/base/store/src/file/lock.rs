@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,11 @@ use crate::StoreError;
 
 /// Largest lock file that is read; a flow name of 4,096 control characters needs 24 KiB.
 const BYTES_MAX: u64 = 64 << 10;
+
+/// A process that this one is starting holds a copy of every open file until it runs its own program, so a lock
+/// that was just let go may seem to be held for a moment.
+const ATTEMPTS_MAX: u32 = 10;
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a lock file says. Only a hint about who; the epoch is the part that counts.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -31,12 +37,20 @@ pub(super) fn lock(path: &Path, flow: &str) -> Result<File, StoreError> {
         .truncate(false)
         .open(path)
         .map_err(|error| StoreError::io("open the lock", path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Locked { flow: flow.into(), pid: read(&file).pid, host: None })
+    let mut attempts = 1;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if attempts < ATTEMPTS_MAX => {
+                attempts += 1;
+                std::thread::sleep(ATTEMPT_INTERVAL);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let pid = read(&file).pid;
+                return Err(StoreError::Locked { flow: flow.into(), pid, host: None });
+            }
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path, error)),
         }
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path, error)),
     }
 }
 
