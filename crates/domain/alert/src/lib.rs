@@ -1,0 +1,1 @@
+//! Alert levels, events, topics and handlers.

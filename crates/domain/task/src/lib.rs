@@ -1,0 +1,1 @@
+//! The point engine: pipelines, nodes, tasks.

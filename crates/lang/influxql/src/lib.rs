@@ -1,0 +1,1 @@
+//! The SELECT subset of `InfluxQL` that batch queries use, and cron schedules.

@@ -1,0 +1,1 @@
+//! Lambda expressions: compiled once, run per point.

@@ -1,0 +1,210 @@
+//! The syntax tree.
+
+use std::sync::Arc;
+
+use levada_model::Str;
+
+/// Where something stands in a script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Bytes before it.
+    pub offset: u32,
+    /// Counted from 1.
+    pub line: u32,
+    /// Bytes in its line before it, plus 1.
+    pub column: u32,
+}
+
+/// Comment lines before a node, without `//`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comment {
+    /// Where the first one begins.
+    pub position: Position,
+    /// The texts as written behind `//`.
+    pub lines: Vec<Str>,
+}
+
+/// A node of the tree.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Of a chain or a binary node its operator, of a call its name, of a declaration its keyword.
+    pub position: Position,
+    /// What stands before it.
+    pub comment: Option<Box<Comment>>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The whole script.
+    Program(Vec<Node>),
+    /// `var x = right`; `name` is the identifier.
+    Declaration {
+        /// The variable.
+        name: Box<Node>,
+        /// Its value.
+        value: Box<Node>,
+    },
+    /// `var x int`
+    TypeDeclaration {
+        /// The variable.
+        name: Box<Node>,
+        /// The word after it, known or not.
+        type_name: Box<Node>,
+    },
+    /// `dbrp "db"."rp"`
+    Dbrp {
+        /// The database.
+        database: Str,
+        /// The retention policy.
+        retention: Str,
+    },
+    /// `left|right`, `left.right`, `left@right`; `right` is a call or, behind a dot, an identifier.
+    Chain {
+        /// One of [`Operator::Pipe`], [`Operator::Dot`], [`Operator::At`].
+        operator: Operator,
+        /// The object.
+        left: Box<Node>,
+        /// The call.
+        right: Box<Node>,
+    },
+    /// A call.
+    Call(Call),
+    /// `lambda: expression`
+    Lambda(Arc<Node>),
+    /// `[a, 'b', *]`
+    List(Vec<Node>),
+    /// `-x`, `!x`
+    Unary {
+        /// Minus or Not.
+        operator: Operator,
+        /// What it applies to.
+        operand: Box<Node>,
+    },
+    /// `left operator right`
+    Binary {
+        /// The operator.
+        operator: Operator,
+        /// Left operand.
+        left: Box<Node>,
+        /// Right operand.
+        right: Box<Node>,
+        /// Written inside parentheses.
+        in_parens: bool,
+        /// The right operand stood on a later line than the operator.
+        is_multi_line: bool,
+    },
+    /// An integer; `is_octal` when it began with a zero.
+    Int {
+        /// Its value.
+        value: i64,
+        /// Printed with a leading zero.
+        is_octal: bool,
+    },
+    /// A float.
+    Float(f64),
+    /// A duration.
+    Duration {
+        /// Nanoseconds.
+        nanos: i64,
+        /// As it was written; empty for one made by a variable.
+        literal: Str,
+    },
+    /// `TRUE`, `FALSE`
+    Bool(bool),
+    /// A string.
+    String {
+        /// Without quotes and escapes.
+        value: Str,
+        /// Written with three quotes.
+        is_triple: bool,
+    },
+    /// `"name"`
+    Reference(Str),
+    /// `/pattern/`
+    Regex(Arc<Regex>),
+    /// `*`
+    Star,
+    /// A name.
+    Identifier(Str),
+}
+
+/// A compiled pattern and its source.
+#[derive(Debug)]
+pub struct Regex {
+    /// The pattern in RE2 syntax, `\/` already turned into `/`.
+    pub pattern: Str,
+    /// Compiled; `\d \s \w \b` know ASCII only, as in Go.
+    pub regex: regex::Regex,
+}
+
+/// A call: `name(args)`.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// How it was reached.
+    pub kind: CallKind,
+    /// The name as written.
+    pub name: Str,
+    /// The arguments.
+    pub args: Vec<Node>,
+    /// Some argument or the closing parenthesis stood on a later line than the name.
+    pub is_multi_line: bool,
+}
+
+/// How a call was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// `name(...)`
+    Global,
+    /// `|name(...)`
+    Chain,
+    /// `.name(...)`
+    Property,
+    /// `@name(...)`
+    Dynamic,
+}
+
+/// An operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operator {
+    /// `+`
+    Plus,
+    /// `-`, binary and unary
+    Minus,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`
+    Modulo,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterEqual,
+    /// `=~`
+    Matches,
+    /// `!~`
+    MatchesNot,
+    /// `AND`
+    And,
+    /// `OR`
+    Or,
+    /// `!`
+    Not,
+    /// `|`
+    Pipe,
+    /// `.`
+    Dot,
+    /// `@`
+    At,
+}
