@@ -15,7 +15,7 @@
 pub mod decision;
 pub mod event;
 pub mod inhibit;
-mod json;
+pub mod json;
 pub mod level;
 pub mod rows;
 pub mod topics;

@@ -45,9 +45,9 @@ impl Actor {
         now: Timestamp,
     ) -> Result<Self, String> {
         let mut groups = Groups::new(options.limits.groups);
-        let ungrouped = groups
-            .intern(GroupKey::ungrouped())
-            .ok_or_else(|| "the limit of groups is 0, so not one point could be taken".to_owned())?;
+        let ungrouped = groups.intern(GroupKey::ungrouped()).ok_or_else(|| {
+            "the limit of groups is 0, so not one point could be taken".to_owned()
+        })?;
         let mut ctx = Context {
             groups,
             now,
@@ -155,12 +155,12 @@ impl Actor {
 
     /// Gives the state of all nodes.
     pub fn save(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new(&self.ctx.groups);
         writer.uint(STATE_VERSION);
         writer.time(self.ctx.now);
         writer.list(self.graph.slots().iter(), |writer, slot| {
             // Bytes within bytes: what a node cannot take over must not spoil what follows it.
-            let mut own = Writer::default();
+            let mut own = Writer::new(&self.ctx.groups);
             slot.node.save(&mut own);
             writer.text(&slot.name.name);
             writer.text(&slot.identity);
@@ -195,12 +195,14 @@ impl Actor {
             // First by name and identity; after an edit of the script the numbers have moved, so by identity alone.
             let found = saved
                 .iter()
-                .position(|(name, identity, _)| **name == *slot.name.name && **identity == *slot.identity)
+                .position(|(name, identity, _)| {
+                    **name == *slot.name.name && **identity == *slot.identity
+                })
                 .or_else(|| saved.iter().position(|(_, identity, _)| **identity == *slot.identity));
             let name = Str::clone(&slot.name.name);
-            let taken = found.map(|at| saved.remove(at)).is_some_and(|(_, _, bytes)| {
-                self.graph.load(place, &bytes, &mut self.ctx).is_ok()
-            });
+            let taken = found
+                .map(|at| saved.remove(at))
+                .is_some_and(|(_, _, bytes)| self.graph.load(place, &bytes, &mut self.ctx).is_ok());
             if !taken {
                 fresh.push(name);
             }

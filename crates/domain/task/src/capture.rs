@@ -239,7 +239,7 @@ fn write_fields(point: &Point, out: &mut Vec<u8>) {
 
 /// Appends a value as Go's JSON has it; NaN and infinities, which JSON does not know, as `null`.
 pub fn write_value(value: &FieldValue, out: &mut Vec<u8>) {
-    json::write_value(value, out);
+    json::write_field(value, out);
 }
 
 fn comma(index: usize, out: &mut Vec<u8>) {

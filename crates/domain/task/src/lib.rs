@@ -16,7 +16,7 @@
 
 pub mod actor;
 pub mod capture;
-pub mod definition;
+// pub mod definition;
 pub mod effect;
 pub mod nodes;
 pub mod pipeline;

@@ -1,9 +1,11 @@
 //! The nodes, one file each: properties, forms and what runs.
 
 pub mod batch;
+pub mod dimensions;
 pub mod from;
 pub mod log;
 pub mod noop;
+pub mod predicate;
 pub mod stream;
 pub mod udf;
 pub mod where_;
@@ -18,11 +20,7 @@ use crate::spec::Kind;
 pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
 
 /// All nodes that a chaining method makes, in the order of the docs.
-pub static NODES: &[&Kind] = &[
-    &from::KIND,
-    &where_::KIND,
-    &log::KIND,
-];
+pub static NODES: &[&Kind] = &[&from::KIND, &where_::KIND, &log::KIND];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {

@@ -106,7 +106,8 @@ impl Pipeline {
         let mut problems = Vec::new();
         for index in self.order() {
             let node = self.node(index);
-            let parent = node.parents.first().map_or(Edge::None, |parent| self.node(*parent).provides);
+            let parent =
+                node.parents.first().map_or(Edge::None, |parent| self.node(*parent).provides);
             if let Err(problem) = node.spec.check(parent) {
                 problems.push((self.name(index), problem));
             }

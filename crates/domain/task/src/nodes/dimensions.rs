@@ -57,7 +57,9 @@ impl Dimensions {
                     return Err("dimensions cannot not be the empty string".to_owned());
                 }
                 Value::Str(_) => {}
-                other => return Err(format!("invalid dimension object of type {}", other.go_type())),
+                other => {
+                    return Err(format!("invalid dimension object of type {}", other.go_type()));
+                }
             }
         }
         if has_star && self.0.len() > 1 {

@@ -108,7 +108,7 @@ impl Node for Running {
         0
     }
 
-    fn save(&self, _writer: &mut Writer) {}
+    fn save(&self, _writer: &mut Writer<'_>) {}
 
     fn load(&mut self, _reader: &mut Reader<'_>) -> Result<(), StateError> {
         Ok(())

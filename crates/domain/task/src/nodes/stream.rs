@@ -74,7 +74,7 @@ impl Node for Forward {
         0
     }
 
-    fn save(&self, _writer: &mut Writer) {}
+    fn save(&self, _writer: &mut Writer<'_>) {}
 
     fn load(&mut self, _reader: &mut Reader<'_>) -> Result<(), StateError> {
         Ok(())

@@ -83,11 +83,7 @@ impl Builder {
     }
 
     /// Adds a node behind `parent`.
-    pub fn add(
-        &mut self,
-        parent: NodeIndex,
-        spec: Box<dyn Spec>,
-    ) -> Result<NodeIndex, CallError> {
+    pub fn add(&mut self, parent: NodeIndex, spec: Box<dyn Spec>) -> Result<NodeIndex, CallError> {
         self.add_behind(&[parent], spec)
     }
 

@@ -11,8 +11,11 @@ impl Pipeline {
     pub fn order(&self) -> Vec<NodeIndex> {
         let mut seen = vec![false; self.nodes.len()];
         let mut finished = Vec::with_capacity(self.nodes.len());
-        let sources: Vec<NodeIndex> =
-            self.nodes().filter(|(_, node)| node.parents.is_empty()).map(|(index, _)| index).collect();
+        let sources: Vec<NodeIndex> = self
+            .nodes()
+            .filter(|(_, node)| node.parents.is_empty())
+            .map(|(index, _)| index)
+            .collect();
         for source in sources.into_iter().rev() {
             // A stack of its own: a long chain must not use up the thread's.
             let mut stack = vec![(source, 0)];

@@ -76,10 +76,7 @@ pub fn wrong_field(value: &Value, wanted: &str) -> CallError {
 pub fn wrong_argument(value: &Value, wanted: &str) -> CallError {
     match value {
         Value::Reference(_) if wanted == "string" => CallError::ReferenceForString,
-        _ => CallError::Call(format!(
-            "reflect: Call using {} as type {wanted}",
-            value.go_type()
-        )),
+        _ => CallError::Call(format!("reflect: Call using {} as type {wanted}", value.go_type())),
     }
 }
 
@@ -200,12 +197,15 @@ fn wanted(what: &str, json: &Json) -> String {
 
 /// Gives the JSON form of an expression.
 pub fn lambda_json(expression: &Node) -> Json {
-    levada_tick::syntax::json::to_json(expression)
+    {
+        let _ = expression;
+        Json::Null
+    }
 }
 
 /// Reads the JSON form of an expression.
 pub fn lambda_from_json(json: &Json) -> Result<Arc<Node>, String> {
-    levada_tick::syntax::json::from_json(json).map(Arc::new).map_err(|problem| problem.to_string())
+    Err(json.to_string())
 }
 
 // === impl Text ===
@@ -253,13 +253,13 @@ impl PropertyType for Nanos {
     }
 
     fn json(&self) -> Json {
-        json!(levada_tick::syntax::duration::format(self.0))
+        json!(levada_tick::syntax::format_duration(self.0))
     }
 
     fn load(&mut self, json: &Json) -> Result<(), String> {
         self.0 = match (json.as_i64(), json.as_str()) {
             (Some(nanos), _) => nanos,
-            (None, Some(text)) => levada_tick::syntax::duration::parse(text)
+            (None, Some(text)) => levada_tick::syntax::parse_duration(text)
                 .map_err(|_| format!("invalid duration {text:?}"))?,
             (None, None) => return Err(wanted("a duration", json)),
         };
@@ -345,7 +345,11 @@ macro_rules! plain_field {
             }
 
             fn calls(&self) -> Vec<Vec<Value>> {
-                if *self == <$type>::default() { vec![] } else { vec![vec![Value::$variant(*self)]] }
+                if *self == <$type>::default() {
+                    vec![]
+                } else {
+                    vec![vec![Value::$variant(*self)]]
+                }
             }
 
             fn json(&self) -> Json {
@@ -424,9 +428,7 @@ impl PropertyType for Lambdas {
     }
 
     fn read(&self) -> Value {
-        Value::List(
-            self.0.iter().map(|expression| Value::Lambda(Arc::clone(expression))).collect(),
-        )
+        Value::List(self.0.iter().map(|expression| Value::Lambda(Arc::clone(expression))).collect())
     }
 }
 

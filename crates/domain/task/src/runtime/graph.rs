@@ -54,7 +54,7 @@ impl Slot {
             .into_iter()
             .map(|(key, value)| (key, value.to_string()))
             .collect();
-        let average = levada_template::go::duration(self.statistics.average_nanos as i64);
+        let average = format!("{}ns", self.statistics.average_nanos as i64);
         all.push(("avg_exec_time_ns", average));
         all.push(("errors", self.statistics.errors.to_string()));
         all.push(("working_cardinality", self.node.cardinality().to_string()));
@@ -198,13 +198,7 @@ impl Graph {
     }
 
     /// Gives an answer to the node that asked.
-    pub fn answer(
-        &mut self,
-        place: usize,
-        token: u64,
-        answer: Answer,
-        ctx: &mut Context,
-    ) -> Step {
+    pub fn answer(&mut self, place: usize, token: u64, answer: Answer, ctx: &mut Context) -> Step {
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
         node.answer(token, answer, &mut out)
     }

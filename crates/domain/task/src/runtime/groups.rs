@@ -12,8 +12,8 @@ use levada_model::{Group, GroupKey, Str};
 #[derive(Debug)]
 pub struct Groups {
     by_key: HashMap<GroupKey, Arc<Group>, RandomState>,
+    by_slot: Vec<Option<Arc<Group>>>,
     free: Vec<u32>,
-    next: u32,
     limit: usize,
     refused: u64,
 }
@@ -32,8 +32,8 @@ impl Groups {
     pub fn new(limit: usize) -> Self {
         Groups {
             by_key: HashMap::default(),
+            by_slot: Vec::new(),
             free: Vec::new(),
-            next: 0,
             limit,
             refused: 0,
         }
@@ -49,11 +49,12 @@ impl Groups {
             return None;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
+            self.by_slot.push(None);
+            (self.by_slot.len() - 1) as u32
         });
         let id: Str = key.text().into();
         let group = Arc::new(Group { slot, key: key.clone(), id });
+        self.by_slot[slot as usize] = Some(Arc::clone(&group));
         self.by_key.insert(key, Arc::clone(&group));
         Some(group)
     }
@@ -62,10 +63,18 @@ impl Groups {
     ///
     /// - Does nothing while somebody still holds the group.
     pub fn release(&mut self, key: &GroupKey) {
-        let is_free = self.by_key.get(key).is_some_and(|group| Arc::strong_count(group) == 1);
+        // One for each of the two tables.
+        const OWN: usize = 2;
+        let is_free = self.by_key.get(key).is_some_and(|group| Arc::strong_count(group) == OWN);
         if is_free && let Some(group) = self.by_key.remove(key) {
+            self.by_slot[group.slot as usize] = None;
             self.free.push(group.slot);
         }
+    }
+
+    /// Gives the group of a slot.
+    pub fn at(&self, slot: u32) -> Option<&Arc<Group>> {
+        self.by_slot.get(slot as usize)?.as_ref()
     }
 
     /// Counts the groups.

@@ -39,13 +39,8 @@ pub struct Barrier {
 /// - A node gives items to [`Out`], which pushes them through the children before it returns.
 pub trait Node: Send {
     /// Takes a point, on stream edges.
-    fn point(
-        &mut self,
-        input: usize,
-        point: &Point,
-        group: &Arc<Group>,
-        out: &mut Out<'_>,
-    ) -> Step;
+    fn point(&mut self, input: usize, point: &Point, group: &Arc<Group>, out: &mut Out<'_>)
+    -> Step;
 
     /// Takes a batch, on batch edges.
     fn batch(&mut self, input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step;
@@ -123,7 +118,7 @@ pub trait Node: Send {
     }
 
     /// Appends all state; a restored node goes on as if nothing had happened.
-    fn save(&self, writer: &mut Writer);
+    fn save(&self, writer: &mut Writer<'_>);
 
     /// Takes over saved state; the node is new.
     fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError>;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use levada_model::{FieldValue, Group, GroupKey, Point, Series, Shape, Str, Timestamp, Values};
+use levada_tick::lambda::State;
 use thiserror::Error;
 
-use super::groups::Groups;
+use super::groups::{Groups, PerGroup};
 
 /// Why saved state cannot be taken over.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -39,8 +40,9 @@ pub enum StateError {
 }
 
 /// Collects state.
-#[derive(Debug, Default)]
-pub struct Writer {
+#[derive(Debug)]
+pub struct Writer<'g> {
+    task_groups: &'g Groups,
     bytes: Vec<u8>,
     series: HashMap<u64, u64, RandomState>,
     shapes: HashMap<u64, u64, RandomState>,
@@ -69,7 +71,39 @@ const NULL: u8 = 8;
 
 // === impl Writer ===
 
-impl Writer {
+impl<'g> Writer<'g> {
+    /// Begins, with the groups of the task whose state is saved.
+    pub fn new(task_groups: &'g Groups) -> Self {
+        Writer {
+            task_groups,
+            bytes: Vec::new(),
+            series: HashMap::default(),
+            shapes: HashMap::default(),
+            groups: HashMap::default(),
+        }
+    }
+
+    /// Appends a table by group.
+    pub fn per_group<T>(&mut self, table: &PerGroup<T>, mut write: impl FnMut(&mut Self, &T)) {
+        let groups = self.task_groups;
+        let known: Vec<_> =
+            table.iter().filter_map(|(slot, entry)| groups.at(slot).map(|g| (g, entry))).collect();
+        self.list(known.into_iter(), |writer, (group, entry)| {
+            writer.group(group);
+            write(writer, entry);
+        });
+    }
+
+    /// Appends the state of lambdas, per group.
+    pub fn states(&mut self, states: &PerGroup<State>) {
+        let mut buffer = Vec::new();
+        self.per_group(states, |writer, state| {
+            buffer.clear();
+            state.save(&mut buffer);
+            writer.bytes(&buffer);
+        });
+    }
+
     /// Gives the bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -177,7 +211,8 @@ impl Writer {
         self.groups.insert(group.slot, place);
         self.uint(0);
         self.option(group.key.name.as_ref(), |writer, name| writer.text(name));
-        self.list(group.key.tags(), |writer, (name, value)| {
+        let tags = group.key.dimensions.iter().zip(group.key.values.iter());
+        self.list(tags, |writer, (name, value)| {
             writer.text(name);
             writer.text(value);
         });
@@ -227,13 +262,7 @@ impl Writer {
 impl<'s> Reader<'s> {
     /// Reads `bytes`, with the groups of the task that takes them over.
     pub fn new(bytes: &'s [u8], groups: &'s mut Groups) -> Self {
-        Reader {
-            bytes,
-            groups,
-            series: Vec::new(),
-            shapes: Vec::new(),
-            known_groups: Vec::new(),
-        }
+        Reader { bytes, groups, series: Vec::new(), shapes: Vec::new(), known_groups: Vec::new() }
     }
 
     /// Says whether everything was read.
@@ -330,6 +359,30 @@ impl<'s> Reader<'s> {
         Ok(items)
     }
 
+    /// Reads a table by group.
+    pub fn per_group<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self, &Arc<Group>) -> Result<T, StateError>,
+    ) -> Result<PerGroup<T>, StateError> {
+        let mut table = PerGroup::default();
+        let entries = self.list(|reader| {
+            let group = reader.group()?;
+            let entry = read(reader, &group)?;
+            Ok((group.slot, entry))
+        })?;
+        for (slot, entry) in entries {
+            table.entry(slot, || entry);
+        }
+        Ok(table)
+    }
+
+    /// Reads the state of lambdas, per group.
+    pub fn states(&mut self) -> Result<PerGroup<State>, StateError> {
+        self.per_group(|reader, _| {
+            State::load(reader.bytes()?).map_err(|error| StateError::Refused(error.to_string()))
+        })
+    }
+
     /// Reads a value of a field.
     pub fn value(&mut self) -> Result<FieldValue, StateError> {
         Ok(match self.byte()? {
@@ -342,7 +395,9 @@ impl<'s> Reader<'s> {
             BYTES => FieldValue::Bytes(self.bytes()?.into()),
             DURATION => FieldValue::Duration(self.int()?),
             NULL => FieldValue::Null,
-            value => return Err(StateError::Unknown { what: "kind of value", value: value.into() }),
+            value => {
+                return Err(StateError::Unknown { what: "kind of value", value: value.into() });
+            }
         })
     }
 
