@@ -20,7 +20,7 @@ pub struct Position {
 pub struct Comment {
     /// Where the first one begins.
     pub position: Position,
-    /// The texts as written behind `//`.
+    /// The texts as written behind `//`; [`Comment::BLOCK_END`] where a block of lines ended.
     pub lines: Vec<Str>,
 }
 
@@ -29,7 +29,7 @@ pub struct Comment {
 pub struct Node {
     /// Of a chain or a binary node its operator, of a call its name, of a declaration its keyword.
     pub position: Position,
-    /// What stands before it.
+    /// What stands before it; of a program, what stands behind its last statement.
     pub comment: Option<Box<Comment>>,
     /// What it is.
     pub kind: Kind,
@@ -207,4 +207,66 @@ pub enum Operator {
     Dot,
     /// `@`
     At,
+}
+
+// === impl Comment ===
+
+impl Comment {
+    /// Stands between two blocks of lines; no line of a comment can be this.
+    pub const BLOCK_END: &'static str = "\n";
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Gives it as it is written.
+    pub fn text(self) -> &'static str {
+        match self {
+            Operator::Plus => "+",
+            Operator::Minus => "-",
+            Operator::Multiply => "*",
+            Operator::Divide => "/",
+            Operator::Modulo => "%",
+            Operator::Equal => "==",
+            Operator::NotEqual => "!=",
+            Operator::Less => "<",
+            Operator::LessEqual => "<=",
+            Operator::Greater => ">",
+            Operator::GreaterEqual => ">=",
+            Operator::Matches => "=~",
+            Operator::MatchesNot => "!~",
+            Operator::And => "AND",
+            Operator::Or => "OR",
+            Operator::Not => "!",
+            Operator::Pipe => "|",
+            Operator::Dot => ".",
+            Operator::At => "@",
+        }
+    }
+
+    /// Gives how tightly a binary operator binds, 0 (`OR`) to 5; `None` for the others.
+    pub fn precedence(self) -> Option<u8> {
+        match self {
+            Operator::Multiply | Operator::Divide | Operator::Modulo => Some(5),
+            Operator::Plus | Operator::Minus => Some(4),
+            Operator::Less | Operator::LessEqual | Operator::Greater | Operator::GreaterEqual => {
+                Some(3)
+            }
+            Operator::Equal | Operator::NotEqual | Operator::Matches | Operator::MatchesNot => {
+                Some(2)
+            }
+            Operator::And => Some(1),
+            Operator::Or => Some(0),
+            Operator::Not | Operator::Pipe | Operator::Dot | Operator::At => None,
+        }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Makes a node without a comment.
+    pub fn new(position: Position, kind: Kind) -> Self {
+        Node { position, comment: None, kind }
+    }
 }
