@@ -14,10 +14,20 @@
 //!
 //! Source: InfluxDB 1.8 `models/points.go` (what a server reads), InfluxDB's line protocol reference.
 
+mod cache;
+mod intern;
+mod number;
+mod parser;
+mod rules;
 #[cfg(test)]
 mod tests;
 
 use thiserror::Error;
+
+pub use self::parser::{
+    EXCERPT_BYTES_MAX, Limits, LineProblem, Outcome, Parser, ParserStatistics, Precision,
+};
+pub use self::rules::Refusal;
 
 /// A value of a field; its kind stays distinct on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
