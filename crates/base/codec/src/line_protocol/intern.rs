@@ -232,8 +232,12 @@ fn text(raw: &[u8], escaped: &[u8]) -> Str {
     rules::unescaped(raw, escaped).into()
 }
 
-/// Tells whether all steps of the server see the same in a key: backslashes only before what they are meant for.
+/// Tells whether all steps of the server see the same in a key: backslashes only before what they are meant for,
+/// and no blank before the key, which is skipped.
 fn is_plain(key: &[u8]) -> bool {
+    if matches!(key.first(), None | Some(b'\t' | 0)) {
+        return false;
+    }
     let mut bytes = key.iter();
     while let Some(byte) = bytes.next() {
         match byte {

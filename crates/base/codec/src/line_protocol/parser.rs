@@ -508,6 +508,9 @@ fn quick_guessed(
 
 /// Gives where the key of a field and its equals sign end, when there is nothing special in it.
 fn quick_field_key(bytes: &[u8], start: usize) -> Option<usize> {
+    if matches!(bytes.get(start)?, b'\t' | 0) {
+        return None;
+    }
     let mut at = start;
     loop {
         match bytes.get(at)? {
@@ -581,3 +584,6 @@ fn quick_escaped_text(
     let text = String::from_utf8_lossy(scratch);
     Some((FieldValue::Str(text.as_ref().into()), at + 1))
 }
+
+#[cfg(test)]
+mod tests;
