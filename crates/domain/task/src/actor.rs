@@ -161,6 +161,9 @@ impl Actor {
         writer.list(self.graph.slots().iter(), |writer, slot| {
             // Bytes within bytes: what a node cannot take over must not spoil what follows it.
             let mut own = Writer::new(&self.ctx.groups);
+            own.option(slot.statistics.emitted.as_ref(), |own, emitted| {
+                own.per_group(emitted, |own, entry| own.uint(entry.points));
+            });
             slot.node.save(&mut own);
             writer.text(&slot.name.name);
             writer.text(&slot.identity);

@@ -1,11 +1,14 @@
 //! The nodes, one file each: properties, forms and what runs.
 
+pub mod barrier;
 pub mod batch;
 pub mod dimensions;
+pub mod eval;
 pub mod from;
 pub mod log;
 pub mod noop;
 pub mod predicate;
+pub mod stats;
 pub mod stream;
 pub mod udf;
 pub mod where_;

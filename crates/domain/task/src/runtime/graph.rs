@@ -7,7 +7,7 @@ use levada_model::{BatchRef, Group, Point, Timestamp};
 use super::context::Context;
 use super::node::{Barrier, Node, Served, Step};
 use super::out::Out;
-use super::statistics::Statistics;
+use super::statistics::{Emitted, Statistics};
 use crate::effect::{Answer, NodeName};
 use crate::spec::Edge;
 
@@ -155,7 +155,16 @@ impl Graph {
         ctx: &mut Context,
     ) -> Result<(), super::StateError> {
         let mut reader = super::Reader::new(bytes, &mut ctx.groups);
-        self.slots[place].node.load(&mut reader)?;
+        let emitted = reader.option(|reader| {
+            reader.per_group(|reader, group| {
+                Ok(Emitted { group: Arc::clone(group), points: reader.uint()? })
+            })
+        })?;
+        let slot = &mut self.slots[place];
+        if slot.statistics.emitted.is_some() && emitted.is_some() {
+            slot.statistics.emitted = emitted;
+        }
+        slot.node.load(&mut reader)?;
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
         node.restored(&mut out);
         Ok(())
@@ -179,8 +188,13 @@ impl Graph {
         Slot::point(&mut self.slots[place..], &child, point, group, ctx)
     }
 
-    /// Gives a batch to the node at `place`.
+    /// Gives a batch to the query node at `place`.
     pub fn batch(&mut self, place: usize, batch: BatchRef<'_>, ctx: &mut Context) -> Step {
+        // Batches do not pass the source, so what its stats count is counted here (U-41).
+        if let Some(emitted) = &mut self.slots[0].statistics.emitted {
+            let new = || Emitted { group: Arc::clone(batch.group), points: 0 };
+            emitted.entry(batch.group.slot, new).points += batch.points.len() as u64;
+        }
         let child = Child { index: place, input: 0 };
         Slot::batch(&mut self.slots[place..], &child, batch, ctx)
     }
@@ -189,11 +203,13 @@ impl Graph {
     pub fn advance(&mut self, now: Timestamp, ctx: &mut Context) -> Step {
         while let Some(timer) = ctx.timers.take_due(now) {
             ctx.now = ctx.now.max(timer.at);
+            ctx.env.now = ctx.now;
             self.watch(timer.node);
             let (node, mut out) = Slot::enter(&mut self.slots[timer.node..], timer.node, ctx);
             node.timer(timer.token, timer.at, &mut out)?;
         }
         ctx.now = ctx.now.max(now);
+        ctx.env.now = ctx.now;
         Ok(())
     }
 
