@@ -14,6 +14,7 @@
 
 pub mod decision;
 pub mod event;
+pub mod handlers;
 pub mod inhibit;
 mod json;
 pub mod level;
@@ -22,6 +23,7 @@ pub mod topics;
 
 pub use decision::{AlertState, Ask, Decision, DecisionSettings, Flapping, Report, level_for};
 pub use event::{Details, Event, EventData};
+pub use handlers::{HandlerDeps, HandlerSpec};
 pub use inhibit::{Inhibitor, Inhibitors};
 pub use level::Level;
 pub use topics::{Topics, TopicsSettings};
