@@ -14,14 +14,16 @@
 
 pub mod decision;
 pub mod event;
+pub mod handlers;
 pub mod inhibit;
-pub mod json;
+mod json;
 pub mod level;
 pub mod rows;
 pub mod topics;
 
 pub use decision::{AlertState, Ask, Decision, DecisionSettings, Flapping, Report, level_for};
 pub use event::{Details, Event, EventData};
+pub use handlers::{HandlerDeps, HandlerSpec};
 pub use inhibit::{Inhibitor, Inhibitors};
 pub use level::Level;
 pub use topics::{Topics, TopicsSettings};

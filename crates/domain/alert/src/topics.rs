@@ -92,6 +92,10 @@ pub struct TopicsDeps {
 #[derive(Clone)]
 pub struct Topics(Arc<Inner>);
 
+/// Topics that end when nobody else holds them: for handlers, which the topics hold.
+#[derive(Clone)]
+pub struct WeakTopics(std::sync::Weak<Inner>);
+
 struct Inner {
     settings: TopicsSettings,
     deps: TopicsDeps,
@@ -204,6 +208,11 @@ impl Topics {
         }));
         topics.start_upkeep();
         topics
+    }
+
+    /// Gives a way to the topics that does not keep them.
+    pub fn downgrade(&self) -> WeakTopics {
+        WeakTopics(Arc::downgrade(&self.0))
     }
 
     /// Loads the states of all topics from the store; call it once, before tasks start.
@@ -414,6 +423,15 @@ impl Topics {
         for topic in topics {
             topic.forget_ok(before);
         }
+    }
+}
+
+// === impl WeakTopics ===
+
+impl WeakTopics {
+    /// Gives the topics, unless they are gone.
+    pub fn upgrade(&self) -> Option<Topics> {
+        self.0.upgrade().map(Topics)
     }
 }
 

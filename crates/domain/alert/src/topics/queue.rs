@@ -52,6 +52,10 @@ pub struct HandlerSetup {
     pub handler: Arc<dyn Handler>,
     /// Which events it gets; all of them without.
     pub matcher: Option<Arc<dyn Matcher>>,
+    /// It gets events only whose level differs from the one the topic knew before.
+    ///
+    /// Differs: U-35; what a service asks for with `state-changes-only` concerns its own handler, not the whole alert.
+    pub is_state_changes_only: bool,
 }
 
 /// The numbers of a handler.
@@ -93,6 +97,15 @@ pub struct Worker {
     task: AbortHandle,
     ended: watch::Receiver<bool>,
     counters: Arc<Counters>,
+}
+
+// === impl HandlerSetup ===
+
+impl HandlerSetup {
+    /// Makes a handler that gets every event.
+    pub fn new(id: impl Into<Str>, handler: Arc<dyn Handler>) -> Self {
+        HandlerSetup { id: id.into(), handler, matcher: None, is_state_changes_only: false }
+    }
 }
 
 // === impl HandlerError ===
@@ -208,6 +221,9 @@ async fn run(
 }
 
 async fn deliver(setup: &HandlerSetup, event: &Event) -> Result<bool, HandlerError> {
+    if setup.is_state_changes_only && event.level == event.previous_level {
+        return Ok(false);
+    }
     if let Some(matcher) = &setup.matcher
         && !matcher.is_match(event)?
     {
