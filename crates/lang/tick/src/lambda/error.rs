@@ -28,7 +28,7 @@ pub enum CompileError {
     #[error("Failed to handle {0} argument: {1}")]
     Argument(usize, Box<CompileError>),
     /// The operator knows no left operand of this type.
-    #[error("invalid {} operator {} for type {left}", operators::kind(*.operator), operators::symbol(*.operator))]
+    #[error("invalid {} operator {} for type {left}", operators::kind(*.operator), .operator.text())]
     Operator {
         /// The operator.
         operator: Operator,
@@ -36,7 +36,7 @@ pub enum CompileError {
         left: Type,
     },
     /// The operator knows the types, but not together.
-    #[error("mismatched type to binary operator. got {left} {} {right}. {ADVICE}", operators::symbol(*.operator))]
+    #[error("mismatched type to binary operator. got {left} {} {right}. {ADVICE}", .operator.text())]
     Operands {
         /// The operator.
         operator: Operator,

@@ -1,7 +1,5 @@
 //! Numbers and quotes as Go's `strconv` reads and writes them.
 
-use std::fmt::Write as _;
-
 /// Gives a float as the shortest decimal without an exponent.
 ///
 /// Source: Go's `FormatFloat(value, 'f', -1, 64)`.
@@ -189,14 +187,14 @@ pub(super) fn quote(text: &str) -> String {
             '\u{b}' => out.push_str("\\v"),
             ' '..='~' => out.push(character),
             '\0'..='\u{1f}' | '\u{7f}' => {
-                let _ = write!(out, "\\x{:02x}", character as u32);
+                out.push_str(&format!("\\x{:02x}", character as u32));
             }
             _ if is_printable(character) => out.push(character),
             '\0'..='\u{ffff}' => {
-                let _ = write!(out, "\\u{:04x}", character as u32);
+                out.push_str(&format!("\\u{:04x}", character as u32));
             }
             _ => {
-                let _ = write!(out, "\\U{:08x}", character as u32);
+                out.push_str(&format!("\\U{:08x}", character as u32));
             }
         }
     }
