@@ -16,7 +16,7 @@ const SMALL: f64 = 1e-6;
 const LARGE: f64 = 1e21;
 
 /// Appends a text with quotes.
-pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut copied = 0;
@@ -63,18 +63,18 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends `"key":`.
-pub(crate) fn write_key(key: &str, out: &mut Vec<u8>) {
+pub fn write_key(key: &str, out: &mut Vec<u8>) {
     write_text(key, out);
     out.push(b':');
 }
 
 /// Appends an integer.
-pub(crate) fn write_int(number: i64, out: &mut Vec<u8>) {
+pub fn write_int(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends a float: the shortest digits that are read back, an exponent only when it is very small or large.
-pub(crate) fn write_float(number: f64, out: &mut Vec<u8>) {
+pub fn write_float(number: f64, out: &mut Vec<u8>) {
     if !number.is_finite() {
         out.extend_from_slice(b"null");
         return;
@@ -94,14 +94,14 @@ pub(crate) fn write_float(number: f64, out: &mut Vec<u8>) {
 }
 
 /// Appends a time as RFC 3339 with the digits it needs.
-pub(crate) fn write_time(time: Timestamp, out: &mut Vec<u8>) {
+pub fn write_time(time: Timestamp, out: &mut Vec<u8>) {
     out.push(b'"');
     write_to(out, format_args!("{time}"));
     out.push(b'"');
 }
 
 /// Appends a value of a field; bytes that are no text as base64, durations in nanoseconds.
-pub(crate) fn write_field(value: &FieldValue, out: &mut Vec<u8>) {
+pub fn write_field(value: &FieldValue, out: &mut Vec<u8>) {
     match value {
         FieldValue::Float(number) => write_float(*number, out),
         FieldValue::Int(number) | FieldValue::Duration(number) => write_int(*number, out),

@@ -16,7 +16,7 @@ pub mod decision;
 pub mod event;
 pub mod handlers;
 pub mod inhibit;
-mod json;
+pub mod json;
 pub mod level;
 pub mod rows;
 pub mod topics;

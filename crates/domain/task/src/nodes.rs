@@ -1,5 +1,6 @@
 //! The nodes, one file each: properties, forms and what runs.
 
+pub mod alert;
 pub mod barrier;
 pub mod batch;
 pub mod dimensions;

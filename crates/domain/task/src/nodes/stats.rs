@@ -12,9 +12,9 @@ use super::noop::Noop;
 use crate::pipeline::{Builder, NodeIndex};
 use crate::property::types::{duration_argument, exactly};
 use crate::property::{Flag, Nanos};
-use crate::runtime::{Node, Out, Reader, StartContext, StateError, Step, Writer};
+use crate::runtime::{Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer};
 use crate::spec::{Edge, EdgeRule, Kind, Spec};
-use crate::{spec_json, spec_properties};
+use crate::spec_json;
 
 /// `|stats(interval)`
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ struct Running {
     counts: Vec<(Arc<Group>, u64)>,
     shape: Arc<Shape>,
     /// The series of each group, kept while its group is counted.
-    series: Vec<(Arc<Group>, Arc<Series>)>,
+    series: PerGroup<(Arc<Group>, Arc<Series>)>,
 }
 
 /// Adds a stats node that watches `parent`; one without children gets an edge to count on.
@@ -121,7 +121,7 @@ impl Spec for Stats {
             watched: ctx.watched,
             counts: Vec::new(),
             shape: Shape::new([Str::from(FIELD)].into()),
-            series: Vec::new(),
+            series: PerGroup::default(),
         }))
     }
 }
@@ -135,14 +135,16 @@ impl Running {
     }
 
     fn series(&mut self, group: &Arc<Group>) -> Arc<Series> {
-        if let Some((_, series)) = self.series.iter().find(|(known, _)| Arc::ptr_eq(known, group))
+        if let Some((known, series)) = self.series.get(group.slot)
+            && Arc::ptr_eq(known, group)
         {
             return Arc::clone(series);
         }
         let tags = group.key.tags().map(|(key, value)| (Str::clone(key), Str::clone(value)));
         let none = Str::default();
         let series = Series::new(none.clone(), none, MEASUREMENT.into(), tags.collect());
-        self.series.push((Arc::clone(group), Arc::clone(&series)));
+        self.series.remove(group.slot);
+        self.series.entry(group.slot, || (Arc::clone(group), Arc::clone(&series)));
         series
     }
 }
@@ -163,7 +165,7 @@ impl Node for Running {
     }
 
     fn forget(&mut self, slot: u32) {
-        self.series.retain(|(group, _)| group.slot != slot);
+        self.series.remove(slot);
     }
 
     fn begin(&mut self, out: &mut Out<'_>) -> Step {
@@ -182,7 +184,6 @@ impl Node for Running {
     }
 
     fn take_counts(&mut self, counts: Vec<(Arc<Group>, u64)>) {
-        self.series.retain(|(group, _)| counts.iter().any(|(known, _)| known.slot == group.slot));
         self.counts = counts;
     }
 

@@ -54,7 +54,7 @@ impl Slot {
             .into_iter()
             .map(|(key, value)| (key, value.to_string()))
             .collect();
-        let average = format!("{}ns", self.statistics.average_nanos as i64);
+        let average = levada_template::go::duration::text(self.statistics.average_nanos as i64);
         all.push(("avg_exec_time_ns", average));
         all.push(("errors", self.statistics.errors.to_string()));
         all.push(("working_cardinality", self.node.cardinality().to_string()));
