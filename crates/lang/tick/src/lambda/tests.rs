@@ -1,5 +1,7 @@
 //! Tests of whole expressions; `examples` holds the tables of the reference.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod errors;
 mod examples;
 mod functions;

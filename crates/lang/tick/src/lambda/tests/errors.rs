@@ -232,3 +232,11 @@ fn texts_are_bounded() {
     let expected = format!("error calling \"regexReplace\": {}", too_long(TEXT_MAX + 1));
     assert_eq!(run("regexReplace(/x/, \"page\" + 'y', \"page\")"), Err(expected));
 }
+
+#[test]
+fn programs_are_shared_and_errors_are_small() {
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    is_shared(&program("count() > 1"));
+    assert!(size_of::<Result<Value, crate::lambda::EvalError>>() <= 32);
+    assert_eq!(program("\"a\" > 1 AND \"b\" > \"a\"").references().len(), 2);
+}

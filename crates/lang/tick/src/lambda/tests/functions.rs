@@ -200,6 +200,22 @@ fn choice_presence_and_sizes() {
                 "",
                 "error calling \"humanBytes\": cannot show a negative number of bytes: -1",
             ),
+            ("humanBytes(18000000000000000000.0)", "", "string 18 EB"),
+            (
+                "humanBytes(float('nan'))",
+                "",
+                "error calling \"humanBytes\": not a number of bytes: NaN",
+            ),
+            (
+                "humanBytes(-0.5)",
+                "",
+                "error calling \"humanBytes\": cannot show a negative number of bytes: -0.5",
+            ),
+            (
+                "humanBytes(100000000000000000000.0 * 10.0)",
+                "",
+                "error calling \"humanBytes\": not a number of bytes: 1e+21",
+            ),
             ("if(FALSE, 1s, 2s)", "", "duration 2s"),
             (
                 "if(TRUE, 1, int('x'))",
