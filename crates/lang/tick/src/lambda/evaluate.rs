@@ -296,7 +296,7 @@ impl<'a> Frame<'a> {
         };
         let slot = state.slots.get_mut(call.slot as usize);
         overload.call(&args[..count], self.env, slot).map_err(|failure| match failure {
-            Failure::Text(text) => Fault::Body { name: function.name, text: text.into() },
+            Failure::Text(text) => Fault::Body(Box::new((function.name, text))),
             Failure::Whole(fault) => fault,
         })
     }
