@@ -254,4 +254,6 @@ fn placed(mut before: Vec<String>, name: MeasurementName) -> Measurement {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
