@@ -14,6 +14,8 @@
 //!
 //! Where to start: [`query`] for what is sent, [`schedule`] for when.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
+
 pub mod ast;
 pub mod cron;
 pub mod duration;

@@ -76,7 +76,7 @@ impl Select {
             ("SOFFSET", self.series_offset),
         ] {
             if count > 0 {
-                let _ = write!(out, " {word} {count}");
+                write!(out, " {word} {count}").ok();
             }
         }
         if let Some(zone) = &self.zone {
@@ -105,10 +105,10 @@ impl FillClause {
             FillClause::Previous => out.push_str(" fill(previous)"),
             FillClause::Linear => out.push_str(" fill(linear)"),
             FillClause::Int(number) => {
-                let _ = write!(out, " fill({number})");
+                write!(out, " fill({number})").ok();
             }
             FillClause::Float(number) => {
-                let _ = write!(out, " fill({number})");
+                write!(out, " fill({number})").ok();
             }
         }
     }
@@ -153,7 +153,7 @@ impl Expr {
             Expr::Row { first, rest } => {
                 first.print(out);
                 for (operator, operand) in rest {
-                    let _ = write!(out, " {} ", operator.text());
+                    write!(out, " {} ", operator.text()).ok();
                     operand.print_operand(*operator, out);
                 }
             }
@@ -222,12 +222,12 @@ fn list<T>(items: &[T], out: &mut String, print: impl Fn(&T, &mut String)) {
 }
 
 fn push(out: &mut String, value: impl fmt::Display) {
-    let _ = write!(out, "{value}");
+    write!(out, "{value}").ok();
 }
 
 fn write_cast(cast: Option<&str>, out: &mut String) {
     if let Some(cast) = cast {
-        let _ = write!(out, "::{cast}");
+        write!(out, "::{cast}").ok();
     }
 }
 

@@ -138,12 +138,12 @@ impl Query {
             text.push_str(" AND ");
         }
         let (start, stop) = (range.start.rfc3339_nano(), range.stop.rfc3339_nano());
-        let _ = write!(text, "time >= '{start}' AND time < '{stop}'");
+        write!(text, "time >= '{start}' AND time < '{stop}'").ok();
         for (index, dimension) in dimensions.iter().enumerate() {
             text.push_str(if index == 0 { " GROUP BY " } else { ", " });
             dimension.print(range.start, align_group, &mut text);
         }
-        let _ = write!(text, "{}{}", fill.clause(), self.tail);
+        write!(text, "{}{}", fill.clause(), self.tail).ok();
         text
     }
 }
@@ -181,7 +181,7 @@ impl Dimension {
             Dimension::Time { every, offset } => {
                 let aligned = start.0.checked_rem_euclid(*every).filter(|_| align_group);
                 let offset = duration::format(aligned.unwrap_or(*offset));
-                let _ = write!(text, "time({}, {offset})", duration::format(*every));
+                write!(text, "time({}, {offset})", duration::format(*every)).ok();
             }
         }
     }

@@ -216,7 +216,7 @@ pub(crate) fn go_quote(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                let _ = write!(out, "\\x{:02x}", c as u32);
+                write!(out, "\\x{:02x}", c as u32).ok();
             }
             c => out.push(c),
         }

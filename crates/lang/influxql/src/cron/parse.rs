@@ -236,7 +236,7 @@ impl Field {
             return (self.min..=self.max).contains(&value).then_some(value);
         }
         let is_name = |name: &&str| *name == text || &name[..3] == text;
-        let at = self.names.iter().position(|name| is_name(name))?;
+        let at = self.names.iter().position(is_name)?;
         Some(self.min + at as u32)
     }
 }
