@@ -68,8 +68,8 @@ pub fn decode(text: &str, options: Options) -> Result<Vec<StatementResult>, Deco
         return Err(DecodeError::Server(error));
     }
     let mut cells_left = options.cells_max;
-    let mut results = Vec::with_capacity(answer.results.len());
-    for result in answer.results {
+    let mut results = Vec::new();
+    for result in answer.results.into_iter().flatten() {
         results.push(match result.error {
             Some(error) => Err(DecodeError::Server(error)),
             None => match result.series(options, &mut cells_left) {
@@ -84,14 +84,14 @@ pub fn decode(text: &str, options: Options) -> Result<Vec<StatementResult>, Deco
 #[derive(Deserialize)]
 struct RawAnswer<'t> {
     #[serde(borrow, default)]
-    results: Vec<RawResult<'t>>,
+    results: Option<Vec<RawResult<'t>>>,
     error: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct RawResult<'t> {
     #[serde(borrow, default)]
-    series: Vec<RawSeries<'t>>,
+    series: Option<Vec<RawSeries<'t>>>,
     error: Option<String>,
 }
 
@@ -104,7 +104,7 @@ struct RawSeries<'t> {
     #[serde(default)]
     columns: Vec<String>,
     #[serde(borrow, default)]
-    values: Vec<Vec<&'t RawValue>>,
+    values: Option<Vec<Vec<&'t RawValue>>>,
 }
 
 // === impl Options ===
@@ -131,15 +131,16 @@ impl Series {
 
 impl RawResult<'_> {
     fn series(self, options: Options, cells_left: &mut usize) -> StatementResult {
-        self.series.into_iter().map(|series| series.read(options, cells_left)).collect()
+        self.series.into_iter().flatten().map(|series| series.read(options, cells_left)).collect()
     }
 }
 
 impl RawSeries<'_> {
     fn read(self, options: Options, cells_left: &mut usize) -> Result<Series, DecodeError> {
         let time_at = self.columns.iter().position(|column| column == "time");
-        let mut rows = Vec::with_capacity(self.values.len());
-        for cells in &self.values {
+        let values = self.values.unwrap_or_default();
+        let mut rows = Vec::with_capacity(values.len());
+        for cells in &values {
             if cells.len() != self.columns.len() {
                 let (cells, columns) = (cells.len(), self.columns.len());
                 let message = format!("a row of {cells} values does not fit {columns} columns");

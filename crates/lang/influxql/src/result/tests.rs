@@ -12,7 +12,7 @@ const ANSWER: &str = r#"{"results":[
         {"name":"empty","columns":["time","v"],"values":[["2026-02-07T10:30:00Z", null]]}
     ]},
     {"error":"timeout"},
-    {"statement_id":2}
+    {"statement_id":2,"series":null}
 ]}"#;
 
 fn float(number: f64) -> FieldValue {
@@ -94,6 +94,7 @@ fn times_are_texts_or_steps() {
 
 #[test]
 fn what_is_no_answer() {
+    assert_eq!(decode(r#"{"results":null}"#, Options::default()), Ok(Vec::new()));
     assert!(matches!(decode("", Options::default()), Err(DecodeError::Json(_))));
     assert!(matches!(decode("{\"results\":[]} x", Options::default()), Err(DecodeError::Json(_))));
     assert_eq!(
