@@ -23,6 +23,7 @@ mod intern;
 mod number;
 mod parser;
 mod print;
+mod quick;
 mod rules;
 #[cfg(test)]
 mod tests;

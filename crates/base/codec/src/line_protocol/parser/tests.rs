@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use levada_model::point::FieldValue;
 use proptest::prelude::*;
 
 use super::*;
