@@ -17,6 +17,7 @@
 pub mod actor;
 pub mod capture;
 pub mod definition;
+pub mod dry_run;
 pub mod effect;
 pub mod nodes;
 pub mod pipeline;

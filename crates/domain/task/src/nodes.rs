@@ -24,7 +24,15 @@ use crate::spec::Kind;
 pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
 
 /// All nodes that a chaining method makes, in the order of the docs.
-pub static NODES: &[&Kind] = &[&from::KIND, &where_::KIND, &log::KIND];
+pub static NODES: &[&Kind] = &[
+    &from::KIND,
+    &where_::KIND,
+    &eval::KIND,
+    &alert::KIND,
+    &barrier::KIND,
+    &stats::KIND,
+    &log::KIND,
+];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
