@@ -30,6 +30,9 @@ pub struct Actor {
 /// The version of saved state as a whole; what nodes save has their own.
 const STATE_VERSION: u64 = 1;
 
+/// The clock of a task that starts with its first item, as a replay does.
+pub const CLOCK_UNSET: Timestamp = Timestamp(i64::MIN);
+
 /// Nodes that are fed by queries.
 const QUERY_NODES: [&str; 2] = ["query", "queryFlux"];
 
@@ -59,8 +62,7 @@ impl Actor {
             refused_points: 0,
             env,
         };
-        let mut graph = pipeline.start(options)?;
-        graph.begin(&mut ctx).map_err(|failure| failure.to_string())?;
+        let graph = pipeline.start(options)?;
         let queries = match pipeline.task_type() {
             TaskType::Stream => Vec::new(),
             TaskType::Batch => {
@@ -71,7 +73,20 @@ impl Actor {
                 places.map(|(place, _)| place).collect()
             }
         };
-        Ok(Actor { graph, ctx, ungrouped, queries, failure: None })
+        let mut actor = Actor { graph, ctx, ungrouped, queries, failure: None };
+        if now != CLOCK_UNSET {
+            actor.begin_at(now).map_err(|failure| failure.to_string())?;
+        }
+        Ok(actor)
+    }
+
+    /// Sets the clock and starts what ticks; for a task that was started with [`CLOCK_UNSET`].
+    pub fn begin_at(&mut self, now: Timestamp) -> Step {
+        self.guarded(|actor| {
+            actor.ctx.now = now;
+            actor.ctx.env.now = now;
+            actor.graph.begin(&mut actor.ctx)
+        })
     }
 
     /// Gives the places of the query nodes, in the order of recordings.

@@ -237,6 +237,29 @@ impl Graph {
         Ok(())
     }
 
+    /// Gives the statistics of all nodes as JSON: name → key → value, each with `collected` and `emitted`.
+    ///
+    /// - Source: kapacitor reference §4.4.
+    pub fn statistics(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut nodes = serde_json::Map::new();
+        for slot in &self.slots {
+            let mut own = serde_json::Map::new();
+            own.insert("avg_exec_time_ns".into(), (slot.statistics.average_nanos as i64).into());
+            own.insert("errors".into(), slot.statistics.errors.into());
+            own.insert("working_cardinality".into(), slot.node.cardinality().into());
+            for (key, value) in slot.node.statistics() {
+                own.insert(key.into(), value.into());
+            }
+            let collected: u64 = slot.statistics.collected.iter().sum();
+            let on_edge = |child: &Child| self.slots[child.index].statistics.collected[child.input];
+            let emitted: u64 = slot.children.iter().map(on_edge).sum();
+            own.insert("collected".into(), collected.into());
+            own.insert("emitted".into(), emitted.into());
+            nodes.insert(slot.name.name.to_string(), own.into());
+        }
+        nodes
+    }
+
     /// Gives what the httpOut nodes serve.
     pub fn served(&self) -> Vec<(Arc<str>, Served)> {
         self.slots
