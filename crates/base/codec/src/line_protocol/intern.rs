@@ -232,10 +232,10 @@ fn text(raw: &[u8], escaped: &[u8]) -> Str {
     rules::unescaped(raw, escaped).into()
 }
 
-/// Tells whether all steps of the server see the same in a key: backslashes only before what they are meant for,
-/// and no blank before the key, which is skipped.
+/// Tells whether all steps of the server see the same in a key: it is not empty, and backslashes stand only
+/// before what they are meant for.
 fn is_plain(key: &[u8]) -> bool {
-    if matches!(key.first(), None | Some(b'\t' | 0)) {
+    if key.is_empty() {
         return false;
     }
     let mut bytes = key.iter();

@@ -10,7 +10,7 @@
 //! | text of a field | `"`, `\` |
 //!
 //! A backslash elsewhere stands for itself. So there are texts that no line can carry: names and tag
-//! values that end in a backslash or hold line ends or NUL, field keys with a backslash before a comma, a blank or
+//! values that end in a backslash, have one before a blank or hold line ends or NUL, field keys with a backslash before a comma, a blank or
 //! `=`, measurements that begin with `#` (a comment), measurements and field keys that begin with a tab, and floats that are not finite. They are errors here
 //! and never reach a server.
 //!
@@ -198,6 +198,11 @@ fn append_name(
             b',' | b' ' | b'=' if escape == Escape::Field && is_behind_backslash => {
                 out.truncate(before);
                 return Err(unwritable(part, text, "holds a backslash before a separator"));
+            }
+            // The server would look for the end of the line as if the fields had begun, and texts could leave theirs.
+            b' ' if is_behind_backslash => {
+                out.truncate(before);
+                return Err(unwritable(part, text, "holds a backslash before a blank"));
             }
             b',' | b' ' => {}
             b'=' if escape != Escape::Measurement => {}

@@ -129,6 +129,7 @@ pub(super) fn key_end(bytes: &[u8], at: usize) -> Option<usize> {
         if bytes[end - 1] != b'\\' {
             return Some(end);
         }
+        // Two backslashes and a blank go on with the key, and yet the fields begin where the line end is looked for.
         if end - 1 > at && bytes[end - 2] == b'\\' {
             return None;
         }
@@ -138,9 +139,6 @@ pub(super) fn key_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Gives where the key of a field and its equals sign end, when there is nothing special in it.
 fn field_key(bytes: &[u8], start: usize) -> Option<usize> {
-    if matches!(bytes.get(start)?, b'\t' | 0) {
-        return None;
-    }
     let mut at = start;
     loop {
         match bytes.get(at)? {
@@ -179,9 +177,7 @@ fn escaped_text(
     scratch.clear();
     let mut copied = start;
     while bytes[at] == b'\\' {
-        // A backslash at the very end of a body is special.
         let &escaped = bytes.get(at + 1)?;
-        bytes.get(at + 2)?;
         scratch.extend_from_slice(&bytes[copied..at]);
         copied = if matches!(escaped, b'"' | b'\\') { at + 1 } else { at };
         at += 2;

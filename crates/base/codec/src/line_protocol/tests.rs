@@ -83,6 +83,10 @@ fn what_no_line_can_carry_is_an_error() {
             line("m", &[("k", "a\nb")], &one, None),
             "tag value `a b` holds a line end or NUL, which line protocol cannot carry",
         ),
+        (
+            line("m", &[("k", "C:\\ x")], &one, None),
+            "tag value `C:\\ x` holds a backslash before a blank, which line protocol cannot carry",
+        ),
         (line("m", &[("k", "")], &one, None), "tag value is empty"),
         (line("m", &[("", "v")], &one, None), "tag key is empty"),
         (
@@ -216,7 +220,7 @@ proptest! {
             }))
             .collect();
         let pairs: Vec<(&str, &str)> = tags.iter().map(|(key, value)| (&**key, &**value)).collect();
-        let bad = |text: &String| text.is_empty() || text.ends_with('\\');
+        let bad = |text: &String| text.is_empty() || text.ends_with('\\') || text.contains("\\ ");
         let is_bad_key = |key: &String| ["\\,", "\\ ", "\\="].iter().any(|pair| key.contains(pair)) || key.starts_with('\t');
         let is_bad = bad(&measurement)
             || measurement.starts_with('\t')
