@@ -155,6 +155,11 @@ impl Actor {
         self.guarded(|actor| actor.graph.answer(place, token, answer, &mut actor.ctx))
     }
 
+    /// Makes the sideload nodes read their sources again; gives what went wrong, by node.
+    pub fn reload(&mut self, services: &dyn crate::runtime::Services) -> Vec<(Str, String)> {
+        self.graph.reload(services)
+    }
+
     /// Says that no data older than `time` follow.
     pub fn watermark(&mut self, time: Timestamp) -> Step {
         self.guarded(|actor| actor.graph.watermark(time, &mut actor.ctx))

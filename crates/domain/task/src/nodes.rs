@@ -6,13 +6,19 @@ pub mod batch;
 pub mod dimensions;
 pub mod eval;
 pub mod from;
+pub mod http_out;
+pub mod http_post;
+pub mod influxdb_out;
 pub mod log;
+pub mod loopback;
 pub mod noop;
 pub mod predicate;
+pub mod sideload;
 pub mod stats;
 pub mod stream;
 pub mod udf;
 pub mod where_;
+mod written;
 
 use levada_tick::script::{CallError, Value};
 
@@ -32,6 +38,11 @@ pub static NODES: &[&Kind] = &[
     &barrier::KIND,
     &stats::KIND,
     &log::KIND,
+    &http_out::KIND,
+    &http_post::KIND,
+    &influxdb_out::KIND,
+    &loopback::KIND,
+    &sideload::KIND,
 ];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
