@@ -13,6 +13,8 @@ pub mod log;
 pub mod loopback;
 pub mod noop;
 pub mod predicate;
+pub mod query;
+pub mod query_flux;
 pub mod sideload;
 pub mod stats;
 pub mod stream;
@@ -31,6 +33,8 @@ pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeInd
 
 /// All nodes that a chaining method makes, in the order of the docs.
 pub static NODES: &[&Kind] = &[
+    &query::KIND,
+    &query_flux::KIND,
     &from::KIND,
     &where_::KIND,
     &eval::KIND,

@@ -155,6 +155,11 @@ pub trait Spec: Any + Debug + Send + Sync {
         false
     }
 
+    /// Describes what a query node asks; `None` for other nodes and for a query that is wrong.
+    fn query_plan(&self, _is_1_8: bool) -> Option<crate::nodes::query::QueryPlan> {
+        None
+    }
+
     /// Names what the node needs and this build lacks.
     fn not_built_in(&self) -> Option<&'static str> {
         None
