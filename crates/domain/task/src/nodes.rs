@@ -1,8 +1,10 @@
 //! The nodes, one file each: properties, forms and what runs.
 
 pub mod alert;
+pub mod autoscale;
 pub mod barrier;
 pub mod batch;
+pub mod deadman;
 pub mod dimensions;
 pub mod eval;
 pub mod from;
@@ -47,12 +49,22 @@ pub static NODES: &[&Kind] = &[
     &influxdb_out::KIND,
     &loopback::KIND,
     &sideload::KIND,
+    &deadman::KIND,
+    &autoscale::K8S,
+    &autoscale::SWARM,
+    &autoscale::EC2,
 ];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
     let kind = NODES.iter().find(|kind| is_same_name(kind.name, name))?;
     allows(parent, kind.name).then_some(kind.chain)
+}
+
+/// Finds a node by its `typeOf` in JSON; functions that run outside are not among them.
+pub fn by_json_type(name: &str) -> Option<&'static Kind> {
+    let inner = [&stream::KIND, &batch::KIND, &noop::KIND];
+    NODES.iter().copied().chain(inner).find(|kind| kind.json_type == name)
 }
 
 /// Says which chaining methods a node has.

@@ -2,7 +2,9 @@
 
 pub mod build;
 pub mod dot;
+pub mod json;
 pub mod order;
+pub mod script;
 pub mod start;
 
 use levada_model::Str;

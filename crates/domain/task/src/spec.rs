@@ -124,6 +124,11 @@ pub trait Spec: Any + Debug + Send + Sync {
     /// Gives the properties that differ from their defaults, in the order of the table, as a script sets them.
     fn calls(&self) -> Vec<PropertyCall>;
 
+    /// Gives the calls of options whose names are not known beforehand, of a node behind `@`; `None` for other nodes.
+    fn dynamic_calls(&self) -> Option<Vec<(String, Vec<Value>)>> {
+        None
+    }
+
     /// Gives the members of the JSON form beside `typeOf` and `id`.
     fn json(&self) -> Map<String, serde_json::Value>;
 

@@ -148,6 +148,11 @@ impl Builder {
         self.pipeline.nodes[index.0].is_quiet = true;
     }
 
+    /// Gives the object by which a script knows a node.
+    pub fn object_of(&mut self, index: NodeIndex) -> ObjectId {
+        self.object(Object::Node(index))
+    }
+
     /// Gives the node that an argument stands for.
     pub fn node_argument(&self, value: &Value) -> Option<NodeIndex> {
         match value {

@@ -126,9 +126,7 @@ fn to_json(value: &Value) -> Json {
 fn from_json(json: &Json) -> Result<Value, String> {
     let duration = |member: &str| {
         let text = json[member].as_str().unwrap_or_default();
-        let negative = text.strip_prefix('-');
-        levada_tick::syntax::parse_duration(negative.unwrap_or(text))
-            .map(|nanos| if negative.is_some() { -nanos } else { nanos })
+        levada_tick::syntax::parse_duration(text)
             .map_err(|_| format!("invalid duration {text:?}"))
     };
     Ok(match json {
