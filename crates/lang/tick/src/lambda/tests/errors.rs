@@ -240,3 +240,17 @@ fn programs_are_shared_and_errors_are_small() {
     assert!(size_of::<Result<Value, crate::lambda::EvalError>>() <= 32);
     assert_eq!(program("\"a\" > 1 AND \"b\" > \"a\"").references().len(), 2);
 }
+
+#[test]
+fn a_sign_before_the_wrong_constant_fails_when_it_is_evaluated() {
+    check(
+        predicate,
+        &[
+            ("FALSE AND -TRUE", "", "invalid math operator - for type boolean"),
+            ("-'a' == 'a'", "", "invalid math operator - for type string"),
+            ("!1", "", "TypeGuard: expression returned unexpected type int, expected boolean"),
+            ("!(1 + 1)", "", "expression returned unexpected type int64"),
+            ("-1s < 0s", "", "true"),
+        ],
+    );
+}
