@@ -134,11 +134,11 @@ impl<'a> Parser<'a> {
     }
 
     fn dbrp(&mut self) -> Parsed {
-        let comment = self.comments.take();
+        let mut comment = self.comments.take();
         let position = self.take().0;
-        let database = self.reference_text()?;
+        let database = self.reference_text(&mut comment)?;
         self.expect(TokenKind::Operator(Operator::Dot))?;
-        let retention = self.reference_text()?;
+        let retention = self.reference_text(&mut comment)?;
         self.built(Node { position, comment, kind: Kind::Dbrp { database, retention } }, 0)
     }
 
@@ -341,10 +341,11 @@ impl<'a> Parser<'a> {
         Ok(Node { position, comment, kind: Kind::Identifier(written.into()) })
     }
 
-    fn reference_text(&mut self) -> Result<Str, ParseError> {
+    fn reference_text(&mut self, comment: &mut Option<Box<Comment>>) -> Result<Str, ParseError> {
         if self.token.kind != TokenKind::Reference {
             return Err(self.unexpected(&["reference"]));
         }
+        add_comment(comment, self.comments.take());
         Ok(literal::reference(self.take().1))
     }
 
