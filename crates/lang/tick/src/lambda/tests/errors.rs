@@ -175,6 +175,22 @@ fn depth_and_length_are_bounded() {
         assert_eq!(predicate(&format!("{sum} > 3"), "a=1.5"), "true");
         let calls = format!("{}\"a\"{}", "int(".repeat(150), ")".repeat(150));
         assert_eq!(value(&calls, "a=1.5"), "int 1");
+        // Variables in variables nest calls deeper than a text can.
+        for (innermost, fields, expected) in
+            [("\"a\"", "a=1i", "int 1"), ("count()", "", "int 1"), ("foo()", "", "undefined")]
+        {
+            let calls = (0..DEPTH_MAX).fold(node(innermost), |inner, _| {
+                let mut outer = node("int(1)");
+                let Kind::Call(call) = &mut outer.kind else { panic!() };
+                call.args = vec![inner];
+                outer
+            });
+            let program = Arc::new(Program::compile(&calls).unwrap());
+            let mut state = program.state(1);
+            let result = program.evaluator().value(&point(fields), &[], &env(), &mut state);
+            let text = result.map_or_else(|error| error.to_string(), |value| show(&value));
+            assert!(text.contains(expected), "{text}");
+        }
         let chain = vec!["\"a\" == 'x'"; 990].join(" OR ");
         assert_eq!(predicate(&chain, "a='y'"), "false");
     };
