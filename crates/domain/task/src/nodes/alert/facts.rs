@@ -46,11 +46,29 @@ pub struct Fields<'f>(pub Option<&'f Point>);
 
 const ID_FIELDS: &[&str] = &["Name", "TaskName", "Group", "Tags", "ServerInfo"];
 const MESSAGE_FIELDS: &[&str] = &[
-    "Name", "TaskName", "Group", "Tags", "ServerInfo", "ID", "Fields", "Level", "Time", "Duration",
+    "Name",
+    "TaskName",
+    "Group",
+    "Tags",
+    "ServerInfo",
+    "ID",
+    "Fields",
+    "Level",
+    "Time",
+    "Duration",
 ];
 const DETAILS_FIELDS: &[&str] = &[
-    "Name", "TaskName", "Group", "Tags", "ServerInfo", "ID", "Fields", "Level", "Time",
-    "Duration", "Message",
+    "Name",
+    "TaskName",
+    "Group",
+    "Tags",
+    "ServerInfo",
+    "ID",
+    "Fields",
+    "Level",
+    "Time",
+    "Duration",
+    "Message",
 ];
 
 // === impl Facts ===

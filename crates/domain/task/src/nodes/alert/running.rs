@@ -382,7 +382,9 @@ impl Augment {
         }
         let mut tags: Vec<(Str, Str)> = old
             .tags()
-            .filter(|(key, _)| Some(*key) != self.level_tag.as_ref() && Some(*key) != self.id_tag.as_ref())
+            .filter(|(key, _)| {
+                Some(*key) != self.level_tag.as_ref() && Some(*key) != self.id_tag.as_ref()
+            })
             .map(|(key, value)| (Str::clone(key), Str::clone(value)))
             .collect();
         tags.extend(self.level_tag.iter().map(|tag| (Str::clone(tag), level.as_str().into())));
@@ -458,9 +460,9 @@ impl Node for Running {
         self.enter(&point.series.name, group, Some(point), out)?;
         let Some(state) = self.groups.get_mut(group.slot) else { return Ok(()) };
         let levels = &mut self.levels;
-        let decision = state.alert.point(&self.settings, point.time, |what| {
-            ask(levels, what, point, group.slot, out)
-        });
+        let decision = state
+            .alert
+            .point(&self.settings, point.time, |what| ask(levels, what, point, group.slot, out));
         self.inhibit(group.slot, &decision);
         let Some(report) = decision.report() else { return Ok(()) };
         let data = EventData::Point(Arc::new(point.clone()));
@@ -573,15 +575,9 @@ impl Node for Running {
 
 impl Running {
     /// The group of a point whose tags were added to: another one when a dimension was.
-    fn regroup(
-        &self,
-        group: &Arc<Group>,
-        series: &Series,
-        out: &mut Out<'_>,
-    ) -> Arc<Group> {
-        let is_dimension = |tag: &Option<Str>| {
-            tag.as_ref().is_some_and(|tag| group.key.dimensions.contains(tag))
-        };
+    fn regroup(&self, group: &Arc<Group>, series: &Series, out: &mut Out<'_>) -> Arc<Group> {
+        let is_dimension =
+            |tag: &Option<Str>| tag.as_ref().is_some_and(|tag| group.key.dimensions.contains(tag));
         if !is_dimension(&self.augment.level_tag) && !is_dimension(&self.augment.id_tag) {
             return Arc::clone(group);
         }
