@@ -155,6 +155,11 @@ impl Actor {
         self.guarded(|actor| actor.graph.answer(place, token, answer, &mut actor.ctx))
     }
 
+    /// Reports a problem of a node that happened outside the actor.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str) {
+        self.graph.complain(place, message, cause, &mut self.ctx);
+    }
+
     /// Says that no data older than `time` follow.
     pub fn watermark(&mut self, time: Timestamp) -> Step {
         self.guarded(|actor| actor.graph.watermark(time, &mut actor.ctx))

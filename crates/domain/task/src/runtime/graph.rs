@@ -219,6 +219,12 @@ impl Graph {
         node.answer(token, answer, &mut out)
     }
 
+    /// Counts and reports a problem of the node at `place`.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str, ctx: &mut Context) {
+        let (_, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+        out.error(message, cause, &[]);
+    }
+
     /// Tells all nodes that no older data follow, parents before children.
     pub fn watermark(&mut self, time: Timestamp, ctx: &mut Context) -> Step {
         for place in 0..self.slots.len() {
