@@ -1,5 +1,7 @@
 //! Properties of reading and writing: nothing panics, nothing is lost, writing twice changes nothing.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use super::*;
 
 const LIST: &str = r#""number","string","duration","identifier","TRUE","FALSE","==","(","-","!""#;
