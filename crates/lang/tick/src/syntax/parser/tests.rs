@@ -189,6 +189,13 @@ fn the_length_of_a_script_is_bounded() {
 }
 
 #[test]
+fn the_number_of_patterns_is_bounded() {
+    assert!(parse(&"/a/".repeat(PATTERNS_MAX as usize)).is_ok());
+    let script = "/a/".repeat(PATTERNS_MAX as usize + 1);
+    assert_eq!(error(&script), "parser: more than 1000 patterns");
+}
+
+#[test]
 fn what_the_parser_accepts_fits_a_small_stack() {
     let run = || {
         let depth = DEPTH_MAX as usize;
