@@ -20,6 +20,8 @@ pub enum TaskKind {
     Http,
     /// Helps one connector.
     Connector,
+    /// Delivers alert events.
+    Alert,
     /// Shows progress.
     Progress,
 }

@@ -1,0 +1,214 @@
+//! JSON as Go's encoder writes it, for payloads that are compared byte for byte.
+//!
+//! - Source: Go `encoding/json` with HTML escaping on (reference §7.2, §7.5).
+//! - Differs: NaN and infinities are `null`; upstream fails and loses the event.
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use levada_model::{FieldValue, Timestamp};
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// From these sizes on Go writes an exponent.
+const SMALL: f64 = 1e-6;
+const LARGE: f64 = 1e21;
+
+/// Appends a text with quotes.
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        let length = match byte {
+            b'"' | b'\\' | b'<' | b'>' | b'&' | 0..0x20 => 1,
+            // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
+            0xe2 if bytes[at + 1] == 0x80 && bytes[at + 2] | 1 == 0xa9 => 3,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        out.extend_from_slice(&bytes[copied..at]);
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            0xe2 => out.extend_from_slice(&[
+                b'\\',
+                b'u',
+                b'2',
+                b'0',
+                b'2',
+                HEX[usize::from(bytes[at + 2] & 15)],
+            ]),
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(byte >> 4)]);
+                out.push(HEX[usize::from(byte & 15)]);
+            }
+        }
+        at += length;
+        copied = at;
+    }
+    out.extend_from_slice(&bytes[copied..]);
+    out.push(b'"');
+}
+
+/// Appends `"key":`.
+pub fn write_key(key: &str, out: &mut Vec<u8>) {
+    write_text(key, out);
+    out.push(b':');
+}
+
+/// Appends an integer.
+pub fn write_int(number: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a float: the shortest digits that are read back, an exponent only when it is very small or large.
+pub fn write_float(number: f64, out: &mut Vec<u8>) {
+    if !number.is_finite() {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    let size = number.abs();
+    if size != 0.0 && !(SMALL..LARGE).contains(&size) {
+        let start = out.len();
+        write_to(out, format_args!("{number:e}"));
+        if size >= LARGE
+            && let Some(at) = out[start..].iter().position(|byte| *byte == b'e')
+        {
+            out.insert(start + at + 1, b'+');
+        }
+        return;
+    }
+    write_to(out, format_args!("{number}"));
+}
+
+/// Appends a time as RFC 3339 with the digits it needs.
+pub fn write_time(time: Timestamp, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write_to(out, format_args!("{time}"));
+    out.push(b'"');
+}
+
+/// Appends a value of a field; bytes that are no text as base64, durations in nanoseconds.
+pub fn write_field(value: &FieldValue, out: &mut Vec<u8>) {
+    match value {
+        FieldValue::Float(number) => write_float(*number, out),
+        FieldValue::Int(number) | FieldValue::Duration(number) => write_int(*number, out),
+        FieldValue::UInt(number) => {
+            out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+        }
+        FieldValue::Bool(true) => out.extend_from_slice(b"true"),
+        FieldValue::Bool(false) => out.extend_from_slice(b"false"),
+        FieldValue::Str(text) => write_text(text, out),
+        FieldValue::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => write_text(text, out),
+            Err(_) => write_text(&STANDARD.encode(bytes), out),
+        },
+        FieldValue::Null => out.extend_from_slice(b"null"),
+    }
+}
+
+fn write_to(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a vector takes every byte");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> String {
+        let mut out = Vec::new();
+        write_text(text, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn float(number: f64) -> String {
+        let mut out = Vec::new();
+        write_float(number, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn texts_are_safe_inside_html() {
+        assert_eq!(text("a<b>&c"), r#""a\u003cb\u003e\u0026c""#);
+        assert_eq!(
+            text("\u{2028}x\u{2029}\u{2027}\u{202a}é€😀"),
+            "\"\\u2028x\\u2029\u{2027}\u{202a}é€😀\""
+        );
+        assert_eq!(
+            text("\"\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}/'"),
+            "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u001f\u{7f}/'\""
+        );
+    }
+
+    #[test]
+    fn floats_are_written_as_go_does() {
+        let cases = [
+            (61.0, "61"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (97.1, "97.1"),
+            (1e6, "1000000"),
+            (123456789.5, "123456789.5"),
+            (1e20, "100000000000000000000"),
+            (999999999999999999999.0, "1e+21"),
+            (1e21, "1e+21"),
+            (-1.5e300, "-1.5e+300"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-7"),
+            (-1.25e-10, "-1.25e-10"),
+            (5e-324, "5e-324"),
+            (f64::NAN, "null"),
+            (f64::INFINITY, "null"),
+            (f64::NEG_INFINITY, "null"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(float(number), expected);
+        }
+    }
+
+    #[test]
+    fn other_values() {
+        let cases = [
+            (FieldValue::Int(i64::MIN), "-9223372036854775808"),
+            (FieldValue::UInt(u64::MAX), "18446744073709551615"),
+            (FieldValue::Bool(true), "true"),
+            (FieldValue::Bool(false), "false"),
+            (FieldValue::Str("x".into()), "\"x\""),
+            (FieldValue::Bytes(b"x".as_slice().into()), "\"x\""),
+            (FieldValue::Bytes(b"\xff\x00".as_slice().into()), "\"/wA=\""),
+            (FieldValue::Duration(1_000), "1000"),
+            (FieldValue::Null, "null"),
+        ];
+        for (value, expected) in cases {
+            let mut out = Vec::new();
+            write_field(&value, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn texts_are_read_back(value in ".*") {
+            proptest::prop_assert_eq!(serde_json::from_str::<String>(&text(&value)).unwrap(), value);
+        }
+
+        #[test]
+        fn floats_are_read_back(bits: u64) {
+            let number = f64::from_bits(bits);
+            proptest::prop_assume!(number.is_finite());
+            proptest::prop_assert_eq!(float(number).parse::<f64>().unwrap().to_bits(), bits);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The queue and the worker of one handler.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use levada_model::Str;
+use levada_runtime::TaskKind;
+use thiserror::Error;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::TopicsDeps;
+use crate::event::Event;
+
+/// Does something with events.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Deals with one event; the next one waits.
+    ///
+    /// An error is logged and counted, and the event is lost to this handler.
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError>;
+}
+
+/// Says which events a handler gets; the `match` expression of a handler definition.
+///
+/// An error is logged, and the event is not delivered.
+pub trait Matcher: Send + Sync + 'static {
+    /// Says whether the handler gets the event.
+    fn is_match(&self, event: &Event) -> Result<bool, HandlerError>;
+}
+
+/// Why an event was not dealt with.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct HandlerError {
+    /// What happened, as upstream logs it.
+    pub message: String,
+    /// More to know, such as what a program printed or a server answered.
+    pub context: Vec<(&'static str, String)>,
+}
+
+/// A handler of a topic.
+#[derive(Clone)]
+pub struct HandlerSetup {
+    /// Its ID within the topic.
+    pub id: Str,
+    /// What deals with events.
+    pub handler: Arc<dyn Handler>,
+    /// Which events it gets; all of them without.
+    pub matcher: Option<Arc<dyn Matcher>>,
+    /// It gets events only whose level differs from the one the topic knew before.
+    ///
+    /// Differs: U-35; what a service asks for with `state-changes-only` concerns its own handler, not the whole alert.
+    pub is_state_changes_only: bool,
+}
+
+/// The numbers of a handler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandlerStats {
+    /// Events that were dealt with.
+    pub handled: u64,
+    /// Events that its `match` expression did not want.
+    pub unmatched: u64,
+    /// Events that it, or its `match` expression, failed on.
+    pub failed: u64,
+    /// Events lost because its queue was full.
+    pub dropped: u64,
+    /// Events that wait.
+    pub queued: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    handled: AtomicU64,
+    unmatched: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    /// Taken from the queue or lost: what is missing to the number of events accepted still waits.
+    accepted: AtomicU64,
+    finished: AtomicU64,
+}
+
+/// What a topic holds of a handler.
+pub(super) struct Binding {
+    pub(super) id: Str,
+    queue: Sender<Arc<Event>>,
+    worker: Worker,
+}
+
+/// The worker of a handler that was taken away: it deals with what is queued, then ends.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    task: AbortHandle,
+    ended: watch::Receiver<bool>,
+    counters: Arc<Counters>,
+}
+
+// === impl HandlerSetup ===
+
+impl HandlerSetup {
+    /// Makes a handler that gets every event.
+    pub fn new(id: impl Into<Str>, handler: Arc<dyn Handler>) -> Self {
+        HandlerSetup { id: id.into(), handler, matcher: None, is_state_changes_only: false }
+    }
+}
+
+// === impl HandlerError ===
+
+impl HandlerError {
+    /// Makes an error without more to know.
+    pub fn new(message: impl Into<String>) -> Self {
+        HandlerError { message: message.into(), context: Vec::new() }
+    }
+
+    /// Adds something to know.
+    pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.context.push((key, value.into()));
+        self
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Waits until everything queued was dealt with.
+    pub async fn drained(&self) {
+        let mut ended = self.ended.clone();
+        // An error means that the worker is gone: aborted, or done before anybody looked.
+        let _gone = ended.wait_for(|is_ended| *is_ended).await.is_err();
+    }
+
+    /// Ends it now; gives how many events it had not dealt with.
+    pub fn abandon(&self) -> u64 {
+        self.task.abort();
+        let accepted = self.counters.accepted.load(Ordering::Acquire);
+        accepted.saturating_sub(self.counters.finished.load(Ordering::Acquire))
+    }
+}
+
+// === impl Binding ===
+
+impl Binding {
+    /// Starts the worker of a handler.
+    pub(super) fn start(
+        topic: &Str,
+        setup: HandlerSetup,
+        buffer_length: usize,
+        deps: &TopicsDeps,
+    ) -> Self {
+        let (queue, events) = channel(buffer_length.max(1));
+        let counters = Arc::new(Counters::default());
+        let (end, ended) = watch::channel(false);
+        let id = setup.id.clone();
+        let name = format!("handler {id} of topic {topic}");
+        let run = run(topic.clone(), setup, events, Arc::clone(&counters));
+        let entered = deps.runtime.enter();
+        let task = deps.tasks.spawn(TaskKind::Alert, &name, async move {
+            run.await;
+            end.send_replace(true);
+        });
+        drop(entered);
+        Binding { id, queue, worker: Worker { task: task.abort_handle(), ended, counters } }
+    }
+
+    /// Queues an event; says whether there was room.
+    pub(super) fn offer(&self, event: &Arc<Event>) -> bool {
+        let counters = &self.worker.counters;
+        // Counted before, so that the worker never finishes more than was accepted.
+        counters.accepted.fetch_add(1, Ordering::AcqRel);
+        let is_taken = self.queue.try_send(Arc::clone(event)).is_ok();
+        if !is_taken {
+            counters.accepted.fetch_sub(1, Ordering::AcqRel);
+            counters.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    pub(super) fn status(&self) -> (Str, HandlerStats) {
+        let counters = &self.worker.counters;
+        let stats = HandlerStats {
+            handled: counters.handled.load(Ordering::Relaxed),
+            unmatched: counters.unmatched.load(Ordering::Relaxed),
+            failed: counters.failed.load(Ordering::Relaxed),
+            dropped: counters.dropped.load(Ordering::Relaxed),
+            queued: self.queue.max_capacity() - self.queue.capacity(),
+        };
+        (self.id.clone(), stats)
+    }
+
+    /// Closes the queue.
+    pub(super) fn end(self) -> Worker {
+        self.worker
+    }
+}
+
+async fn run(
+    topic: Str,
+    setup: HandlerSetup,
+    mut events: Receiver<Arc<Event>>,
+    counters: Arc<Counters>,
+) {
+    while let Some(event) = events.recv().await {
+        // A handler that panics loses this event and deals with the next one.
+        let outcome = AssertUnwindSafe(deliver(&setup, &event)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| Err(HandlerError::new("handler panicked")));
+        match outcome {
+            Ok(true) => counters.handled.fetch_add(1, Ordering::Relaxed),
+            Ok(false) => counters.unmatched.fetch_add(1, Ordering::Relaxed),
+            Err(error) => {
+                let context = &error.context;
+                tracing::error!(%topic, handler = %setup.id, event = %event.id, %error, ?context, "failed to handle event");
+                counters.failed.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        counters.finished.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+async fn deliver(setup: &HandlerSetup, event: &Event) -> Result<bool, HandlerError> {
+    if setup.is_state_changes_only && event.level == event.previous_level {
+        return Ok(false);
+    }
+    if let Some(matcher) = &setup.matcher
+        && !matcher.is_match(event)?
+    {
+        return Ok(false);
+    }
+    setup.handler.handle(event).await?;
+    Ok(true)
+}

@@ -1,0 +1,250 @@
+//! A running task: its graph and what the graph needs, driven by whoever owns it.
+//!
+//! Nothing here knows threads or wall clocks. A dry run drives an actor by the times of the points, a server by its
+//! clock; both get the same answers for the same calls.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use levada_model::{BatchRef, Group, GroupKey, Point, Str, Timestamp};
+use levada_tick::lambda::Env;
+
+use crate::effect::{Answer, Effects};
+use crate::pipeline::start::StartOptions;
+use crate::pipeline::{Pipeline, TaskType};
+use crate::runtime::timers::Timers;
+use crate::runtime::{
+    Context, Failure, Graph, Groups, Reader, StateError, Step, Writer, context::Limits,
+};
+
+/// A running task.
+pub struct Actor {
+    graph: Graph,
+    ctx: Context,
+    ungrouped: Arc<Group>,
+    /// The places of the query nodes, in the order of recordings: the last one of the script first.
+    queries: Vec<usize>,
+    failure: Option<Failure>,
+}
+
+/// The version of saved state as a whole; what nodes save has their own.
+const STATE_VERSION: u64 = 1;
+
+/// The clock of a task that starts with its first item, as a replay does.
+pub const CLOCK_UNSET: Timestamp = Timestamp(i64::MIN);
+
+/// Nodes that are fed by queries.
+const QUERY_NODES: [&str; 2] = ["query", "queryFlux"];
+
+// === impl Actor ===
+
+impl Actor {
+    /// Starts a task: makes its nodes; an error is upstream's enable error.
+    pub fn start(
+        pipeline: &Pipeline,
+        options: &StartOptions<'_>,
+        effects: Box<dyn Effects>,
+        env: Env,
+        now: Timestamp,
+    ) -> Result<Self, String> {
+        let mut groups = Groups::new(options.limits.groups);
+        let ungrouped = groups.intern(GroupKey::ungrouped()).ok_or_else(|| {
+            "the limit of groups is 0, so not one point could be taken".to_owned()
+        })?;
+        let mut ctx = Context {
+            groups,
+            now,
+            effects,
+            timers: Timers::default(),
+            limits: Limits::clone(options.limits),
+            task: Str::clone(&options.task),
+            held: 0,
+            refused_points: 0,
+            env,
+        };
+        let graph = pipeline.start(options)?;
+        let queries = match pipeline.task_type() {
+            TaskType::Stream => Vec::new(),
+            TaskType::Batch => {
+                let order = pipeline.order();
+                let places = order.iter().enumerate().filter(|(_, index)| {
+                    QUERY_NODES.contains(&pipeline.node(**index).spec.kind().name)
+                });
+                places.map(|(place, _)| place).collect()
+            }
+        };
+        let mut actor = Actor { graph, ctx, ungrouped, queries, failure: None };
+        if now != CLOCK_UNSET {
+            actor.begin_at(now).map_err(|failure| failure.to_string())?;
+        }
+        Ok(actor)
+    }
+
+    /// Sets the clock and starts what ticks; for a task that was started with [`CLOCK_UNSET`].
+    pub fn begin_at(&mut self, now: Timestamp) -> Step {
+        self.guarded(|actor| {
+            actor.ctx.now = now;
+            actor.ctx.env.now = now;
+            actor.graph.begin(&mut actor.ctx)
+        })
+    }
+
+    /// Gives the places of the query nodes, in the order of recordings.
+    pub fn queries(&self) -> &[usize] {
+        &self.queries
+    }
+
+    /// Gives the graph, for its statistics.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Gives what the nodes share, for its counters.
+    pub fn context(&self) -> &Context {
+        &self.ctx
+    }
+
+    /// Gives why the task ended by itself.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Gives points to the source of a stream task, in their order.
+    pub fn points(&mut self, points: &[Point]) -> Step {
+        self.guarded(|actor| {
+            for point in points {
+                actor.graph.point(0, point, &actor.ungrouped, &mut actor.ctx)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives points to the source, each when the clock shows its time, as a replay does.
+    pub fn replay(&mut self, points: &[Point]) -> Step {
+        self.guarded(|actor| {
+            for point in points {
+                actor.graph.advance(point.time, &mut actor.ctx)?;
+                actor.graph.point(0, point, &actor.ungrouped, &mut actor.ctx)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives a batch to the query node at `place`.
+    pub fn batch(&mut self, place: usize, batch: BatchRef<'_>) -> Step {
+        self.guarded(|actor| actor.graph.batch(place, batch, &mut actor.ctx))
+    }
+
+    /// Interns a group for a batch; `None` when there are too many.
+    pub fn group(&mut self, key: GroupKey) -> Option<Arc<Group>> {
+        self.ctx.group(key)
+    }
+
+    /// Moves the clock and runs the timers that are due.
+    pub fn advance(&mut self, now: Timestamp) -> Step {
+        self.guarded(|actor| actor.graph.advance(now, &mut actor.ctx))
+    }
+
+    /// Gives when the next timer is due.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.ctx.timers.next()
+    }
+
+    /// Gives an answer to the node that asked.
+    pub fn answer(&mut self, place: usize, token: u64, answer: Answer) -> Step {
+        self.guarded(|actor| actor.graph.answer(place, token, answer, &mut actor.ctx))
+    }
+
+    /// Says that no data older than `time` follow.
+    pub fn watermark(&mut self, time: Timestamp) -> Step {
+        self.guarded(|actor| actor.graph.watermark(time, &mut actor.ctx))
+    }
+
+    /// Ends all input: timers stop, and the nodes give what upstream gives then.
+    pub fn finish(&mut self) -> Step {
+        self.guarded(|actor| {
+            actor.ctx.timers.clear();
+            actor.graph.finish(&mut actor.ctx)
+        })
+    }
+
+    /// Gives the state of all nodes.
+    pub fn save(&self) -> Vec<u8> {
+        let mut writer = Writer::new(&self.ctx.groups);
+        writer.uint(STATE_VERSION);
+        writer.time(self.ctx.now);
+        writer.list(self.graph.slots().iter(), |writer, slot| {
+            // Bytes within bytes: what a node cannot take over must not spoil what follows it.
+            let mut own = Writer::new(&self.ctx.groups);
+            own.option(slot.statistics.emitted.as_ref(), |own, emitted| {
+                own.per_group(emitted, |own, entry| own.uint(entry.points));
+            });
+            slot.node.save(&mut own);
+            writer.text(&slot.name.name);
+            writer.text(&slot.identity);
+            writer.bytes(&own.into_bytes());
+        });
+        writer.into_bytes()
+    }
+
+    /// Takes over saved state, node by node: a node whose identity is the same goes on where it was.
+    ///
+    /// - Gives the names of the nodes that begin anew.
+    /// - Errors: the bytes as a whole are not what [`Actor::save`] gives; nothing was taken over then.
+    pub fn load(&mut self, bytes: &[u8]) -> Result<Vec<Str>, StateError> {
+        let mut saved: Vec<(String, String, Vec<u8>)> = {
+            let mut reader = Reader::new(bytes, &mut self.ctx.groups);
+            match reader.uint()? {
+                STATE_VERSION => {}
+                value => return Err(StateError::Unknown { what: "version", value }),
+            }
+            self.ctx.now = reader.time()?.max(self.ctx.now);
+            reader.list(|reader| {
+                Ok((
+                    reader.text()?.to_owned(),
+                    reader.text()?.to_owned(),
+                    reader.bytes()?.to_owned(),
+                ))
+            })?
+        };
+        let mut fresh = Vec::new();
+        for place in 0..self.graph.slots().len() {
+            let slot = &self.graph.slots()[place];
+            // First by name and identity; after an edit of the script the numbers have moved, so by identity alone.
+            let found = saved
+                .iter()
+                .position(|(name, identity, _)| {
+                    **name == *slot.name.name && **identity == *slot.identity
+                })
+                .or_else(|| saved.iter().position(|(_, identity, _)| **identity == *slot.identity));
+            let name = Str::clone(&slot.name.name);
+            let taken = found
+                .map(|at| saved.remove(at))
+                .is_some_and(|(_, _, bytes)| self.graph.load(place, &bytes, &mut self.ctx).is_ok());
+            if !taken {
+                fresh.push(name);
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// Runs a step; a panic ends this task and no other.
+    fn guarded(&mut self, step: impl FnOnce(&mut Self) -> Step) -> Step {
+        if let Some(failure) = &self.failure {
+            return Err(Box::new(failure.clone()));
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| step(self))).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "unknown".to_owned());
+            let task = self.ctx.task.to_string();
+            Err(Box::new(Failure { node: task, text: format!("panic: {text}") }))
+        });
+        if let Err(failure) = &result {
+            self.failure = Some((**failure).clone());
+        }
+        result
+    }
+}

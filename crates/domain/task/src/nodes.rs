@@ -1,0 +1,55 @@
+//! The nodes, one file each: properties, forms and what runs.
+
+pub mod alert;
+pub mod barrier;
+pub mod batch;
+pub mod dimensions;
+pub mod eval;
+pub mod from;
+pub mod log;
+pub mod noop;
+pub mod predicate;
+pub mod stats;
+pub mod stream;
+pub mod udf;
+pub mod where_;
+
+use levada_tick::script::{CallError, Value};
+
+use crate::pipeline::{Builder, NodeIndex};
+use crate::property::is_same_name;
+use crate::spec::Kind;
+
+/// Runs `parent|name(args)`.
+pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
+
+/// All nodes that a chaining method makes, in the order of the docs.
+pub static NODES: &[&Kind] = &[
+    &from::KIND,
+    &where_::KIND,
+    &eval::KIND,
+    &alert::KIND,
+    &barrier::KIND,
+    &stats::KIND,
+    &log::KIND,
+];
+
+/// Finds a chaining method of a node; the first letter of its name may be upper case.
+pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
+    let kind = NODES.iter().find(|kind| is_same_name(kind.name, name))?;
+    allows(parent, kind.name).then_some(kind.chain)
+}
+
+/// Says which chaining methods a node has.
+///
+/// - Source: kapacitor reference §4.2.
+fn allows(parent: &Kind, method: &str) -> bool {
+    let is_on_all = matches!(method, "stats" | "deadman");
+    match parent.name {
+        "stream" => is_on_all || method == "from",
+        "batch" => is_on_all || matches!(method, "query" | "queryFlux"),
+        "influxDBOut" | "kapacitorLoopback" => is_on_all,
+        "from" => !matches!(method, "query" | "queryFlux"),
+        _ => !matches!(method, "query" | "queryFlux" | "from"),
+    }
+}

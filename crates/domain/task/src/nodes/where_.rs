@@ -1,0 +1,131 @@
+//! `where`: keeps the points that an expression is true for.
+
+use std::sync::Arc;
+
+use levada_model::{BatchRef, Group, Point};
+use levada_tick::lambda::Program;
+use levada_tick::script::Value;
+
+use super::predicate::Predicate;
+use crate::property::Lambda;
+use crate::property::types::{exactly, lambda_argument};
+use crate::runtime::{Node, Out, Reader, StartContext, StateError, Step, Writer};
+use crate::spec::{Edge, EdgeRule, Kind, Spec};
+use crate::{spec_json, spec_properties};
+
+/// `|where(lambda: …)`
+#[derive(Clone, Debug, Default)]
+pub struct Where {
+    expression: Lambda,
+}
+
+crate::properties! { Where { "lambda" => expression } }
+
+/// What is the same for all of them.
+pub static KIND: Kind = Kind {
+    name: "where",
+    type_name: "WhereNode",
+    desc: "where",
+    json_type: "where",
+    summary: "keeps the points that an expression is true for",
+    wants: EdgeRule::SameAsParent,
+    provides: EdgeRule::SameAsParent,
+    chain: |builder, parent, _name, args| {
+        let [expression] = exactly::<1>(args)?;
+        let expression = Lambda(Some(lambda_argument(expression)?));
+        builder.add(parent, Box::new(Where { expression }))
+    },
+    empty: || Box::new(Where::default()),
+};
+
+struct Running {
+    predicate: Predicate,
+    kept: Vec<Point>,
+}
+
+// === impl Where ===
+
+impl Where {
+    fn compile(&self) -> Result<Program, String> {
+        let expression = self.expression.0.as_deref().ok_or("a where node needs an expression")?;
+        Program::compile(expression)
+            .map_err(|error| format!("Failed to compile expression in where clause: {error}"))
+    }
+}
+
+impl Spec for Where {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    spec_properties!();
+    spec_json!();
+
+    fn args(&self) -> Vec<Value> {
+        self.expression.0.iter().map(|expression| Value::Lambda(Arc::clone(expression))).collect()
+    }
+
+    fn check(&self, _provides: Edge) -> Result<(), String> {
+        self.compile().map(|_| ())
+    }
+
+    fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
+        let predicate = Predicate::new(self.compile()?, ctx.seed);
+        Ok(Box::new(Running { predicate, kept: Vec::new() }))
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn keeps(&mut self, point: &Point, group: &Group, out: &mut Out<'_>) -> bool {
+        match self.predicate.holds(point, group.slot, &out.ctx.env) {
+            Ok(holds) => holds,
+            Err(error) => {
+                out.error("error while evaluating expression", &error.to_string(), &[]);
+                false
+            }
+        }
+    }
+}
+
+impl Node for Running {
+    fn point(
+        &mut self,
+        _input: usize,
+        point: &Point,
+        group: &Arc<Group>,
+        out: &mut Out<'_>,
+    ) -> Step {
+        if self.keeps(point, group, out) { out.point(point, group) } else { Ok(()) }
+    }
+
+    fn batch(&mut self, _input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step {
+        let mut kept = std::mem::take(&mut self.kept);
+        for point in batch.points {
+            if self.keeps(point, batch.group, out) {
+                kept.push(point.clone());
+            }
+        }
+        let result = out.batch(BatchRef { points: &kept, ..batch });
+        kept.clear();
+        self.kept = kept;
+        result
+    }
+
+    fn forget(&mut self, slot: u32) {
+        self.predicate.forget(slot);
+    }
+
+    fn cardinality(&self) -> usize {
+        self.predicate.cardinality()
+    }
+
+    fn save(&self, writer: &mut Writer<'_>) {
+        self.predicate.save(writer);
+    }
+
+    fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
+        self.predicate.load(reader)
+    }
+}
