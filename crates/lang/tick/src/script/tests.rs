@@ -464,3 +464,40 @@ fn an_expression_alone_is_a_script_of_one_statement() {
         Options { source: ("stream", ObjectId(0)), vars: &vars, is_template: false, fold: &fold };
     assert_eq!(evaluate(&node, &mut fake, &options).unwrap().warnings.len(), 1);
 }
+
+#[test]
+fn constant_expressions_reach_the_lambda_engine() {
+    let run = |script: &str| {
+        let mut fake = Fake { types: vec!["*pipeline.StreamNode"], calls: Vec::new() };
+        let vars = Vars::new();
+        let options = Options {
+            source: ("stream", ObjectId(0)),
+            vars: &vars,
+            is_template: false,
+            fold: &crate::lambda::fold,
+        };
+        let outcome = evaluate(&parse(script).unwrap(), &mut fake, &options);
+        outcome.map(|_| fake.calls.join(" ")).unwrap_or_else(|error| error.to_string())
+    };
+    for (script, expected) in [
+        ("var a = 'a' stream.groupBy(a + 'b')", "0.groupBy('ab')"),
+        ("var a = 2 stream.groupBy(a * 1m, -a * 2)", "0.groupBy(Duration(120000000000), Int(-4))"),
+        ("stream.groupBy(1 + 2 == 3)", "0.groupBy(Bool(true))"),
+        ("var f = lambda: 1 > 2 stream.groupBy(f OR 'a' =~ /a/)", "0.groupBy(Bool(true))"),
+        ("1 + \"a\"", "name \"a\" is undefined. Names in scope: "),
+        ("1 / 0", "runtime error: integer divide by zero"),
+    ] {
+        assert_eq!(run(script), expected, "{script}");
+    }
+}
+
+#[test]
+fn deep_lambdas_of_variables_compile_on_a_small_stack() {
+    let mut script = "var a0 = lambda: \"x\"".to_owned();
+    (1..400).for_each(|n| script.push_str(&format!("\nvar a{n} = lambda: !a{}", n - 1)));
+    let outcome = run_with(&script, &Vars::new(), false).outcome.unwrap();
+    let Some(Value::Lambda(body)) = &outcome.vars["a399"].value else { panic!() };
+    let body = body.clone();
+    let compile = move || crate::lambda::Program::compile(&body).map(drop).unwrap();
+    std::thread::Builder::new().stack_size(2 << 20).spawn(compile).unwrap().join().unwrap();
+}
