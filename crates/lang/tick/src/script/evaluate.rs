@@ -221,7 +221,11 @@ impl Evaluation<'_> {
             Kind::Binary { .. } => {
                 let expanded = self.expander().expand(node)?;
                 let folded = (self.options.fold)(&expanded.node);
-                folded.map_err(|text| ScriptError::bare(node.position, text))?
+                let value = folded.map_err(|text| ScriptError::bare(node.position, text))?;
+                if let Value::Str(text) = &value {
+                    self.budget.take_bytes(text.len(), node.position)?;
+                }
+                value
             }
             Kind::Call(call) => self.global(node, call)?,
             Kind::Chain { .. } => self.chain(node)?,

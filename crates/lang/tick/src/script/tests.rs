@@ -389,9 +389,24 @@ fn copies_of_copies_are_bounded() {
     });
     let found = error(&texts);
     assert!(
-        found.ends_with("variables bring more than 16777216 bytes into expressions"),
+        found.ends_with("the expressions of the script make more than 16777216 bytes of text"),
         "{found}"
     );
+
+    // Functions make more than they take.
+    let mut script = "var a = 'xxxxxxxxxxxxxxxx'\nvar b = strReplace(a, '', a, -1) + ''\nvar c = strReplace(b, '', b, -1) + ''".to_owned();
+    (0..300)
+        .for_each(|n| script.push_str(&format!("\nvar d{n} = strReplace(c, 'x', 'x', -1) + ''")));
+    let mut fake = Fake { types: vec!["*pipeline.StreamNode"], calls: Vec::new() };
+    let vars = Vars::new();
+    let options = Options {
+        source: ("stream", ObjectId(0)),
+        vars: &vars,
+        is_template: false,
+        fold: &crate::lambda::fold,
+    };
+    let found = evaluate(&parse(&script).unwrap(), &mut fake, &options).unwrap_err().to_string();
+    assert!(found.ends_with("make more than 16777216 bytes of text"), "{found}");
 
     let mut deep = "var a0 = lambda: \"x\"".to_owned();
     (1..1_200).for_each(|n| deep.push_str(&format!("\nvar a{n} = lambda: !a{}", n - 1)));
