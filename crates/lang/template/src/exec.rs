@@ -93,8 +93,8 @@ impl<'a> Exec<'a, '_> {
                     self.call(dot, name, pipe.as_ref(), *target)?;
                     Flow::Next
                 }
-                Node::Break => Flow::Break,
-                Node::Continue => Flow::Continue,
+                Node::Break { .. } => Flow::Break,
+                Node::Continue { .. } => Flow::Continue,
             };
             if flow != Flow::Next {
                 return Ok(flow);

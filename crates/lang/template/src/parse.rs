@@ -205,8 +205,8 @@ impl Parser<'_> {
         };
         self.next += 1;
         Ok(match keyword {
-            Keyword::Block => self.block(&item)?,
-            Keyword::Break | Keyword::Continue => return self.jump(keyword),
+            Keyword::Block => self.block()?,
+            Keyword::Break | Keyword::Continue => return self.jump(keyword, item.at),
             Keyword::Else => {
                 let next = self.peek_non_space();
                 // `else if` and `else with` go on with the block that follows.
@@ -219,18 +219,18 @@ impl Parser<'_> {
                 self.expect(Kind::RightDelim, "end")?;
                 Parsing::Ending(Ending::End)
             }
-            Keyword::If => Parsing::Node(Node::If(self.control("if", &item)?)),
-            Keyword::With => Parsing::Node(Node::With(self.control("with", &item)?)),
-            Keyword::Range => Parsing::Node(Node::Range(self.control("range", &item)?)),
-            Keyword::Template => self.template(&item)?,
+            Keyword::If => Parsing::Node(Node::If(self.control("if")?)),
+            Keyword::With => Parsing::Node(Node::With(self.control("with")?)),
+            Keyword::Range => Parsing::Node(Node::Range(self.control("range")?)),
+            Keyword::Template => self.template()?,
             Keyword::Define => return self.unexpected(&item, "command"),
         })
     }
 
-    fn jump(&mut self, keyword: Keyword) -> Result<Parsing> {
+    fn jump(&mut self, keyword: Keyword, at: usize) -> Result<Parsing> {
         let (word, node) = match keyword {
-            Keyword::Break => ("break", Node::Break),
-            _ => ("continue", Node::Continue),
+            Keyword::Break => ("break", Node::Break { at }),
+            _ => ("continue", Node::Continue { at }),
         };
         let item = self.take_non_space();
         if item.kind != Kind::RightDelim {
@@ -261,7 +261,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn control(&mut self, context: &'static str, item: &Item) -> Result<Branch> {
+    fn control(&mut self, context: &'static str) -> Result<Branch> {
         self.enter()?;
         let variables = self.variables.len();
         let pipe = self.pipeline(context, Kind::RightDelim)?;
@@ -274,7 +274,7 @@ impl Parser<'_> {
         };
         self.variables.truncate(variables);
         self.nesting -= 1;
-        Ok(Branch { at: pipe.at, line: item.line, pipe, body, otherwise })
+        Ok(Branch { at: pipe.at, pipe, body, otherwise })
     }
 
     fn otherwise(&mut self, context: &'static str) -> Result<Vec<Node>> {
@@ -282,11 +282,11 @@ impl Parser<'_> {
         match (context, next.kind) {
             ("if", Kind::Keyword(Keyword::If)) => {
                 self.next += 1;
-                Ok(vec![Node::If(self.control("if", &next)?)])
+                Ok(vec![Node::If(self.control("if")?)])
             }
             ("with", Kind::Keyword(Keyword::With)) => {
                 self.next += 1;
-                Ok(vec![Node::With(self.control("with", &next)?)])
+                Ok(vec![Node::With(self.control("with")?)])
             }
             _ => {
                 let (body, ending) = self.list()?;
@@ -298,7 +298,7 @@ impl Parser<'_> {
         }
     }
 
-    fn template(&mut self, item: &Item) -> Result<Parsing> {
+    fn template(&mut self) -> Result<Parsing> {
         const CONTEXT: &str = "template clause";
         let name_item = self.take_non_space();
         let name = self.template_name(&name_item, CONTEXT)?;
@@ -308,7 +308,7 @@ impl Parser<'_> {
         } else {
             Some(self.pipeline(CONTEXT, Kind::RightDelim)?)
         };
-        let node = Node::Template { at: name_item.at, line: item.line, name, pipe, target: None };
+        let node = Node::Template { at: name_item.at, name, pipe, target: None };
         Ok(Parsing::Node(node))
     }
 
@@ -326,19 +326,13 @@ impl Parser<'_> {
         }
     }
 
-    fn block(&mut self, item: &Item) -> Result<Parsing> {
+    fn block(&mut self) -> Result<Parsing> {
         const CONTEXT: &str = "block clause";
         let name_item = self.take_non_space();
         let name = self.template_name(&name_item, CONTEXT)?;
         let pipe = self.pipeline(CONTEXT, Kind::RightDelim)?;
         self.body_of(name.clone(), CONTEXT)?;
-        let node = Node::Template {
-            at: name_item.at,
-            line: item.line,
-            name,
-            pipe: Some(pipe),
-            target: None,
-        };
+        let node = Node::Template { at: name_item.at, name, pipe: Some(pipe), target: None };
         Ok(Parsing::Node(node))
     }
 

@@ -52,26 +52,22 @@ const UNSAFE: &[&str] = &[
 /// Says what an attribute holds; the name is in lower case.
 pub(crate) fn kind(name: &str) -> Attr {
     // `data-` attributes and those of a namespace are judged by the rest of their name.
-    let (name, prefixed) = if let Some(rest) = name.strip_prefix("data-") {
-        (rest, true)
-    } else if let Some((prefix, local)) = name.split_once(':') {
-        if prefix == "xmlns" {
-            return Attr::Url;
-        }
-        (local, false)
-    } else {
-        (name, false)
+    let name = match name.strip_prefix("data-") {
+        Some(rest) => rest,
+        None => match name.split_once(':') {
+            Some(("xmlns", _)) => return Attr::Url,
+            Some((_, local)) => local,
+            None => name,
+        },
     };
-    if !prefixed || name != "data" {
-        if URLS.contains(&name) {
-            return Attr::Url;
-        }
-        match name {
-            "style" => return Attr::Style,
-            "srcset" => return Attr::Srcset,
-            _ if is_unsafe(name) => return Attr::None,
-            _ => {}
-        }
+    if URLS.contains(&name) {
+        return Attr::Url;
+    }
+    match name {
+        "style" => return Attr::Style,
+        "srcset" => return Attr::Srcset,
+        name if is_unsafe(name) => return Attr::None,
+        _ => {}
     }
     if name.starts_with("on") {
         return Attr::Script;
@@ -85,7 +81,8 @@ pub(crate) fn kind(name: &str) -> Attr {
 
 /// Says whether data may not make an attribute of this name.
 pub(crate) fn is_unsafe(name: &str) -> bool {
-    UNSAFE.contains(&name)
+    // `srcdoc` is a document of its own: text here, though its name looks like an address.
+    name == "srcdoc" || UNSAFE.contains(&name)
 }
 
 /// Resolves the character references of a literal value.

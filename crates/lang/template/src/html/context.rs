@@ -215,62 +215,134 @@ impl Element {
     }
 }
 
+impl Context {
+    /// Gives the name that upstream gives a copy of a template for this context.
+    pub(crate) fn name_of_copy(&self, name: &str) -> String {
+        if self.state == State::Text {
+            return name.to_owned();
+        }
+        let mut copy = format!("{name}$htmltemplate_{}", self.state.name());
+        let parts = [
+            (self.delim != Delim::None, self.delim.name()),
+            (self.url != UrlPart::None, self.url.name()),
+            (self.slash != Slash::Regexp, self.slash.name()),
+            (self.attr != Attr::None, self.attr.name()),
+            (self.element != Element::None, self.element.name()),
+        ];
+        for (_, part) in parts.iter().filter(|(shown, _)| *shown) {
+            copy.push('_');
+            copy.push_str(part);
+        }
+        copy
+    }
+}
+
 impl fmt::Display for Context {
     /// Writes the context as the error messages of upstream show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Text => "Text",
-            State::Tag => "Tag",
-            State::AttrName => "AttrName",
-            State::AfterName => "AfterName",
-            State::BeforeValue => "BeforeValue",
-            State::HtmlComment => "HTMLCmt",
-            State::RcData => "RCDATA",
-            State::Attr => "Attr",
-            State::Url => "URL",
-            State::Srcset => "Srcset",
-            State::Js => "JS",
-            State::JsDouble => "JSDqStr",
-            State::JsSingle => "JSSqStr",
-            State::JsTemplate => "JSTmplLit",
-            State::JsRegexp => "JSRegexp",
-            State::JsBlockComment => "JSBlockCmt",
-            State::JsLineComment => "JSLineCmt",
-            State::JsHtmlOpenComment => "JSHTMLOpenCmt",
-            State::JsHtmlCloseComment => "JSHTMLCloseCmt",
-            State::Css => "CSS",
-            State::CssDouble => "CSSDqStr",
-            State::CssSingle => "CSSSqStr",
-            State::CssDoubleUrl => "CSSDqURL",
-            State::CssSingleUrl => "CSSSqURL",
-            State::CssUrl => "CSSURL",
-            State::CssBlockComment => "CSSBlockCmt",
-            State::CssLineComment => "CSSLineCmt",
-            State::MetaContent => "MetaContent",
-            State::MetaContentUrl => "MetaContentURL",
-            State::Dead => "Dead",
-        };
-        let delim = match self.delim {
-            Delim::None => "None",
-            Delim::Double => "DoubleQuote",
-            Delim::Single => "SingleQuote",
-            Delim::SpaceOrTagEnd => "SpaceOrTagEnd",
-        };
-        let url = match self.url {
-            UrlPart::None => "None",
-            UrlPart::PreQuery => "PreQuery",
-            UrlPart::QueryOrFragment => "QueryOrFrag",
-            UrlPart::Unknown => "Unknown",
-        };
-        let slash = match self.slash {
-            Slash::Regexp => "Regexp",
-            Slash::Division => "DivOp",
-            Slash::Unknown => "Unknown",
-        };
-        let (attr, element) = (self.attr, self.element);
-        write!(
-            f,
-            "{{state{state} delim{delim} urlPart{url} jsCtx{slash} {attr:?} element{element:?} <nil>}}"
-        )
+        let (state, delim, url) = (self.state.name(), self.delim.name(), self.url.name());
+        write!(f, "{{{state} {delim} {url} {} [", self.slash.name())?;
+        for (index, open) in self.braces.iter().enumerate() {
+            write!(f, "{}{open}", if index > 0 { " " } else { "" })?;
+        }
+        write!(f, "] {} {} <nil>}}", self.attr.name(), self.element.name())
+    }
+}
+
+// The names that error messages of upstream show.
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Text => "stateText",
+            State::Tag => "stateTag",
+            State::AttrName => "stateAttrName",
+            State::AfterName => "stateAfterName",
+            State::BeforeValue => "stateBeforeValue",
+            State::HtmlComment => "stateHTMLCmt",
+            State::RcData => "stateRCDATA",
+            State::Attr => "stateAttr",
+            State::Url => "stateURL",
+            State::Srcset => "stateSrcset",
+            State::Js => "stateJS",
+            State::JsDouble => "stateJSDqStr",
+            State::JsSingle => "stateJSSqStr",
+            State::JsTemplate => "stateJSTmplLit",
+            State::JsRegexp => "stateJSRegexp",
+            State::JsBlockComment => "stateJSBlockCmt",
+            State::JsLineComment => "stateJSLineCmt",
+            State::JsHtmlOpenComment => "stateJSHTMLOpenCmt",
+            State::JsHtmlCloseComment => "stateJSHTMLCloseCmt",
+            State::Css => "stateCSS",
+            State::CssDouble => "stateCSSDqStr",
+            State::CssSingle => "stateCSSSqStr",
+            State::CssDoubleUrl => "stateCSSDqURL",
+            State::CssSingleUrl => "stateCSSSqURL",
+            State::CssUrl => "stateCSSURL",
+            State::CssBlockComment => "stateCSSBlockCmt",
+            State::CssLineComment => "stateCSSLineCmt",
+            State::MetaContent => "stateMetaContent",
+            State::MetaContentUrl => "stateMetaContentURL",
+            State::Dead => "stateDead",
+        }
+    }
+}
+
+impl Delim {
+    fn name(self) -> &'static str {
+        match self {
+            Delim::None => "delimNone",
+            Delim::Double => "delimDoubleQuote",
+            Delim::Single => "delimSingleQuote",
+            Delim::SpaceOrTagEnd => "delimSpaceOrTagEnd",
+        }
+    }
+}
+
+impl UrlPart {
+    fn name(self) -> &'static str {
+        match self {
+            UrlPart::None => "urlPartNone",
+            UrlPart::PreQuery => "urlPartPreQuery",
+            UrlPart::QueryOrFragment => "urlPartQueryOrFrag",
+            UrlPart::Unknown => "urlPartUnknown",
+        }
+    }
+}
+
+impl Slash {
+    fn name(self) -> &'static str {
+        match self {
+            Slash::Regexp => "jsCtxRegexp",
+            Slash::Division => "jsCtxDivOp",
+            Slash::Unknown => "jsCtxUnknown",
+        }
+    }
+}
+
+impl Attr {
+    fn name(self) -> &'static str {
+        match self {
+            Attr::None => "attrNone",
+            Attr::Script => "attrScript",
+            Attr::ScriptType => "attrScriptType",
+            Attr::Style => "attrStyle",
+            Attr::Url => "attrURL",
+            Attr::Srcset => "attrSrcset",
+            Attr::MetaContent => "attrMetaContent",
+        }
+    }
+}
+
+impl Element {
+    fn name(self) -> &'static str {
+        match self {
+            Element::None => "elementNone",
+            Element::Script => "elementScript",
+            Element::Style => "elementStyle",
+            Element::TextArea => "elementTextarea",
+            Element::Title => "elementTitle",
+            Element::Meta => "elementMeta",
+        }
     }
 }

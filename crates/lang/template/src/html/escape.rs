@@ -58,8 +58,8 @@ struct Known {
 
 #[derive(Default)]
 struct Jumps {
-    breaks: Vec<Context>,
-    continues: Vec<Context>,
+    breaks: Vec<(usize, Context)>,
+    continues: Vec<(usize, Context)>,
 }
 
 type Result<T, E = ParseError> = std::result::Result<T, E>;
@@ -108,7 +108,8 @@ impl Escaper<'_> {
         self.enter()?;
         let copy = self.copies.len();
         let name = self.sources[source].name.clone();
-        self.copies.push(Body { name: name.clone(), nodes: Vec::new() });
+        let copy_name = context.name_of_copy(&name);
+        self.copies.push(Body { name: copy_name.clone(), nodes: Vec::new() });
         // A template that calls itself needs the context after it: at first, that it changes none.
         let mut out = context.clone();
         for attempt in 0..3 {
@@ -116,7 +117,12 @@ impl Escaper<'_> {
             self.known.insert(key.clone(), known);
             let mut nodes = self.sources[source].nodes.clone();
             let jumps = std::mem::take(&mut self.jumps);
-            let after = self.list(context.clone(), &mut nodes)?;
+            let after = match self.list(context.clone(), &mut nodes) {
+                Ok(after) => after,
+                // What fails on another guess would not have failed by itself.
+                Err(_) if attempt > 0 => break,
+                Err(error) => return Err(error),
+            };
             self.jumps = jumps;
             let asked = self.known.get(&key).is_some_and(|known| known.asked);
             if after == out || !asked {
@@ -125,12 +131,15 @@ impl Escaper<'_> {
                 self.depth -= 1;
                 return Ok((copy, after));
             }
+            // What was copied on the way rests on the guess that was wrong.
+            self.known.retain(|_, known| known.copy <= copy);
+            self.copies.truncate(copy + 1);
             out = after;
             if attempt == 1 {
                 break;
             }
         }
-        self.fail(None, format!("cannot compute output context for template {name}"))
+        self.fail(None, format!("cannot compute output context for template {copy_name}"))
     }
 
     fn list(&mut self, mut context: Context, nodes: &mut [Node]) -> Result<Context> {
@@ -158,11 +167,12 @@ impl Escaper<'_> {
                         }
                     }
                 }
-                Node::Break | Node::Continue => {
-                    let is_break = matches!(node, Node::Break);
+                Node::Break { at } | Node::Continue { at } => {
+                    let at = *at;
+                    let is_break = matches!(node, Node::Break { .. });
                     if let Some(jumps) = self.jumps.last_mut() {
                         let list = if is_break { &mut jumps.breaks } else { &mut jumps.continues };
-                        list.push(context);
+                        list.push((at, context));
                     }
                     // Nothing after it is reached.
                     return Ok(Context::of(State::Dead));
@@ -176,44 +186,49 @@ impl Escaper<'_> {
         self.enter()?;
         let at = branch.at;
         let mut body;
+        let mut prefix = "";
         if name == "range" {
             self.jumps.push(Jumps::default());
             body = self.list(context.clone(), &mut branch.body)?;
             let jumps = self.jumps.pop().unwrap_or_default();
-            for other in &jumps.continues {
-                body = self.join(at, &body, other, "range")?;
-            }
+            prefix = if body.state == State::Dead { "at range loop break: " } else { "" };
+            body = self.join_jumps(body, &jumps.continues, "continue")?;
             if body != context && body.state != State::Dead {
                 // The second round begins where the first one ended.
                 self.jumps.push(Jumps::default());
                 let again = self.list(body.clone(), &mut branch.body.clone())?;
                 self.jumps.pop();
-                body = match self.join(at, &body, &again, "range") {
-                    Ok(joined) => joined,
-                    Err(ParseError::Context { message, .. }) => {
-                        let message = format!("on range loop re-entry: {message}");
-                        return self.fail_at_line(branch.line, message);
-                    }
-                    Err(error) => return Err(error),
-                };
+                body = self.join(at, &body, &again, "on range loop re-entry: ", "range")?;
             }
-            for other in &jumps.breaks {
-                body = self.join(at, &body, other, "range")?;
-            }
+            body = self.join_jumps(body, &jumps.breaks, "break")?;
         } else {
             body = self.list(context.clone(), &mut branch.body)?;
         }
         let otherwise = self.list(context, branch.otherwise.as_deref_mut().unwrap_or_default())?;
         self.depth -= 1;
-        self.join(at, &body, &otherwise, name)
+        self.join(at, &body, &otherwise, prefix, name)
     }
 
-    fn fail_at_line<T>(&self, line: usize, message: String) -> Result<T> {
-        let name = self.root.to_owned();
-        Err(ParseError::Context { name, place: format!(":{line}"), message })
+    fn join_jumps(
+        &self,
+        mut body: Context,
+        jumps: &[(usize, Context)],
+        name: &str,
+    ) -> Result<Context> {
+        for (at, other) in jumps {
+            body = self.join(*at, &body, other, &format!("at range loop {name}: "), "range")?;
+        }
+        Ok(body)
     }
 
-    fn join(&self, at: usize, left: &Context, right: &Context, name: &str) -> Result<Context> {
+    fn join(
+        &self,
+        at: usize,
+        left: &Context,
+        right: &Context,
+        prefix: &str,
+        name: &str,
+    ) -> Result<Context> {
         match (left.state, right.state) {
             (State::Dead, _) => Ok(right.clone()),
             (_, State::Dead) => Ok(left.clone()),
@@ -221,7 +236,9 @@ impl Escaper<'_> {
                 Some(joined) => Ok(joined),
                 None => self.fail(
                     Some(at),
-                    format!("{{{{{name}}}}} branches end in different contexts: {left}, {right}"),
+                    format!(
+                        "{prefix}{{{{{name}}}}} branches end in different contexts: {left}, {right}"
+                    ),
                 ),
             },
         }

@@ -132,7 +132,8 @@ fn code(context: &Context, text: &str) -> Step {
             }
             None => next.slash = Slash::Regexp,
         },
-        _ => next.slash = slash_after(&text[..read], context.slash),
+        // Upstream does not look at `<`, `-` and `#` themselves.
+        _ => {}
     }
     Ok((next, read))
 }

@@ -369,6 +369,7 @@ pub(crate) fn steps_of(state: State) -> &'static [Escape] {
         State::RcData => &[Escape::RcData],
         State::Tag | State::AttrName => &[Escape::HtmlName],
         State::Srcset => &[Escape::Srcset],
+        State::MetaContentUrl => &[Escape::UrlFilter],
         state if state.is_comment() => &[Escape::Comment],
         _ => &[],
     }

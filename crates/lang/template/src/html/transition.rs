@@ -92,11 +92,10 @@ fn within(context: &Context, text: &str) -> Step {
             Some(end) => (Context::default(), end + 3),
             None => (context.clone(), text.len()),
         }),
-        State::RcData
-        | State::Attr
-        | State::Srcset
-        | State::MetaContent
-        | State::MetaContentUrl => Ok((context.clone(), text.len())),
+        State::MetaContent | State::MetaContentUrl => Ok(meta_content(context, text)),
+        State::RcData | State::Attr | State::Srcset | State::Dead => {
+            Ok((context.clone(), text.len()))
+        }
         State::Url => Ok((in_url(context, text), text.len())),
         State::Js
         | State::JsDouble
@@ -164,7 +163,7 @@ fn in_tag(context: &Context, text: &str) -> Step {
             Context { element: context.element, ..Context::of(context.element.content_state()) };
         return Ok((next, start + 1));
     }
-    let end = start + attribute_name(&text[start..])?;
+    let end = start + attribute_name_at(text, start)?;
     if end == start {
         let rest = quoted(&text[start..]);
         return Err(format!("expected space, attr name, or end of tag, but got {rest}"));
@@ -179,8 +178,41 @@ fn in_tag(context: &Context, text: &str) -> Step {
     Ok((Context { attr, element: context.element, ..Context::of(state) }, end))
 }
 
+/// Finds the address that `content` of `meta` sends the browser to.
+fn meta_content(context: &Context, text: &str) -> (Context, usize) {
+    let bytes = text.as_bytes();
+    let (found, state) = match context.state {
+        State::MetaContent => (address_in_meta(bytes), State::MetaContentUrl),
+        _ => (text.find(';').map(|at| at + 1), State::MetaContent),
+    };
+    match found {
+        Some(read) => (Context { state, ..context.clone() }, read),
+        None => (context.clone(), text.len()),
+    }
+}
+
+/// Finds the end of `url =`.
+fn address_in_meta(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(found) = bytes[from..].windows(3).position(|w| w.eq_ignore_ascii_case(b"url")) {
+        let mut at = from + found + 3;
+        while bytes.get(at).is_some_and(|byte| b" \t\n\x0c\r".contains(byte)) {
+            at += 1;
+        }
+        if bytes.get(at) == Some(&b'=') {
+            return Some(at + 1);
+        }
+        from = at;
+    }
+    None
+}
+
 fn attribute_name(text: &str) -> Result<usize, String> {
-    for (at, c) in text.char_indices() {
+    attribute_name_at(text, 0)
+}
+
+fn attribute_name_at(text: &str, start: usize) -> Result<usize, String> {
+    for (at, c) in text[start..].char_indices() {
         match c {
             ' ' | '\t' | '\n' | '\u{c}' | '\r' | '=' | '>' => return Ok(at),
             '\'' | '"' | '<' => {
@@ -191,7 +223,7 @@ fn attribute_name(text: &str) -> Result<usize, String> {
             _ => {}
         }
     }
-    Ok(text.len())
+    Ok(text.len() - start)
 }
 
 fn after_name(context: &Context, text: &str) -> (Context, usize) {
