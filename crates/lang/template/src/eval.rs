@@ -260,9 +260,12 @@ impl<'a> Exec<'a, '_> {
             }
             Err(message) => {
                 self.at = site;
-                let message = match args.first().filter(|_| called.name == "call") {
-                    Some(arg) => message.replace("non-function", &format!("non-function {arg}")),
-                    None => message,
+                // Nothing can be called; upstream names it as it is written.
+                let message = match args.first() {
+                    Some(arg) if called.name == "call" && !matches!(values[0], Value::Nil) => {
+                        format!("non-function {arg} of type {}", values[0].type_name())
+                    }
+                    _ => message,
                 };
                 self.fail(format!("error calling {}: {message}", called.name))
             }

@@ -84,7 +84,11 @@ pub(crate) static BUILTINS: &[CustomFunction] = &[
     exactly("not", ANY, |args| Ok(Value::Bool(!args[0].is_true()))),
     at_least("call", TWO, |args| match &args[0] {
         Value::Nil => Err(String::from("call of nil")),
-        other => Err(format!("non-function of type {}", other.type_name())),
+        Value::Str(text) => Err(format!("non-function {text} of type string")),
+        other => {
+            let name = other.type_name();
+            Err(format!("non-function <{name} Value> of type {name}"))
+        }
     }),
     at_least("print", ANY, |args| {
         let mut out = String::new();
@@ -106,10 +110,10 @@ pub(crate) static BUILTINS: &[CustomFunction] = &[
     exactly("len", ANY, |args| len(&args[0])),
     at_least("index", TWO, |args| {
         let mut item = args[0].clone();
-        for (place, index) in args[1..].iter().enumerate() {
-            if place > 0 && matches!(item, Value::Nil) {
-                return Err(String::from("index of nil pointer"));
-            }
+        if matches!(item, Value::Nil) {
+            return Err(String::from("index of untyped nil"));
+        }
+        for index in &args[1..] {
             item = index_of(&item, index)?;
         }
         Ok(item)
@@ -173,7 +177,10 @@ fn print_arguments(out: &mut String, args: &[Value<'_>]) {
 
 fn len<'v>(value: &Value<'v>) -> Result<Value<'v>, String> {
     let len = match value {
-        Value::Nil => return Err(String::from("len of nil pointer")),
+        // The text of upstream for a missing key.
+        Value::Nil => {
+            return Err(String::from("reflect: call of reflect.Value.Type on zero Value"));
+        }
         Value::Str(text) => text.len(),
         Value::List(list) => list.len(),
         Value::Map(map) => map.len(),
@@ -184,14 +191,16 @@ fn len<'v>(value: &Value<'v>) -> Result<Value<'v>, String> {
 
 fn index_of<'v>(item: &Value<'v>, index: &Value<'v>) -> Result<Value<'v>, String> {
     match item {
-        Value::Nil => Err(String::from("index of untyped nil")),
+        Value::Nil => Err(String::from("index of nil pointer")),
         Value::List(list) => {
             let at = position(index, list.len(), true)?;
             list.get(at).ok_or_else(|| String::from("reflect: slice index out of range"))
         }
         Value::Str(text) => {
-            let at = position(index, text.len(), false)?;
-            Ok(Value::Byte(text.as_bytes()[at]))
+            let at = position(index, text.len(), true)?;
+            let byte = text.as_bytes().get(at);
+            byte.map(|byte| Value::Byte(*byte))
+                .ok_or_else(|| String::from("reflect: string index out of range"))
         }
         Value::Map(map) => match index {
             Value::Str(key) => Ok(match map.get(key) {
@@ -309,8 +318,8 @@ fn equals(left: &Value<'_>, right: &Value<'_>) -> Result<bool, String> {
             (Value::Nil, _) | (_, Value::Nil) => Ok(false),
             (Value::Map(_) | Value::List(_), _) | (_, Value::Map(_) | Value::List(_)) => {
                 let mut shown = String::new();
-                print::value(&mut shown, left);
-                Err(format!("non-comparable type {shown}: {}", left.type_name()))
+                printf::printf(&mut shown, "%s", std::slice::from_ref(right));
+                Err(format!("non-comparable type {shown}: {}", right.type_name()))
             }
             _ if left.type_name() == right.type_name() => {
                 let (mut shown_left, mut shown_right) = (String::new(), String::new());

@@ -62,7 +62,7 @@ struct Parser<'p> {
     custom: &'static [CustomFunction],
     items: Vec<Item>,
     next: usize,
-    /// The line of the last item that was looked at.
+    /// The line of the farthest item that was looked at.
     line: usize,
     action_line: usize,
     variables: Vec<String>,
@@ -98,7 +98,7 @@ impl Parser<'_> {
     fn peek(&mut self) -> Item {
         // Past the last item, which is the end or an error, there is only that again.
         let item = self.items[self.next.min(self.items.len() - 1)].clone();
-        self.line = item.line;
+        self.line = self.line.max(item.line);
         item
     }
 
@@ -137,7 +137,6 @@ impl Parser<'_> {
     }
 
     fn unexpected<T>(&mut self, item: &Item, context: &str) -> Result<T> {
-        self.line = item.line;
         if item.kind != Kind::Error {
             return self.fail(format!("unexpected {} in {context}", shown(item)));
         }

@@ -311,9 +311,7 @@ fn write_float(out: &mut String, value: &Value<'_>, number: f64, verb: char, fla
         content.replace_range(..1, " ");
     }
     if !number.is_finite() {
-        if content.ends_with("NaN") && !flags.space && !flags.plus {
-            content.remove(0);
-        } else if content.starts_with('+') && !flags.plus {
+        if content.starts_with('+') && !flags.plus {
             content.remove(0);
         }
         return pad_with_spaces(out, &content, flags);

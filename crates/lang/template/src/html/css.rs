@@ -67,6 +67,8 @@ pub(crate) fn is_name(c: char) -> bool {
 }
 
 fn string(context: &Context, text: &str, ends: &[char]) -> Step {
+    let mut next = context.clone();
+    let mut looked_at = 0;
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         if c == '\\' {
@@ -74,11 +76,15 @@ fn string(context: &Context, text: &str, ends: &[char]) -> Step {
                 let shown = quoted(text);
                 return Err(format!("unfinished escape sequence in CSS string: {shown}"));
             }
+            // Upstream looks for parts of a URL at each escape and at the end of the text.
+            let after = chars.offset();
+            next = in_url(&next, &decode(&text[looked_at..after]));
+            looked_at = after;
         } else if ends.contains(&c) {
-            return Ok((Context { state: State::Css, ..context.clone() }, at + c.len_utf8()));
+            return Ok((Context { state: State::Css, ..next }, at + c.len_utf8()));
         }
     }
-    Ok((in_url(context, &decode(text)), text.len()))
+    Ok((in_url(&next, &decode(&text[looked_at..])), text.len()))
 }
 
 /// Resolves the escapes of a text.

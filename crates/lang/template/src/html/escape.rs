@@ -196,7 +196,10 @@ impl Escaper<'_> {
             if body != context && body.state != State::Dead {
                 // The second round begins where the first one ended.
                 self.jumps.push(Jumps::default());
-                let again = self.list(body.clone(), &mut branch.body.clone())?;
+                let again = match self.list(body.clone(), &mut branch.body.clone()) {
+                    Ok(again) => again,
+                    Err(error) => return Err(self.on_re_entry(at, error)),
+                };
                 self.jumps.pop();
                 body = self.join(at, &body, &again, "on range loop re-entry: ", "range")?;
             }
@@ -207,6 +210,19 @@ impl Escaper<'_> {
         let otherwise = self.list(context, branch.otherwise.as_deref_mut().unwrap_or_default())?;
         self.depth -= 1;
         self.join(at, &body, &otherwise, prefix, name)
+    }
+
+    /// Says that a mistake shows in the second round only.
+    fn on_re_entry(&self, at: usize, error: ParseError) -> ParseError {
+        match error {
+            ParseError::Context { name, place, message } => {
+                let line = self.text[..at].matches('\n').count() + 1;
+                let place = if place.is_empty() { format!(":{line}") } else { place };
+                let message = format!("on range loop re-entry: {message}");
+                ParseError::Context { name, place, message }
+            }
+            other => other,
+        }
     }
 
     fn join_jumps(

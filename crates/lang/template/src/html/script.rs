@@ -32,7 +32,7 @@ pub(crate) fn step(context: &Context, text: &str) -> Step {
         State::JsDouble => literal(context, text, '"'),
         State::JsSingle => literal(context, text, '\''),
         State::JsRegexp => literal(context, text, '/'),
-        State::JsTemplate => Ok(template_literal(context, text)),
+        State::JsTemplate => template_literal(context, text),
         State::JsBlockComment => Ok(match text.find("*/") {
             Some(end) => (Context { state: State::Js, ..context.clone() }, end + 2),
             None => (context.clone(), text.len()),
@@ -169,17 +169,27 @@ fn slash_after(code: &str, before: Slash) -> Slash {
     }
 }
 
+fn unfinished(text: &str) -> String {
+    format!("unfinished escape sequence in JS string: {}", quoted(text))
+}
+
+/// Says whether a slash belongs to `</script`.
+fn is_end_tag(text: &str, slash: usize) -> bool {
+    let start = slash.wrapping_sub(1);
+    let found = text.as_bytes().get(start..start.wrapping_add(8));
+    found.is_some_and(|found| found.eq_ignore_ascii_case(b"</script"))
+}
+
 fn literal(context: &Context, text: &str, end: char) -> Step {
     let mut in_set = false;
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' => {
-                if chars.next().is_none() {
-                    let shown = quoted(text);
-                    return Err(format!("unfinished escape sequence in JS string: {shown}"));
-                }
+                chars.next().ok_or_else(|| unfinished(text))?;
             }
+            // An end tag within a regular expression is no end of either.
+            '/' if end == '/' && is_end_tag(text, at) => {}
             '[' if end == '/' => in_set = true,
             ']' if end == '/' => in_set = false,
             c if c == end && !in_set => {
@@ -196,27 +206,27 @@ fn literal(context: &Context, text: &str, end: char) -> Step {
     Ok((context.clone(), text.len()))
 }
 
-fn template_literal(context: &Context, text: &str) -> (Context, usize) {
+fn template_literal(context: &Context, text: &str) -> Step {
     let mut next = context.clone();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' => {
-                chars.next();
+                chars.next().ok_or_else(|| unfinished(text))?;
             }
             '$' if text[at + 1..].starts_with('{') => {
                 next.braces.push(0);
                 next.state = State::Js;
                 next.slash = Slash::Regexp;
-                return (next, at + 2);
+                return Ok((next, at + 2));
             }
             '`' => {
                 next.state = State::Js;
                 next.slash = Slash::Division;
-                return (next, at + 1);
+                return Ok((next, at + 1));
             }
             _ => {}
         }
     }
-    (next, text.len())
+    Ok((next, text.len()))
 }

@@ -16,18 +16,13 @@ pub(crate) fn step(context: &Context, text: &str, tag_end: Option<usize>) -> Ste
         let ignored = context.element == Element::Script
             && (context.state.is_script_literal() || context.state.is_comment());
         let end = tag_end.filter(|_| !ignored && context.element.end_tag().is_some());
-        if end == Some(0) && is_inside_element(context.state) {
+        if end == Some(0) {
             return Ok((Context::default(), 0));
         }
-        let end = end.filter(|_| is_inside_element(context.state)).unwrap_or(text.len());
+        let end = end.unwrap_or(text.len());
         return within(context, &text[..end]);
     }
     attribute_value(context, text)
-}
-
-/// Says whether the end tag of a special element counts here, which it does not within its own tag.
-fn is_inside_element(state: State) -> bool {
-    !matches!(state, State::Tag | State::AttrName | State::AfterName | State::BeforeValue)
 }
 
 /// Finds where the end tag of the element begins.
@@ -93,10 +88,8 @@ fn within(context: &Context, text: &str) -> Step {
             None => (context.clone(), text.len()),
         }),
         State::MetaContent | State::MetaContentUrl => Ok(meta_content(context, text)),
-        State::RcData | State::Attr | State::Srcset | State::Dead => {
-            Ok((context.clone(), text.len()))
-        }
-        State::Url => Ok((in_url(context, text), text.len())),
+        State::RcData | State::Attr | State::Dead => Ok((context.clone(), text.len())),
+        State::Url | State::Srcset => Ok((in_url(context, text), text.len())),
         State::Js
         | State::JsDouble
         | State::JsSingle

@@ -52,3 +52,9 @@ fn text_templates() {
 fn html_templates() {
     check(include_str!("cases/html.jsonl"), 1_000);
 }
+
+/// Pieces put together at random: most of them are mistakes.
+#[test]
+fn mixed_templates() {
+    check(include_str!("cases/mixed.jsonl"), 1_000);
+}

@@ -5,4 +5,5 @@ mod cases;
 mod data;
 mod fields;
 mod properties;
+mod reference;
 mod zones;
