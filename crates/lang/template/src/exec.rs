@@ -1,5 +1,7 @@
 //! Renders a body: blocks, ranges and templates within templates.
 
+use smallvec::SmallVec;
+
 use crate::bounds::{BYTES_PER_STEP, DEPTH_MAX, OUTPUT_MAX, STEPS_MAX};
 use crate::error::ExecError;
 use crate::go::{print, quote};
@@ -19,7 +21,7 @@ pub(crate) fn execute(template: &Template, data: &Value<'_>, out: &mut String) -
         out,
         start,
         scratch: String::new(),
-        variables: Vec::new(),
+        variables: SmallVec::new(),
         base: 0,
         at: Site::Nowhere,
         depth: 0,
@@ -38,7 +40,7 @@ pub(crate) struct Exec<'a, 'o> {
     out: &'o mut String,
     start: usize,
     scratch: String,
-    pub(crate) variables: Vec<(&'a str, Value<'a>)>,
+    pub(crate) variables: SmallVec<[(&'a str, Value<'a>); 4]>,
     /// Where the variables of this body begin.
     pub(crate) base: usize,
     /// What is being evaluated, for errors.
