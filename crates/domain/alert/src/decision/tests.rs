@@ -448,7 +448,7 @@ proptest! {
                 prop_assert_eq!(&parts, &whole);
             }
             let time = Timestamp(at as i64);
-            let mut go = |state: &mut AlertState| match is_batch {
+            let go = |state: &mut AlertState| match is_batch {
                 true => state.batch_of(&settings, time, *level, 0),
                 false => state.point_of(&settings, time, *level),
             };
