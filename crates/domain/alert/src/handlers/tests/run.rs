@@ -1,0 +1,250 @@
+//! Handlers at work: real files, programs, sockets and requests.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use levada_model::{Str, Timestamp};
+use levada_runtime::{Tasks, VirtualClock};
+use levada_testkit::fake_http::{FakeServer, Reply, Request};
+use levada_testkit::wait::until_async;
+
+use super::*;
+use crate::event::Event;
+use crate::event::tests::event;
+use crate::level::Level;
+use crate::topics::{Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings};
+
+const MOST: Duration = Duration::from_secs(10);
+
+fn one() -> Event {
+    event("cpu:host=a", Level::Critical)
+}
+
+fn started(spec: &HandlerSpec, deps: &HandlerDeps) -> Arc<dyn Handler> {
+    spec.start(deps).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn context<'e>(error: &'e HandlerError, key: &str) -> &'e str {
+    error.context.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| value)
+}
+
+#[tokio::test]
+async fn log_appends_lines_with_its_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alerts.log");
+    let mut spec = spec("log", vec![Arg::from(path.to_str().unwrap())]);
+    let handler = started(&spec, &HandlerDeps::default());
+    handler.handle(&one()).await.unwrap();
+    handler.handle(&one()).await.unwrap();
+    let line = one().to_json();
+    assert_eq!(std::fs::read(&path).unwrap(), [&line[..], &line[..]].concat());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+    std::fs::remove_file(&path).unwrap();
+    spec.set("mode", vec![Arg::Int(0o640)]).unwrap();
+    started(&spec, &HandlerDeps::default()).handle(&one()).await.unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+
+    drop(folder);
+    let error = handler.handle(&one()).await.unwrap_err();
+    assert_eq!(error.message, "failed to write event to log file");
+}
+
+#[tokio::test]
+async fn tcp_sends_the_line_and_an_empty_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let reader = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        got
+    });
+    let spec = spec("tcp", vec![Arg::from(&*address)]);
+    let handler = started(&spec, &HandlerDeps::default());
+    handler.handle(&one()).await.unwrap();
+    let mut expected = one().to_json();
+    expected.push(b'\n');
+    assert_eq!(reader.join().unwrap(), expected);
+    let error = handler.handle(&one()).await.unwrap_err();
+    assert_eq!(
+        (&*error.message, context(&error, "address")),
+        ("failed to send event over TCP", &*address)
+    );
+}
+
+fn script(folder: &tempfile::TempDir, text: &str) -> String {
+    let path = folder.path().join("program.sh");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn exec_feeds_a_program_and_tells_of_failures() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let path = script(&folder, "cat > \"$1\"; echo seen; echo bad >&2; exit $2");
+    let args = |code: &str| {
+        vec![
+            Arg::from("/bin/sh"),
+            Arg::from(&*path),
+            Arg::from(out.to_str().unwrap()),
+            Arg::from(code),
+        ]
+    };
+    let deps = HandlerDeps::default();
+    started(&spec("exec", args("0")), &deps).handle(&one()).await.unwrap();
+    assert_eq!(std::fs::read(&out).unwrap(), one().to_json());
+    let error = started(&spec("exec", args("3")), &deps).handle(&one()).await.unwrap_err();
+    assert_eq!(error.message, "exec command failed");
+    assert_eq!(context(&error, "output"), "seen\nbad\n");
+    assert_eq!(context(&error, "error"), "exit status: 3");
+    let missing = spec("exec", vec![Arg::from("/no/such/program")]);
+    let error = started(&missing, &deps).handle(&one()).await.unwrap_err();
+    assert!(context(&error, "error").contains("No such file"), "{error:?}");
+}
+
+#[tokio::test]
+async fn exec_bounds_time_and_output() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody reads the input, and far more is printed than a pipe holds.
+    let path = script(&folder, "head -c 1000000 /dev/zero; exit 1");
+    let call = |path: &str| spec("exec", vec![Arg::from("/bin/sh"), Arg::from(path)]);
+    let deps = HandlerDeps::default();
+    let mut big = one();
+    big.message = "x".repeat(1_000_000).into();
+    let error = started(&call(&path), &deps).handle(&big).await.unwrap_err();
+    assert_eq!(context(&error, "output").len(), 64 << 10);
+    let path = script(&folder, "exec sleep 600");
+    let deps = HandlerDeps { exec_timeout: Duration::from_millis(50), ..deps };
+    let error = started(&call(&path), &deps).handle(&one()).await.unwrap_err();
+    assert_eq!(context(&error, "error"), "killed after 50ms");
+}
+
+/// A server that keeps what it is asked.
+fn server(status: u16, body: &'static str) -> (FakeServer, Arc<Mutex<Vec<Request>>>) {
+    let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let kept = seen.clone();
+    let server = FakeServer::start(move |request| {
+        kept.lock().unwrap().push(request.clone());
+        Reply::new(status, body)
+    });
+    (server, seen)
+}
+
+struct OneEndpoint(Endpoint);
+
+impl Endpoints for OneEndpoint {
+    fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        (name == "e").then(|| self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn post_sends_json_with_headers() {
+    let (server, seen) = server(204, "");
+    let mut spec = spec("post", vec![Arg::from(&*server.url("/hook?x=1"))]);
+    spec.set("header", vec![Arg::from("X-Token"), Arg::from("s3")]).unwrap();
+    spec.set("timeout", vec![Arg::Duration(5_000_000_000)]).unwrap();
+    started(&spec, &HandlerDeps::default()).handle(&one()).await.unwrap();
+    let seen = seen.lock().unwrap();
+    let request = &seen[0];
+    assert_eq!((&*request.method, &*request.target), ("POST", "/hook?x=1"));
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("x-token"), Some("s3"));
+    assert_eq!(request.body, one().to_json());
+}
+
+#[tokio::test]
+async fn post_uses_endpoints() {
+    let (server, seen) = server(200, "");
+    let endpoint = Endpoint {
+        url: server.url("/from-endpoint"),
+        headers: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), "1".to_owned())],
+        basic_auth: Some(("user".to_owned(), "pass".to_owned())),
+        alert_template: Some("plain body".to_owned()),
+    };
+    let deps = HandlerDeps { endpoints: Arc::new(OneEndpoint(endpoint)), ..HandlerDeps::default() };
+    let mut of_endpoint = spec("post", vec![]);
+    of_endpoint.set("endpoint", vec![Arg::from("e")]).unwrap();
+    of_endpoint.set("header", vec![Arg::from("B"), Arg::from("2")]).unwrap();
+    started(&of_endpoint, &deps).handle(&one()).await.unwrap();
+    let seen = seen.lock().unwrap();
+    let request = &seen[0];
+    assert_eq!(request.path(), "/from-endpoint");
+    assert_eq!((request.header("a"), request.header("b")), (Some("1"), Some("2")));
+    assert_eq!(request.header("authorization"), Some("Basic dXNlcjpwYXNz"));
+    assert_eq!(request.header("content-type"), None, "a template says itself what it is");
+    assert_eq!(request.body, b"plain body");
+    let mut unknown = spec("post", vec![]);
+    unknown.set("endpoint", vec![Arg::from("b")]).unwrap();
+    let error = unknown.start(&deps).err().unwrap();
+    assert_eq!(error.to_string(), "endpoint 'b' does not exist");
+}
+
+#[tokio::test]
+async fn post_tells_of_failures() {
+    let (server, _) = server(500, "the reason");
+    let mut failing = spec("post", vec![Arg::from(&*server.url("/"))]);
+    let deps = HandlerDeps::default();
+    let error = started(&failing, &deps).handle(&one()).await.unwrap_err();
+    assert_eq!(error.message, "POST returned non 2xx status code");
+    assert_eq!(context(&error, "code"), "500");
+    assert_eq!(
+        context(&error, "error"),
+        "unknown error, use .captureResponse() to capture the HTTP response"
+    );
+    failing.set("captureResponse", vec![]).unwrap();
+    let error = started(&failing, &deps).handle(&one()).await.unwrap_err();
+    assert_eq!(context(&error, "error"), "the reason");
+
+    let slow = FakeServer::start(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        Reply::new(200, "")
+    });
+    let mut late = spec("post", vec![Arg::from(&*slow.url("/?secret"))]);
+    late.set("timeout", vec![Arg::Duration(20_000_000)]).unwrap();
+    let error = started(&late, &deps).handle(&one()).await.unwrap_err();
+    assert_eq!(error.message, "failed to POST alert data");
+    assert!(!context(&error, "error").contains("secret"), "{error:?}");
+    assert!(context(&error, "error").contains("timed out"), "{error:?}");
+}
+
+#[tokio::test]
+async fn publish_goes_on_to_other_topics_and_stops_in_circles() {
+    let deps = TopicsDeps {
+        tasks: Tasks::new(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: VirtualClock::new(Timestamp(0)),
+        store: None,
+    };
+    let topics = Topics::new(TopicsSettings::default(), deps);
+    let deps = HandlerDeps { topics: Some(topics.downgrade()), ..HandlerDeps::default() };
+    let to = |names: &[&str]| {
+        let mut map = Map::new();
+        map.insert("topics".to_owned(), names.iter().copied().collect());
+        let spec = HandlerSpec::from_options(by_option_kind("publish").unwrap(), &map).unwrap();
+        HandlerSetup::new("p", started(&spec, &deps))
+    };
+    topics.event_state_set(
+        "b",
+        "cpu:host=a",
+        crate::topics::EventState {
+            level: Level::Warning,
+            ..crate::topics::EventState::of(&one())
+        },
+    );
+    topics.handler_add("a", to(&["b", "c"])).unwrap();
+    topics.handler_add("c", to(&["c"])).unwrap();
+    topics.publish("a", one());
+    let failed = || topics.handlers("c")[0].1.failed;
+    until_async("the circle ended", MOST, || failed() == 1).await;
+    assert_eq!(topics.status("b").unwrap().collected, 1);
+    assert_eq!(topics.event_state("b", "cpu:host=a").unwrap().level, Level::Critical);
+    assert_eq!(topics.status("c").unwrap().collected, 16, "once from `a`, then around");
+    let id: Str = "cpu:host=a".into();
+    assert!(topics.event_state("c", &id).is_some());
+}
