@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::go_templates::GoTemplates;
 use super::http::Clients;
-use super::render::{PlainTemplates, Templates};
+use super::render::Templates;
 use crate::topics::WeakTopics;
 
 /// Programs of `exec` handlers that run at a time. Ours: upstream has no bound.
@@ -74,7 +75,7 @@ pub struct HandlerDeps {
 impl Default for HandlerDeps {
     fn default() -> Self {
         HandlerDeps {
-            templates: Arc::new(PlainTemplates),
+            templates: Arc::new(GoTemplates::default()),
             endpoints: Arc::new(NoEndpoints),
             topics: None,
             exec_slots: Arc::new(Semaphore::new(EXEC_MAX_DEFAULT)),

@@ -248,3 +248,64 @@ async fn publish_goes_on_to_other_topics_and_stops_in_circles() {
     let id: Str = "cpu:host=a".into();
     assert!(topics.event_state("c", &id).is_some());
 }
+
+fn rendered(text: &str, scope: Scope, event: &Event) -> Result<String, String> {
+    let template = GoTemplates::default().parse("t", text, scope)?;
+    template.render(event).map(|text| text.to_string())
+}
+
+#[test]
+fn templates_see_the_event() {
+    let event = Event { duration: 61_000_000_000, category: "net".into(), ..one() };
+    let check = |scope, text: &str, expected: &str| {
+        assert_eq!(rendered(text, scope, &event).unwrap(), expected, "{text}");
+    };
+    check(
+        Scope::Event,
+        "{{ .ID }}|{{ .Message }}|{{ .Level }}|{{ .Time.Unix }}|{{ .Duration }}|{{ .Details }}",
+        "cpu:host=a|cpu:host=a is CRITICAL|CRITICAL|1|1m1s|d",
+    );
+    check(
+        Scope::Event,
+        "{{ .Name }} {{ .TaskName }} {{ .Group }} {{ index .Tags \"host\" }} {{ .Fields }} {{ index .Fields \"value\" | printf \"%0.2f\" }}",
+        "cpu tid host=a a map[value:61] 61.00",
+    );
+    check(Scope::Mail, "{{ .Category }} {{ .Recoverable }} {{ .Tags.host }}", "net true a");
+    check(
+        Scope::Data,
+        "{{ range .Data.Series }}{{ .Name }} {{ .Tags.host }} {{ .Columns }} {{ range .Values }}{{ index . 1 }}{{ end }}{{ end }}",
+        "cpu a [time value] 61",
+    );
+    check(Scope::Data, "{{ .PreviousLevel }} {{ .Recoverable }} {{ .Level }}", "OK true CRITICAL");
+    let sent = String::from_utf8(event.to_json()).unwrap();
+    check(Scope::Data, "{{ json . }}", &sent);
+    let nothing = Event { data: crate::event::EventData::None, ..one() };
+    let sent = String::from_utf8(nothing.to_json()).unwrap();
+    assert_eq!(rendered("{{ json . }}", Scope::Data, &nothing).unwrap(), sent);
+    let error = rendered("{{ .Category }}", Scope::Event, &event).unwrap_err();
+    assert!(error.contains("can't evaluate field Category in type alert.TemplateData"), "{error}");
+    let error = rendered("{{ .x", Scope::Event, &event).unwrap_err();
+    assert!(error.contains("template: t:1: "), "{error}");
+}
+
+#[tokio::test]
+async fn post_renders_its_address_and_the_body_of_its_endpoint() {
+    let (server, seen) = server(200, "");
+    let endpoint = Endpoint {
+        url: server.url("/{{ .Level }}?id={{ .ID | urlquery }}"),
+        alert_template: Some("{{ range .Data.Series }}{{ json .Tags }}{{ end }}".to_owned()),
+        ..Endpoint::default()
+    };
+    let deps = HandlerDeps { endpoints: Arc::new(OneEndpoint(endpoint)), ..HandlerDeps::default() };
+    let mut post = spec("post", vec![]);
+    post.set("endpoint", vec![Arg::from("e")]).unwrap();
+    started(&post, &deps).handle(&one()).await.unwrap();
+    assert_eq!(seen.lock().unwrap()[0].target, "/CRITICAL?id=cpu%3Ahost%3Da");
+    assert_eq!(seen.lock().unwrap()[0].body, b"{\"host\":\"a\"}\n");
+    let broken = spec("post", vec![Arg::from("http://h/{{ .Nope }}")]);
+    let error = started(&broken, &deps).handle(&one()).await.unwrap_err();
+    assert!(
+        context(&error, "error").contains("can't evaluate field Nope in type alert.Data"),
+        "{error:?}"
+    );
+}
