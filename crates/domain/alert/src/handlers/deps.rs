@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_model::Str;
 use tokio::sync::Semaphore;
 
 use super::go_templates::GoTemplates;
@@ -60,8 +61,10 @@ pub struct HandlerDeps {
     pub templates: Arc<dyn Templates>,
     /// Knows the endpoints of the configuration.
     pub endpoints: Arc<dyn Endpoints>,
-    /// Where `publish` goes; nothing where there are no topics.
+    /// Where `publish` and `aggregate` go; nothing where there are no topics.
     pub topics: Option<WeakTopics>,
+    /// The ID of the topic handler that is started; events of `aggregate` have it unless they say otherwise.
+    pub handler_id: Str,
     /// Lets so many programs run at a time.
     pub exec_slots: Arc<Semaphore>,
     /// How long a program may take.
@@ -78,6 +81,7 @@ impl Default for HandlerDeps {
             templates: Arc::new(GoTemplates::default()),
             endpoints: Arc::new(NoEndpoints),
             topics: None,
+            handler_id: Str::from(""),
             exec_slots: Arc::new(Semaphore::new(EXEC_MAX_DEFAULT)),
             exec_timeout: EXEC_TIMEOUT_DEFAULT,
             request_timeout: REQUEST_TIMEOUT_DEFAULT,

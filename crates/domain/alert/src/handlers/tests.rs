@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -74,7 +76,7 @@ fn the_table_is_whole() {
         listed(|kind| kind.has_state_changes_only),
         "bigpanda discord hipchat servicenow slack smtp teams telegram zenoss"
     );
-    assert_eq!(listed(Kind::is_built_in), "exec log post publish tcp");
+    assert_eq!(listed(Kind::is_built_in), "aggregate exec log post publish tcp");
     assert_eq!(by_method("HipChat").unwrap().go_type(), "*pipeline.HipChatHandler");
     assert!(
         by_method("slak").is_none() && by_method("publish").is_none() && by_method("").is_none()

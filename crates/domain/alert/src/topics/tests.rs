@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
@@ -452,7 +454,31 @@ async fn details_are_not_made_for_nobody_and_once_for_all() {
     });
     topics.publish("t", Event { details, ..event("a", Level::Info) });
     assert_eq!(made.load(Ordering::Acquire), 0);
-    topics.flush().await;
+    topics.make_details().await;
+    assert!(topics.event_state("t", "a").unwrap().details.is_made());
     assert_eq!(&**topics.event_state("t", "a").unwrap().details.text(), "made");
     assert_eq!(made.load(Ordering::Acquire), 1);
+}
+
+#[tokio::test]
+async fn states_let_go_of_the_points_of_their_events() {
+    let Fixture { topics, .. } = fixture();
+    let held = Arc::new(());
+    let lazy = || {
+        let held = held.clone();
+        Details::lazy(move || format!("{:?}", held))
+    };
+    for round in 0..3 {
+        for index in 0..250 {
+            let level = if round == 2 { Level::Ok } else { Level::Info };
+            let details = lazy();
+            topics.publish("t", Event { details, ..event(&index.to_string(), level) });
+        }
+    }
+    assert_eq!(Arc::strong_count(&held), 251);
+    topics.make_details().await;
+    assert_eq!(Arc::strong_count(&held), 1);
+    topics.publish("t", Event { details: lazy(), ..event("0", Level::Info) });
+    topics.make_details().await;
+    assert_eq!(Arc::strong_count(&held), 1);
 }

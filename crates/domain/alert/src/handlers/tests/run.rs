@@ -309,3 +309,45 @@ async fn post_renders_its_address_and_the_body_of_its_endpoint() {
         "{error:?}"
     );
 }
+
+#[tokio::test]
+async fn aggregate_sends_one_event_per_interval() {
+    let clock = VirtualClock::new(Timestamp(0));
+    let deps = TopicsDeps {
+        tasks: Tasks::new(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: clock.clone(),
+        store: None,
+    };
+    let topics = Topics::new(TopicsSettings::default(), deps);
+    let deps = HandlerDeps {
+        topics: Some(topics.downgrade()),
+        handler_id: "all".into(),
+        ..HandlerDeps::default()
+    };
+    let value = json!({"interval": 10_000_000_000_i64, "topic": "sum"});
+    let aggregate = by_option_kind("aggregate").unwrap();
+    let spec = HandlerSpec::from_options(aggregate, &options(value)).unwrap();
+    assert!(spec.start(&HandlerDeps { handler_id: "".into(), ..deps.clone() }).is_err());
+    topics.handler_add("t", HandlerSetup::new("all", started(&spec, &deps))).unwrap();
+    let publish = |id: &str, level, time, duration| {
+        topics.publish("t", Event { time: Timestamp(time), duration, ..event(id, level) });
+    };
+    publish("a", Level::Warning, -5, 7);
+    publish("b", Level::Info, -3, 2);
+    let handled = |count| topics.handlers("t")[0].1.handled == count;
+    until_async("both were gathered", MOST, || handled(2)).await;
+    assert!(topics.status("sum").is_none());
+    clock.advance(Duration::from_secs(10));
+    until_async("the sum came", MOST, || topics.status("sum").is_some()).await;
+    let state = topics.event_state("sum", "all").unwrap();
+    assert_eq!(&*state.message, "Received 2 events in the last 10s.");
+    assert_eq!(&**state.details.text(), "a is WARNING\nb is INFO");
+    assert_eq!((state.level, state.time, state.duration), (Level::Warning, Timestamp(-3), 7));
+    publish("c", Level::Info, 0, 0);
+    until_async("it was gathered", MOST, || handled(3)).await;
+    topics.handler_remove("t", "all").unwrap().drained().await;
+    let state = topics.event_state("sum", "all").unwrap();
+    assert_eq!(&*state.message, "Received 1 events in the last 10s.", "the rest is not lost");
+    assert_eq!(topics.status("sum").unwrap().collected, 2);
+}
