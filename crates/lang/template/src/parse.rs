@@ -41,17 +41,17 @@ pub(crate) fn parse(
         defined: Vec::new(),
     };
     let main = parser.top()?;
-    let mut defined = parser.defined;
-    // A definition under the name of the template itself takes its place, unless there is a text.
     let mut main = main;
-    if let Some(at) = defined.iter().position(|(known, _)| known == name) {
-        let (_, body) = defined.remove(at);
+    // A definition under the name of the template itself takes its place, unless there is a text.
+    if let Some(at) = parser.defined.iter().position(|(known, _)| known == name) {
+        let (_, body) = parser.defined.remove(at);
         if is_blank(&main) {
             main = body;
         } else if !is_blank(&body) {
-            defined.insert(at, (name.to_owned(), body));
+            return parser.defined_twice(name);
         }
     }
+    let defined = parser.defined;
     Ok(Parsed { main, defined })
 }
 
@@ -80,8 +80,6 @@ enum Ending {
 
 enum Parsing {
     Node(Node),
-    /// A comment or definition, which leaves nothing.
-    Nothing,
     Ending(Ending),
 }
 
@@ -175,7 +173,6 @@ impl Parser<'_> {
             }
             match self.text_or_action()? {
                 Parsing::Node(node) => nodes.push(node),
-                Parsing::Nothing => {}
                 Parsing::Ending(ending) => {
                     return self.fail(format!("unexpected {}", ending.text()));
                 }
@@ -204,12 +201,12 @@ impl Parser<'_> {
         let item = self.peek_non_space();
         let Kind::Keyword(keyword) = item.kind else {
             let pipe = self.pipeline("command", Kind::RightDelim)?;
-            return Ok(Parsing::Node(Node::Action { line: item.line, pipe }));
+            return Ok(Parsing::Node(Node::Action { pipe }));
         };
         self.next += 1;
         Ok(match keyword {
             Keyword::Block => self.block(&item)?,
-            Keyword::Break | Keyword::Continue => return self.jump(keyword, item.line),
+            Keyword::Break | Keyword::Continue => return self.jump(keyword),
             Keyword::Else => {
                 let next = self.peek_non_space();
                 // `else if` and `else with` go on with the block that follows.
@@ -230,10 +227,10 @@ impl Parser<'_> {
         })
     }
 
-    fn jump(&mut self, keyword: Keyword, line: usize) -> Result<Parsing> {
+    fn jump(&mut self, keyword: Keyword) -> Result<Parsing> {
         let (word, node) = match keyword {
-            Keyword::Break => ("break", Node::Break { line }),
-            _ => ("continue", Node::Continue { line }),
+            Keyword::Break => ("break", Node::Break),
+            _ => ("continue", Node::Continue),
         };
         let item = self.take_non_space();
         if item.kind != Kind::RightDelim {
@@ -250,7 +247,6 @@ impl Parser<'_> {
         while self.peek_non_space().kind != Kind::Eof {
             match self.text_or_action()? {
                 Parsing::Node(node) => nodes.push(node),
-                Parsing::Nothing => {}
                 Parsing::Ending(ending) => return Ok((nodes, ending)),
             }
         }
@@ -371,13 +367,15 @@ impl Parser<'_> {
             None => self.defined.push((name, body)),
             Some((_, known)) if is_blank(known) => *known = body,
             Some(_) if is_blank(&body) => {}
-            Some(_) => {
-                let mut quoted = String::new();
-                quote::quote(&mut quoted, &name, false);
-                return self.fail(format!("template: multiple definition of template {quoted}"));
-            }
+            Some(_) => return self.defined_twice(&name),
         }
         Ok(())
+    }
+
+    fn defined_twice<T>(&self, name: &str) -> Result<T> {
+        let mut quoted = String::new();
+        quote::quote(&mut quoted, name, false);
+        self.fail(format!("template: multiple definition of template {quoted}"))
     }
 
     // Pipelines

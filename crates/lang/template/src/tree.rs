@@ -8,13 +8,13 @@ use crate::html::sites::Escape;
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     Text(String),
-    Action { line: usize, pipe: Pipe },
+    Action { pipe: Pipe },
     If(Branch),
     With(Branch),
     Range(Branch),
     Template { at: usize, line: usize, name: String, pipe: Option<Pipe>, target: Option<usize> },
-    Break { line: usize },
-    Continue { line: usize },
+    Break,
+    Continue,
 }
 
 /// A pipeline and the bodies that it chooses between.

@@ -1,0 +1,4 @@
+//! The public API of the crate, against what Go prints.
+
+mod cases;
+mod data;
