@@ -2,11 +2,12 @@
 //!
 //! Source: reference §7.6, *Template data in handlers*.
 
-use levada_model::{FieldValue, Point, Str};
-use levada_template::{ListLike, MapLike, StructLike, Time, Value};
+use levada_model::{Point, Str};
+use levada_template::{ListLike, MapLike as _, StructLike, Time, Value};
 
 use super::render::Scope;
-use crate::event::Event;
+use crate::event::{Event, EventData};
+use crate::info::{Fields, Tags, field_value};
 use crate::rows::{Cell, Row, cell};
 
 /// What options of most handlers see, or recipients of mails.
@@ -44,31 +45,16 @@ struct Line<'e> {
     columns: Vec<&'e str>,
 }
 
-struct Tags<'e>(Vec<(&'e Str, &'e Str)>);
-
-struct Fields<'e>(Vec<(&'e Str, &'e FieldValue)>);
-
-/// Gives a field as templates see it.
-fn field_value(value: &FieldValue) -> Value<'_> {
-    match value {
-        FieldValue::Float(number) => Value::Float(*number),
-        FieldValue::Int(number) => Value::Int64(*number),
-        FieldValue::UInt(number) => Value::Uint64(*number),
-        FieldValue::Bool(value) => Value::Bool(*value),
-        FieldValue::Str(text) => Value::from(&**text),
-        FieldValue::Bytes(bytes) => Value::from(String::from_utf8_lossy(bytes).into_owned()),
-        FieldValue::Duration(nanos) => Value::Duration(*nanos),
-        FieldValue::Null => Value::Nil,
-    }
-}
-
 // === impl EventView ===
 
 impl<'e> EventView<'e> {
     pub(super) fn new(event: &'e Event, scope: Scope) -> Self {
-        let tags = Tags(event.tags().collect());
-        let fields = Fields(event.fields().collect());
-        EventView { event, scope, tags, fields }
+        let tags = match &event.data {
+            EventData::Point(point) => Tags::Series(&point.series),
+            EventData::Batch(batch, _) => Tags::Group(&batch.group.key),
+            EventData::None | EventData::Many(_) => Tags::None,
+        };
+        EventView { event, scope, tags, fields: Fields(event.point()) }
     }
 }
 
@@ -220,7 +206,11 @@ impl<'e> RowView<'e> {
         let values = Table(row.points().iter().map(line).collect());
         columns.insert(0, "time");
         let columns = Columns(if values.0.is_empty() { Vec::new() } else { columns });
-        RowView { name: row.name(), tags: Tags(row.tags().collect()), columns, values }
+        let tags = match row {
+            Row::Point(point) => Tags::Series(&point.series),
+            Row::Batch(batch) => Tags::Group(&batch.group.key),
+        };
+        RowView { name: row.name(), tags, columns, values }
     }
 }
 
@@ -246,7 +236,7 @@ impl StructLike for RowView<'_> {
     fn json_key(&self, field: &'static str) -> Option<&'static str> {
         match field {
             "Name" => Some("name").filter(|_| !self.name.is_empty()),
-            "Tags" => Some("tags").filter(|_| !self.tags.0.is_empty()),
+            "Tags" => Some("tags").filter(|_| !self.tags.is_empty()),
             "Columns" => Some("columns").filter(|_| !self.columns.0.is_empty()),
             _ => Some("values").filter(|_| !self.values.0.is_empty()),
         }
@@ -296,49 +286,5 @@ impl ListLike for Line<'_> {
             Cell::Tag(text) => Value::from(&**text),
             Cell::Missing => Value::Nil,
         }
-    }
-}
-
-// === impl Tags ===
-
-impl MapLike for Tags<'_> {
-    fn type_name(&self) -> &'static str {
-        "map[string]string"
-    }
-
-    fn element_type(&self) -> &'static str {
-        "string"
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, key: &str) -> Option<Value<'_>> {
-        let (_, value) = self.0.iter().find(|(known, _)| ***known == *key)?;
-        Some(Value::from(&***value))
-    }
-
-    fn entry(&self, index: usize) -> (&str, Value<'_>) {
-        let (key, value) = self.0[index];
-        (key, Value::from(&**value))
-    }
-}
-
-// === impl Fields ===
-
-impl MapLike for Fields<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, key: &str) -> Option<Value<'_>> {
-        let (_, value) = self.0.iter().find(|(known, _)| ***known == *key)?;
-        Some(field_value(value))
-    }
-
-    fn entry(&self, index: usize) -> (&str, Value<'_>) {
-        let (key, value) = self.0[index];
-        (key, field_value(value))
     }
 }

@@ -351,3 +351,52 @@ async fn aggregate_sends_one_event_per_interval() {
     assert_eq!(&*state.message, "Received 1 events in the last 10s.", "the rest is not lost");
     assert_eq!(topics.status("sum").unwrap().collected, 2);
 }
+
+/// A server with a certificate that nobody knows; it answers each request with 200.
+async fn secret_server(tasks: &Tasks) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::rustls::ServerConfig;
+    let names = vec!["127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    tasks.spawn(levada_runtime::TaskKind::Alert, "secret server", async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // A client that does not trust the certificate hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"}\n") {
+                let mut part = [0; 1024];
+                let count = stream.read(&mut part).await.unwrap();
+                request.extend_from_slice(&part[..count]);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    url
+}
+
+/// U-18: honoured in scripts, too.
+#[tokio::test]
+async fn post_checks_certificates_unless_told_otherwise() {
+    let tasks = Tasks::new();
+    let url = secret_server(&tasks).await;
+    let deps = HandlerDeps::default();
+    let mut post = spec("post", vec![Arg::from(&*url)]);
+    let error = started(&post, &deps).handle(&one()).await.unwrap_err();
+    assert!(context(&error, "error").contains("certificate"), "{error:?}");
+    post.set("skipSSLVerification", vec![]).unwrap();
+    started(&post, &deps).handle(&one()).await.unwrap();
+    tasks.abort_all();
+}
