@@ -124,6 +124,17 @@ async fn exec_bounds_time_and_output() {
     assert_eq!(context(&error, "error"), "killed after 50ms");
 }
 
+#[tokio::test]
+async fn exec_does_not_wait_for_what_a_program_leaves_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = script(&folder, "echo said; sleep 6 & exit 1");
+    let call = spec("exec", vec![Arg::from("/bin/sh"), Arg::from(&*path)]);
+    let handler = started(&call, &HandlerDeps::default());
+    let event = one();
+    let done = tokio::time::timeout(Duration::from_secs(4), handler.handle(&event)).await;
+    assert_eq!(context(&done.unwrap().unwrap_err(), "output"), "said\n");
+}
+
 /// A server that keeps what it is asked.
 fn server(status: u16, body: &'static str) -> (FakeServer, Arc<Mutex<Vec<Request>>>) {
     let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
