@@ -121,7 +121,7 @@ async fn read_some(pipe: Option<impl AsyncRead + Unpin>, ended: &watch::Receiver
     let mut kept = Vec::new();
     let read = async {
         let Some(mut pipe) = pipe else { return };
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 4096];
         // A pipe that breaks has ended.
         while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
             let room = OUTPUT_MAX - kept.len();
