@@ -51,7 +51,7 @@ impl Actor {
         let ungrouped = groups.intern(GroupKey::ungrouped()).ok_or_else(|| {
             "the limit of groups is 0, so not one point could be taken".to_owned()
         })?;
-        let mut ctx = Context {
+        let ctx = Context {
             groups,
             now,
             effects,
