@@ -1,13 +1,22 @@
 //! The nodes, one file each: properties, forms and what runs.
 
 pub mod batch;
+pub mod combine;
 pub mod dimensions;
+pub mod flatten;
 pub mod from;
+pub mod group_by;
+pub mod group_series;
+pub mod join;
 pub mod log;
 pub mod noop;
 pub mod predicate;
+pub mod prefix;
 pub mod stream;
+#[cfg(test)]
+mod testbed;
 pub mod udf;
+pub mod union;
 pub mod where_;
 
 use levada_tick::script::{CallError, Value};
@@ -20,7 +29,16 @@ use crate::spec::Kind;
 pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
 
 /// All nodes that a chaining method makes, in the order of the docs.
-pub static NODES: &[&Kind] = &[&from::KIND, &where_::KIND, &log::KIND];
+pub static NODES: &[&Kind] = &[
+    &from::KIND,
+    &where_::KIND,
+    &group_by::KIND,
+    &join::KIND,
+    &union::KIND,
+    &combine::KIND,
+    &flatten::KIND,
+    &log::KIND,
+];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
