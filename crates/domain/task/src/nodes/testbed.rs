@@ -1,5 +1,7 @@
 //! Runs a few nodes in tests: input as lines, output as lines in the form of the reference's examples.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +10,8 @@ use levada_model::{
 };
 use levada_tick::lambda::Env;
 use levada_tick::script::{ObjectId, Objects, Value};
+
+use proptest::strategy::Strategy;
 
 use crate::actor::Actor;
 use crate::capture::problem_text;
@@ -74,12 +78,36 @@ const fn kind(name: &'static str) -> Kind {
     }
 }
 
+/// For builders whose last call is of no interest.
+pub(super) fn ignore(_object: ObjectId) {}
+
 pub(super) fn lambda(expression: &str) -> Value {
     Value::Lambda(Arc::new(levada_tick::syntax::parse_lambda(expression).unwrap()))
 }
 
 pub(super) fn texts(texts: &[&str]) -> Vec<Value> {
     texts.iter().map(|one| text(one)).collect()
+}
+
+/// Gives inputs of points, barriers and deletes of the measurements `a` and `b`, with times that mostly grow.
+pub(super) fn inputs() -> impl Strategy<Value = String> {
+    let line = (0_usize..2, 0_usize..2, 0_usize..3, 0_usize..12, 0_i64..4, 0_i64..9);
+    proptest::collection::vec(line, 0..14).prop_map(|lines| {
+        let mut now = 0;
+        let mut text = String::new();
+        for (name, host, port, kind, step, value) in lines {
+            now += step - 1;
+            let field = match kind {
+                0 | 1 => "barrier".to_owned(),
+                2 => "delete".to_owned(),
+                _ => ["v", "w"][kind % 2].to_owned(),
+            };
+            let (name, host) = (["a", "b"][name], ["x", "y"][host]);
+            let port = if port == 0 { String::new() } else { format!(",port={port}") };
+            text.push_str(&format!("{name},host={host}{port} {field}={value} {};", now.max(0)));
+        }
+        text
+    })
 }
 
 pub(super) const SECOND: i64 = 1_000_000_000;
@@ -144,7 +172,7 @@ impl Bed {
 pub(super) fn run(build: impl Fn(&mut Bed), input: &str) -> Vec<String> {
     let mut run = Run::start(build, &Options::default());
     run.feed(input);
-    let _ = run.actor.finish();
+    run.actor.finish().ok();
     run.take()
 }
 
@@ -161,7 +189,7 @@ pub(super) fn check_restarts(build: impl Fn(&mut Bed), input: &str) {
         assert!(fresh.is_empty(), "{fresh:?} began anew");
         assert_eq!(second.actor.context().held, first.actor.context().held);
         second.feed(&lines[cut..].join(";"));
-        let _ = second.actor.finish();
+        second.actor.finish().ok();
         let mut all = first.take();
         all.extend(second.take());
         assert_eq!(all, expected, "cut before line {cut}");
@@ -209,7 +237,7 @@ impl Run {
     pub(super) fn feed(&mut self, input: &str) {
         for line in split(input) {
             let point = self.point(line);
-            let _ = self.actor.points(&[point]);
+            self.actor.points(&[point]).ok();
         }
     }
 
@@ -236,7 +264,7 @@ impl Run {
             .collect();
         let time = Timestamp(tmax * SECOND);
         let batch = Batch { name: Str::from(name), group, time, points };
-        let _ = self.actor.batch(places[query], batch.as_ref());
+        self.actor.batch(places[query], batch.as_ref()).ok();
     }
 
     /// `name,tags fields time`, the time in seconds.

@@ -4,7 +4,6 @@
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::mem;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -348,7 +347,7 @@ impl Node for Running {
 
     fn finish(&mut self, out: &mut Out<'_>) -> Step {
         // Nothing follows, so every silent parent counts as past everything.
-        let floor = mem::replace(&mut self.floor, Some(Timestamp(i64::MAX)));
+        let floor = self.floor.replace(Timestamp(i64::MAX));
         let step = self.release(out);
         self.floor = floor;
         step

@@ -1,7 +1,11 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use levada_tick::script::{ObjectId, Value};
 
 use super::{combinations, next_combination};
-use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, lambda, run, texts};
+use crate::nodes::testbed::{
+    Bed, Options, Run, SECOND, check_restarts, ignore, lambda, run, texts,
+};
 use crate::pipeline::TaskType;
 
 fn combine(bed: &mut Bed, expressions: &[&str], names: &[&str]) -> ObjectId {
@@ -72,7 +76,7 @@ fn an_expression_that_fails_does_not_match() {
 }
 
 #[test]
-fn fewer_points_than_expressions_give_nothing() {
+fn fewer_points_than_expressions_give_ignore() {
     let build = |bed: &mut Bed| {
         combine(bed, &["TRUE", "TRUE"], &["x", "y"]);
     };
@@ -170,4 +174,16 @@ fn definitions_are_checked() {
     };
     let found = Run::try_start(build, &Options::default()).err().unwrap();
     assert!(found.starts_with("Failed to compile 1 expression: "), "{found}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+        check_restarts(
+            |bed| ignore(combine(bed, &["count() > 1", "\"v\" > 2.0"], &["x", "y"])),
+            &input.replace(",host", ",rid"),
+        );
+    }
 }

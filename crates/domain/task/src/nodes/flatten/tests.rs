@@ -1,6 +1,8 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use levada_tick::script::{ObjectId, Value};
 
-use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, run, texts};
+use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, ignore, run, texts};
 use crate::pipeline::TaskType;
 use crate::runtime::context::Limits;
 
@@ -155,4 +157,13 @@ fn batches_are_flattened_within() {
         r#"B a {} tmax=5 | group=""; x.v=1,y.v=2 @1; x.v=5 @2"#,
     ];
     assert_eq!(run.take(), expected);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+        check_restarts(|bed| ignore(flatten(bed, &["port"])), &input);
+    }
 }

@@ -1,6 +1,8 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use levada_tick::script::{ObjectId, Value};
 
-use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, run, texts};
+use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, ignore, run, texts};
 use crate::pipeline::TaskType;
 use crate::runtime::context::{Compat, Limits};
 
@@ -213,5 +215,15 @@ fn definitions_are_checked() {
         };
         let found = Run::try_start(build, &Options::default()).err();
         assert_eq!(found.as_deref(), Some(expected));
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+        check_restarts(|bed| ignore(group_by(bed, &["host"], texts(&["port"]))), &input);
+        check_restarts(|bed| ignore(group_by(bed, &["host", "port"], star())), &input);
     }
 }

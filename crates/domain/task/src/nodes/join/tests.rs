@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use levada_tick::script::{ObjectId, Value};
 
 use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, run, texts};
@@ -29,8 +31,11 @@ fn text(value: &str) -> Value {
 const AB: &str =
     "a v=1,x=9 0; b v=10 0; a v=2 1; a v=3 2; b v=30 2; b v=40 3; a v=5 4; b v=50 4; a v=6 5";
 
+/// Properties, input, output.
+type Example = (Vec<(&'static str, Value)>, &'static str, Vec<&'static str>);
+
 /// Properties of `a|join(b).as('a','b')`, input, output: E79 to E84 and E132 of the reference.
-fn examples() -> Vec<(Vec<(&'static str, Value)>, &'static str, Vec<&'static str>)> {
+fn examples() -> Vec<Example> {
     vec![
         (
             vec![],
@@ -162,7 +167,7 @@ fn a_delete_drops_the_group_and_what_it_holds() {
     let mut run = Run::start(|bed| two(bed, &[("fill", Value::Int(0))]), &Options::default());
     run.feed("a v=1 1; a v=2 2; b delete=1 2");
     assert_eq!(run.actor.context().held, 0);
-    let _ = run.actor.finish();
+    run.actor.finish().ok();
     assert_eq!(run.take(), [r#"delete group="""#]);
 }
 
@@ -404,4 +409,88 @@ fn the_definition_survives_json() {
     assert_eq!(calls(&*again), calls(&**spec));
     let names: Vec<&str> = spec.calls().iter().map(|call| call.name).collect();
     assert_eq!(names, ["as", "fill", "streamName", "deleteAll"]);
+}
+
+// === properties ===
+
+/// What §5.7 of the reference says about one group of an inner or outer join, word by word and slowly.
+fn model(items: &[(usize, i64)], fills: bool) -> Vec<(i64, usize)> {
+    let mut sets: std::collections::BTreeMap<i64, Vec<[bool; 2]>> =
+        std::collections::BTreeMap::new();
+    let mut heads: [Option<i64>; 2] = [None; 2];
+    let mut given = Vec::new();
+    let mut give = |time: i64, set: [bool; 2]| {
+        let count = set.iter().filter(|there| **there).count();
+        if fills || count == 2 {
+            given.push((time, count));
+        }
+    };
+    for (parent, time) in items {
+        let queue = sets.entry(*time).or_default();
+        match queue.iter_mut().find(|set| !set[*parent]) {
+            Some(set) => set[*parent] = true,
+            None => queue.push(if *parent == 0 { [true, false] } else { [false, true] }),
+        }
+        heads[*parent] = Some(*time);
+        while let Some((oldest, queue)) = sets.iter_mut().next() {
+            let only_ready = heads.iter().any(|head| head.is_none_or(|head| head <= *oldest));
+            if only_ready && queue[0] != [true, true] {
+                break;
+            }
+            let (oldest, set) = (*oldest, queue.remove(0));
+            if queue.is_empty() {
+                sets.remove(&oldest);
+            }
+            give(oldest, set);
+        }
+    }
+    for (time, queue) in sets {
+        queue.into_iter().for_each(|set| give(time, set));
+    }
+    given
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_join_does_what_the_model_does(
+        items in proptest::collection::vec((0_usize..2, 0_i64..6), 0..40),
+        fills: bool,
+    ) {
+        let fill = if fills { "null" } else { "none" };
+        let input: Vec<String> = items
+            .iter()
+            .map(|(parent, time)| format!("{} v=1 {time}", ["a", "b"][*parent]))
+            .collect();
+        let lines = run(|bed| two(bed, &[("fill", text(fill))]), &input.join(";"));
+        let found: Vec<(i64, usize)> = lines
+            .iter()
+            .map(|line| {
+                let time = line.split(' ').nth(3).unwrap().parse().unwrap();
+                (time, 2 - line.matches("null").count())
+            })
+            .collect();
+        proptest::prop_assert_eq!(found, model(&items, fills));
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+        let one = ["host"];
+        let two = ["host", "port"];
+        for (on, fill) in [(false, "none"), (false, "null"), (true, "none"), (true, "null")] {
+            let build = |bed: &mut Bed| {
+                let second: &[&str] = if on { &two } else { &one };
+                let join = join(bed, &[("a", &one), ("b", second)], &["a", "b"]);
+                bed.set(join, "fill", texts(&[fill]));
+                bed.set(join, "tolerance", vec![Value::Duration(2 * SECOND)]);
+                if on {
+                    bed.set(join, "on", texts(&one));
+                }
+            };
+            check_restarts(build, &input);
+        }
+    }
 }

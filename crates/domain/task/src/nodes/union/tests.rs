@@ -1,6 +1,8 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use levada_tick::script::{ObjectId, Value};
 
-use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, run, texts};
+use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, ignore, run, texts};
 use crate::pipeline::TaskType;
 use crate::runtime::context::Limits;
 
@@ -165,5 +167,14 @@ fn only_nodes_can_be_united() {
             found.contains("reflect: cannot use int64 as type pipeline.Node in Call"),
             "{found}"
         );
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+        check_restarts(|bed| ignore(union(bed, &["a", "b"], &["host"])), &input);
     }
 }
