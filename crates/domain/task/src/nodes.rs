@@ -3,15 +3,24 @@
 pub mod alert;
 pub mod barrier;
 pub mod batch;
+pub mod combine;
 pub mod dimensions;
 pub mod eval;
+pub mod flatten;
 pub mod from;
+pub mod group_by;
+pub mod group_series;
+pub mod join;
 pub mod log;
 pub mod noop;
 pub mod predicate;
 pub mod stats;
+pub mod prefix;
 pub mod stream;
+#[cfg(test)]
+mod testbed;
 pub mod udf;
+pub mod union;
 pub mod where_;
 
 use levada_tick::script::{CallError, Value};
@@ -31,6 +40,11 @@ pub static NODES: &[&Kind] = &[
     &alert::KIND,
     &barrier::KIND,
     &stats::KIND,
+    &group_by::KIND,
+    &join::KIND,
+    &union::KIND,
+    &combine::KIND,
+    &flatten::KIND,
     &log::KIND,
 ];
 
