@@ -1,14 +1,19 @@
 //! The nodes, one file each: properties, forms and what runs.
 
 pub mod batch;
+pub mod derived;
 pub mod dimensions;
 pub mod from;
+pub mod functions;
 pub mod log;
 pub mod noop;
 pub mod predicate;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod udf;
 pub mod where_;
+pub mod window;
 
 use levada_tick::script::{CallError, Value};
 
@@ -19,12 +24,14 @@ use crate::spec::Kind;
 /// Runs `parent|name(args)`.
 pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
 
-/// All nodes that a chaining method makes, in the order of the docs.
-pub static NODES: &[&Kind] = &[&from::KIND, &where_::KIND, &log::KIND];
+/// All nodes that a chaining method makes, in the order of the docs, but for [`functions::FUNCTIONS`].
+pub static NODES: &[&Kind] = &[&from::KIND, &where_::KIND, &log::KIND, &window::KIND];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
-    let kind = NODES.iter().find(|kind| is_same_name(kind.name, name))?;
+    let mut nodes = NODES.iter().copied();
+    let node = nodes.find(|kind| is_same_name(kind.name, name));
+    let kind = node.or_else(|| functions::kind(name))?;
     allows(parent, kind.name).then_some(kind.chain)
 }
 

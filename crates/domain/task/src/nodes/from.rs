@@ -222,9 +222,9 @@ impl Running {
         let result = if filter.program().is_stateful() {
             let seed = self.seed;
             let state = self.states.entry(group.slot, || filter.program().state(seed));
-            filter.predicate(point, state, &out.ctx.env)
+            filter.predicate(point, &out.ctx.env, state)
         } else {
-            filter.predicate(point, &mut State::default(), &out.ctx.env)
+            filter.predicate(point, &out.ctx.env, &mut State::default())
         };
         match result {
             Ok(passes) => passes,

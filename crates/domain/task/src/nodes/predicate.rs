@@ -34,11 +34,11 @@ impl Predicate {
     #[inline]
     pub fn holds(&mut self, point: &Point, slot: u32, env: &Env) -> Result<bool, EvalError> {
         if !self.is_stateful {
-            return self.evaluator.predicate(point, &mut self.none, env);
+            return self.evaluator.predicate(point, env, &mut self.none);
         }
         let (program, seed) = (self.evaluator.program(), self.seed ^ u64::from(slot));
         let state = self.states.entry(slot, || program.state(seed));
-        self.evaluator.predicate(point, state, env)
+        self.evaluator.predicate(point, env, state)
     }
 
     /// Drops the state of a group.
