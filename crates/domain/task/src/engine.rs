@@ -16,7 +16,7 @@ pub mod routes;
 pub mod workers;
 
 pub use cell::Cell;
+pub use input::{Inbox, Input, OwnedBatch, Slice};
 pub use queue::{Overflow, Queue};
 pub use routes::{Ingest, Routes, Subscription, Written};
 pub use workers::Workers;
-pub use input::{Inbox, Input, OwnedBatch, Slice};

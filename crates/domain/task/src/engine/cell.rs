@@ -223,9 +223,9 @@ impl Cell {
     fn other(&self, state: &mut State, input: Input) -> Step {
         match input {
             Input::Points(_) => Ok(()),
-            Input::Batches { place, batches } => batches
-                .into_iter()
-                .try_for_each(|batch| self.batch(&mut state.actor, place, batch)),
+            Input::Batches { place, batches } => {
+                batches.into_iter().try_for_each(|batch| self.batch(&mut state.actor, place, batch))
+            }
             Input::Answer { place, token, answer } => state.actor.answer(place, token, answer),
             Input::QueryFailed { place, message, cause } => {
                 state.actor.complain(place, &message, &cause);

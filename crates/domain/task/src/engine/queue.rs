@@ -74,8 +74,7 @@ impl Queue {
                 Overflow::DropNewest => {}
                 Overflow::DropOldest => self.drop_oldest(&mut state, points),
                 Overflow::Block(patience) => {
-                    let is_full =
-                        |state: &mut State| !state.is_closed && !self.fits(state, points);
+                    let is_full = |state: &mut State| !state.is_closed && !self.fits(state, points);
                     state = self
                         .has_room
                         .wait_timeout_while(state, patience, is_full)

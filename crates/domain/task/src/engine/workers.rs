@@ -39,8 +39,7 @@ const LOOK: Duration = Duration::from_millis(50);
 impl Workers {
     /// Makes the threads.
     pub fn start(count: usize, clock: Arc<dyn Clock>, tasks: &Tasks) -> Arc<Self> {
-        let workers =
-            Arc::new(Workers { state: Mutex::default(), changed: Condvar::new(), clock });
+        let workers = Arc::new(Workers { state: Mutex::default(), changed: Condvar::new(), clock });
         for index in 0..count.max(1) {
             let own = Arc::clone(&workers);
             let name = format!("task worker {index}");

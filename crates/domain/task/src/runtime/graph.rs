@@ -106,6 +106,18 @@ impl Slot {
         node.batch(child.input, batch, &mut out)
     }
 
+    pub(super) fn close(
+        slots: &mut [Slot],
+        child: &Child,
+        batch: BatchRef<'_>,
+        is_empty: bool,
+        ctx: &mut Context,
+    ) -> Step {
+        slots[0].statistics.collected[child.input] += 1;
+        let (node, mut out) = Slot::enter(slots, child.index, ctx);
+        node.close(batch, is_empty, &mut out)
+    }
+
     pub(super) fn barrier(
         slots: &mut [Slot],
         child: &Child,
