@@ -234,7 +234,7 @@ impl Alert {
             id: parse("id", &self.id.0)?,
             message: parse("message", &self.message.0)?,
             details: Arc::new(details),
-            has_default_details: self.details.0 == DETAILS_DEFAULT,
+            has_default_details: is_raw,
         })
     }
 
