@@ -2,7 +2,7 @@
 
 use levada_tick::script::{ObjectId, Value};
 
-use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, run, texts};
+use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, lambda, run, texts};
 use crate::pipeline::TaskType;
 use crate::runtime::context::Limits;
 
@@ -409,6 +409,59 @@ fn the_definition_survives_json() {
     assert_eq!(calls(&*again), calls(&**spec));
     let names: Vec<&str> = spec.calls().iter().map(|call| call.name).collect();
     assert_eq!(names, ["as", "fill", "streamName", "deleteAll"]);
+}
+
+#[test]
+fn edges_must_be_alike() {
+    let build = |name: &'static str, batch_calls: bool| {
+        move |bed: &mut Bed| {
+            let (batch, query) = (bed.query(), bed.query());
+            let stream = bed.call(query, "combine", vec![lambda("TRUE")]);
+            bed.set(stream, "as", texts(&["x"]));
+            let (caller, other) = if batch_calls { (batch, stream) } else { (stream, batch) };
+            let both = bed.call(caller, name, vec![Value::Object(other)]);
+            if name == "join" {
+                bed.set(both, "as", texts(&["a", "b"]));
+            }
+        }
+    };
+    for (name, batch_calls, expected) in [
+        ("join", true, "combine3:stream -> join5:batch"),
+        ("join", false, "feed1:batch -> join5:stream"),
+        ("union", true, "combine3:stream -> union5:batch"),
+        ("union", false, "feed1:batch -> union5:stream"),
+    ] {
+        let build = build(name, batch_calls);
+        let found = Run::of_type(TaskType::Batch, build, &Options::default()).err();
+        let expected = format!("cannot add child mismatched edges: {expected}");
+        assert_eq!(found, Some(expected));
+    }
+}
+
+#[test]
+fn a_parent_may_be_joined_with_itself() {
+    let build = |bed: &mut Bed| {
+        let a = bed.from("a", &[]);
+        let join = bed.call(a, "join", vec![Value::Object(a)]);
+        bed.set(join, "as", texts(&["x", "y"]));
+        bed.sink(join);
+    };
+    let expected = [r#"P a x.v=1,y.v=1 1 | group="""#, r#"P a x.v=2,y.v=2 2 | group="""#];
+    assert_eq!(run(build, "a v=1 1; a v=2 2"), expected);
+}
+
+#[test]
+fn null_counts_as_missing_behind_a_join() {
+    let build = |bed: &mut Bed| {
+        let (a, b) = (bed.from("a", &[]), bed.from("b", &[]));
+        let join = bed.call(a, "join", vec![Value::Object(b)]);
+        bed.set(join, "as", texts(&["a", "b"]));
+        bed.set(join, "fill", texts(&["null"]));
+        let filtered = bed.call(join, "where", vec![lambda(r#"isPresent("b.v")"#)]);
+        bed.sink(filtered);
+    };
+    let expected = [r#"P a a.v=2,b.v=5 2 | group="""#];
+    assert_eq!(run(build, "a v=1 1; a v=2 2; b v=5 2"), expected);
 }
 
 // === properties ===
