@@ -546,4 +546,27 @@ proptest::proptest! {
             check_restarts(build, &input);
         }
     }
+
+    #[test]
+    fn damaged_state_does_no_harm(
+        input in crate::nodes::testbed::inputs(),
+        damage in proptest::collection::vec((proptest::prelude::any::<usize>(), proptest::prelude::any::<u8>()), 1..4),
+    ) {
+        let one = ["host"];
+        let two = ["host", "port"];
+        let build = |bed: &mut Bed| {
+            let joined = join(bed, &[("a", &one), ("b", &two)], &["a", "b"]);
+            bed.set(joined, "on", texts(&one));
+            bed.set(joined, "fill", texts(&["null"]));
+            let flat = bed.from("a", &one);
+            let flat = bed.call(flat, "flatten", vec![]);
+            bed.set(flat, "on", texts(&["port"]));
+            let combined = bed.call(flat, "combine", vec![lambda("TRUE"), lambda("TRUE")]);
+            bed.set(combined, "as", texts(&["x", "y"]));
+            let grouped = bed.call(joined, "groupBy", vec![Value::Star]);
+            let union = bed.call(combined, "union", vec![Value::Object(grouped)]);
+            bed.sink(union);
+        };
+        crate::nodes::testbed::check_damage(build, &input, &damage);
+    }
 }
