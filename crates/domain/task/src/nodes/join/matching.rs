@@ -132,21 +132,12 @@ impl Matching {
         out: &mut Vec<Delivery>,
     ) -> Result<(), &'static str> {
         let Some(route) = self.route(group, ctx) else { return Err("too many groups") };
-        self.reported[parent].anything = true;
-        if route.is_specific {
-            self.reported[parent].specific = true;
-            self.mode = Mode::Paired;
-        } else if self.mode == Mode::Plain {
+        self.report(parent, route.is_specific, ctx, out);
+        if self.mode == Mode::Plain {
             out.push(Delivery::Put { parent, time, group: Arc::clone(group), item });
             return Ok(());
         }
-        let all_reported = self.reported.iter().all(|reported| reported.anything);
-        if all_reported && self.mode == Mode::Undecided {
-            self.mode = Mode::Plain;
-            self.unmatch(ctx, out);
-            out.push(Delivery::Put { parent, time, group: Arc::clone(group), item });
-            return Ok(());
-        }
+        let all_reported = self.all_reported();
         let parents = self.parents;
         let place = self
             .matches
@@ -170,18 +161,21 @@ impl Matching {
         ctx: &mut Context,
         out: &mut Vec<Delivery>,
     ) {
-        let Some(route) = self.routes.get(group.slot).cloned() else { return };
-        out.push(Delivery::Advance { parent, time, group: Arc::clone(group) });
+        // Too many groups: a barrier holds no data, so nothing is lost.
+        let Some(route) = self.route(group, ctx) else { return };
+        self.report(parent, route.is_specific, ctx, out);
         // Of a specific group it says nothing about the others of the match group.
-        let Some(place) = self.matches.get_mut(route.match_group.slot) else { return };
-        if route.is_specific {
+        if route.is_specific || self.mode == Mode::Plain {
+            out.push(Delivery::Advance { parent, time, group: Arc::clone(group) });
             return;
         }
+        let (all_reported, parents) = (self.all_reported(), self.parents);
+        let place = self
+            .matches
+            .entry(route.match_group.slot, || MatchGroup::new(&route.match_group, parents));
         place.last[parent] = place.last[parent].max(Some(time));
-        if self.reported.iter().all(|reported| reported.anything) {
-            let low = place.low();
-            place.settle(low, &self.reported, ctx, out);
-        }
+        let low = if all_reported { place.low() } else { None };
+        place.settle(low, &self.reported, ctx, out);
         for member in &place.members {
             out.push(Delivery::Advance { parent, time, group: Arc::clone(member) });
         }
@@ -276,6 +270,28 @@ impl Matching {
         }
         self.routes.entry(group.slot, || route.clone());
         Some(route)
+    }
+
+    /// Notes that a parent has delivered something, which may decide how items are dealt with.
+    fn report(
+        &mut self,
+        parent: usize,
+        is_specific: bool,
+        ctx: &mut Context,
+        out: &mut Vec<Delivery>,
+    ) {
+        self.reported[parent].anything = true;
+        if is_specific {
+            self.reported[parent].specific = true;
+            self.mode = Mode::Paired;
+        } else if self.mode == Mode::Undecided && self.all_reported() {
+            self.mode = Mode::Plain;
+            self.unmatch(ctx, out);
+        }
+    }
+
+    fn all_reported(&self) -> bool {
+        self.reported.iter().all(|reported| reported.anything)
     }
 
     /// Gives all match items to the sets of their own groups, in the order of their times.

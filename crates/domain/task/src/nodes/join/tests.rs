@@ -280,6 +280,25 @@ fn on_without_a_more_specific_parent_is_a_plain_join() {
 }
 
 #[test]
+fn a_barrier_of_the_building_lets_floors_go() {
+    let build = |bed: &mut Bed| {
+        let join = on(bed);
+        bed.set(join, "fill", vec![Value::Int(0)]);
+    };
+    let input = "floor,building=x,floor=1 v=10 1; building,building=x barrier=1 5
+        floor,building=x,floor=1 v=11 6; building,building=x barrier=1 7; floor,building=x,floor=1 v=12 8";
+    let mut run = Run::start(build, &Options::default());
+    run.feed(input);
+    let expected = [
+        r#"barrier group="building=x" 5"#,
+        r#"barrier group="building=x" 7"#,
+        r#"P floor,building=x,floor=1 b.v=0i,f.v=10 1 | group="building=x,floor=1""#,
+    ];
+    assert_eq!(run.take(), expected);
+    check_restarts(build, input);
+}
+
+#[test]
 fn on_holds_no_more_than_it_must() {
     let mut run = Run::start(
         |bed| {
