@@ -10,15 +10,7 @@ use levada_model::Str;
 use crate::spec::{Edge, EdgeRule, Spec};
 
 pub use build::Builder;
-
-/// What feeds a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskType {
-    /// Points that are written.
-    Stream,
-    /// Queries.
-    Batch,
-}
+pub use levada_tick::declared::TaskType;
 
 /// The place of a node in a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,18 +44,6 @@ pub struct Linked {
     pub watched: Option<NodeIndex>,
     /// Fixed when it is first read.
     pub name: Option<Str>,
-}
-
-// === impl TaskType ===
-
-impl TaskType {
-    /// Gives the name of the global variable: `stream` or `batch`.
-    pub fn name(self) -> &'static str {
-        match self {
-            TaskType::Stream => "stream",
-            TaskType::Batch => "batch",
-        }
-    }
 }
 
 // === impl Pipeline ===

@@ -480,6 +480,10 @@ impl Effects for Problems {
 }
 
 impl Services for NoServices {
+    fn alerts(&self) -> std::sync::Arc<dyn crate::runtime::services::Alerts> {
+        std::sync::Arc::new(crate::runtime::services::CapturedAlerts::default())
+    }
+
     fn endpoint(&self, _name: &str) -> Option<Endpoint> {
         None
     }

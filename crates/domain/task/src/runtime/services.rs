@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use levada_model::FieldValue;
+use levada_alert::handlers::{HandlerDeps, HandlerSpec};
+use levada_alert::inhibit::Inhibitors;
+use levada_alert::level::Level;
+use levada_model::{FieldValue, Timestamp};
 
 /// A configured endpoint of httpPost.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +33,9 @@ pub trait Services: Send + Sync {
     /// - Errors: upstream's enable error.
     fn sideload(&self, source: &str) -> Result<SideloadSource, String>;
 
+    /// Gives what alerts need of the world.
+    fn alerts(&self) -> Arc<dyn Alerts>;
+
     /// Gives what is known of this server, for templates.
     fn server(&self) -> ServerInfo;
 
@@ -36,6 +43,38 @@ pub trait Services: Send + Sync {
     fn deadman(&self) -> Deadman {
         Deadman::default()
     }
+}
+
+/// What alerts need of the world.
+pub trait Alerts: Send + Sync {
+    /// Gives the inhibitors that all alerts share.
+    fn inhibitors(&self) -> Inhibitors;
+
+    /// Checks the handlers of a node and, where they run, starts them on its own topic.
+    ///
+    /// - Errors: upstream's enable error.
+    fn start_handlers(
+        &self,
+        task: &str,
+        node: &str,
+        handlers: &[&HandlerSpec],
+    ) -> Result<(), String>;
+
+    /// Gives the level that the topics know of an event, when it is not OK: the node's own topic before the named one.
+    fn restore(
+        &self,
+        task: &str,
+        node: &str,
+        has_handlers: bool,
+        topic: Option<&str>,
+        event: &str,
+    ) -> Option<(Level, Timestamp)>;
+}
+
+/// Alerts that are captured: handlers are checked and not started, no topic knows anything.
+#[derive(Debug, Default)]
+pub struct CapturedAlerts {
+    inhibitors: Inhibitors,
 }
 
 /// Where a sideload node reads.
@@ -86,5 +125,58 @@ impl Default for Deadman {
             message: r#"{{ .ID }} is {{ if eq .Level "OK" }}alive{{ else }}dead{{ end }}: {{ index .Fields "emitted" | printf "%0.3f" }} points/INTERVAL."#.to_owned(),
             is_global: false,
         }
+    }
+}
+
+// === impl CapturedAlerts ===
+
+impl Alerts for CapturedAlerts {
+    fn inhibitors(&self) -> Inhibitors {
+        self.inhibitors.clone()
+    }
+
+    fn start_handlers(
+        &self,
+        _task: &str,
+        _node: &str,
+        handlers: &[&HandlerSpec],
+    ) -> Result<(), String> {
+        let deps = HandlerDeps { templates: Arc::new(AnyTemplate), ..HandlerDeps::default() };
+        handlers.iter().try_for_each(|spec| spec.check(&deps).map_err(|trouble| trouble.text))
+    }
+
+    fn restore(
+        &self,
+        _task: &str,
+        _node: &str,
+        _has_handlers: bool,
+        _topic: Option<&str>,
+        _event: &str,
+    ) -> Option<(Level, Timestamp)> {
+        None
+    }
+}
+
+/// Checks the syntax of templates that will not be rendered.
+struct AnyTemplate;
+
+struct Unrendered(levada_template::Template);
+
+impl levada_alert::handlers::Templates for AnyTemplate {
+    fn parse(
+        &self,
+        name: &str,
+        text: &str,
+        _scope: levada_alert::handlers::Scope,
+    ) -> Result<Arc<dyn levada_alert::handlers::Template>, String> {
+        let template =
+            levada_template::Template::text(name, text).map_err(|error| error.to_string())?;
+        Ok(Arc::new(Unrendered(template)))
+    }
+}
+
+impl levada_alert::handlers::Template for Unrendered {
+    fn render(&self, _event: &levada_alert::event::Event) -> Result<levada_model::Str, String> {
+        Ok(self.0.source().into())
     }
 }
