@@ -239,7 +239,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+    fn a_restart_changes_nothing(input in crate::nodes::testbed::inputs()) {
         check_restarts(|bed| ignore(group_by(bed, &["host"], texts(&["port"]))), &input);
         check_restarts(|bed| ignore(group_by(bed, &["host", "port"], star())), &input);
     }

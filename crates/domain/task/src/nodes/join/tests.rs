@@ -549,7 +549,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+    fn a_restart_changes_nothing(input in crate::nodes::testbed::inputs()) {
         let one = ["host"];
         let two = ["host", "port"];
         for (on, fill) in [(false, "none"), (false, "null"), (true, "none"), (true, "null")] {
