@@ -51,7 +51,7 @@ impl Actor {
         let ungrouped = groups.intern(GroupKey::ungrouped()).ok_or_else(|| {
             "the limit of groups is 0, so not one point could be taken".to_owned()
         })?;
-        let mut ctx = Context {
+        let ctx = Context {
             groups,
             now,
             effects,
@@ -158,6 +158,11 @@ impl Actor {
     /// Makes the sideload nodes read their sources again; gives what went wrong, by node.
     pub fn reload(&mut self, services: &dyn crate::runtime::Services) -> Vec<(Str, String)> {
         self.graph.reload(services)
+    }
+
+    /// Reports a problem of a node that happened outside the actor.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str) {
+        self.graph.complain(place, message, cause, &mut self.ctx);
     }
 
     /// Says that no data older than `time` follow.

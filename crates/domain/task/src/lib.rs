@@ -19,6 +19,7 @@ pub mod capture;
 pub mod definition;
 pub mod dry_run;
 pub mod effect;
+pub mod engine;
 pub mod nodes;
 pub mod pipeline;
 pub mod property;

@@ -5,12 +5,19 @@ pub mod autoscale;
 pub mod barrier;
 pub mod batch;
 pub mod deadman;
+pub mod combine;
+pub mod derived;
 pub mod dimensions;
 pub mod eval;
+pub mod flatten;
 pub mod from;
 pub mod http_out;
 pub mod http_post;
 pub mod influxdb_out;
+pub mod functions;
+pub mod group_by;
+pub mod group_series;
+pub mod join;
 pub mod log;
 pub mod loopback;
 pub mod noop;
@@ -18,11 +25,18 @@ pub mod predicate;
 pub mod query;
 pub mod query_flux;
 pub mod sideload;
+pub mod prefix;
 pub mod stats;
 pub mod stream;
+#[cfg(test)]
+mod testbed;
+#[cfg(test)]
+mod testing;
 pub mod udf;
+pub mod union;
 pub mod where_;
 mod written;
+pub mod window;
 
 use levada_tick::script::{CallError, Value};
 
@@ -33,7 +47,7 @@ use crate::spec::Kind;
 /// Runs `parent|name(args)`.
 pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
 
-/// All nodes that a chaining method makes, in the order of the docs.
+/// All nodes that a chaining method makes, in the order of the docs, but for [`functions::FUNCTIONS`].
 pub static NODES: &[&Kind] = &[
     &query::KIND,
     &query_flux::KIND,
@@ -43,6 +57,12 @@ pub static NODES: &[&Kind] = &[
     &alert::KIND,
     &barrier::KIND,
     &stats::KIND,
+    &group_by::KIND,
+    &join::KIND,
+    &union::KIND,
+    &combine::KIND,
+    &flatten::KIND,
+    &window::KIND,
     &log::KIND,
     &http_out::KIND,
     &http_post::KIND,
@@ -57,14 +77,17 @@ pub static NODES: &[&Kind] = &[
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
-    let kind = NODES.iter().find(|kind| is_same_name(kind.name, name))?;
+    let mut nodes = NODES.iter().copied();
+    let node = nodes.find(|kind| is_same_name(kind.name, name));
+    let kind = node.or_else(|| functions::kind(name))?;
     allows(parent, kind.name).then_some(kind.chain)
 }
 
 /// Finds a node by its `typeOf` in JSON; functions that run outside are not among them.
 pub fn by_json_type(name: &str) -> Option<&'static Kind> {
     let inner = [&stream::KIND, &batch::KIND, &noop::KIND];
-    NODES.iter().copied().chain(inner).find(|kind| kind.json_type == name)
+    let mut nodes = NODES.iter().copied().chain(inner);
+    nodes.find(|kind| kind.json_type == name).or_else(|| functions::kind(name))
 }
 
 /// Says which chaining methods a node has.

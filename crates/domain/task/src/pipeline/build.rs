@@ -94,6 +94,16 @@ impl Builder {
         spec: Box<dyn Spec>,
     ) -> Result<NodeIndex, CallError> {
         let parent = parents.first().map_or(Edge::None, |parent| self.provides(*parent));
+        self.add_linked(parent, parents, spec)
+    }
+
+    /// Adds a node behind several parents, linked in this order; its edges follow from `parent`.
+    pub fn add_linked(
+        &mut self,
+        parent: Edge,
+        parents: &[NodeIndex],
+        spec: Box<dyn Spec>,
+    ) -> Result<NodeIndex, CallError> {
         let kind = spec.kind();
         let wants = kind.wants.behind(parent);
         let provides = match kind.provides {
