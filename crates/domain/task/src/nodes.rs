@@ -1,6 +1,10 @@
 //! The nodes, one file each: properties, forms and what runs.
 
 pub mod batch;
+pub mod change_detect;
+pub mod default;
+pub mod delete;
+pub mod derivative;
 pub mod derived;
 pub mod dimensions;
 pub mod from;
@@ -8,9 +12,16 @@ pub mod functions;
 pub mod log;
 pub mod noop;
 pub mod predicate;
+pub mod regroup;
+pub mod sample;
+pub mod shift;
+pub mod state_count;
+pub mod state_duration;
 pub mod stream;
 #[cfg(test)]
 mod testing;
+mod tracked;
+pub mod trickle;
 pub mod udf;
 pub mod where_;
 pub mod window;
@@ -25,7 +36,21 @@ use crate::spec::Kind;
 pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
 
 /// All nodes that a chaining method makes, in the order of the docs, but for [`functions::FUNCTIONS`].
-pub static NODES: &[&Kind] = &[&from::KIND, &where_::KIND, &log::KIND, &window::KIND];
+pub static NODES: &[&Kind] = &[
+    &from::KIND,
+    &where_::KIND,
+    &log::KIND,
+    &window::KIND,
+    &derivative::KIND,
+    &change_detect::KIND,
+    &state_duration::KIND,
+    &state_count::KIND,
+    &sample::KIND,
+    &shift::KIND,
+    &default::KIND,
+    &delete::KIND,
+    &trickle::KIND,
+];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {

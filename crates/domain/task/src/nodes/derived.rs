@@ -37,6 +37,12 @@ pub struct GroupSeries {
     keys: Vec<(Arc<[Str]>, Arc<TagKeys>)>,
 }
 
+/// Gives series under another name and without a database: those of what a task computes.
+#[derive(Debug)]
+pub struct Renamed {
+    by_series: Memo<Arc<Series>>,
+}
+
 /// Shapes that are remembered.
 ///
 /// - Source: ours, as the other bounds here: more than a node meets, and little memory.
@@ -135,6 +141,41 @@ pub fn with_name(shape: &Arc<Shape>, name: &Str) -> (Arc<Shape>, usize) {
     }
     let names: Vec<Str> = shape.names.iter().chain([name]).cloned().collect();
     (Shape::new(names.into()), shape.names.len())
+}
+
+// === impl Renamed ===
+
+impl Renamed {
+    /// Remembers nothing yet.
+    pub fn new() -> Self {
+        Renamed { by_series: Memo::new(SERIES_MAX) }
+    }
+
+    /// Gives the series of this name with the tags of `series`.
+    #[inline]
+    pub fn series(&mut self, name: &Str, series: &Arc<Series>) -> Arc<Series> {
+        let is_wanted = |known: &Series| {
+            (Arc::ptr_eq(&known.name, name) || known.name == *name)
+                && known.database.is_empty()
+                && known.retention.is_empty()
+        };
+        if is_wanted(series) {
+            return Arc::clone(series);
+        }
+        let make = || {
+            let (keys, values) = (Arc::clone(&series.keys), series.values.clone());
+            Series::with_keys(Str::from(""), Str::from(""), Str::clone(name), keys, values)
+        };
+        let known = self.by_series.get(series.id, make);
+        // Two groups of different names may have the series.
+        if is_wanted(known) { Arc::clone(known) } else { make() }
+    }
+}
+
+impl Default for Renamed {
+    fn default() -> Self {
+        Renamed::new()
+    }
 }
 
 // === impl GroupSeries ===

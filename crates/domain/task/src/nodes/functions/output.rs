@@ -6,7 +6,7 @@ use levada_model::{FieldValue, Group, Point, Series, Shape, Str, Timestamp, Valu
 use smallvec::smallvec;
 
 use super::spec::InfluxQl;
-use crate::nodes::derived::{GroupSeries, Memo, SERIES_MAX, SHAPES_MAX};
+use crate::nodes::derived::{GroupSeries, Memo, Renamed, SHAPES_MAX};
 
 /// Makes the points that a function gives.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Output {
     keys: GroupSeries,
     renames: Memo<Rename>,
     /// The series of selected points under the name of their group.
-    renamed: Memo<Option<Arc<Series>>>,
+    renamed: Renamed,
 }
 
 /// How the fields of a selected point become those of the result.
@@ -63,7 +63,7 @@ impl Output {
             result,
             keys: GroupSeries::default(),
             renames: Memo::new(SHAPES_MAX),
-            renamed: Memo::new(SERIES_MAX),
+            renamed: Renamed::new(),
         }
     }
 
@@ -92,7 +92,7 @@ impl Output {
     ) -> Point {
         let has_all = group.key.dimensions.iter().all(|name| point.series.tag(name).is_some());
         let series = if has_all {
-            self.series_of(name, point)
+            self.renamed.series(name, &point.series)
         } else {
             // Rare: a dimension that the point has no tag for; the group has it empty.
             let own = point.series.tags().map(|(key, value)| (key.clone(), value.clone()));
@@ -105,7 +105,7 @@ impl Output {
 
     /// A point with everything that the selected one has, the field renamed.
     pub(super) fn of_selected(&mut self, name: &Str, point: &Point, time: Timestamp) -> Point {
-        let series = self.series_of(name, point);
+        let series = self.renamed.series(name, &point.series);
         let (field, result) = (&self.field, &self.result);
         let rename = self.renames.get(point.shape.id, || Rename::new(&point.shape, field, result));
         let mut values = point.values.clone();
@@ -114,26 +114,6 @@ impl Output {
             values.remove(from);
         }
         Point { series, shape: Arc::clone(&rename.shape), values, time }
-    }
-
-    /// The series of a point under another name, without a database.
-    fn series_of(&mut self, name: &Str, point: &Point) -> Arc<Series> {
-        let series = &point.series;
-        let is_same = |known: &Series| {
-            known.name == *name && known.database.is_empty() && known.retention.is_empty()
-        };
-        if is_same(series) {
-            return Arc::clone(series);
-        }
-        let make = || {
-            let (keys, values) = (Arc::clone(&series.keys), series.values.clone());
-            Series::with_keys(Str::from(""), Str::from(""), Str::clone(name), keys, values)
-        };
-        match self.renamed.get(series.id, || Some(make())) {
-            Some(known) if is_same(known) => Arc::clone(known),
-            // Two groups of different names have the series.
-            _ => make(),
-        }
     }
 }
 
