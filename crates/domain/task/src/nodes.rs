@@ -73,3 +73,6 @@ fn allows(parent: &Kind, method: &str) -> bool {
         _ => !matches!(method, "query" | "queryFlux" | "from"),
     }
 }
+
+#[cfg(test)]
+mod tests;

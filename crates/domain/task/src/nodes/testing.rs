@@ -1,5 +1,7 @@
 //! Runs short scripts over points, in the notation of the reference's examples.
 
+mod signal;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -44,6 +46,20 @@ pub(super) fn run_batches(calls: &str, batches: &[(i64, &str)]) -> Vec<String> {
         task.batch("a", &[("h", "x")], *tmax, lines);
     }
     task.finish()
+}
+
+/// Runs a script over points with a save and a load in a new task after the first `cut`.
+pub(super) fn run_interrupted(script: &str, points: &str, cut: usize) -> Vec<String> {
+    let mut task = Task::new(script);
+    let points = task.parse(points);
+    let cut = cut.min(points.len());
+    task.actor.points(&points[..cut]).unwrap();
+    let mut lines = task.taken();
+    let mut next = Task::new(script);
+    assert!(next.load(&task.actor.save()).is_empty(), "{script}");
+    next.actor.points(&points[cut..]).unwrap();
+    lines.extend(next.finish());
+    lines
 }
 
 /// Compares lines, one per line of `wanted`; a wanted line may leave ` | group="…"` out.
@@ -111,7 +127,12 @@ fn evaluate(
                 }
                 return Ok(left);
             }
-            let known = NODES.iter().find(|kind| is_same_name(kind.name, &call.name)).copied();
+            let tests = [&signal::KIND, &signal::SHOWN];
+            let known = NODES
+                .iter()
+                .chain(&tests)
+                .find(|kind| is_same_name(kind.name, &call.name))
+                .copied();
             let kind = known.or_else(|| functions::kind(&call.name)).expect("a known node");
             (kind.chain)(builder, left, &call.name, args)
         }
@@ -205,6 +226,11 @@ impl Task {
         let (name, time) = (Str::from(name), Timestamp(tmax * 1_000_000_000));
         let batch = BatchRef { name: &name, group: &group, time, points: &points };
         self.actor.batch(0, batch).unwrap();
+    }
+
+    /// Goes on with the state of another task; gives the nodes that begin anew.
+    pub(super) fn load(&mut self, state: &[u8]) -> Vec<Str> {
+        self.actor.load(state).unwrap()
     }
 
     /// What was printed since the last call.

@@ -5,6 +5,8 @@
 
 mod buffer;
 mod count;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use levada_tick::script::{CallError, Value};
