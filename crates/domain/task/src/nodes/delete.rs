@@ -237,10 +237,12 @@ impl Node for Running {
         0
     }
 
-    // What groups become follows from their keys.
-    fn save(&self, _writer: &mut Writer<'_>) {}
+    fn save(&self, writer: &mut Writer<'_>) {
+        self.groups.save(writer);
+    }
 
-    fn load(&mut self, _reader: &mut Reader<'_>) -> Result<(), StateError> {
+    fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
+        self.groups = Regroup::load(reader)?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use levada_model::{Group, GroupKey};
 
-use crate::runtime::{Barrier, Context, Out, PerGroup, Step};
+use crate::runtime::{Barrier, Context, Out, PerGroup, Reader, StateError, Step, Writer};
 
 /// What each group of the input has become.
 ///
@@ -60,6 +60,21 @@ impl Regroup {
             return out.delete(group);
         };
         if self.forget(group.slot) { out.delete(&becomes) } else { Ok(()) }
+    }
+
+    /// Appends what the groups have become, so that a later delete reaches the right one.
+    pub fn save(&self, writer: &mut Writer<'_>) {
+        writer.per_group(&self.by_slot, |writer, becomes| writer.group(becomes));
+    }
+
+    /// Reads what the groups have become.
+    pub fn load(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let by_slot = reader.per_group(|reader, _| reader.group())?;
+        let mut sources = PerGroup::default();
+        for (_, becomes) in by_slot.iter() {
+            *sources.entry(becomes.slot, || 0) += 1;
+        }
+        Ok(Regroup { by_slot, sources })
     }
 
     /// Forgets a group; says whether nothing else has become the same.

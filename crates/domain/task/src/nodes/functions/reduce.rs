@@ -152,7 +152,8 @@ struct Open<R> {
     reduction: Option<R>,
     /// Usable points.
     count: usize,
-    selected: Option<Point>,
+    /// In a box: most functions select nothing, and there is one per group.
+    selected: Option<Box<Point>>,
     kept: Vec<Point>,
     /// On streams.
     time: Option<Timestamp>,
@@ -332,7 +333,10 @@ impl<R: Reduction> Running<R> {
                 if R::KEEPS == Keeps::All {
                     open.kept.push(point.clone());
                 } else if R::KEEPS == Keeps::Selected && added == Added::Selected {
-                    open.selected = Some(point.clone());
+                    match &mut open.selected {
+                        Some(selected) => **selected = point.clone(),
+                        none => *none = Some(Box::new(point.clone())),
+                    }
                 }
                 Ok(())
             }
@@ -368,7 +372,7 @@ impl<R: Reduction> Running<R> {
         let reduction = state.open.reduction.take();
         let finished = reduction.map_or(empty, |reduction| reduction.finish(&shared.arguments));
         let points =
-            Points { selected: state.open.selected.as_ref(), all: &state.open.kept, usable: &[] };
+            Points { selected: state.open.selected.as_deref(), all: &state.open.kept, usable: &[] };
         let result = shared.emit(&mut state.identity, group, finished, &points, time, out);
         Running::clear(held, &mut state.open, out.ctx);
         result
@@ -518,7 +522,7 @@ impl<R: Reduction> Node for Running<R> {
             writer.bool(state.is_named);
             writer.option(open.reduction.as_ref(), |writer, reduction| reduction.save(writer));
             writer.uint(open.count as u64);
-            writer.option(open.selected.as_ref(), |writer, point| writer.point(point));
+            writer.option(open.selected.as_deref(), |writer, point| writer.point(point));
             writer.list(open.kept.iter(), |writer, point| writer.point(point));
             writer.option(open.time, |writer, time| writer.time(time));
             open.troubles.save(writer);
@@ -534,7 +538,7 @@ impl<R: Reduction> Node for Running<R> {
             let open = Open {
                 reduction: reader.option(|reader| R::load(arguments, reader))?,
                 count: usize::try_from(reader.uint()?).map_err(|_| StateError::Short)?,
-                selected: reader.option(Reader::point)?,
+                selected: reader.option(Reader::point)?.map(Box::new),
                 kept: reader.list(Reader::point)?,
                 time: reader.option(Reader::time)?,
                 troubles: Troubles::load(reader)?,
