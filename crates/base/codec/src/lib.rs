@@ -7,10 +7,11 @@
 //! ```text
 //! file or body ──> compression::Decompressor ──> lines::LineSplitter ──> spans of lines
 //!                                           └──> csv::CsvReader ───────> JSON texts of rows
+//! body ──> line_protocol::Parser ──> points ──> line_protocol::write_point
 //! records ──> json_text, csv::CsvWriter, line_protocol, prometheus ──> compression::Compressor ──> file or body
 //! ```
 //!
-//! JSON parsing, the record model and all I/O live elsewhere. Start with [`lines`].
+//! JSON parsing, the models of records and points and all I/O live elsewhere. Start with [`lines`].
 
 pub mod lines;
 

@@ -64,7 +64,7 @@ impl GroupKey {
         }
         for (index, (name, value)) in self.tags().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            let _ = write!(text, "{comma}{name}={value}");
+            write!(text, "{comma}{name}={value}").ok();
         }
         text
     }

@@ -92,6 +92,10 @@ pub struct TopicsDeps {
 #[derive(Clone)]
 pub struct Topics(Arc<Inner>);
 
+/// Topics that end when nobody else holds them: for handlers, which the topics hold.
+#[derive(Clone)]
+pub struct WeakTopics(std::sync::Weak<Inner>);
+
 struct Inner {
     settings: TopicsSettings,
     deps: TopicsDeps,
@@ -204,6 +208,11 @@ impl Topics {
         }));
         topics.start_upkeep();
         topics
+    }
+
+    /// Gives a way to the topics that does not keep them.
+    pub fn downgrade(&self) -> WeakTopics {
+        WeakTopics(Arc::downgrade(&self.0))
     }
 
     /// Loads the states of all topics from the store; call it once, before tasks start.
@@ -400,10 +409,21 @@ impl Topics {
                 let Some(inner) = inner.upgrade() else { return };
                 let topics = Topics(inner);
                 topics.flush().await;
+                topics.make_details().await;
                 topics.forget_ok();
             }
         });
         drop(entered);
+    }
+
+    /// Makes the details that nobody has read yet, so that event states let go of the points they were made from.
+    async fn make_details(&self) {
+        let topics: Vec<Arc<Topic>> = self.read_topics().values().cloned().collect();
+        for topic in topics {
+            while topic.make_details() {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Forgets events that have been OK for longer than the settings say.
@@ -414,6 +434,15 @@ impl Topics {
         for topic in topics {
             topic.forget_ok(before);
         }
+    }
+}
+
+// === impl WeakTopics ===
+
+impl WeakTopics {
+    /// Gives the topics, unless they are gone.
+    pub fn upgrade(&self) -> Option<Topics> {
+        self.0.upgrade().map(Topics)
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Actor {
 /// The version of saved state as a whole; what nodes save has their own.
 const STATE_VERSION: u64 = 1;
 
+/// The clock of a task that starts with its first item, as a replay does.
+pub const CLOCK_UNSET: Timestamp = Timestamp(i64::MIN);
+
 /// Nodes that are fed by queries.
 const QUERY_NODES: [&str; 2] = ["query", "queryFlux"];
 
@@ -48,7 +51,7 @@ impl Actor {
         let ungrouped = groups.intern(GroupKey::ungrouped()).ok_or_else(|| {
             "the limit of groups is 0, so not one point could be taken".to_owned()
         })?;
-        let mut ctx = Context {
+        let ctx = Context {
             groups,
             now,
             effects,
@@ -59,8 +62,7 @@ impl Actor {
             refused_points: 0,
             env,
         };
-        let mut graph = pipeline.start(options)?;
-        graph.begin(&mut ctx).map_err(|failure| failure.to_string())?;
+        let graph = pipeline.start(options)?;
         let queries = match pipeline.task_type() {
             TaskType::Stream => Vec::new(),
             TaskType::Batch => {
@@ -71,7 +73,20 @@ impl Actor {
                 places.map(|(place, _)| place).collect()
             }
         };
-        Ok(Actor { graph, ctx, ungrouped, queries, failure: None })
+        let mut actor = Actor { graph, ctx, ungrouped, queries, failure: None };
+        if now != CLOCK_UNSET {
+            actor.begin_at(now).map_err(|failure| failure.to_string())?;
+        }
+        Ok(actor)
+    }
+
+    /// Sets the clock and starts what ticks; for a task that was started with [`CLOCK_UNSET`].
+    pub fn begin_at(&mut self, now: Timestamp) -> Step {
+        self.guarded(|actor| {
+            actor.ctx.now = now;
+            actor.ctx.env.now = now;
+            actor.graph.begin(&mut actor.ctx)
+        })
     }
 
     /// Gives the places of the query nodes, in the order of recordings.
@@ -140,6 +155,11 @@ impl Actor {
         self.guarded(|actor| actor.graph.answer(place, token, answer, &mut actor.ctx))
     }
 
+    /// Reports a problem of a node that happened outside the actor.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str) {
+        self.graph.complain(place, message, cause, &mut self.ctx);
+    }
+
     /// Says that no data older than `time` follow.
     pub fn watermark(&mut self, time: Timestamp) -> Step {
         self.guarded(|actor| actor.graph.watermark(time, &mut actor.ctx))
@@ -161,6 +181,9 @@ impl Actor {
         writer.list(self.graph.slots().iter(), |writer, slot| {
             // Bytes within bytes: what a node cannot take over must not spoil what follows it.
             let mut own = Writer::new(&self.ctx.groups);
+            own.option(slot.statistics.emitted.as_ref(), |own, emitted| {
+                own.per_group(emitted, |own, entry| own.uint(entry.points));
+            });
             slot.node.save(&mut own);
             writer.text(&slot.name.name);
             writer.text(&slot.identity);

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use levada_model::Str;
-use levada_tick::script::vars::Vars;
+use levada_tick::declared;
 use levada_tick::script::{self, ScriptError, Warning};
 use levada_tick::syntax::{self, Node, ParseError};
+use levada_tick::vars::Vars;
 use thiserror::Error;
 
 use crate::nodes::udf::Function;
@@ -54,9 +55,6 @@ pub enum DefineError {
     /// The graph is wrong.
     #[error("{0}")]
     Pipeline(String),
-    /// Nothing says whether it is a stream or a batch task.
-    #[error("cannot tell from the script whether it is a stream or a batch task")]
-    UnknownType,
 }
 
 /// Understands a script.
@@ -66,14 +64,10 @@ pub fn define(text: &str, options: &DefineOptions) -> Result<Definition, DefineE
 }
 
 /// Understands a script that was parsed.
-pub fn define_program(
-    program: Node,
-    options: &DefineOptions,
-) -> Result<Definition, DefineError> {
-    let task_type = match options.task_type {
-        Some(task_type) => task_type,
-        None => infer(&program)?,
-    };
+pub fn define_program(program: Node, options: &DefineOptions) -> Result<Definition, DefineError> {
+    // A script that names no source, or both, fails with the name that a stream task does not know.
+    let task_type =
+        options.task_type.or_else(|| declared::task_type(&program)).unwrap_or(TaskType::Stream);
     let mut builder = Builder::new(task_type);
     builder.deadman = options.deadman.clone();
     builder.udfs = options.udfs.clone();
@@ -82,7 +76,7 @@ pub fn define_program(
         &program,
         &mut builder,
         &script::Options {
-            globals: vec![(Str::from(task_type.name()), source)],
+            source: (task_type.word(), source),
             vars: &options.vars,
             is_template: options.is_template,
             fold: &levada_tick::lambda::fold,
@@ -92,18 +86,9 @@ pub fn define_program(
     pipeline.validate().map_err(DefineError::Pipeline)?;
     Ok(Definition {
         pipeline,
-        dbrps: script::dbrps(&program),
+        dbrps: declared::dbrps(&program),
         program,
         vars: outcome.vars,
         warnings: outcome.warnings,
     })
-}
-
-fn infer(program: &Node) -> Result<TaskType, DefineError> {
-    // A script that names neither fails with the name it does not know, as a stream task would.
-    match script::infer_type(program) {
-        Some("batch") => Ok(TaskType::Batch),
-        Some("stream") => Ok(TaskType::Stream),
-        _ => Err(DefineError::UnknownType),
-    }
 }

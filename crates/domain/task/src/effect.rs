@@ -17,6 +17,8 @@ pub enum Effect<'e> {
         event: &'e Arc<Event>,
         /// The named topic, when there is one.
         topic: Option<&'e str>,
+        /// Whether the node has handlers, which hear of it through its own topic.
+        has_handlers: bool,
     },
     /// A request of httpPost.
     HttpPost(HttpPost),

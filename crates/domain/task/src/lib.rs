@@ -16,10 +16,13 @@
 
 pub mod actor;
 pub mod capture;
-// pub mod definition;
+pub mod definition;
+pub mod dry_run;
 pub mod effect;
+pub mod engine;
 pub mod nodes;
 pub mod pipeline;
 pub mod property;
+pub mod recording;
 pub mod runtime;
 pub mod spec;

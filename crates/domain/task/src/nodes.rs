@@ -1,28 +1,41 @@
 //! The nodes, one file each: properties, forms and what runs.
 
+pub mod alert;
+pub mod barrier;
 pub mod batch;
 pub mod change_detect;
+pub mod combine;
 pub mod default;
 pub mod delete;
 pub mod derivative;
 pub mod derived;
 pub mod dimensions;
+pub mod eval;
+pub mod flatten;
 pub mod from;
 pub mod functions;
+pub mod group_by;
+pub mod group_series;
+pub mod join;
 pub mod log;
 pub mod noop;
 pub mod predicate;
+pub mod prefix;
 pub mod regroup;
 pub mod sample;
 pub mod shift;
 pub mod state_count;
 pub mod state_duration;
+pub mod stats;
 pub mod stream;
+#[cfg(test)]
+mod testbed;
 #[cfg(test)]
 mod testing;
 mod tracked;
 pub mod trickle;
 pub mod udf;
+pub mod union;
 pub mod where_;
 pub mod window;
 
@@ -39,7 +52,15 @@ pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeInd
 pub static NODES: &[&Kind] = &[
     &from::KIND,
     &where_::KIND,
-    &log::KIND,
+    &eval::KIND,
+    &alert::KIND,
+    &barrier::KIND,
+    &stats::KIND,
+    &group_by::KIND,
+    &join::KIND,
+    &union::KIND,
+    &combine::KIND,
+    &flatten::KIND,
     &window::KIND,
     &derivative::KIND,
     &change_detect::KIND,
@@ -50,6 +71,7 @@ pub static NODES: &[&Kind] = &[
     &default::KIND,
     &delete::KIND,
     &trickle::KIND,
+    &log::KIND,
 ];
 
 /// Finds a chaining method of a node; the first letter of its name may be upper case.

@@ -10,15 +10,7 @@ use levada_model::Str;
 use crate::spec::{Edge, EdgeRule, Spec};
 
 pub use build::Builder;
-
-/// What feeds a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskType {
-    /// Points that are written.
-    Stream,
-    /// Queries.
-    Batch,
-}
+pub use levada_tick::declared::TaskType;
 
 /// The place of a node in a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,18 +46,6 @@ pub struct Linked {
     pub name: Option<Str>,
 }
 
-// === impl TaskType ===
-
-impl TaskType {
-    /// Gives the name of the global variable: `stream` or `batch`.
-    pub fn name(self) -> &'static str {
-        match self {
-            TaskType::Stream => "stream",
-            TaskType::Batch => "batch",
-        }
-    }
-}
-
 // === impl Pipeline ===
 
 impl Pipeline {
@@ -98,7 +78,10 @@ impl Pipeline {
         if self.nodes.len() <= 1 {
             return Err("task does nothing".to_owned());
         }
-        self.order().into_iter().try_for_each(|index| self.node(index).spec.validate())
+        self.order().into_iter().try_for_each(|index| {
+            let node = self.node(index);
+            node.spec.validate_behind(node.parents.len())
+        })
     }
 
     /// Gives all problems that would only show when the task is enabled, with the names of the nodes.

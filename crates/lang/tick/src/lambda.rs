@@ -20,7 +20,6 @@
 //! Not here: script statements (the script module), reading points, time, storage of state.
 
 mod compile;
-mod duration;
 mod error;
 mod evaluate;
 pub mod evaluator;
@@ -30,6 +29,7 @@ mod number;
 mod operators;
 mod print;
 pub mod program;
+mod quick;
 pub mod state;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@
 //!
 //! Pure: no I/O, no clock, no runtime. No input panics, recurses without bound or loops.
 
+pub mod declared;
 pub mod lambda;
 pub mod script;
 pub mod syntax;
+pub mod vars;

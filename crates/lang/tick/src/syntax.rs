@@ -9,6 +9,8 @@
 pub mod ast;
 pub mod duration;
 pub mod error;
+pub mod format;
+pub mod json;
 
 mod hint;
 mod lexer;
@@ -20,4 +22,9 @@ mod token;
 pub use ast::{Call, CallKind, Comment, Kind, Node, Operator, Position};
 pub use duration::{format_duration, parse_duration};
 pub use error::{ParseError, caret};
-pub use parser::{DEPTH_MAX, NESTING_MAX, SCRIPT_BYTES_MAX, parse, parse_lambda};
+pub use format::{format, format_lambda, format_node};
+pub use json::{from_json, to_json};
+pub use parser::{DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, SCRIPT_BYTES_MAX, parse, parse_lambda};
+
+#[cfg(test)]
+mod tests;

@@ -232,8 +232,12 @@ fn text(raw: &[u8], escaped: &[u8]) -> Str {
     rules::unescaped(raw, escaped).into()
 }
 
-/// Tells whether all steps of the server see the same in a key: backslashes only before what they are meant for.
+/// Tells whether all steps of the server see the same in a key: it is not empty, and backslashes stand only
+/// before what they are meant for.
 fn is_plain(key: &[u8]) -> bool {
+    if key.is_empty() {
+        return false;
+    }
     let mut bytes = key.iter();
     while let Some(byte) = bytes.next() {
         match byte {

@@ -4,13 +4,17 @@
 //!
 //! | part | escaped by a backslash |
 //! |---|---|
-//! | measurement | comma, blank |
-//! | tag key, tag value, field key | comma, blank, `=` |
+//! | measurement | comma, blank; `=` and `"` behind a backslash |
+//! | tag key, tag value | comma, blank, `=` |
+//! | field key | comma, blank, `=`; `"` behind a backslash |
 //! | text of a field | `"`, `\` |
 //!
 //! A backslash elsewhere stands for itself. So there are texts that no line can carry: names and tag
-//! values that end in a backslash or hold line ends or NUL, measurements that begin with `#` (a
-//! comment) or a tab, and floats that are not finite. They are errors here and never reach a server.
+//! values that end in a backslash, have one before a blank or hold line ends or NUL, field keys with a backslash before a comma, a blank or
+//! `=`, measurements that begin with `#` (a comment), measurements and field keys that begin with a tab, and floats that are not finite. They are errors here
+//! and never reach a server.
+//!
+//! [`Parser`] reads lines, with a cache of the series that it has seen; [`write_point`] is the way back.
 //!
 //! Source: InfluxDB 1.8 `models/points.go` (what a server reads), InfluxDB's line protocol reference.
 
@@ -18,6 +22,8 @@ mod cache;
 mod intern;
 mod number;
 mod parser;
+mod print;
+mod quick;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -27,6 +33,7 @@ use thiserror::Error;
 pub use self::parser::{
     EXCERPT_BYTES_MAX, Limits, LineProblem, Outcome, Parser, ParserStatistics, Precision,
 };
+pub use self::print::write_point;
 pub use self::rules::Refusal;
 
 /// A value of a field; its kind stays distinct on the wire.
@@ -89,7 +96,8 @@ pub struct PointWriter<'b> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Escape {
     Measurement,
-    Key,
+    Tag,
+    Field,
 }
 
 // === impl PointWriter ===
@@ -114,9 +122,9 @@ impl<'b> PointWriter<'b> {
         debug_assert!(!self.has_fields, "tags come before fields");
         let before = self.out.len();
         self.out.push(b',');
-        let result = append_name(self.out, "tag key", key, Escape::Key).and_then(|()| {
+        let result = append_name(self.out, "tag key", key, Escape::Tag).and_then(|()| {
             self.out.push(b'=');
-            append_name(self.out, "tag value", value, Escape::Key)
+            append_name(self.out, "tag value", value, Escape::Tag)
         });
         if result.is_err() {
             self.out.truncate(before);
@@ -128,7 +136,7 @@ impl<'b> PointWriter<'b> {
     pub fn field(&mut self, key: &str, value: FieldValue<'_>) -> Result<(), LineError> {
         let before = self.out.len();
         self.out.push(if self.has_fields { b',' } else { b' ' });
-        let result = append_name(self.out, "field key", key, Escape::Key).and_then(|()| {
+        let result = append_name(self.out, "field key", key, Escape::Field).and_then(|()| {
             self.out.push(b'=');
             append_value(self.out, key, value)
         });
@@ -175,16 +183,32 @@ fn append_name(
         Some(b'\\') => return Err(unwritable(part, text, "ends in a backslash")),
         Some(_) => {}
     }
+    if escape == Escape::Field && bytes[0] == b'\t' {
+        return Err(unwritable(part, text, "begins with a tab"));
+    }
     let before = out.len();
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
+        let is_behind_backslash = at > 0 && bytes[at - 1] == b'\\';
         match byte {
             b'\n' | b'\r' | 0 => {
                 out.truncate(before);
                 return Err(unwritable(part, text, "holds a line end or NUL"));
             }
+            b',' | b' ' | b'=' if escape == Escape::Field && is_behind_backslash => {
+                out.truncate(before);
+                return Err(unwritable(part, text, "holds a backslash before a separator"));
+            }
+            // The server would look for the end of the line as if the fields had begun, and texts could leave theirs.
+            b' ' if is_behind_backslash => {
+                out.truncate(before);
+                return Err(unwritable(part, text, "holds a backslash before a blank"));
+            }
             b',' | b' ' => {}
-            b'=' if escape == Escape::Key => {}
+            b'=' if escape != Escape::Measurement => {}
+            // The server takes a backslash before these away, though they need none.
+            b'"' if escape != Escape::Tag && is_behind_backslash => {}
+            b'=' if is_behind_backslash => {}
             _ => continue,
         }
         out.extend_from_slice(&bytes[copied..at]);

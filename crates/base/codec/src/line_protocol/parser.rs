@@ -10,15 +10,18 @@
 //! the first blank are looked up, the keys are compared and only the values are read. Whatever is unusual goes
 //! through the [`rules`] of the server, which are slower and complete; both ways give the same points.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use levada_model::point::{FieldValue, Point, Values};
+use levada_model::point::{Point, Values};
 use levada_model::{Str, Timestamp};
 
 use super::cache::Generations;
-use super::intern::{KnownSeries, RawHasher, Scope, SeriesTable, ShapeTable};
-use super::number::{short_number, short_time};
-use super::rules::{self, KEY_BYTES_MAX, Refusal};
+use super::intern::{NAME_ESCAPES, RawHasher, Scope, SeriesTable, ShapeTable};
+use super::number::short_time;
+use super::quick::{Fields, key_end};
+use super::rules::{self, Refusal};
 
 /// The unit of the times in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -276,31 +279,22 @@ impl Parser {
     #[inline]
     fn quick(&mut self, scope: &Scope, body: &Body<'_>, at: usize) -> Option<(Point, usize)> {
         let bytes = body.bytes;
-        let key_end = quick_key_end(bytes, at)?;
+        let key_end = key_end(bytes, at)?;
         let key = &bytes[at..key_end];
         let known = self.series.find(scope.id, key)?;
-        let mut reader = Values::new();
-        let fields = key_end + 1;
-        let unsigned = self.limits.unsigned;
-        let (shape, end) = match quick_guessed(
-            known,
-            key,
+        let mut values = Values::new();
+        let mut fields = Fields {
             bytes,
-            fields,
-            &mut reader,
-            &mut self.scratch,
-            unsigned,
-        ) {
+            key_bytes: key.len(),
+            scratch: &mut self.scratch,
+            unsigned: self.limits.unsigned,
+        };
+        let (shape, end) = match fields.guessed(known, key_end + 1, &mut values) {
             Some(found) => found,
             None => {
-                reader.clear();
-                let mut other = Other {
-                    shapes: &mut self.shapes,
-                    spans: &mut self.spans,
-                    scratch: &mut self.scratch,
-                    unsigned,
-                };
-                other.read(known, key, bytes, fields, &mut reader)?
+                values.clear();
+                let (shapes, spans) = (&mut self.shapes, &mut self.spans);
+                fields.other(known, shapes, spans, key_end + 1, &mut values)?
             }
         };
         let (time, next) = match bytes.get(end) {
@@ -314,7 +308,7 @@ impl Parser {
             }
         };
         let series = Arc::clone(&known.series);
-        Some((Point { series, shape, values: reader, time }, next))
+        Some((Point { series, shape, values, time }, next))
     }
 
     /// Reads any line by the rules of the server; gives where the next one begins.
@@ -333,6 +327,8 @@ impl Parser {
         if line.is_empty() || line[0] == b'#' {
             return end + 1;
         }
+        // A text that does not end takes the last line end of the body with it.
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
         match rules::parts(line, body.precision, self.limits.unsigned) {
             Ok(parts) => out.push(self.point(scope, body, parts)),
             Err((column, refusal)) => {
@@ -345,14 +341,13 @@ impl Parser {
     fn point(&mut self, scope: &Scope, body: &Body<'_>, parts: rules::Parts<'_>) -> Point {
         let mut keys: Vec<&[u8]> = Vec::with_capacity(parts.fields.len());
         let mut values = Values::new();
-        let mut places =
-            std::collections::HashMap::<Str, usize, foldhash::fast::RandomState>::default();
+        let mut places = HashMap::<Str, usize, foldhash::fast::RandomState>::default();
         for (key, value) in parts.fields {
             // Of two fields with one key the last one counts.
-            let name = rules::unescaped(key, super::intern::NAME_ESCAPES).into();
+            let name = rules::unescaped(key, NAME_ESCAPES).into();
             match places.entry(name) {
-                std::collections::hash_map::Entry::Occupied(place) => values[*place.get()] = value,
-                std::collections::hash_map::Entry::Vacant(place) => {
+                Entry::Occupied(place) => values[*place.get()] = value,
+                Entry::Vacant(place) => {
                     place.insert(keys.len());
                     keys.push(key);
                     values.push(value);
@@ -382,17 +377,6 @@ struct Body<'t> {
     outcome: Outcome,
 }
 
-/// Reads fields whose keys are not those of the series' last point.
-struct Other<'p> {
-    shapes: &'p mut ShapeTable,
-    spans: &'p mut Vec<(usize, usize)>,
-    scratch: &'p mut Vec<u8>,
-    unsigned: bool,
-}
-
-/// The shape of a line, and where its fields end.
-type Fields = (Arc<levada_model::point::Shape>, usize);
-
 // === impl Body ===
 
 impl Body<'_> {
@@ -413,171 +397,5 @@ impl Body<'_> {
     }
 }
 
-// === impl Other ===
-
-impl Other<'_> {
-    #[inline(never)]
-    fn read(
-        &mut self,
-        known: &mut KnownSeries,
-        key: &[u8],
-        bytes: &[u8],
-        mut at: usize,
-        values: &mut Values,
-    ) -> Option<Fields> {
-        self.spans.clear();
-        loop {
-            let start = at;
-            at = quick_field_key(bytes, start)?;
-            self.spans.push((start, at));
-            let (value, end) = quick_value(bytes, at, self.scratch, self.unsigned)?;
-            values.push(value);
-            match bytes.get(end) {
-                Some(b',') => at = end + 1,
-                _ => {
-                    at = end;
-                    break;
-                }
-            }
-        }
-        let spans = self.spans.iter().map(|(start, end)| &bytes[*start..*end]);
-        let shape = self.shapes.find(spans)?;
-        if !shape.is_plain || key.len() + shape.longest + rules::SEPARATOR_BYTES > KEY_BYTES_MAX {
-            return None;
-        }
-        known.guess = Some(Arc::clone(shape));
-        Some((Arc::clone(&shape.shape), at))
-    }
-}
-
-/// Gives the first blank behind `at`, when what stands before it is not special to any step of the server.
-#[inline(always)]
-fn quick_key_end(bytes: &[u8], at: usize) -> Option<usize> {
-    if matches!(bytes[at], b' ' | b'\t' | 0 | b'#' | b',' | b'\n') {
-        return None;
-    }
-    let mut from = at + 1;
-    loop {
-        let end = from + memchr::memchr2(b' ', b'\n', &bytes[from..])?;
-        if bytes[end] == b'\n' {
-            return None;
-        }
-        if bytes[end - 1] != b'\\' {
-            return Some(end);
-        }
-        if end - 1 > at && bytes[end - 2] == b'\\' {
-            return None;
-        }
-        from = end + 1;
-    }
-}
-
-/// Reads fields whose keys are those of the series' last point.
-#[inline(always)]
-fn quick_guessed(
-    known: &KnownSeries,
-    key: &[u8],
-    bytes: &[u8],
-    mut at: usize,
-    values: &mut Values,
-    scratch: &mut Vec<u8>,
-    unsigned: bool,
-) -> Option<Fields> {
-    let shape = known.guess.as_deref()?;
-    if key.len() + shape.longest + rules::SEPARATOR_BYTES > KEY_BYTES_MAX {
-        return None;
-    }
-    let last = shape.keys.len() - 1;
-    if last >= values.inline_size() {
-        values.reserve_exact(last + 1);
-    }
-    for (index, key) in shape.keys.iter().enumerate() {
-        if !bytes[at..].starts_with(key) {
-            return None;
-        }
-        let (value, end) = quick_value(bytes, at + key.len(), scratch, unsigned)?;
-        let is_more = bytes.get(end) == Some(&b',');
-        if is_more != (index < last) {
-            return None;
-        }
-        values.push(value);
-        at = end + usize::from(is_more);
-    }
-    Some((Arc::clone(&shape.shape), at))
-}
-
-/// Gives where the key of a field and its equals sign end, when there is nothing special in it.
-fn quick_field_key(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    loop {
-        match bytes.get(at)? {
-            b'=' if at > start => return Some(at + 1),
-            b'=' | b',' | b' ' | b'"' | b'\n' => return None,
-            b'\\' if !matches!(bytes.get(at + 1), Some(b',' | b' ' | b'=')) => return None,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
-/// Reads a value; gives it and where it ends, which is at a comma, a blank, a line end or the end of the body.
-#[inline(always)]
-fn quick_value(
-    bytes: &[u8],
-    at: usize,
-    scratch: &mut Vec<u8>,
-    unsigned: bool,
-) -> Option<(FieldValue, usize)> {
-    let (value, end) = match bytes.get(at)? {
-        b'"' => quick_text(bytes, at + 1, scratch)?,
-        _ => match short_number(bytes, at) {
-            Some((value, end)) if is_value_end(bytes, end) => return Some((value, end)),
-            _ => {
-                let is_end = |byte: &u8| matches!(byte, b',' | b' ' | b'\n');
-                let end =
-                    bytes[at..].iter().position(is_end).map_or(bytes.len(), |found| at + found);
-                (rules::plain_value(&bytes[at..end], unsigned).ok()?, end)
-            }
-        },
-    };
-    is_value_end(bytes, end).then_some((value, end))
-}
-
-#[inline(always)]
-fn is_value_end(bytes: &[u8], at: usize) -> bool {
-    matches!(bytes.get(at), None | Some(b',' | b' ' | b'\n'))
-}
-
-/// Reads a text from behind its first quote on; gives it and where the last one ends.
-#[inline(always)]
-fn quick_text(bytes: &[u8], start: usize, scratch: &mut Vec<u8>) -> Option<(FieldValue, usize)> {
-    let end = start + memchr::memchr2(b'"', b'\\', &bytes[start..])?;
-    if bytes[end] == b'"' {
-        let text = String::from_utf8_lossy(&bytes[start..end]);
-        return Some((FieldValue::Str(text.as_ref().into()), end + 1));
-    }
-    quick_escaped_text(bytes, start, end, scratch)
-}
-
-#[inline(never)]
-fn quick_escaped_text(
-    bytes: &[u8],
-    start: usize,
-    mut at: usize,
-    scratch: &mut Vec<u8>,
-) -> Option<(FieldValue, usize)> {
-    scratch.clear();
-    let mut copied = start;
-    while bytes[at] == b'\\' {
-        // A backslash at the very end of a body is special.
-        let &escaped = bytes.get(at + 1)?;
-        bytes.get(at + 2)?;
-        scratch.extend_from_slice(&bytes[copied..at]);
-        copied = if matches!(escaped, b'"' | b'\\') { at + 1 } else { at };
-        at += 2;
-        at += memchr::memchr2(b'"', b'\\', &bytes[at..])?;
-    }
-    scratch.extend_from_slice(&bytes[copied..at]);
-    let text = String::from_utf8_lossy(scratch);
-    Some((FieldValue::Str(text.as_ref().into()), at + 1))
-}
+#[cfg(test)]
+mod tests;

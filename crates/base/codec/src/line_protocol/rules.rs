@@ -412,7 +412,8 @@ fn check_number(body: &[u8], is_whole: bool) -> Result<bool, Refusal> {
 /// Reads the time behind the fields.
 fn time(line: &[u8], at: usize, precision: Precision) -> Result<Option<i64>, Refused> {
     let start = skip_blanks(line, at);
-    let end = memchr::memchr(b' ', &line[start..]).map_or(line.len(), |found| start + found);
+    let end = memchr::memchr2(b' ', b'\n', &line[start..]);
+    let end = end.map_or(line.len(), |found| start + found);
     let text = &line[start..end];
     if text.is_empty() {
         return Ok(None);

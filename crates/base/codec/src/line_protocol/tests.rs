@@ -53,6 +53,10 @@ fn points_become_lines() {
         "a\\ b\\,c=d\\e,k\\,\\ \\==v\\,\\ \\= v=1i\n"
     );
     assert_eq!(
+        line("a=\"b\\=c\\\"", &[("\\\"", "\\\"")], &[("\\\"", FieldValue::Int(1))], None).unwrap(),
+        "a=\"b\\\\=c\\\\\",\\\"=\\\" \\\\\"=1i\n"
+    );
+    assert_eq!(
         line("m", &[], &[("a b=c,d", FieldValue::Bool(true))], None).unwrap(),
         "m a\\ b\\=c\\,d=true\n"
     );
@@ -72,8 +76,16 @@ fn what_no_line_can_carry_is_an_error() {
             "measurement `m\\` ends in a backslash, which line protocol cannot carry",
         ),
         (
+            line("m", &[], &[("a\\=", FieldValue::Int(1))], None),
+            "field key `a\\=` holds a backslash before a separator, which line protocol cannot carry",
+        ),
+        (
             line("m", &[("k", "a\nb")], &one, None),
             "tag value `a b` holds a line end or NUL, which line protocol cannot carry",
+        ),
+        (
+            line("m", &[("k", "C:\\ x")], &one, None),
+            "tag value `C:\\ x` holds a backslash before a blank, which line protocol cannot carry",
         ),
         (line("m", &[("k", "")], &one, None), "tag value is empty"),
         (line("m", &[("", "v")], &one, None), "tag key is empty"),
@@ -133,7 +145,7 @@ fn scan(text: &[u8], at: &mut usize, ends: &[u8], escaped: &[u8]) -> String {
 fn read(line: &str) -> Point {
     let text = line.as_bytes();
     let mut at = 0;
-    let measurement = scan(text, &mut at, b", ", b", ");
+    let measurement = scan(text, &mut at, b", ", b", =\"");
     let (mut tags, mut fields) = (Vec::new(), Vec::new());
     while text[at] == b',' {
         at += 1;
@@ -144,7 +156,7 @@ fn read(line: &str) -> Point {
     assert_eq!(text[at], b' ');
     loop {
         at += 1;
-        let key = scan(text, &mut at, b"=", b", =");
+        let key = scan(text, &mut at, b"=", b", =\"");
         at += 1;
         let value = if text[at] == b'"' {
             let mut value = vec![b'"'];
@@ -208,11 +220,12 @@ proptest! {
             }))
             .collect();
         let pairs: Vec<(&str, &str)> = tags.iter().map(|(key, value)| (&**key, &**value)).collect();
-        let bad = |text: &String| text.is_empty() || text.ends_with('\\');
+        let bad = |text: &String| text.is_empty() || text.ends_with('\\') || text.contains("\\ ");
+        let is_bad_key = |key: &String| ["\\,", "\\ ", "\\="].iter().any(|pair| key.contains(pair)) || key.starts_with('\t');
         let is_bad = bad(&measurement)
             || measurement.starts_with('\t')
             || tags.iter().any(|(key, value)| bad(key) || bad(value))
-            || fields.iter().any(|(key, kind, _, float, _)| bad(key) || *kind == 0 && !float.is_finite())
+            || fields.iter().any(|(key, kind, _, float, _)| bad(key) || is_bad_key(key) || *kind == 0 && !float.is_finite())
             || fields.is_empty();
         match line(&measurement, &pairs, &values, time) {
             Err(_) => prop_assert!(is_bad),

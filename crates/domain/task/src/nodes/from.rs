@@ -6,16 +6,15 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use levada_model::time::{round, truncate};
 use levada_model::{BatchRef, Group, Point, Series};
-use levada_tick::lambda::{Evaluator, Program, State};
+use levada_tick::lambda::Program;
 use levada_tick::script::{CallError, Value};
 use levada_tick::syntax::{Kind as Syntax, Node as Expression, Operator};
 
 use super::dimensions::{Dimensions, Grouper, Grouping};
+use super::predicate::Predicate;
 use crate::property::types::{exactly, lambda_argument};
 use crate::property::{Flag, Lambda, Nanos, Text};
-use crate::runtime::{
-    Barrier, Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer,
-};
+use crate::runtime::{Barrier, Node, Out, Reader, StartContext, StateError, Step, Writer};
 use crate::spec::{Edge, EdgeRule, Kind, Set, Spec};
 use crate::spec_json;
 
@@ -68,15 +67,12 @@ struct Running {
     database: String,
     retention: String,
     measurement: String,
-    filter: Option<Evaluator>,
-    /// For stateful filters: their state per group.
-    states: PerGroup<State>,
+    filter: Option<Predicate>,
     grouper: Grouper,
     /// Whether a series has the right names; only kept when there is something to compare.
     is_ours: HashMap<u64, bool, RandomState>,
     truncate: i64,
     round: i64,
-    seed: u64,
 }
 
 // === impl From ===
@@ -152,7 +148,7 @@ impl Spec for From {
 
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
         let filter = match self.filter.0.as_deref() {
-            Some(filter) => Some(Evaluator::new(Arc::new(compile(filter)?))),
+            Some(filter) => Some(Predicate::new(compile(filter)?, ctx.seed)),
             None => None,
         };
         Ok(Box::new(Running {
@@ -160,12 +156,10 @@ impl Spec for From {
             retention: self.retention.0.clone(),
             measurement: self.measurement.0.clone(),
             filter,
-            states: PerGroup::default(),
             grouper: Grouper::new(self.grouping()),
             is_ours: HashMap::default(),
             truncate: self.truncate.0,
             round: self.round.0,
-            seed: ctx.seed,
         }))
     }
 }
@@ -219,13 +213,7 @@ impl Running {
 
     fn passes(&mut self, point: &Point, group: &Group, out: &mut Out<'_>) -> bool {
         let Some(filter) = &mut self.filter else { return true };
-        let result = if filter.program().is_stateful() {
-            let seed = self.seed;
-            let state = self.states.entry(group.slot, || filter.program().state(seed));
-            filter.predicate(point, &out.ctx.env, state)
-        } else {
-            filter.predicate(point, &out.ctx.env, &mut State::default())
-        };
+        let result = filter.holds(point, group.slot, &out.ctx.env);
         match result {
             Ok(passes) => passes,
             Err(error) => {
@@ -280,7 +268,9 @@ impl Node for Running {
     }
 
     fn forget(&mut self, slot: u32) {
-        self.states.remove(slot);
+        if let Some(filter) = &mut self.filter {
+            filter.forget(slot);
+        }
         self.grouper.forget(slot);
     }
 
@@ -289,11 +279,12 @@ impl Node for Running {
     }
 
     fn save(&self, writer: &mut Writer<'_>) {
-        writer.states(&self.states);
+        if let Some(filter) = &self.filter {
+            filter.save(writer);
+        }
     }
 
     fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
-        self.states = reader.states()?;
-        Ok(())
+        self.filter.as_mut().map_or(Ok(()), |filter| filter.load(reader))
     }
 }

@@ -318,6 +318,10 @@ fn seconds(time: Timestamp) -> f64 {
 // === impl NoServices ===
 
 impl Services for NoServices {
+    fn alerts(&self) -> std::sync::Arc<dyn crate::runtime::services::Alerts> {
+        std::sync::Arc::new(crate::runtime::services::CapturedAlerts::default())
+    }
+
     fn endpoint(&self, _name: &str) -> Option<Endpoint> {
         None
     }

@@ -36,7 +36,7 @@ impl Pipeline {
         let mut dot = format!("digraph {task} {{\n");
         for index in self.order() {
             let node = self.node(index);
-            if node.spec.desc() == TaskType::Batch.name() {
+            if node.spec.desc() == TaskType::Batch.word() {
                 continue;
             }
             for child in &node.children {

@@ -205,7 +205,7 @@ pub fn lambda_json(expression: &Node) -> Json {
 
 /// Reads the JSON form of an expression.
 pub fn lambda_from_json(json: &Json) -> Result<Arc<Node>, String> {
-    Err(json.to_string())
+    levada_tick::syntax::from_json(json).map(Arc::new).map_err(|problem| problem.to_string())
 }
 
 // === impl Text ===

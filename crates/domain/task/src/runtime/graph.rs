@@ -7,7 +7,7 @@ use levada_model::{BatchRef, Group, Point, Timestamp};
 use super::context::Context;
 use super::node::{Barrier, Node, Served, Step};
 use super::out::Out;
-use super::statistics::Statistics;
+use super::statistics::{Emitted, Statistics};
 use crate::effect::{Answer, NodeName};
 use crate::spec::Edge;
 
@@ -54,7 +54,7 @@ impl Slot {
             .into_iter()
             .map(|(key, value)| (key, value.to_string()))
             .collect();
-        let average = format!("{}ns", self.statistics.average_nanos as i64);
+        let average = levada_template::go::duration::text(self.statistics.average_nanos as i64);
         all.push(("avg_exec_time_ns", average));
         all.push(("errors", self.statistics.errors.to_string()));
         all.push(("working_cardinality", self.node.cardinality().to_string()));
@@ -167,7 +167,16 @@ impl Graph {
         ctx: &mut Context,
     ) -> Result<(), super::StateError> {
         let mut reader = super::Reader::new(bytes, &mut ctx.groups);
-        self.slots[place].node.load(&mut reader)?;
+        let emitted = reader.option(|reader| {
+            reader.per_group(|reader, group| {
+                Ok(Emitted { group: Arc::clone(group), points: reader.uint()? })
+            })
+        })?;
+        let slot = &mut self.slots[place];
+        if slot.statistics.emitted.is_some() && emitted.is_some() {
+            slot.statistics.emitted = emitted;
+        }
+        slot.node.load(&mut reader)?;
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
         node.restored(&mut out);
         Ok(())
@@ -191,8 +200,13 @@ impl Graph {
         Slot::point(&mut self.slots[place..], &child, point, group, ctx)
     }
 
-    /// Gives a batch to the node at `place`.
+    /// Gives a batch to the query node at `place`.
     pub fn batch(&mut self, place: usize, batch: BatchRef<'_>, ctx: &mut Context) -> Step {
+        // Batches do not pass the source, so what its stats count is counted here (U-41).
+        if let Some(emitted) = &mut self.slots[0].statistics.emitted {
+            let new = || Emitted { group: Arc::clone(batch.group), points: 0 };
+            emitted.entry(batch.group.slot, new).points += batch.points.len() as u64;
+        }
         let child = Child { index: place, input: 0 };
         Slot::batch(&mut self.slots[place..], &child, batch, ctx)
     }
@@ -201,11 +215,13 @@ impl Graph {
     pub fn advance(&mut self, now: Timestamp, ctx: &mut Context) -> Step {
         while let Some(timer) = ctx.timers.take_due(now) {
             ctx.now = ctx.now.max(timer.at);
+            ctx.env.now = ctx.now;
             self.watch(timer.node);
             let (node, mut out) = Slot::enter(&mut self.slots[timer.node..], timer.node, ctx);
             node.timer(timer.token, timer.at, &mut out)?;
         }
         ctx.now = ctx.now.max(now);
+        ctx.env.now = ctx.now;
         Ok(())
     }
 
@@ -213,6 +229,12 @@ impl Graph {
     pub fn answer(&mut self, place: usize, token: u64, answer: Answer, ctx: &mut Context) -> Step {
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
         node.answer(token, answer, &mut out)
+    }
+
+    /// Counts and reports a problem of the node at `place`.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str, ctx: &mut Context) {
+        let (_, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+        out.error(message, cause, &[]);
     }
 
     /// Tells all nodes that no older data follow, parents before children.
@@ -231,6 +253,29 @@ impl Graph {
             node.finish(&mut out)?;
         }
         Ok(())
+    }
+
+    /// Gives the statistics of all nodes as JSON: name → key → value, each with `collected` and `emitted`.
+    ///
+    /// - Source: kapacitor reference §4.4.
+    pub fn statistics(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut nodes = serde_json::Map::new();
+        for slot in &self.slots {
+            let mut own = serde_json::Map::new();
+            own.insert("avg_exec_time_ns".into(), (slot.statistics.average_nanos as i64).into());
+            own.insert("errors".into(), slot.statistics.errors.into());
+            own.insert("working_cardinality".into(), slot.node.cardinality().into());
+            for (key, value) in slot.node.statistics() {
+                own.insert(key.into(), value.into());
+            }
+            let collected: u64 = slot.statistics.collected.iter().sum();
+            let on_edge = |child: &Child| self.slots[child.index].statistics.collected[child.input];
+            let emitted: u64 = slot.children.iter().map(on_edge).sum();
+            own.insert("collected".into(), collected.into());
+            own.insert("emitted".into(), emitted.into());
+            nodes.insert(slot.name.name.to_string(), own.into());
+        }
+        nodes
     }
 
     /// Gives what the httpOut nodes serve.

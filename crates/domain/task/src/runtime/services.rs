@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use levada_model::FieldValue;
+use levada_alert::handlers::{GoTemplates, HandlerDeps, HandlerSpec};
+pub use levada_alert::info::ServerInfo;
+use levada_alert::inhibit::Inhibitors;
+use levada_alert::level::Level;
+use levada_model::{FieldValue, Timestamp};
 
 /// A configured endpoint of httpPost.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +34,9 @@ pub trait Services: Send + Sync {
     /// - Errors: upstream's enable error.
     fn sideload(&self, source: &str) -> Result<SideloadSource, String>;
 
+    /// Gives what alerts need of the world.
+    fn alerts(&self) -> Arc<dyn Alerts>;
+
     /// Gives what is known of this server, for templates.
     fn server(&self) -> ServerInfo;
 
@@ -38,6 +46,38 @@ pub trait Services: Send + Sync {
     }
 }
 
+/// What alerts need of the world.
+pub trait Alerts: Send + Sync {
+    /// Gives the inhibitors that all alerts share.
+    fn inhibitors(&self) -> Inhibitors;
+
+    /// Checks the handlers of a node and, where they run, starts them on its own topic.
+    ///
+    /// - Errors: upstream's enable error.
+    fn start_handlers(
+        &self,
+        task: &str,
+        node: &str,
+        handlers: &[&HandlerSpec],
+    ) -> Result<(), String>;
+
+    /// Gives the level that the topics know of an event, when it is not OK: the node's own topic before the named one.
+    fn restore(
+        &self,
+        task: &str,
+        node: &str,
+        has_handlers: bool,
+        topic: Option<&str>,
+        event: &str,
+    ) -> Option<(Level, Timestamp)>;
+}
+
+/// Alerts that are captured: handlers are checked and not started, no topic knows anything.
+#[derive(Debug, Default)]
+pub struct CapturedAlerts {
+    inhibitors: Inhibitors,
+}
+
 /// Where a sideload node reads.
 #[derive(Clone, Debug)]
 pub enum SideloadSource {
@@ -45,17 +85,6 @@ pub enum SideloadSource {
     Folder(PathBuf),
     /// Tables that were fetched.
     Tables(BTreeMap<String, BTreeMap<String, FieldValue>>),
-}
-
-/// What is known of this server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServerInfo {
-    /// The host's name.
-    pub hostname: String,
-    /// The cluster.
-    pub cluster_id: String,
-    /// This server.
-    pub server_id: String,
 }
 
 /// The settings of deadman.
@@ -86,5 +115,35 @@ impl Default for Deadman {
             message: r#"{{ .ID }} is {{ if eq .Level "OK" }}alive{{ else }}dead{{ end }}: {{ index .Fields "emitted" | printf "%0.3f" }} points/INTERVAL."#.to_owned(),
             is_global: false,
         }
+    }
+}
+
+// === impl CapturedAlerts ===
+
+impl Alerts for CapturedAlerts {
+    fn inhibitors(&self) -> Inhibitors {
+        self.inhibitors.clone()
+    }
+
+    fn start_handlers(
+        &self,
+        _task: &str,
+        _node: &str,
+        handlers: &[&HandlerSpec],
+    ) -> Result<(), String> {
+        let deps =
+            HandlerDeps { templates: Arc::new(GoTemplates::default()), ..HandlerDeps::default() };
+        handlers.iter().try_for_each(|spec| spec.check(&deps).map_err(|trouble| trouble.text))
+    }
+
+    fn restore(
+        &self,
+        _task: &str,
+        _node: &str,
+        _has_handlers: bool,
+        _topic: Option<&str>,
+        _event: &str,
+    ) -> Option<(Level, Timestamp)> {
+        None
     }
 }

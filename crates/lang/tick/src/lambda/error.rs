@@ -28,7 +28,7 @@ pub enum CompileError {
     #[error("Failed to handle {0} argument: {1}")]
     Argument(usize, Box<CompileError>),
     /// The operator knows no left operand of this type.
-    #[error("invalid {} operator {} for type {left}", operators::kind(*.operator), operators::symbol(*.operator))]
+    #[error("invalid {} operator {} for type {left}", operators::kind(*.operator), .operator.text())]
     Operator {
         /// The operator.
         operator: Operator,
@@ -36,7 +36,7 @@ pub enum CompileError {
         left: Type,
     },
     /// The operator knows the types, but not together.
-    #[error("mismatched type to binary operator. got {left} {} {right}. {ADVICE}", operators::symbol(*.operator))]
+    #[error("mismatched type to binary operator. got {left} {} {right}. {ADVICE}", .operator.text())]
     Operands {
         /// The operator.
         operator: Operator,
@@ -96,10 +96,8 @@ pub(super) enum Fault {
     /// A whole message.
     Message(Box<str>),
     Argument(u32, Box<Fault>),
-    Body {
-        name: &'static str,
-        text: Box<str>,
-    },
+    /// The name of the function and what it says.
+    Body(Box<(&'static str, String)>),
     DivideByZero,
     Slice {
         start: i64,
@@ -157,7 +155,7 @@ impl fmt::Display for Fault {
             Fault::TooManyArguments => f.write_str("too many arguments provided"),
             Fault::Message(text) => f.write_str(text),
             Fault::Argument(at, cause) => write!(f, "Failed to handle {at} argument: {cause}"),
-            Fault::Body { name, text } => write!(f, "error calling \"{name}\": {text}"),
+            Fault::Body(body) => write!(f, "error calling \"{}\": {}", body.0, body.1),
             Fault::DivideByZero => f.write_str("runtime error: integer divide by zero"),
             Fault::Slice { start, stop } => {
                 write!(f, "runtime error: slice bounds out of range [{start}:{stop}]")

@@ -1,7 +1,5 @@
 //! Numbers and quotes as Go's `strconv` reads and writes them.
 
-use std::fmt::Write as _;
-
 /// Gives a float as the shortest decimal without an exponent.
 ///
 /// Source: Go's `FormatFloat(value, 'f', -1, 64)`.
@@ -30,7 +28,7 @@ pub(super) fn format_general(value: f64) -> String {
 /// Converts as Go does on the common processors: toward zero; what does not fit gives the smallest integer.
 pub(super) fn float_to_int(value: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value >= -LIMIT && value < LIMIT { value as i64 } else { i64::MIN }
+    if (-LIMIT..LIMIT).contains(&value) { value as i64 } else { i64::MIN }
 }
 
 /// Reads a decimal integer.
@@ -189,14 +187,14 @@ pub(super) fn quote(text: &str) -> String {
             '\u{b}' => out.push_str("\\v"),
             ' '..='~' => out.push(character),
             '\0'..='\u{1f}' | '\u{7f}' => {
-                let _ = write!(out, "\\x{:02x}", character as u32);
+                out.push_str(&format!("\\x{:02x}", character as u32));
             }
             _ if is_printable(character) => out.push(character),
             '\0'..='\u{ffff}' => {
-                let _ = write!(out, "\\u{:04x}", character as u32);
+                out.push_str(&format!("\\u{:04x}", character as u32));
             }
             _ => {
-                let _ = write!(out, "\\U{:08x}", character as u32);
+                out.push_str(&format!("\\U{:08x}", character as u32));
             }
         }
     }
@@ -209,4 +207,131 @@ fn is_printable(character: char) -> bool {
     !(character.is_control()
         || character.is_whitespace()
         || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn floats_are_read_as_go_reads_them() {
+        let rows = [
+            ("1e3", Some(1000.0)),
+            (".5", Some(0.5)),
+            ("5.", Some(5.0)),
+            ("+1.5E-2", Some(0.015)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("1_23.50_0_0e+1_2", Some(1.235e14)),
+            ("0x1p-2", Some(0.25)),
+            ("-0X1.8p1", Some(-3.0)),
+            ("0x_1_fp0", Some(31.0)),
+            ("0x.8p0", Some(0.5)),
+            ("0x1p-1074", Some(5e-324)),
+            ("0x1p-1075", Some(0.0)),
+            ("0x1.8p-1075", Some(5e-324)),
+            ("0x1.fffffffffffff8p0", Some(2.0)),
+            ("0x1.fffffffffffff7p0", Some(1.999_999_999_999_999_8)),
+            ("0x10000000000000000000000000000001p-124", Some(1.0)),
+            ("0x0p99999999999999999999", Some(0.0)),
+            ("1e-400", Some(0.0)),
+            ("", None),
+            (".", None),
+            ("e5", None),
+            ("1e", None),
+            ("0x1", None),
+            ("0xp1", None),
+            ("0x1p", None),
+            ("0x1.2.3p1", None),
+            ("1__0", None),
+            ("_1", None),
+            ("1_", None),
+            ("1_.5", None),
+            ("1 ", None),
+            ("+nan", None),
+            ("infinit", None),
+            ("é", None),
+        ];
+        for (text, expected) in rows {
+            let actual = parse_float(text);
+            match expected {
+                Some(expected) => assert_eq!(actual, Ok(expected), "{text}"),
+                None => assert_eq!(
+                    actual,
+                    Err(format!("strconv.ParseFloat: parsing \"{text}\": invalid syntax"))
+                ),
+            }
+        }
+        assert!(parse_float("NaN").is_ok_and(f64::is_nan));
+        for text in ["1e309", "-1e309", "0x1p1024", "0x1.fffffffffffff8p1023"] {
+            let expected = format!("strconv.ParseFloat: parsing \"{text}\": value out of range");
+            assert_eq!(parse_float(text), Err(expected));
+        }
+    }
+
+    #[test]
+    fn floats_are_written_as_go_writes_them() {
+        let rows = [
+            (1.0, "1", "1"),
+            (0.1, "0.1", "0.1"),
+            (-0.0, "-0", "-0"),
+            (1e20, "100000000000000000000", "100000000000000000000"),
+            (1e21, "1000000000000000000000", "1e+21"),
+            (0.0001, "0.0001", "0.0001"),
+            (0.000_012_5, "0.0000125", "1.25e-05"),
+            (f64::INFINITY, "+Inf", "+Inf"),
+            (f64::NEG_INFINITY, "-Inf", "-Inf"),
+            (f64::NAN, "NaN", "NaN"),
+        ];
+        for (value, plain, general) in rows {
+            assert_eq!(
+                (format_float(value).as_str(), format_general(value).as_str()),
+                (plain, general)
+            );
+        }
+    }
+
+    #[test]
+    fn quotes_are_those_of_go() {
+        let rows = [
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\u{7}\u{8}\u{c}\n\r\t\u{b}\0\u{7f}", r#""\a\b\f\n\r\t\v\x00\x7f""#),
+            ("héllo 😀", "\"héllo 😀\""),
+            ("\u{85}\u{a0}\u{ad}\u{200b}\u{feff}", r#""\u0085\u00a0\u00ad\u200b\ufeff""#),
+            ("\u{e0001}", r#""\U000e0001""#),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(quote(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(bits in any::<u64>()) {
+            let value = f64::from_bits(bits);
+            prop_assume!(!value.is_nan());
+            prop_assert_eq!(parse_float(&format_float(value)), Ok(value));
+            prop_assert_eq!(parse_float(&format_general(value)), Ok(value));
+        }
+
+        #[test]
+        fn hexadecimal_floats_are_exact(bits in any::<u64>()) {
+            let value = f64::from_bits(bits & !(1 << 63));
+            prop_assume!(value.is_finite());
+            let exponent = (bits >> 52 & 0x7ff) as i64;
+            let fraction = bits & ((1 << 52) - 1);
+            let (lead, power) = if exponent == 0 { (0, -1022) } else { (1, exponent - 1023) };
+            let text = format!("0x{lead}.{fraction:013x}p{power}");
+            prop_assert_eq!(parse_float(&text), Ok(value));
+        }
+
+        #[test]
+        fn any_text_reads_or_fails(text in "[-+]?(0[xX])?[0-9a-f_.pe+-]{0,24}") {
+            // A plain decimal is read alike by Rust; all else must merely not panic.
+            if let Ok(value) = parse_float(&text) && !text.contains(['x', 'X', '_', 'a', 'i']) {
+                prop_assert_eq!(text.parse(), Ok(value));
+            }
+        }
+    }
 }

@@ -6,31 +6,6 @@ use super::number::float_to_int;
 use super::value::{Operand, Type};
 use crate::syntax::ast::Operator;
 
-/// Gives an operator as it is written.
-pub(super) fn symbol(operator: Operator) -> &'static str {
-    match operator {
-        Operator::Plus => "+",
-        Operator::Minus => "-",
-        Operator::Multiply => "*",
-        Operator::Divide => "/",
-        Operator::Modulo => "%",
-        Operator::Equal => "==",
-        Operator::NotEqual => "!=",
-        Operator::Less => "<",
-        Operator::LessEqual => "<=",
-        Operator::Greater => ">",
-        Operator::GreaterEqual => ">=",
-        Operator::Matches => "=~",
-        Operator::MatchesNot => "!~",
-        Operator::And => "AND",
-        Operator::Or => "OR",
-        Operator::Not => "!",
-        Operator::Pipe => "|",
-        Operator::Dot => ".",
-        Operator::At => "@",
-    }
-}
-
 /// Gives the word that messages use for the kind of an operator.
 pub(super) fn kind(operator: Operator) -> &'static str {
     match operator {

@@ -1,9 +1,8 @@
 //! Expressions as messages show them: one line, values as Go prints them.
 
-use std::fmt::Write as _;
-
-use super::{duration, number, operators};
+use super::number;
 use crate::syntax::ast::{Kind, Node};
+use crate::syntax::format_duration;
 
 /// The longest text of an argument in a message, in bytes; what is longer ends in `...`.
 ///
@@ -36,23 +35,23 @@ fn put(node: &Node, depth: usize, out: &mut String) {
     match &node.kind {
         Kind::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Kind::Int { value, .. } => {
-            let _ = write!(out, "{value}");
+            out.push_str(&format!("{value}"));
         }
         Kind::Float(value) => out.push_str(&number::format_general(*value)),
-        Kind::Duration { nanos, .. } => out.push_str(&duration::format_duration(*nanos)),
+        Kind::Duration { nanos, .. } => out.push_str(&format_duration(*nanos)),
         Kind::String { value, .. } => {
-            let _ = write!(out, "'{value}'");
+            out.push_str(&format!("'{value}'"));
         }
         Kind::Reference(name) => {
-            let _ = write!(out, "\"{name}\"");
+            out.push_str(&format!("\"{name}\""));
         }
         Kind::Regex(regex) => {
-            let _ = write!(out, "/{}/", regex.pattern);
+            out.push_str(&format!("/{}/", regex.pattern));
         }
         Kind::Identifier(name) => out.push_str(name),
         Kind::Lambda(inner) => put(inner, depth + 1, out),
         Kind::Unary { operator, operand } => {
-            out.push_str(operators::symbol(*operator));
+            out.push_str(operator.text());
             put(operand, depth + 1, out);
         }
         Kind::Binary { operator, left, right, in_parens, .. } => {
@@ -60,14 +59,15 @@ fn put(node: &Node, depth: usize, out: &mut String) {
                 out.push('(');
             }
             put(left, depth + 1, out);
-            let _ = write!(out, " {} ", operators::symbol(*operator));
+            out.push_str(&format!(" {} ", operator.text()));
             put(right, depth + 1, out);
             if *in_parens {
                 out.push(')');
             }
         }
         Kind::Call(call) => {
-            let _ = write!(out, "{}(", call.name);
+            out.push_str(&call.name);
+            out.push('(');
             for (index, arg) in call.args.iter().enumerate() {
                 if index > 0 {
                     out.push_str(", ");

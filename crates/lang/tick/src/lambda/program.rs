@@ -17,7 +17,7 @@ use crate::syntax::Node;
 /// How deep operators and calls may nest; a chain of one of `AND`, `OR` is one level however long it is.
 ///
 /// Own choice: evaluation recurses, and a thread's stack holds several times as much.
-pub const DEPTH_MAX: usize = 250;
+pub const DEPTH_MAX: usize = 1_000;
 
 /// How many operands and operators an expression may have.
 ///

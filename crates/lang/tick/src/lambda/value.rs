@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use levada_model::{FieldValue, Str, Timestamp};
 
-use super::{duration, number};
+use super::number;
 use crate::syntax::ast::Regex;
+use crate::syntax::format_duration;
 
 /// A type of lambda expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +73,7 @@ pub fn format_value(value: &Value) -> String {
         Value::Str(value) => value.to_string(),
         Value::Regex(value) => value.pattern.to_string(),
         Value::Time(value) => value.rfc3339_nano(),
-        Value::Duration(value) => duration::format_duration(*value),
+        Value::Duration(value) => format_duration(*value),
     }
 }
 

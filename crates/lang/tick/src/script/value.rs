@@ -45,7 +45,7 @@ pub enum Value {
 }
 
 /// The types that a variable may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
     /// `bool`
     Bool,
@@ -86,6 +86,69 @@ impl Value {
             Value::Reference(_) => "*ast.ReferenceNode",
             Value::TimeDimension { .. } => "groupby.TimeDimension",
             Value::Object(_) => "*pipeline.Node",
+        }
+    }
+
+    /// Gives its type, if a variable of that type can be declared.
+    pub fn basic_type(&self) -> Option<Type> {
+        Some(match self {
+            Value::Bool(_) => Type::Bool,
+            Value::Int(_) => Type::Int,
+            Value::Float(_) => Type::Float,
+            Value::Str(_) => Type::String,
+            Value::Regex(_) => Type::Regex,
+            Value::Duration(_) => Type::Duration,
+            Value::Lambda(_) => Type::Lambda,
+            Value::List(_) => Type::List,
+            Value::Star => Type::Star,
+            Value::Nil | Value::Reference(_) | Value::TimeDimension { .. } | Value::Object(_) => {
+                return None;
+            }
+        })
+    }
+}
+
+// === impl Type ===
+
+impl Type {
+    /// All of them, in the order of the reference.
+    pub const ALL: [Type; 9] = [
+        Type::Bool,
+        Type::Int,
+        Type::Float,
+        Type::String,
+        Type::Regex,
+        Type::Duration,
+        Type::Lambda,
+        Type::List,
+        Type::Star,
+    ];
+
+    /// Gives the type that a script or a JSON document names `word`.
+    pub fn from_word(word: &str) -> Option<Type> {
+        Type::ALL.into_iter().find(|known| known.word() == word)
+    }
+
+    /// Gives the word that scripts and JSON use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Type::Bool => "bool",
+            Type::Int => "int",
+            Type::Float => "float",
+            Type::String => "string",
+            Type::Regex => "regex",
+            Type::Duration => "duration",
+            Type::Lambda => "lambda",
+            Type::List => "list",
+            Type::Star => "star",
+        }
+    }
+
+    /// Gives the name that messages about scripts use.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Type::Bool => "boolean",
+            other => other.word(),
         }
     }
 }

@@ -219,6 +219,29 @@ impl Comment {
 // === impl Operator ===
 
 impl Operator {
+    /// All of them.
+    pub const ALL: [Operator; 19] = [
+        Operator::Plus,
+        Operator::Minus,
+        Operator::Multiply,
+        Operator::Divide,
+        Operator::Modulo,
+        Operator::Equal,
+        Operator::NotEqual,
+        Operator::Less,
+        Operator::LessEqual,
+        Operator::Greater,
+        Operator::GreaterEqual,
+        Operator::Matches,
+        Operator::MatchesNot,
+        Operator::And,
+        Operator::Or,
+        Operator::Not,
+        Operator::Pipe,
+        Operator::Dot,
+        Operator::At,
+    ];
+
     /// Gives it as it is written.
     pub fn text(self) -> &'static str {
         match self {
@@ -268,5 +291,34 @@ impl Node {
     /// Makes a node without a comment.
     pub fn new(position: Position, kind: Kind) -> Self {
         Node { position, comment: None, kind }
+    }
+}
+
+impl Node {
+    /// Calls `visit` with every node right below this one, in the order of the text.
+    pub fn each_child<'a>(&'a self, mut visit: impl FnMut(&'a Node)) {
+        match &self.kind {
+            Kind::Program(nodes) | Kind::List(nodes) => nodes.iter().for_each(visit),
+            Kind::Declaration { name: a, value: b }
+            | Kind::TypeDeclaration { name: a, type_name: b }
+            | Kind::Chain { left: a, right: b, .. }
+            | Kind::Binary { left: a, right: b, .. } => {
+                visit(a);
+                visit(b);
+            }
+            Kind::Call(call) => call.args.iter().for_each(visit),
+            Kind::Lambda(body) => visit(body),
+            Kind::Unary { operand, .. } => visit(operand),
+            Kind::Dbrp { .. }
+            | Kind::Int { .. }
+            | Kind::Float(_)
+            | Kind::Duration { .. }
+            | Kind::Bool(_)
+            | Kind::String { .. }
+            | Kind::Reference(_)
+            | Kind::Regex(_)
+            | Kind::Star
+            | Kind::Identifier(_) => {}
+        }
     }
 }

@@ -56,6 +56,11 @@ fn of_invalid(reason: &str, rest: &str, before: &str) -> Option<String> {
         "unterminated field reference" => "the name of a field or a tag ends with `\"`",
         "unterminated regex" => "a pattern ends with `/`; write `\\/` for a slash inside it",
         "multiple decimals in number" => "put versions and addresses in quotes",
+        _ if before.lines().next_back().is_some_and(|line| line.contains("//"))
+            && rest.starts_with(['=', '<', '>', '+', '%']) =>
+        {
+            "an operator cannot follow a comment; move the comment"
+        }
         _ => match rest.chars().next()? {
             '_' => "names begin with a letter",
             '&' => "write `AND`",

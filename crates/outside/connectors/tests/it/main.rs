@@ -3,6 +3,7 @@
 mod clickhouse;
 mod conformance;
 mod gate;
+mod influxdb;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod original;

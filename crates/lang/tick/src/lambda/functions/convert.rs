@@ -2,13 +2,13 @@
 
 use super::Body::Pure;
 use super::{Answer, functions, unfit};
-use crate::lambda::duration::{format_duration, parse_duration};
 use crate::lambda::number::{
     float_to_int, format_float, format_general, parse_bool, parse_float, parse_int, quote,
 };
 use crate::lambda::operators;
 use crate::lambda::value::Operand;
 use crate::syntax::ast::Operator;
+use crate::syntax::{format_duration, parse_duration};
 
 functions! {
     "bool": (Bool) -> Bool = Pure(to_bool), (String) -> Bool = Pure(to_bool), (Int) -> Bool = Pure(to_bool), (Float) -> Bool = Pure(to_bool);
@@ -76,8 +76,8 @@ fn to_duration<'a>(args: &[Operand<'a>]) -> Answer<'a> {
         [text, Operand::Duration(_)] => {
             let text = text.as_text().ok_or_else(unfit)?;
             match parse_duration(text) {
-                Some(nanos) => Ok(Operand::Duration(nanos)),
-                None => Err(format!("invalid duration string {}", quote(text)).into()),
+                Ok(nanos) => Ok(Operand::Duration(nanos)),
+                Err(_) => Err(format!("invalid duration string {}", quote(text)).into()),
             }
         }
         _ => Err(unfit()),

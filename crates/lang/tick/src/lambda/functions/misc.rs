@@ -2,7 +2,7 @@
 
 use super::Body::Pure;
 use super::{Answer, functions, unfit};
-use crate::lambda::number::{float_to_int, format_general};
+use crate::lambda::number::format_general;
 use crate::lambda::value::Operand;
 
 functions! {
@@ -28,6 +28,8 @@ fn is_present<'a>(args: &[Operand<'a>]) -> Answer<'a> {
 ///
 /// Source: go-humanize `Bytes`.
 fn human_bytes<'a>(args: &[Operand<'a>]) -> Answer<'a> {
+    /// The first float that is no 64-bit number of bytes.
+    const BYTES_LIMIT: f64 = 18_446_744_073_709_551_616.0;
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let bytes = match args {
         [Operand::Int(value)] => u64::try_from(*value)
@@ -36,9 +38,10 @@ fn human_bytes<'a>(args: &[Operand<'a>]) -> Answer<'a> {
             let text = format_general(*value);
             return Err(format!("cannot show a negative number of bytes: {text}").into());
         }
-        // Up to the largest integer the conversion is exact; beyond it, and for NaN, there is no number of bytes.
-        [Operand::Float(value)] => u64::try_from(float_to_int(*value))
-            .map_err(|_| format!("not a number of bytes: {}", format_general(*value)))?,
+        [Operand::Float(value)] if *value < BYTES_LIMIT => *value as u64,
+        [Operand::Float(value)] => {
+            return Err(format!("not a number of bytes: {}", format_general(*value)).into());
+        }
         _ => return Err(unfit()),
     };
     if bytes < 10 {

@@ -1,0 +1,234 @@
+//! A task on recorded data: as fast as it can, on the time of the data, without doing anything outside.
+
+mod input;
+mod services;
+
+use std::io::BufRead;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use levada_codec::line_protocol::{Limits as ParserLimits, Parser, Precision};
+use levada_model::{BatchRef, Point, Str, Timestamp};
+use levada_tick::lambda::Env;
+use serde_json::json;
+use thiserror::Error;
+
+use crate::actor::{Actor, CLOCK_UNSET};
+use crate::capture::{Capture, Lines};
+use crate::definition::Definition;
+use crate::pipeline::start::StartOptions;
+use crate::recording::RecordedBatch;
+use crate::runtime::Failure;
+use crate::runtime::context::{Compat, Limits};
+use input::Batches;
+
+pub use input::{InputError, StreamFormat};
+pub use services::Unconfigured;
+
+/// A task that is fed by hand.
+pub struct DryRun<L> {
+    actor: Actor,
+    lines: Arc<Mutex<L>>,
+    parser: Parser,
+    points: Vec<Point>,
+    database: Str,
+    retention: Str,
+    /// Points of other databases are not the task's; empty when any will do.
+    dbrps: Vec<(Str, Str)>,
+    count: u64,
+}
+
+/// How a task is run dry.
+#[derive(Clone, Debug)]
+pub struct DryRunOptions {
+    /// The name of the task.
+    pub task: String,
+    /// Where line protocol is taken to have been written.
+    pub database: Option<String>,
+    /// Where line protocol is taken to have been written.
+    pub retention: Option<String>,
+    /// Bring back what upstream does.
+    pub compat: Compat,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Why a dry run ended early.
+#[derive(Debug, Error)]
+pub enum DryRunError {
+    /// The input cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The task failed.
+    #[error("{0}")]
+    Failed(Box<Failure>),
+}
+
+/// Used when neither the command nor the script names a database.
+const DATABASE_DEFAULT: &str = "db";
+/// Used when neither the command nor the script names a retention policy.
+const RETENTION_DEFAULT: &str = "rp";
+
+// === impl DryRun ===
+
+impl<L: Lines + 'static> DryRun<L> {
+    /// Starts the task; an error is upstream's enable error.
+    pub fn start(
+        definition: &Definition,
+        options: &DryRunOptions,
+        lines: Arc<Mutex<L>>,
+    ) -> Result<Self, String> {
+        let of_script = definition.dbrps.first();
+        let database: Str = match (&options.database, of_script) {
+            (Some(name), _) => name.as_str().into(),
+            (None, Some((database, _))) => Str::clone(database),
+            (None, None) => DATABASE_DEFAULT.into(),
+        };
+        let retention: Str = match (&options.retention, of_script) {
+            (Some(name), _) => name.as_str().into(),
+            (None, Some((_, retention))) => Str::clone(retention),
+            (None, None) => RETENTION_DEFAULT.into(),
+        };
+        let dbrps = if options.database.is_some() || options.retention.is_some() {
+            vec![(Str::clone(&database), Str::clone(&retention))]
+        } else {
+            definition.dbrps.clone()
+        };
+        let services = Unconfigured::default();
+        let known = [(Str::clone(&database), Str::clone(&retention))];
+        let actor = Actor::start(
+            &definition.pipeline,
+            &StartOptions {
+                task: options.task.as_str().into(),
+                dbrps: if dbrps.is_empty() { &known } else { &dbrps },
+                services: &services,
+                limits: &options.limits,
+                compat: options.compat,
+                seed: 1,
+            },
+            Box::new(Capture::new(Arc::clone(&lines))),
+            Env::at(Timestamp(0)),
+            CLOCK_UNSET,
+        )?;
+        Ok(DryRun {
+            actor,
+            lines,
+            parser: Parser::new(ParserLimits::default()),
+            points: Vec::new(),
+            database,
+            retention,
+            dbrps,
+            count: 0,
+        })
+    }
+
+    /// Counts the query nodes of a batch task.
+    pub fn queries(&self) -> usize {
+        self.actor.queries().len()
+    }
+
+    /// Gives points to a stream task.
+    pub fn stream(
+        &mut self,
+        input: impl BufRead,
+        format: StreamFormat,
+        precision: Precision,
+    ) -> Result<(), DryRunError> {
+        let mut reader = input::Stream::new(input, format);
+        loop {
+            self.points.clear();
+            let is_more = reader.next(
+                &mut self.parser,
+                (&self.database, &self.retention),
+                precision,
+                &mut self.points,
+            )?;
+            let points = std::mem::take(&mut self.points);
+            let result = self.give(&points);
+            self.points = points;
+            result?;
+            if !is_more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn give(&mut self, points: &[Point]) -> Result<(), DryRunError> {
+        for point in points {
+            let series = &point.series;
+            let is_ours = self.dbrps.is_empty()
+                || self.dbrps.iter().any(|(database, retention)| {
+                    **database == *series.database && **retention == *series.retention
+                });
+            if is_ours {
+                self.begin(point.time)?;
+                self.actor.replay(std::slice::from_ref(point)).map_err(DryRunError::Failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives batches to the query nodes: the k-th input to the k-th node, in the order of their times.
+    pub fn batches(&mut self, inputs: Vec<Box<dyn BufRead>>) -> Result<(), DryRunError> {
+        let mut batches = Batches::new(inputs)?;
+        while let Some((index, batch)) = batches.next()? {
+            self.begin(batch.time)?;
+            self.batch(index, batch)?;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, index: usize, batch: RecordedBatch) -> Result<(), DryRunError> {
+        self.actor.advance(batch.time).map_err(DryRunError::Failed)?;
+        let place = self.actor.queries()[index];
+        let RecordedBatch { name, key, time, points } = batch;
+        let Some(group) = self.actor.group(key) else {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.problem("query", "too many groups");
+            return Ok(());
+        };
+        let batch = BatchRef { name: &name, group: &group, time, points: &points };
+        self.actor.batch(place, batch).map_err(DryRunError::Failed)
+    }
+
+    /// Sets the clock to the first item: what ticks does so from there.
+    fn begin(&mut self, time: Timestamp) -> Result<(), DryRunError> {
+        self.count += 1;
+        if self.count == 1 {
+            self.actor.begin_at(time).map_err(DryRunError::Failed)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the input and gives the last lines: what httpOut serves, and the statistics when they are wanted.
+    pub fn finish(mut self, with_statistics: bool) -> Result<(), DryRunError> {
+        let result = self.actor.finish();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        for (node, served) in self.actor.graph().served() {
+            match served.body {
+                Ok(body) => {
+                    let mut line = Vec::new();
+                    line.extend_from_slice(br#"{"node":"#);
+                    levada_alert::json::write_text(&node, &mut line);
+                    line.extend_from_slice(br#","kind":"httpOut","endpoint":"#);
+                    levada_alert::json::write_text(&served.endpoint, &mut line);
+                    line.extend_from_slice(br#","data":"#);
+                    line.extend_from_slice(body.trim_ascii_end());
+                    line.push(b'}');
+                    lines.line(&line);
+                }
+                Err(problem) => lines.problem(&node, &problem),
+            }
+        }
+        if with_statistics {
+            let statistics = json!({
+                "kind": "stats",
+                "data": {
+                    "task-stats": {"throughput": 0.0},
+                    "node-stats": self.actor.graph().statistics(),
+                },
+            });
+            lines.line(statistics.to_string().as_bytes());
+        }
+        result.map_err(DryRunError::Failed)
+    }
+}

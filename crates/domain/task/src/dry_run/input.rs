@@ -1,0 +1,276 @@
+//! The inputs of a dry run: line protocol and recordings.
+
+use std::io::{self, BufRead, Read as _};
+
+use levada_codec::line_protocol::{Parser, Precision};
+use levada_model::{Point, Str, Timestamp};
+use thiserror::Error;
+
+use crate::recording::{self, RecordedBatch};
+
+/// How points are written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamFormat {
+    /// Told from the first line.
+    #[default]
+    Auto,
+    /// One point per line.
+    Lines,
+    /// Three lines per point: database, retention policy, line protocol. Source: kapacitor reference §8.6.
+    Recording,
+}
+
+/// Why an input cannot be read.
+#[derive(Debug, Error)]
+pub enum InputError {
+    /// The file itself.
+    #[error("the input cannot be read")]
+    Io(#[from] io::Error),
+    /// A line.
+    #[error("line {line}: {text}")]
+    Line {
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        text: String,
+    },
+}
+
+/// A longer line is refused.
+const LINE_BYTES_MAX: usize = 64 << 20;
+/// Lines that are parsed at once.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Reads points, a chunk at a time.
+pub(super) struct Stream<R> {
+    input: R,
+    format: StreamFormat,
+    line: u64,
+    chunk: Vec<u8>,
+}
+
+/// Reads batches of several inputs in the order of their times.
+pub(super) struct Batches {
+    inputs: Vec<Batch>,
+}
+
+struct Batch {
+    input: Box<dyn BufRead>,
+    line: u64,
+    next: Option<RecordedBatch>,
+}
+
+// === impl Stream ===
+
+impl<R: BufRead> Stream<R> {
+    pub(super) fn new(input: R, format: StreamFormat) -> Self {
+        Stream { input, format, line: 0, chunk: Vec::new() }
+    }
+
+    /// Reads the next points; `false` at the end of the input.
+    pub(super) fn next(
+        &mut self,
+        parser: &mut Parser,
+        (database, retention): (&Str, &Str),
+        precision: Precision,
+        out: &mut Vec<Point>,
+    ) -> Result<bool, InputError> {
+        let first = self.line + 1;
+        let is_more = self.read_chunk()?;
+        if self.chunk.is_empty() {
+            return Ok(is_more);
+        }
+        if self.format == StreamFormat::Auto {
+            self.format = tell(&self.chunk);
+        }
+        match self.format {
+            StreamFormat::Recording => {
+                self.recording(parser, precision, first, out)?;
+            }
+            _ => {
+                parse(parser, (database, retention), precision, &self.chunk, first, out)?;
+            }
+        }
+        Ok(is_more)
+    }
+
+    /// Reads whole lines; a recording three at a time. `false` at the end.
+    fn read_chunk(&mut self) -> Result<bool, InputError> {
+        self.chunk.clear();
+        loop {
+            let length = self.chunk.len();
+            let limit = (LINE_BYTES_MAX - length.min(LINE_BYTES_MAX)) as u64;
+            let read = (&mut self.input).take(limit).read_until(b'\n', &mut self.chunk)?;
+            if read == 0 {
+                if self.chunk.len() >= LINE_BYTES_MAX {
+                    return Err(self.too_long());
+                }
+                return Ok(false);
+            }
+            self.line += 1;
+            if self.chunk.last() != Some(&b'\n') && self.chunk.len() >= LINE_BYTES_MAX {
+                return Err(self.too_long());
+            }
+            // A string may hold line ends, so a chunk ends where the quotes are closed.
+            let is_whole = self.line.is_multiple_of(3) && has_even_quotes(&self.chunk);
+            if self.chunk.len() >= CHUNK_BYTES && is_whole {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn too_long(&self) -> InputError {
+        let text = format!("more than {LINE_BYTES_MAX} bytes without the end of a point");
+        InputError::Line { line: self.line, text }
+    }
+
+    fn recording(
+        &mut self,
+        parser: &mut Parser,
+        precision: Precision,
+        first: u64,
+        out: &mut Vec<Point>,
+    ) -> Result<(), InputError> {
+        let mut rest = &self.chunk[..];
+        let mut line = first;
+        while !rest.is_empty() {
+            let (database, after) = cut(rest);
+            let (retention, after) = cut(after);
+            if after.is_empty() {
+                let text = "invalid replay file format, expected another line".to_owned();
+                return Err(InputError::Line { line: line + 1, text });
+            }
+            // The point itself may take several lines when a string holds line ends.
+            let mut end =
+                after.iter().position(|byte| *byte == b'\n').map_or(after.len(), |at| at + 1);
+            while end < after.len() && !has_even_quotes(&after[..end]) {
+                let more = after[end..].iter().position(|byte| *byte == b'\n');
+                end = more.map_or(after.len(), |at| end + at + 1);
+            }
+            let (point, after) = after.split_at(end);
+            let names = (utf8(database, line)?, utf8(retention, line + 1)?);
+            parse(parser, (&names.0, &names.1), precision, point, line + 2, out)?;
+            line += 2 + point.iter().filter(|byte| **byte == b'\n').count().max(1) as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+fn utf8(bytes: &[u8], line: u64) -> Result<Str, InputError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| InputError::Line { line, text: "not UTF-8".to_owned() })?;
+    Ok(text.into())
+}
+
+/// Takes a line off without its end.
+fn cut(text: &[u8]) -> (&[u8], &[u8]) {
+    match text.iter().position(|byte| *byte == b'\n') {
+        Some(at) => (text[..at].trim_ascii_end(), &text[at + 1..]),
+        None => (text.trim_ascii_end(), &[]),
+    }
+}
+
+fn parse(
+    parser: &mut Parser,
+    (database, retention): (&Str, &Str),
+    precision: Precision,
+    bytes: &[u8],
+    first: u64,
+    out: &mut Vec<Point>,
+) -> Result<(), InputError> {
+    let outcome = parser.parse(database, retention, precision, Timestamp(0), bytes, out);
+    match outcome.problems.first() {
+        None => Ok(()),
+        Some(problem) => Err(InputError::Line {
+            line: first + problem.line as u64 - 1,
+            text: problem.server_text(),
+        }),
+    }
+}
+
+/// A line of line protocol has a blank and an `=`; the name of a database that has both is not told apart.
+fn tell(chunk: &[u8]) -> StreamFormat {
+    let is_comment = |line: &&[u8]| line.is_empty() || line.starts_with(b"#");
+    let first = chunk.split(|byte| *byte == b'\n').find(|line| !is_comment(line));
+    match first {
+        Some(line) if !line.contains(&b' ') && !line.contains(&b'=') => StreamFormat::Recording,
+        _ => StreamFormat::Lines,
+    }
+}
+
+fn has_even_quotes(bytes: &[u8]) -> bool {
+    let mut count = 0usize;
+    let mut is_escaped = false;
+    for byte in bytes {
+        match byte {
+            b'\\' if !is_escaped => {
+                is_escaped = true;
+                continue;
+            }
+            b'"' if !is_escaped => count += 1,
+            _ => {}
+        }
+        is_escaped = false;
+    }
+    count.is_multiple_of(2)
+}
+
+// === impl Batches ===
+
+impl Batches {
+    pub(super) fn new(inputs: Vec<Box<dyn BufRead>>) -> Result<Self, InputError> {
+        let mut batches = Batches { inputs: Vec::with_capacity(inputs.len()) };
+        for input in inputs {
+            let mut batch = Batch { input, line: 0, next: None };
+            batch.advance()?;
+            batches.inputs.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// Gives the earliest batch and the place of its input.
+    pub(super) fn next(&mut self) -> Result<Option<(usize, RecordedBatch)>, InputError> {
+        let earliest = self
+            .inputs
+            .iter()
+            .enumerate()
+            .filter_map(|(index, input)| input.next.as_ref().map(|batch| (batch.time, index)))
+            .min();
+        let Some((_, index)) = earliest else { return Ok(None) };
+        let input = &mut self.inputs[index];
+        let batch = input.next.take();
+        input.advance()?;
+        Ok(batch.map(|batch| (index, batch)))
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// Reads up to the next batch that has points.
+    fn advance(&mut self) -> Result<(), InputError> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read =
+                (&mut self.input).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
+            if read == 0 {
+                return Ok(());
+            }
+            self.line += 1;
+            if read == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
+                let text = format!("longer than {LINE_BYTES_MAX} bytes");
+                return Err(InputError::Line { line: self.line, text });
+            }
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            self.next = recording::batch(&line)
+                .map_err(|error| InputError::Line { line: self.line, text: error.to_string() })?;
+            if self.next.is_some() {
+                return Ok(());
+            }
+        }
+    }
+}

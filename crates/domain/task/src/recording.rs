@@ -1,0 +1,175 @@
+//! Recordings of batch tasks: one batch per line of JSON.
+//!
+//! ```json
+//! {"name":"cpu","tmax":"1970-01-01T00:00:05Z","tags":{"host":"a"},"points":[{"fields":{"v":1},"time":"1970-01-01T00:00:01Z"}]}
+//! ```
+//!
+//! - Source: kapacitor reference §8.6. Numbers are floats, as upstream reads them; the tags of a point default to those of
+//!   the batch; `group` is not looked at, since it follows from the tags.
+
+use std::sync::Arc;
+
+use levada_model::{FieldValue, GroupKey, Point, Series, Shape, Str, Timestamp, Values};
+use serde_json::{Map, Value as Json};
+use thiserror::Error;
+
+/// A batch that was read; its group is made by the task that gets it.
+#[derive(Clone, Debug)]
+pub struct RecordedBatch {
+    /// The measurement.
+    pub name: Str,
+    /// Dimensions and tags.
+    pub key: GroupKey,
+    /// `tmax`, raised to the last point when that is later or when it is absent.
+    pub time: Timestamp,
+    /// The points.
+    pub points: Vec<Point>,
+}
+
+/// Why a line is no batch.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct RecordingError(String);
+
+/// Reads one line; `None` for an empty batch, which recordings skip.
+pub fn batch(line: &[u8]) -> Result<Option<RecordedBatch>, RecordingError> {
+    let json: Json = serde_json::from_slice(line)
+        .map_err(|error| RecordingError(format!("not a batch in JSON: {error}")))?;
+    let members = json.as_object().ok_or_else(|| wrong("a batch", "an object", &json))?;
+    let name: Str = members.get("name").and_then(Json::as_str).unwrap_or_default().into();
+    let tags = tags(members.get("tags"))?;
+    let by_name = members.get("byname").or_else(|| members.get("byName"));
+    let key = key(&name, &tags, by_name.and_then(Json::as_bool).unwrap_or(false));
+    let mut points = Vec::new();
+    let mut layouts = Layouts::default();
+    match members.get("points") {
+        None | Some(Json::Null) => {}
+        Some(Json::Array(items)) => {
+            for item in items {
+                points.push(point(item, &name, &tags, &mut layouts)?);
+            }
+        }
+        Some(other) => return Err(wrong("points", "a list", other)),
+    }
+    let Some(last) = points.iter().map(|point| point.time).max() else { return Ok(None) };
+    let written = members.get("tmax").map(time).transpose()?;
+    let time = written.map_or(last, |written| written.max(last));
+    Ok(Some(RecordedBatch { name, key, time, points }))
+}
+
+/// Shapes and series of the batch at hand, so that equal ones are shared.
+#[derive(Default)]
+struct Layouts {
+    shapes: Vec<Arc<Shape>>,
+    series: Vec<Arc<Series>>,
+}
+
+fn key(name: &Str, tags: &[(Str, Str)], by_name: bool) -> GroupKey {
+    let (dimensions, values): (Vec<Str>, Vec<Str>) = tags.iter().cloned().unzip();
+    GroupKey {
+        name: by_name.then(|| Str::clone(name)),
+        dimensions: dimensions.into(),
+        values: values.into(),
+    }
+}
+
+fn point(
+    json: &Json,
+    name: &Str,
+    batch_tags: &[(Str, Str)],
+    layouts: &mut Layouts,
+) -> Result<Point, RecordingError> {
+    let members = json.as_object().ok_or_else(|| wrong("a point", "an object", json))?;
+    let tags = match members.get("tags") {
+        None | Some(Json::Null) => batch_tags.to_vec(),
+        some => tags(some)?,
+    };
+    let none = Map::new();
+    let fields = match members.get("fields") {
+        None | Some(Json::Null) => &none,
+        Some(Json::Object(fields)) => fields,
+        Some(other) => return Err(wrong("fields", "an object", other)),
+    };
+    let mut names = Vec::with_capacity(fields.len());
+    let mut values = Values::new();
+    for (key, value) in fields {
+        let value = match value {
+            Json::Null => continue,
+            Json::Number(number) => {
+                FieldValue::Float(number.as_f64().ok_or_else(|| wrong(key, "a number", value))?)
+            }
+            Json::String(text) => FieldValue::Str(text.as_str().into()),
+            Json::Bool(flag) => FieldValue::Bool(*flag),
+            other => return Err(wrong(key, "a number, a string or a boolean", other)),
+        };
+        names.push(Str::from(key.as_str()));
+        values.push(value);
+    }
+    let time = time(members.get("time").unwrap_or(&Json::Null))?;
+    Ok(Point { series: layouts.series(name, &tags), shape: layouts.shape(names), values, time })
+}
+
+fn tags(json: Option<&Json>) -> Result<Vec<(Str, Str)>, RecordingError> {
+    let members = match json {
+        None | Some(Json::Null) => return Ok(Vec::new()),
+        Some(Json::Object(members)) => members,
+        Some(other) => return Err(wrong("tags", "an object", other)),
+    };
+    let mut tags = members
+        .iter()
+        .map(|(key, value)| match value {
+            Json::String(text) => Ok((Str::from(key.as_str()), Str::from(text.as_str()))),
+            other => Err(wrong(key, "a string", other)),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    tags.sort();
+    Ok(tags)
+}
+
+fn time(json: &Json) -> Result<Timestamp, RecordingError> {
+    let text = json.as_str().ok_or_else(|| wrong("time", "a time in RFC 3339", json))?;
+    let time: jiff::Timestamp =
+        text.parse().map_err(|error| RecordingError(format!("time {text:?}: {error}")))?;
+    let nanos = i64::try_from(time.as_nanosecond())
+        .map_err(|_| RecordingError(format!("time {text:?} is out of range")))?;
+    Ok(Timestamp(nanos))
+}
+
+fn wrong(what: &str, wanted: &str, got: &Json) -> RecordingError {
+    let mut shown = got.to_string();
+    if let Some((at, _)) = shown.char_indices().nth(60) {
+        shown.truncate(at);
+        shown.push('…');
+    }
+    RecordingError(format!("{what}: wanted {wanted}, got {shown}"))
+}
+
+// === impl Layouts ===
+
+impl Layouts {
+    fn shape(&mut self, names: Vec<Str>) -> Arc<Shape> {
+        if let Some(known) = self.shapes.iter().find(|known| *known.names == *names) {
+            return Arc::clone(known);
+        }
+        let shape = Shape::new(names.into());
+        self.shapes.push(Arc::clone(&shape));
+        shape
+    }
+
+    fn series(&mut self, name: &Str, tags: &[(Str, Str)]) -> Arc<Series> {
+        let is_same = |known: &&Arc<Series>| {
+            known.values.len() == tags.len()
+                && known
+                    .tags()
+                    .zip(tags)
+                    .all(|((key, value), tag)| *key == tag.0 && *value == tag.1)
+        };
+        if let Some(known) = self.series.iter().find(is_same) {
+            return Arc::clone(known);
+        }
+        let none = Str::default();
+        let series = Series::new(none.clone(), none, Str::clone(name), tags.to_vec());
+        self.series.push(Arc::clone(&series));
+        series
+    }
+}

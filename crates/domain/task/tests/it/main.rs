@@ -1,0 +1,4 @@
+//! Whole tasks, from the text of a script to what leaves it.
+
+mod examples;
+mod notation;
