@@ -3,7 +3,6 @@
 mod signal;
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use levada_codec::line_protocol::{Limits as LineLimits, Parser, Precision};
@@ -253,7 +252,7 @@ impl Effects for Lines {
                 Logged::Point(point, group) => {
                     let mut line = format!("P {}", point.series.name);
                     for (key, value) in point.series.tags() {
-                        let _ = write!(line, ",{key}={value}");
+                        line.push_str(&format!(",{key}={value}"));
                     }
                     let (fields, time) = (fields(point), seconds(point.time));
                     format!("{line} {fields} {time} | {}", group_text(group))
@@ -263,7 +262,7 @@ impl Effects for Lines {
             Effect::Problem(problem) => {
                 let mut line = format!("E {}: {}: {}", node.name, problem.message, problem.cause);
                 for (key, value) in problem.context {
-                    let _ = write!(line, " {key}={value}");
+                    line.push_str(&format!(" {key}={value}"));
                 }
                 line
             }
@@ -288,9 +287,9 @@ fn batch_text(batch: BatchRef<'_>) -> String {
         let own = own.join(",");
         line.push_str("; ");
         if own != tags {
-            let _ = write!(line, "{{{own}}} ");
+            line.push_str(&format!("{{{own}}} "));
         }
-        let _ = write!(line, "{} @{}", fields(point), seconds(point.time));
+        line.push_str(&format!("{} @{}", fields(point), seconds(point.time)));
     }
     line
 }

@@ -308,7 +308,7 @@ fn times_at_the_ends_do_not_overflow() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn restored_nodes_go_on(

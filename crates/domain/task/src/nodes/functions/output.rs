@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use levada_model::{FieldValue, Group, Point, Series, Shape, Str, Timestamp, Values};
+use levada_model::{FieldValue, Group, Point, Series, Shape, Str, Timestamp};
 use smallvec::smallvec;
 
 use super::spec::InfluxQl;
-use crate::nodes::derived::{GroupSeries, Memo, Renamed, SHAPES_MAX};
+use crate::nodes::derived::{Memo, Renamed, SHAPES_MAX};
+use crate::nodes::group_series::GroupSeries;
 
 /// Makes the points that a function gives.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(super) struct Output {
     result: Str,
     /// The shape of points that have the result and nothing else.
     alone: Arc<Shape>,
-    keys: GroupSeries,
+    groups: GroupSeries,
     renames: Memo<Rename>,
     /// The series of selected points under the name of their group.
     renamed: Renamed,
@@ -29,29 +30,6 @@ struct Rename {
     replaced: Option<(usize, usize)>,
 }
 
-/// The name of a group and its series.
-#[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) name: Str,
-    series: Option<Arc<Series>>,
-}
-
-// === impl Identity ===
-
-impl Identity {
-    pub(super) fn new(name: &Str) -> Self {
-        Identity { name: Str::clone(name), series: None }
-    }
-
-    /// Takes another name.
-    pub(super) fn rename(&mut self, name: &Str) {
-        if *self.name != **name {
-            self.name = Str::clone(name);
-            self.series = None;
-        }
-    }
-}
-
 // === impl Output ===
 
 impl Output {
@@ -61,7 +39,7 @@ impl Output {
             field: Str::from(definition.field()),
             alone: Shape::new(Box::from([Str::clone(&result)])),
             result,
-            keys: GroupSeries::default(),
+            groups: GroupSeries::default(),
             renames: Memo::new(SHAPES_MAX),
             renamed: Renamed::new(),
         }
@@ -70,15 +48,18 @@ impl Output {
     /// A point with the tags of the group and the result alone.
     pub(super) fn of_group(
         &mut self,
-        identity: &mut Identity,
+        name: &Str,
         group: &Group,
         value: FieldValue,
         time: Timestamp,
     ) -> Point {
-        let name = &identity.name;
-        let series = identity.series.get_or_insert_with(|| self.keys.make(name, group));
-        let values: Values = smallvec![value];
-        Point { series: Arc::clone(series), shape: Arc::clone(&self.alone), values, time }
+        let series = self.groups.of(name, group);
+        Point { series, shape: Arc::clone(&self.alone), values: smallvec![value], time }
+    }
+
+    /// Forgets a group.
+    pub(super) fn forget(&mut self, slot: u32) {
+        self.groups.forget(slot);
     }
 
     /// A point with the tags of the group and of a point, and the result alone.

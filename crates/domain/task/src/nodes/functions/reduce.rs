@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use levada_model::{BatchRef, FieldValue, Group, Point, Str, Timestamp};
 
-use super::output::{Identity, Output};
+use super::output::Output;
 use super::trouble::{Trouble, Troubles, Type, Words};
 use super::{Arguments, Start};
 use crate::nodes::derived::FieldAt;
@@ -141,7 +141,7 @@ struct Shared {
 
 /// What is known of a group.
 struct State<R> {
-    identity: Identity,
+    name: Str,
     /// The name is not that of a point that was folded before the first window closed.
     is_named: bool,
     open: Open<R>,
@@ -197,8 +197,14 @@ impl<R> Open<R> {
 // === impl State ===
 
 impl<R> State<R> {
+    fn rename(&mut self, name: &Str) {
+        if *self.name != **name {
+            self.name = Str::clone(name);
+        }
+    }
+
     fn new(name: &Str, is_named: bool) -> Self {
-        State { identity: Identity::new(name), is_named, open: Open::default() }
+        State { name: Str::clone(name), is_named, open: Open::default() }
     }
 }
 
@@ -247,7 +253,7 @@ impl Shared {
     /// Gives the result of a reduction.
     fn emit(
         &mut self,
-        identity: &mut Identity,
+        name: &Str,
         group: &Arc<Group>,
         finished: Finished,
         points: &Points<'_>,
@@ -257,10 +263,10 @@ impl Shared {
         let selected = match finished {
             Finished::Nothing => return Ok(()),
             Finished::Value(value) => {
-                return out.point(&self.output.of_group(identity, group, value, time), group);
+                return out.point(&self.output.of_group(name, group, value, time), group);
             }
             Finished::Items(items) => {
-                return self.emit_items(identity, group, items, points, time, out);
+                return self.emit_items(name, group, items, points, time, out);
             }
             Finished::Failed(cause) => {
                 out.error("failed to emit the result", &cause, &[]);
@@ -271,12 +277,12 @@ impl Shared {
         };
         let Some(point) = selected else { return Ok(()) };
         let time = if self.uses_point_times { point.time } else { time };
-        out.point(&self.output.of_selected(&identity.name, point, time), group)
+        out.point(&self.output.of_selected(name, point, time), group)
     }
 
     fn emit_items(
         &mut self,
-        identity: &mut Identity,
+        name: &Str,
         group: &Arc<Group>,
         items: Vec<Item>,
         points: &Points<'_>,
@@ -291,12 +297,11 @@ impl Shared {
             latest = latest.max(time);
             let point = item.index.and_then(|index| points.at(index));
             given.push(match point {
-                Some(point) => self.output.of_point(&identity.name, group, point, item.value, time),
-                None => self.output.of_group(identity, group, item.value, time),
+                Some(point) => self.output.of_point(name, group, point, item.value, time),
+                None => self.output.of_group(name, group, item.value, time),
             });
         }
-        let result =
-            out.batch(BatchRef { name: &identity.name, group, time: latest, points: &given });
+        let result = out.batch(BatchRef { name, group, time: latest, points: &given });
         given.clear();
         self.points = given;
         result
@@ -373,7 +378,7 @@ impl<R: Reduction> Running<R> {
         let finished = reduction.map_or(empty, |reduction| reduction.finish(&shared.arguments));
         let points =
             Points { selected: state.open.selected.as_deref(), all: &state.open.kept, usable: &[] };
-        let result = shared.emit(&mut state.identity, group, finished, &points, time, out);
+        let result = shared.emit(&state.name, group, finished, &points, time, out);
         Running::clear(held, &mut state.open, out.ctx);
         result
     }
@@ -406,7 +411,7 @@ impl<R: Reduction> Node for Running<R> {
             state.open.time = Some(point.time);
         }
         if state.open.reduction.is_none() {
-            state.identity.rename(&point.series.name);
+            state.rename(&point.series.name);
         }
         if let Err(trouble) = Running::add(shared, held, &mut state.open, point, out.ctx) {
             shared.words.report(trouble, out);
@@ -442,7 +447,7 @@ impl<R: Reduction> Node for Running<R> {
         let finished =
             reduction.map_or(empty::<R>(), |reduction| reduction.finish(&shared.arguments));
         let points = Points { selected, all: batch.points, usable: &usable };
-        shared.emit(&mut state.identity, batch.group, finished, &points, batch.time, out)
+        shared.emit(&state.name, batch.group, finished, &points, batch.time, out)
     }
 
     fn folds(&self) -> bool {
@@ -466,7 +471,7 @@ impl<R: Reduction> Node for Running<R> {
         let Running { shared, groups, held, .. } = self;
         let state = groups.entry(batch.group.slot, || State::new(batch.name, true));
         if !state.is_named {
-            state.identity.rename(batch.name);
+            state.rename(batch.name);
             state.is_named = true;
         }
         if is_empty {
@@ -500,6 +505,7 @@ impl<R: Reduction> Node for Running<R> {
     }
 
     fn forget(&mut self, slot: u32) {
+        self.shared.output.forget(slot);
         if let Some(state) = self.groups.remove(slot)
             && Self::HOLDS
         {
@@ -518,7 +524,7 @@ impl<R: Reduction> Node for Running<R> {
     fn save(&self, writer: &mut Writer<'_>) {
         writer.per_group(&self.groups, |writer, state| {
             let open = &state.open;
-            writer.text(&state.identity.name);
+            writer.text(&state.name);
             writer.bool(state.is_named);
             writer.option(open.reduction.as_ref(), |writer, reduction| reduction.save(writer));
             writer.uint(open.count as u64);
@@ -546,7 +552,7 @@ impl<R: Reduction> Node for Running<R> {
             if Self::HOLDS {
                 held += open.count;
             }
-            Ok(State { identity: Identity::new(&name), is_named, open })
+            Ok(State { name, is_named, open })
         })?;
         self.held = held;
         Ok(())

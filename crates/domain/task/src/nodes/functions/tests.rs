@@ -142,6 +142,18 @@ const SCRIPTS: &[(&str, &str, &str)] = &[
         "m v=1 1; m v=4 12",
         r#"B m {} tmax=11 | group="""#,
     ),
+    // E139, E143
+    (
+        "stream|from().groupBy('h')|eval(lambda: string(\"v\")).as('h').tags('h').keep('v')|window().periodCount(2).everyCount(2)|count('v')|log()",
+        "m,h=a v=1 1; m,h=b v=1 2; m,h=a v=2 3",
+        r#"P m,h=1 count=2i 2 | group="h=1""#,
+    ),
+    (
+        "stream|from().groupBy('h')|window().period(10s).every(10s).align()|count('v').as('n')|groupBy()|sum('n')|log()",
+        "m,h=a v=1 1; m,h=b v=1 2; m,h=a v=1 11; m,h=b v=1 12; m,h=a v=1 21; m,h=b v=1 22; m,h=a v=1 31",
+        r#"P m sum=2i 10 | group=""
+           P m sum=2i 20 | group="""#,
+    ),
     // Beyond the examples: what reductions keep on streams.
     (
         "stream|from().groupBy('host')|percentile('value', 100.0)|log()",
@@ -508,7 +520,7 @@ const CALLS: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn restored_functions_go_on(

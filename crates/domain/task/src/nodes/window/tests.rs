@@ -254,7 +254,7 @@ fn windows() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
     fn fused_windows_equal_unfused(points in points(), window in windows(), cut in 0..60_usize) {
