@@ -1,5 +1,7 @@
 //! Runs short scripts over points, in the notation of the reference's examples.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod signal;
 
 use std::collections::HashMap;

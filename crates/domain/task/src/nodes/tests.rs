@@ -1,5 +1,7 @@
 //! The examples of the reference for the small nodes, and what holds for all of them.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use proptest::prelude::*;
 
 use super::testing::{Task, check, define, run, run_batches, run_interrupted, start};

@@ -1,5 +1,7 @@
 //! The examples of the reference, and what it does not show.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use proptest::prelude::*;
 
 use super::{FUNCTIONS, holt_winters, moving_average, trouble};

@@ -1,5 +1,7 @@
 //! The examples of the reference, the two ways to reduce, bounds.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use proptest::prelude::*;
 
 use crate::nodes::testing::{Task, check, define, run, run_interrupted, start};
@@ -200,6 +202,32 @@ fn a_window_at_the_ends_of_time_does_not_overflow() {
     points[2].time.0 = i64::MIN;
     task.actor.points(&points).unwrap();
     assert_eq!(task.taken().len(), 1);
+}
+
+#[test]
+fn an_edited_script_mixes_no_windows() {
+    let window = "stream|from()|window().period(10s).every(10s)";
+    let cases = [
+        // The reducer is another: it has what comes after the edit.
+        (format!("{window}|mean('v')|log()"), "mean3", "P m mean=5 11"),
+        // The window is another: what the reducer had for the old one is not part of the new one.
+        (
+            "stream|from()|window().period(9s).every(9s)|sum('v')|log()".to_owned(),
+            "window2",
+            "P m sum=5 12",
+        ),
+        // The window folded and does not any more: it begins anew.
+        (format!("var w = {window}\nw|sample(1)\nw|sum('v')|log()"), "window2", "P m sum=5 13"),
+    ];
+    for (script, fresh, wanted) in cases {
+        let mut before = Task::new(&format!("{window}|sum('v')|log()"));
+        before.points("m v=1 1; m v=2 2");
+        let mut after = Task::new(&script);
+        let names = after.load(&before.actor.save());
+        assert!(names.iter().any(|name| **name == *fresh), "{script}: {names:?}");
+        after.points("m v=5 3; m v=9 13");
+        check(&script, &after.taken(), wanted);
+    }
 }
 
 /// What can be folded.
