@@ -4,8 +4,12 @@ pub mod alert;
 pub mod autoscale;
 pub mod barrier;
 pub mod batch;
+pub mod change_detect;
 pub mod deadman;
 pub mod combine;
+pub mod default;
+pub mod delete;
+pub mod derivative;
 pub mod derived;
 pub mod dimensions;
 pub mod eval;
@@ -26,12 +30,19 @@ pub mod query;
 pub mod query_flux;
 pub mod sideload;
 pub mod prefix;
+pub mod regroup;
+pub mod sample;
+pub mod shift;
+pub mod state_count;
+pub mod state_duration;
 pub mod stats;
 pub mod stream;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]
 mod testing;
+mod tracked;
+pub mod trickle;
 pub mod udf;
 pub mod union;
 pub mod where_;
@@ -63,6 +74,15 @@ pub static NODES: &[&Kind] = &[
     &combine::KIND,
     &flatten::KIND,
     &window::KIND,
+    &derivative::KIND,
+    &change_detect::KIND,
+    &state_duration::KIND,
+    &state_count::KIND,
+    &sample::KIND,
+    &shift::KIND,
+    &default::KIND,
+    &delete::KIND,
+    &trickle::KIND,
     &log::KIND,
     &http_out::KIND,
     &http_post::KIND,
@@ -103,3 +123,6 @@ fn allows(parent: &Kind, method: &str) -> bool {
         _ => !matches!(method, "query" | "queryFlux" | "from"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,6 @@ pub mod answer;
 mod dimensions;
 pub mod plan;
 mod running;
-#[cfg(test)]
-mod tests;
 
 use levada_influxql::{Dimension, Query as Prepared, Schedule};
 use levada_tick::script::Value;

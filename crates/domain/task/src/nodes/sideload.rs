@@ -5,8 +5,6 @@
 mod files;
 mod flat;
 mod running;
-#[cfg(test)]
-mod tests;
 
 use levada_model::FieldValue;
 use levada_template::Template;
