@@ -34,7 +34,8 @@ struct Configured {
 
 impl Services for Configured {
     fn endpoint(&self, name: &str) -> Option<Endpoint> {
-        let row_template = "{{ .Name }} {{ range .Values }}{{ index . \"v\" }};{{ end }}".to_owned();
+        let row_template =
+            "{{ .Name }} {{ range .Values }}{{ index . \"v\" }};{{ end }}".to_owned();
         (name == "known").then(|| Endpoint {
             url: "http://known/{{ index .Tags \"host\" }}".to_owned(),
             headers: vec![("X-Key".to_owned(), "1".to_owned())],
@@ -44,7 +45,9 @@ impl Services for Configured {
 
     fn influxdb(&self, cluster: &str) -> Result<(), String> {
         match cluster {
-            "none" => Err("no InfluxDB cluster configured cannot use the InfluxDBOutNode".to_owned()),
+            "none" => {
+                Err("no InfluxDB cluster configured cannot use the InfluxDBOutNode".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -194,7 +197,9 @@ fn http_out_serves_the_last_item_of_each_group_in_the_order_they_came() {
 
 #[test]
 fn http_out_serves_batches_as_rows_and_not_what_json_cannot_say() {
-    let mut task = Task::start("stream|from().groupBy('h')|window().periodCount(2).everyCount(2)|httpOut('w')");
+    let mut task = Task::start(
+        "stream|from().groupBy('h')|window().periodCount(2).everyCount(2)|httpOut('w')",
+    );
     task.give("m,h=b,x=p v=1 1\nm,h=b v=2 2").unwrap();
     assert_eq!(
         task.served().unwrap(),
@@ -211,14 +216,16 @@ fn http_out_serves_batches_as_rows_and_not_what_json_cannot_say() {
 
 #[test]
 fn http_out_forgets_groups_that_are_deleted_and_shows_those_that_only_have_a_barrier() {
-    let mut task = Task::start("stream|from().groupBy('h')|barrier().idle(1s).delete(TRUE)|httpOut('x')");
+    let mut task =
+        Task::start("stream|from().groupBy('h')|barrier().idle(1s).delete(TRUE)|httpOut('x')");
     task.give("m,h=a v=1 0").unwrap();
     assert!(task.served().unwrap().contains("\"a\""));
     task.actor.advance(Timestamp(3_000_000_000)).unwrap();
     assert_eq!(task.served().unwrap(), r#"{"series":null}"#);
 
-    let mut task =
-        Task::start("stream|from().groupBy('h')|barrier().idle(1s)|where(lambda: FALSE)|httpOut('x')");
+    let mut task = Task::start(
+        "stream|from().groupBy('h')|barrier().idle(1s)|where(lambda: FALSE)|httpOut('x')",
+    );
     task.give("m,h=a v=1 0").unwrap();
     task.actor.advance(Timestamp(3_000_000_000)).unwrap();
     assert_eq!(task.served().unwrap(), r#"{"series":[null]}"#);
@@ -241,8 +248,9 @@ fn http_out_goes_on_where_it_was_saved() {
 
 #[test]
 fn http_post_sends_rows_and_adds_the_code() {
-    let mut task =
-        Task::start("stream|from()|httpPost('http://h/{{ .Name }}/{{ index .Tags \"t\" }}').codeField('c')|log()");
+    let mut task = Task::start(
+        "stream|from()|httpPost('http://h/{{ .Name }}/{{ index .Tags \"t\" }}').codeField('c')|log()",
+    );
     task.give("m,t=x v=1 1").unwrap();
     assert_eq!(
         task.record.lines(),
@@ -255,7 +263,9 @@ fn http_post_sends_rows_and_adds_the_code() {
 
 #[test]
 fn http_post_knows_endpoints_and_their_row_templates() {
-    let mut task = Task::start("stream|from()|window().periodCount(2).everyCount(2)|httpPost().endpoint('known')");
+    let mut task = Task::start(
+        "stream|from()|window().periodCount(2).everyCount(2)|httpPost().endpoint('known')",
+    );
     task.give("m,host=a v=1 1\nm,host=a v=2.5 2").unwrap();
     assert_eq!(task.record.lines(), ["H http://known/ m 1;2.5;"]);
     let script = "stream|from()|httpPost().endpoint('b')";
@@ -275,7 +285,8 @@ fn http_post_is_checked_when_it_is_defined_and_enabled() {
         ("kapacitorLoopback().database('d')", "must specify a retention policy"),
     ];
     for (call, wanted) in cases {
-        let error = define(&format!("stream|from()|{call}"), &DefineOptions::default()).unwrap_err();
+        let error =
+            define(&format!("stream|from()|{call}"), &DefineOptions::default()).unwrap_err();
         assert_eq!(error.to_string(), wanted, "{call}");
     }
     let problems = definition("stream|from()|httpPost('http://{{ .x')").pipeline.check();
@@ -289,7 +300,8 @@ fn items_wait_for_their_answers_and_leave_in_order() {
     let mut actor = start_with(script, &Configured::default(), Box::new(later.clone())).unwrap();
     let mut parser = Parser::new(ParserLimits::default());
     give(&mut actor, &mut parser, "m v=1 1\nm v=2 2\nm v=3 3").unwrap();
-    let place = actor.graph().slots().iter().position(|slot| &*slot.name.name == "http_post2").unwrap();
+    let place =
+        actor.graph().slots().iter().position(|slot| &*slot.name.name == "http_post2").unwrap();
     let tokens: Vec<u64> = later.asked.lock().unwrap().iter().map(|(_, token)| *token).collect();
     let items = |later: &Later| -> Vec<String> {
         later.record.lines().into_iter().filter(|line| !line.starts_with('H')).collect()
@@ -333,7 +345,11 @@ fn an_item_that_finds_the_queue_full_goes_on_at_once() {
     );
     actor.finish().unwrap();
     let lines = later.record.lines();
-    assert_eq!(lines.len(), 2 * WAITING_MAX + 4, "the rest goes on at the end, with a word about it");
+    assert_eq!(
+        lines.len(),
+        2 * WAITING_MAX + 4,
+        "the rest goes on at the end, with a word about it"
+    );
 }
 
 #[test]
@@ -350,7 +366,8 @@ fn what_waits_is_sent_again_after_a_restore() {
     assert_eq!(actor.load(&saved).unwrap(), Vec::<Str>::new());
     assert_eq!(later.asked.lock().unwrap().len(), 2);
     assert_eq!(actor.context().held, 2);
-    let place = actor.graph().slots().iter().position(|slot| &*slot.name.name == "http_post2").unwrap();
+    let place =
+        actor.graph().slots().iter().position(|slot| &*slot.name.name == "http_post2").unwrap();
     for token in later.asked.lock().unwrap().iter().map(|(_, token)| *token) {
         actor.answer(place, token, Answer::Status { code: 200, body: None }).unwrap();
     }
@@ -439,7 +456,10 @@ fn tables() -> BTreeMap<String, BTreeMap<String, FieldValue>> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     };
     BTreeMap::from([
-        ("host/a".to_owned(), table(&[("i", FieldValue::Str("7".into())), ("t", FieldValue::Int(3))])),
+        (
+            "host/a".to_owned(),
+            table(&[("i", FieldValue::Str("7".into())), ("t", FieldValue::Int(3))]),
+        ),
         (
             "all".to_owned(),
             table(&[
@@ -648,8 +668,8 @@ fn queries_are_checked_when_they_are_enabled() {
         assert!(definition.pipeline.query_plans(false).is_empty());
     }
     let options = DefineOptions { task_type: Some(TaskType::Batch), ..DefineOptions::default() };
-    let error =
-        define("batch|query('SELECT v FROM d.r.m').period(-1s).every(1m)|log()", &options).unwrap_err();
+    let error = define("batch|query('SELECT v FROM d.r.m').period(-1s).every(1m)|log()", &options)
+        .unwrap_err();
     assert_eq!(error.to_string(), "period must not be negative", "U-45");
 }
 
@@ -679,7 +699,8 @@ fn answers_become_batches() {
     )
     .unwrap();
     let (place, group) = (actor.queries()[0], actor.group(batch.key.clone()).unwrap());
-    let given = BatchRef { name: &batch.name, group: &group, time: batch.time, points: &batch.points };
+    let given =
+        BatchRef { name: &batch.name, group: &group, time: batch.time, points: &batch.points };
     actor.batch(place, given).unwrap();
     let statistics = actor.graph().slots()[place].node.statistics();
     assert_eq!(statistics, [("batches_queried", 1), ("points_queried", 2)]);
@@ -719,7 +740,8 @@ fn autoscale_nodes_are_checked_and_say_that_they_are_not_built_in() {
         ("ec2Autoscale()", "must specify exactly one of GroupName or GroupNameTag"),
     ];
     for (call, wanted) in cases {
-        let error = define(&format!("stream|from()|{call}"), &DefineOptions::default()).unwrap_err();
+        let error =
+            define(&format!("stream|from()|{call}"), &DefineOptions::default()).unwrap_err();
         assert_eq!(error.to_string(), wanted, "{call}");
     }
     let calls = [
