@@ -1,5 +1,7 @@
 //! Whole tasks, from the text of a script to what leaves it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod examples;
 mod forms;
 mod notation;

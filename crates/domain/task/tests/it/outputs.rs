@@ -568,6 +568,16 @@ fn deadman_makes_three_nodes_and_a_noop() {
 }
 
 #[test]
+fn stats_of_a_batch_source_are_no_query() {
+    let definition =
+        definition("batch|stats(1s)|log()\nbatch|query('SELECT v FROM db.rp.m').every(1s)|log()");
+    assert_eq!(definition.pipeline.dot("t"), "digraph t {\nquery4 -> log5;\nstats1 -> log3;\n}");
+    let script = "batch|stats(1s)|log()\nbatch|query('SELECT v FROM db.rp.m').every(1s)|log()";
+    let actor = start_with(script, &Configured::default(), Box::new(Record::default())).unwrap();
+    assert_eq!(actor.queries().len(), 1);
+}
+
+#[test]
 fn deadman_reports_silence_and_life() {
     let mut task = Task::start(
         "stream|from().groupBy('host')|deadman(0.0, 10s, lambda: hour(\"time\") < 24).stateChangesOnly()",
