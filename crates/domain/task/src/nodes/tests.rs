@@ -214,7 +214,7 @@ fn merged_groups_keep_their_barriers_to_themselves() {
                     P m count=1i 1 | group=""
                     E shown4: barrier:  6
                     E shown4: delete: 
-                    E shown4: barrier: host=b 8"#;
+                    E shown4: barrier:  8"#;
     let wanted: Vec<&str> = wanted.lines().map(str::trim_start).collect();
     assert_eq!(got, wanted);
 }
