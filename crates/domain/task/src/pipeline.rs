@@ -3,6 +3,7 @@
 pub mod build;
 pub mod dot;
 pub mod order;
+pub mod shard;
 pub mod start;
 
 use levada_model::Str;
