@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use levada_task::definition::{DefineOptions, define};
 use levada_task::nodes::udf::{Function, OptionType};
 use levada_task::nodes::{NODES, by_json_type};
-use levada_task::pipeline::json::RESERVED;
+use levada_task::pipeline::json::{EDGES_MAX, RESERVED};
 use levada_task::pipeline::{Pipeline, TaskType};
 use levada_task::spec::Edge;
 use proptest::prelude::*;
@@ -172,6 +172,19 @@ fn json_that_is_no_pipeline_is_refused() {
         let error = Pipeline::from_json(&parsed, &BTreeMap::new()).map(|_| ()).unwrap_err();
         assert_eq!(error, wanted, "{json}");
     }
+}
+
+#[test]
+fn json_has_no_more_edges_than_the_bound() {
+    let form = |edges: usize| {
+        serde_json::json!({
+            "nodes": [{"typeOf": "stream", "id": "0"}, {"typeOf": "from", "id": "1"}],
+            "edges": vec![serde_json::json!({"parent": "0", "child": "1"}); edges],
+        })
+    };
+    let read = |edges: usize| Pipeline::from_json(&form(edges), &BTreeMap::new()).map(|_| ());
+    assert_eq!(read(EDGES_MAX), Ok(()));
+    assert_eq!(read(EDGES_MAX + 1).unwrap_err(), format!("a task has at most {EDGES_MAX} edges"));
 }
 
 fn step() -> impl Strategy<Value = String> {

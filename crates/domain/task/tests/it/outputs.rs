@@ -13,6 +13,7 @@ use levada_task::dry_run::Unconfigured;
 use levada_task::effect::{Answer, Effect, Effects, NodeName};
 use levada_task::nodes::http_post::WAITING_MAX;
 use levada_task::nodes::query::answer::{Conversion, of_series, of_table};
+use levada_task::nodes::sideload::{FILE_BYTES_MAX, read_folder};
 use levada_task::pipeline::TaskType;
 use levada_task::pipeline::start::StartOptions;
 use levada_task::runtime::context::{Compat, Limits};
@@ -520,6 +521,20 @@ fn sideload_reads_files_and_reads_them_again() {
             "P m,host=b low=5i,name=\"other\",v=1 5 | group=\"\"",
         ]
     );
+}
+
+#[test]
+fn a_sideload_file_is_not_larger_than_the_bound() {
+    let folder = std::env::temp_dir().join(format!("levada-sideload-size-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let size = usize::try_from(FILE_BYTES_MAX).unwrap();
+    std::fs::write(folder.join("a.yml"), format!("a: {}", "x".repeat(size - 3))).unwrap();
+    let at_bound = read_folder(&folder).map(|tables| tables.len());
+    std::fs::write(folder.join("a.yml"), format!("a: {}", "x".repeat(size - 2))).unwrap();
+    let above = read_folder(&folder).unwrap_err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(at_bound, Ok(1));
+    assert_eq!(above, format!("sideload file \"a.yml\" is larger than {FILE_BYTES_MAX} bytes"));
 }
 
 #[test]
