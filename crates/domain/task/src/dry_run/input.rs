@@ -26,6 +26,14 @@ pub enum InputError {
     /// The file itself.
     #[error("the input cannot be read")]
     Io(#[from] io::Error),
+    /// As many inputs as query nodes are needed. Source of the text: kapacitor reference §8.6.
+    #[error("unexpected number of batch collectors. exp {expected} got {got}")]
+    Count {
+        /// How many inputs there are.
+        expected: usize,
+        /// How many query nodes there are.
+        got: usize,
+    },
     /// A line.
     #[error("line {line}: {text}")]
     Line {
@@ -55,7 +63,7 @@ pub(super) struct Batches {
 }
 
 struct Batch {
-    input: Box<dyn BufRead>,
+    input: Box<dyn BufRead + Send>,
     line: u64,
     next: Option<RecordedBatch>,
 }
@@ -67,7 +75,7 @@ impl<R: BufRead> Stream<R> {
         Stream { input, format, line: 0, chunk: Vec::new() }
     }
 
-    /// Reads the next points; `false` at the end of the input.
+    /// Reads the next points; `false` at the end of the input. Of a chunk with a bad line, `out` gets what stands before it.
     pub(super) fn next(
         &mut self,
         parser: &mut Parser,
@@ -178,14 +186,16 @@ fn parse(
     first: u64,
     out: &mut Vec<Point>,
 ) -> Result<(), InputError> {
+    let count = out.len();
     let outcome = parser.parse(database, retention, precision, Timestamp(0), bytes, out);
-    match outcome.problems.first() {
-        None => Ok(()),
-        Some(problem) => Err(InputError::Line {
-            line: first + problem.line as u64 - 1,
-            text: problem.server_text(),
-        }),
-    }
+    let Some(problem) = outcome.problems.first() else { return Ok(()) };
+    // What stands before the first bad line counts, and nothing behind it.
+    out.truncate(count);
+    let lines_before = (problem.line as usize).saturating_sub(1);
+    let end = bytes.split_inclusive(|byte| *byte == b'\n').take(lines_before).map(<[u8]>::len).sum();
+    let before: &[u8] = bytes.get(..end).unwrap_or_default();
+    parser.parse(database, retention, precision, Timestamp(0), before, out);
+    Err(InputError::Line { line: first + lines_before as u64, text: problem.server_text() })
 }
 
 /// A line of line protocol has a blank and an `=`; the name of a database that has both is not told apart.
@@ -218,7 +228,7 @@ fn has_even_quotes(bytes: &[u8]) -> bool {
 // === impl Batches ===
 
 impl Batches {
-    pub(super) fn new(inputs: Vec<Box<dyn BufRead>>) -> Result<Self, InputError> {
+    pub(super) fn new(inputs: Vec<Box<dyn BufRead + Send>>) -> Result<Self, InputError> {
         let mut batches = Batches { inputs: Vec::with_capacity(inputs.len()) };
         for input in inputs {
             let mut batch = Batch { input, line: 0, next: None };
