@@ -11,16 +11,59 @@ use levada_runtime::SystemClock;
 use crate::args::{self, Common};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
-use crate::{lines, output};
+use crate::{lines, output, script};
+
+mod task;
 
 /// A longer line is reported and skipped.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
 pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
-    if args.file == Path::new("-") && args.input == Path::new("-") {
+    let standard = Path::new("-");
+    let of_input = args.input.iter().filter(|input| *input == standard).count();
+    if args.file == standard && of_input > 0 {
         output::note("error: the flow and the messages cannot both be standard input");
         return Exit::Usage;
     }
+    if of_input > 1 {
+        output::note("error: standard input can be read once only");
+        return Exit::Usage;
+    }
+    let is_task = script::is_script(&args.file)
+        || (args.file == standard && args.flow.is_none() && args.input_format.is_none());
+    if let Some(option) = misplaced_option(args, is_task) {
+        let what = if is_task { "a script" } else { "a flow" };
+        output::note(&format!("error: `{option}` means nothing for {what}"));
+        return Exit::Usage;
+    }
+    match is_task {
+        true => task::run(args, common),
+        false => run_flow(args, common),
+    }
+}
+
+/// Names an option that is about the other kind of file.
+fn misplaced_option(args: &args::DryRun, is_task: bool) -> Option<&'static str> {
+    let of_flows = [
+        ("--input-format", args.input_format.is_some()),
+        ("--flow", args.flow.is_some()),
+    ];
+    let of_tasks = [
+        ("--type", args.task.task_type.is_some()),
+        ("--vars", args.task.vars.is_some()),
+        ("--db", args.db.is_some()),
+        ("--rp", args.rp.is_some()),
+        ("--precision", args.precision.is_some()),
+        ("--stats", args.stats),
+        ("--compat", args.compat.is_some()),
+        ("--input, more than once,", args.input.len() > 1),
+    ];
+    let others: &[(&'static str, bool)] = if is_task { &of_flows } else { &of_tasks };
+    others.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
+}
+
+fn run_flow(args: &args::DryRun, common: &Common) -> Exit {
+    let [input] = &args.input[..] else { return Exit::Usage };
     let loaded = Loaded::read(std::slice::from_ref(&args.file));
     load::complain(&loaded.findings, !common.quiet);
     if loaded.has_errors() {
@@ -40,20 +83,20 @@ pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
             return Exit::Invalid;
         }
     };
-    let input: Box<dyn Read> = if args.input == Path::new("-") {
+    let input: Box<dyn Read> = if input == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
-        match File::open(&args.input) {
+        match File::open(input) {
             Ok(file) => Box::new(file),
             Err(error) => {
-                output::note(&format!("error: `{}` cannot be read: {error}", args.input.display()));
+                output::note(&format!("error: `{}` cannot be read: {error}", input.display()));
                 return Exit::Invalid;
             }
         }
     };
     let format = match args.input_format {
-        args::InputFormat::Payload => InputFormat::Payload,
-        args::InputFormat::Message => InputFormat::Message,
+        None | Some(args::InputFormat::Payload) => InputFormat::Payload,
+        Some(args::InputFormat::Message) => InputFormat::Message,
     };
     match print(&mut dry_run, BufReader::with_capacity(1 << 18, input), format) {
         Ok(()) => Exit::Done,

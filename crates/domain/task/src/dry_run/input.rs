@@ -37,6 +37,8 @@ pub enum InputError {
     /// A line.
     #[error("line {line}: {text}")]
     Line {
+        /// Which input, counted from 0.
+        input: usize,
         /// Counted from 1.
         line: u64,
         /// What is wrong with it.
@@ -63,6 +65,7 @@ pub(super) struct Batches {
 }
 
 struct Batch {
+    index: usize,
     input: Box<dyn BufRead + Send>,
     line: u64,
     next: Option<RecordedBatch>,
@@ -129,7 +132,7 @@ impl<R: BufRead> Stream<R> {
 
     fn too_long(&self) -> InputError {
         let text = format!("more than {LINE_BYTES_MAX} bytes without the end of a point");
-        InputError::Line { line: self.line, text }
+        InputError::Line { input: 0, line: self.line, text }
     }
 
     fn recording(
@@ -146,7 +149,7 @@ impl<R: BufRead> Stream<R> {
             let (retention, after) = cut(after);
             if after.is_empty() {
                 let text = "invalid replay file format, expected another line".to_owned();
-                return Err(InputError::Line { line: line + 1, text });
+                return Err(InputError::Line { input: 0, line: line + 1, text });
             }
             // The point itself may take several lines when a string holds line ends.
             let mut end = after.iter().position(|byte| *byte == b'\n').map_or(after.len(), |at| at + 1);
@@ -166,7 +169,7 @@ impl<R: BufRead> Stream<R> {
 
 fn utf8(bytes: &[u8], line: u64) -> Result<Str, InputError> {
     let text = std::str::from_utf8(bytes)
-        .map_err(|_| InputError::Line { line, text: "not UTF-8".to_owned() })?;
+        .map_err(|_| InputError::Line { input: 0, line, text: "not UTF-8".to_owned() })?;
     Ok(text.into())
 }
 
@@ -195,7 +198,8 @@ fn parse(
     let end = bytes.split_inclusive(|byte| *byte == b'\n').take(lines_before).map(<[u8]>::len).sum();
     let before: &[u8] = bytes.get(..end).unwrap_or_default();
     parser.parse(database, retention, precision, Timestamp(0), before, out);
-    Err(InputError::Line { line: first + lines_before as u64, text: problem.server_text() })
+    let text = problem.server_text();
+    Err(InputError::Line { input: 0, line: first + lines_before as u64, text })
 }
 
 /// A line of line protocol has a blank and an `=`; the name of a database that has both is not told apart.
@@ -230,8 +234,8 @@ fn has_even_quotes(bytes: &[u8]) -> bool {
 impl Batches {
     pub(super) fn new(inputs: Vec<Box<dyn BufRead + Send>>) -> Result<Self, InputError> {
         let mut batches = Batches { inputs: Vec::with_capacity(inputs.len()) };
-        for input in inputs {
-            let mut batch = Batch { input, line: 0, next: None };
+        for (index, input) in inputs.into_iter().enumerate() {
+            let mut batch = Batch { index, input, line: 0, next: None };
             batch.advance()?;
             batches.inputs.push(batch);
         }
@@ -270,12 +274,13 @@ impl Batch {
             self.line += 1;
             if read == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
                 let text = format!("longer than {LINE_BYTES_MAX} bytes");
-                return Err(InputError::Line { line: self.line, text });
+                return Err(InputError::Line { input: self.index, line: self.line, text });
             }
             if line.trim_ascii().is_empty() {
                 continue;
             }
             self.next = recording::batch(&line).map_err(|error| InputError::Line {
+                input: self.index,
                 line: self.line,
                 text: error.to_string(),
             })?;
