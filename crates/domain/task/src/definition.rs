@@ -64,10 +64,7 @@ pub fn define(text: &str, options: &DefineOptions) -> Result<Definition, DefineE
 }
 
 /// Understands a script that was parsed.
-pub fn define_program(
-    program: Node,
-    options: &DefineOptions,
-) -> Result<Definition, DefineError> {
+pub fn define_program(program: Node, options: &DefineOptions) -> Result<Definition, DefineError> {
     // A script that names no source, or both, fails with the name that a stream task does not know.
     let task_type =
         options.task_type.or_else(|| declared::task_type(&program)).unwrap_or(TaskType::Stream);

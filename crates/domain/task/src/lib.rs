@@ -20,6 +20,7 @@ pub mod cases;
 pub mod definition;
 pub mod dry_run;
 pub mod effect;
+pub mod engine;
 pub mod nodes;
 pub mod pipeline;
 pub mod property;

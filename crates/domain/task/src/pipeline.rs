@@ -4,6 +4,7 @@ pub mod build;
 mod check;
 pub mod dot;
 pub mod order;
+pub mod shard;
 pub mod start;
 
 use levada_model::Str;
@@ -83,7 +84,10 @@ impl Pipeline {
         if self.nodes.len() <= 1 {
             return Err("task does nothing".to_owned());
         }
-        self.order().into_iter().try_for_each(|index| self.node(index).spec.validate())
+        self.order().into_iter().try_for_each(|index| {
+            let node = self.node(index);
+            node.spec.validate_behind(node.parents.len())
+        })
     }
 
     /// Checks that each child takes what the node gives.

@@ -97,9 +97,9 @@ fn point(
     for (key, value) in fields {
         let value = match value {
             Json::Null => continue,
-            Json::Number(number) => FieldValue::Float(
-                number.as_f64().ok_or_else(|| wrong(key, "a number", value))?,
-            ),
+            Json::Number(number) => {
+                FieldValue::Float(number.as_f64().ok_or_else(|| wrong(key, "a number", value))?)
+            }
             Json::String(text) => FieldValue::Str(text.as_str().into()),
             Json::Bool(flag) => FieldValue::Bool(*flag),
             other => return Err(wrong(key, "a number, a string or a boolean", other)),
@@ -161,7 +161,10 @@ impl Layouts {
     fn series(&mut self, name: &Str, tags: &[(Str, Str)]) -> Arc<Series> {
         let is_same = |known: &&Arc<Series>| {
             known.values.len() == tags.len()
-                && known.tags().zip(tags).all(|((key, value), tag)| *key == tag.0 && *value == tag.1)
+                && known
+                    .tags()
+                    .zip(tags)
+                    .all(|((key, value), tag)| *key == tag.0 && *value == tag.1)
         };
         if let Some(known) = self.series.iter().find(is_same) {
             return Arc::clone(known);

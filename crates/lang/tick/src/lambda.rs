@@ -29,6 +29,7 @@ mod number;
 mod operators;
 mod print;
 pub mod program;
+mod quick;
 pub mod state;
 #[cfg(test)]
 mod tests;

@@ -294,9 +294,8 @@ impl Running {
     }
 
     fn layout(&self, shape: &Shape, _series: &Series) -> Layout {
-        let last_result = |name: &str| {
-            self.expressions.iter().rposition(|expression| *expression.name == *name)
-        };
+        let last_result =
+            |name: &str| self.expressions.iter().rposition(|expression| *expression.name == *name);
         let mut names: Vec<Str> = Vec::new();
         let mut sources = Vec::new();
         let mut missing = None;

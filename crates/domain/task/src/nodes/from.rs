@@ -14,9 +14,7 @@ use super::dimensions::{Dimensions, Grouper, Grouping};
 use super::predicate::Predicate;
 use crate::property::types::{exactly, lambda_argument};
 use crate::property::{Flag, Lambda, Nanos, Text};
-use crate::runtime::{
-    Barrier, Node, Out, Reader, StartContext, StateError, Step, Writer,
-};
+use crate::runtime::{Barrier, Node, Out, Reader, StartContext, StateError, Step, Writer};
 use crate::spec::{Edge, EdgeRule, Kind, Set, Spec};
 use crate::spec_json;
 

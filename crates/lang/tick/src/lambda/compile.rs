@@ -140,6 +140,9 @@ impl<'n> Compiler<'n> {
             }
             other => Expression::Negate(Box::new(other)),
         };
+        // Of another type there is no result, which is said when it is evaluated.
+        let constant =
+            constant.filter(|known| matches!(known, Type::Int | Type::Float | Type::Duration));
         Ok(Compiled { expression, constant })
     }
 

@@ -8,7 +8,7 @@ use levada_model::{FieldValue, Point, Str};
 
 use super::error::Fault;
 use super::evaluator::Env;
-use super::expression::{Binary, Call, Expression, Logic, NumberTest, TextTest};
+use super::expression::{Binary, Call, Expression, Logic};
 use super::functions::{ARGS_MAX, Failure, Overload};
 use super::operators;
 use super::program::Program;
@@ -52,8 +52,7 @@ impl<'a> Frame<'a> {
     #[inline]
     pub(super) fn predicate(&self, state: &mut State) -> Result<bool, Fault> {
         if !self.program.is_stateful()
-            && let Ok(Operand::Bool(value)) =
-                self.evaluate::<false>(&self.program.root, true, state)
+            && let Some(value) = self.test(&self.program.root)
         {
             return Ok(value);
         }
@@ -72,7 +71,11 @@ impl<'a> Frame<'a> {
 
     #[inline]
     pub(super) fn value(&self, state: &mut State) -> Result<Value, Fault> {
-        if !self.program.is_stateful()
+        let is_quick = !self.program.is_stateful();
+        if is_quick && let Some(number) = self.number(&self.program.root) {
+            return number.operand().into_value().ok_or(Fault::Quick);
+        }
+        if is_quick
             && let Ok(operand) = self.evaluate::<false>(&self.program.root, true, state)
             && !matches!(operand.kind(), Type::Missing | Type::Time | Type::Regex)
             && let Some(value) = operand.into_value()
@@ -101,7 +104,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Gives the type that an expression has for this point.
-    fn typing(&self, expression: &'a Expression) -> Result<Type, Fault> {
+    pub(super) fn typing(&self, expression: &'a Expression) -> Result<Type, Fault> {
         match expression {
             Expression::Constant(value) => Ok(value.kind()),
             Expression::Reference(reference) => Ok(self.load(*reference)?.kind()),
@@ -126,7 +129,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn evaluate<const EXACT: bool>(
+    pub(super) fn evaluate<const EXACT: bool>(
         &self,
         expression: &'a Expression,
         typed: bool,
@@ -169,32 +172,6 @@ impl<'a> Frame<'a> {
         }
     }
 
-    #[inline]
-    fn number_test(&self, test: &NumberTest) -> Option<bool> {
-        let Binding::Field(at) = self.bindings.get(test.reference as usize)? else { return None };
-        match (self.point?.values.get(*at as usize)?, test.int) {
-            (FieldValue::Float(value), _) => operators::compare(test.operator, *value, test.float),
-            (FieldValue::Int(value), Some(int)) => operators::compare(test.operator, *value, int),
-            (FieldValue::Int(value), None) => {
-                operators::compare(test.operator, *value as f64, test.float)
-            }
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn text_test(&self, test: &TextTest) -> Option<bool> {
-        let text = match self.bindings.get(test.reference as usize)? {
-            Binding::Tag(at) => self.point?.series.values.get(*at as usize)?,
-            Binding::Field(at) => match self.point?.values.get(*at as usize)? {
-                FieldValue::Str(text) => text,
-                _ => return None,
-            },
-            _ => return None,
-        };
-        Some((**text == *test.text) == test.is_equal)
-    }
-
     fn logic<const EXACT: bool>(&self, logic: &'a Logic, state: &mut State) -> Result<bool, Fault> {
         if EXACT && !logic.is_boolean {
             self.check_logic(logic)?;
@@ -213,15 +190,6 @@ impl<'a> Frame<'a> {
             }
         }
         Ok(logic.is_and)
-    }
-
-    fn all_boolean(&self, items: &'a [Expression]) -> Result<(), Fault> {
-        for item in items {
-            if self.typing(item)? != Type::Bool {
-                return Err(Fault::Quick);
-            }
-        }
-        Ok(())
     }
 
     /// Checks the operands of a chain: the outermost operator, whose right operand is the last one, comes first.
@@ -360,7 +328,7 @@ impl<'a> Frame<'a> {
     }
 
     #[inline]
-    fn load(&self, reference: u32) -> Result<Operand<'a>, Fault> {
+    pub(super) fn load(&self, reference: u32) -> Result<Operand<'a>, Fault> {
         let binding = self.bindings.get(reference as usize).copied().unwrap_or(Binding::Undefined);
         Ok(match binding {
             Binding::Field(at) => self.field(at),

@@ -12,8 +12,7 @@ use serde_json::{Map, Value as Json, json};
 use super::levels::{Levels, Words};
 use super::running::{Running, Texts};
 use crate::property::types::{
-    exactly, float_argument, text, text_argument, text_arguments, upper_first,
-    wrong_argument,
+    exactly, float_argument, text, text_argument, text_arguments, upper_first, wrong_argument,
 };
 use crate::property::{Flag, Lambda, Nanos, PropertyCall, PropertyType, Text, is_same_name};
 use crate::runtime::{Node, StartContext};
@@ -78,9 +77,24 @@ crate::properties! {
 
 /// Properties that are fields: the next property goes to the handler at hand.
 const FIELDS: [&str; 18] = [
-    "topic", "category", "id", "message", "details", "info", "warn", "crit", "infoReset",
-    "warnReset", "critReset", "history", "levelTag", "levelField", "messageField",
-    "durationField", "idTag", "idField",
+    "topic",
+    "category",
+    "id",
+    "message",
+    "details",
+    "info",
+    "warn",
+    "crit",
+    "infoReset",
+    "warnReset",
+    "critReset",
+    "history",
+    "levelTag",
+    "levelField",
+    "messageField",
+    "durationField",
+    "idTag",
+    "idField",
 ];
 
 /// A handler as the script called it.
@@ -118,15 +132,15 @@ const HISTORY_DEFAULT: i64 = 21;
 
 /// `inhibit(category, tag…)`, any number of times.
 #[derive(Clone, Debug, Default)]
-pub struct Inhibits(pub Vec<(String, Vec<String>)>);
+pub(super) struct Inhibits(pub Vec<(String, Vec<String>)>);
 
 /// `flapping(low, high)`
 #[derive(Clone, Debug, Default)]
-pub struct FlappingCall(pub Option<(f64, f64)>);
+pub(super) struct FlappingCall(pub Option<(f64, f64)>);
 
 /// `stateChangesOnly([duration])`
 #[derive(Clone, Debug, Default)]
-pub struct ChangesOnly(pub Option<Nanos>);
+pub(super) struct ChangesOnly(pub Option<Nanos>);
 
 // === impl Alert ===
 
@@ -213,15 +227,14 @@ impl Alert {
         };
         // Differs: only the default is raw JSON; details that a script gives are escaped as upstream does (U-34).
         let is_raw = self.details.0 == DETAILS_DEFAULT && !is_1_8;
-        let options =
-            Options { functions: JSON_FUNCTIONS, html: !is_raw, ..Options::default() };
+        let options = Options { functions: JSON_FUNCTIONS, html: !is_raw, ..Options::default() };
         let details = Template::parse("details", &self.details.0, &options)
             .map_err(|error| error.to_string())?;
         Ok(Texts {
             id: parse("id", &self.id.0)?,
             message: parse("message", &self.message.0)?,
             details: Arc::new(details),
-            has_default_details: self.details.0 == DETAILS_DEFAULT,
+            has_default_details: is_raw,
         })
     }
 
@@ -271,12 +284,7 @@ impl Spec for Alert {
         self.handlers[index].spec.has_property(name)
     }
 
-    fn set_handler(
-        &mut self,
-        index: usize,
-        name: &str,
-        args: Vec<Value>,
-    ) -> Result<(), CallError> {
+    fn set_handler(&mut self, index: usize, name: &str, args: Vec<Value>) -> Result<(), CallError> {
         let args = args.iter().map(to_arg).collect::<Result<Vec<Arg>, _>>()?;
         let handler = &mut self.handlers[index];
         handler.spec.set(name, args.clone()).map_err(call_error)?;
@@ -532,7 +540,9 @@ impl PropertyType for ChangesOnly {
             (Some(other), 1) => return Err(wrong_argument(&other, "time.Duration")),
             _ => {
                 let name = upper_first(name);
-                return Err(CallError::Call(format!("{name} expects 0 or 1 arguments, got {count}")));
+                return Err(CallError::Call(format!(
+                    "{name} expects 0 or 1 arguments, got {count}"
+                )));
             }
         };
         self.0 = Some(Nanos(silence));

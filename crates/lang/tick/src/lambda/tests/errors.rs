@@ -175,6 +175,22 @@ fn depth_and_length_are_bounded() {
         assert_eq!(predicate(&format!("{sum} > 3"), "a=1.5"), "true");
         let calls = format!("{}\"a\"{}", "int(".repeat(150), ")".repeat(150));
         assert_eq!(value(&calls, "a=1.5"), "int 1");
+        // Variables in variables nest calls deeper than a text can.
+        for (innermost, fields, expected) in
+            [("\"a\"", "a=1i", "int 1"), ("count()", "", "int 1"), ("foo()", "", "undefined")]
+        {
+            let calls = (0..DEPTH_MAX).fold(node(innermost), |inner, _| {
+                let mut outer = node("int(1)");
+                let Kind::Call(call) = &mut outer.kind else { panic!() };
+                call.args = vec![inner];
+                outer
+            });
+            let program = Arc::new(Program::compile(&calls).unwrap());
+            let mut state = program.state(1);
+            let result = program.evaluator().value(&point(fields), &[], &env(), &mut state);
+            let text = result.map_or_else(|error| error.to_string(), |value| show(&value));
+            assert!(text.contains(expected), "{text}");
+        }
         let chain = vec!["\"a\" == 'x'"; 990].join(" OR ");
         assert_eq!(predicate(&chain, "a='y'"), "false");
     };
@@ -239,4 +255,18 @@ fn programs_are_shared_and_errors_are_small() {
     is_shared(&program("count() > 1"));
     assert!(size_of::<Result<Value, crate::lambda::EvalError>>() <= 32);
     assert_eq!(program("\"a\" > 1 AND \"b\" > \"a\"").references().len(), 2);
+}
+
+#[test]
+fn a_sign_before_the_wrong_constant_fails_when_it_is_evaluated() {
+    check(
+        predicate,
+        &[
+            ("FALSE AND -TRUE", "", "invalid math operator - for type boolean"),
+            ("-'a' == 'a'", "", "invalid math operator - for type string"),
+            ("!1", "", "TypeGuard: expression returned unexpected type int, expected boolean"),
+            ("!(1 + 1)", "", "expression returned unexpected type int64"),
+            ("-1s < 0s", "", "true"),
+        ],
+    );
 }

@@ -1,0 +1,30 @@
+//! Tasks on threads: who gets which points, queues, workers, what happens outside.
+//!
+//! ```text
+//! Ingest ─ routes ─▶ Queue (bounded, a policy when full) ─▶ Worker ─▶ Actor ─▶ effects ─▶ side actors (HTTP, InfluxDB, topics)
+//!                        ▲                                                                    │
+//!                        └──────────────────── answers, batches ──────────────────────────────┘
+//! ```
+//!
+//! - A task is on one worker at a time, and gives it back after a bounded time, so that no task delays another.
+//! - Ingest reads a table that is replaced as a whole; it takes no lock that starting and stopping of tasks holds.
+
+pub mod alerts;
+pub mod cell;
+pub mod checkpoint;
+pub mod effects;
+pub mod input;
+pub mod master;
+pub mod queue;
+pub mod routes;
+pub mod workers;
+
+pub use alerts::TopicAlerts;
+pub use cell::Cell;
+pub use checkpoint::{MemoryStateStore, StateStore, StateStoreError};
+pub use effects::{Requests, Writes};
+pub use input::{Inbox, Input, OwnedBatch, Slice};
+pub use master::{Master, MasterDeps, Restart, StartError, TaskOptions, TaskStatus};
+pub use queue::{Overflow, Queue};
+pub use routes::{Ingest, Routes, Subscription, Written};
+pub use workers::Workers;
