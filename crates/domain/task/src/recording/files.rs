@@ -62,6 +62,10 @@ struct Entry {
 /// Opens a file: one reader, or one per file of an archive in the order of their numbers.
 pub fn open(path: &Path) -> Result<Vec<Plain>, OpenError> {
     let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        // A pipe cannot be read from its beginning again.
+        return open_stream(file);
+    }
     let head = head(&mut file)?;
     if is_zip(&head) {
         let reopen = || Ok(Box::new(File::open(path)?) as Box<dyn Seekable>);

@@ -126,7 +126,7 @@ fn a_problem_is_shown_with_its_place_and_a_hint() {
 #[test]
 fn warnings_refuse_nothing() {
     for (script, expected) in [
-        ("stream|from()|where(lambda: foo(1))|log()", "t.tick:1:37: warning: where2: undefined function: \"foo\""),
+        ("stream|from()|where(lambda: foo(1))|log()", "t.tick:1:29: warning: where2: undefined function: \"foo\""),
         ("stream|from()|log()\n'text'", "t.tick:2:1: warning: statement has no effect"),
         ("stream|from()|log().prefix", "t.tick:1:21: warning: property `prefix` is only read, which has no effect; to set it, write `.prefix(value)`"),
         ("stream|from()|alert().crit(lambda: abs(1.0, 2.0) > 1.0)", "warning: alert2: "),
