@@ -11,7 +11,8 @@ use levada_runtime::SystemClock;
 use crate::args::{self, Common};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
-use crate::{lines, output, script};
+use crate::script::ScriptOptions;
+use crate::{lines, output};
 
 mod task;
 
@@ -29,16 +30,27 @@ pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
         output::note("error: standard input can be read once only");
         return Exit::Usage;
     }
-    let is_task = script::is_script(&args.file)
-        || (args.file == standard && args.flow.is_none() && args.input_format.is_none());
-    if let Some(option) = misplaced_option(args, is_task) {
-        let what = if is_task { "a script" } else { "a flow" };
+    let options = match ScriptOptions::of(&args.task) {
+        Ok(options) => options,
+        Err(problem) => {
+            output::note(&format!("error: {problem}"));
+            return Exit::Invalid;
+        }
+    };
+    let mut loaded = Loaded::read_all(std::slice::from_ref(&args.file), &options);
+    let script = loaded.scripts.pop();
+    if let Some(option) = misplaced_option(args, script.is_some()) {
+        let what = if script.is_some() { "a script" } else { "a flow" };
         output::note(&format!("error: `{option}` means nothing for {what}"));
         return Exit::Usage;
     }
-    match is_task {
-        true => task::run(args, common),
-        false => run_flow(args, common),
+    load::complain(&loaded.findings, !common.quiet);
+    if loaded.has_errors() {
+        return Exit::Invalid;
+    }
+    match script {
+        Some((_, script)) => task::run(&script, args),
+        None => run_flow(loaded, args),
     }
 }
 
@@ -62,13 +74,8 @@ fn misplaced_option(args: &args::DryRun, is_task: bool) -> Option<&'static str> 
     others.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
 }
 
-fn run_flow(args: &args::DryRun, common: &Common) -> Exit {
+fn run_flow(loaded: Loaded, args: &args::DryRun) -> Exit {
     let [input] = &args.input[..] else { return Exit::Usage };
-    let loaded = Loaded::read(std::slice::from_ref(&args.file));
-    load::complain(&loaded.findings, !common.quiet);
-    if loaded.has_errors() {
-        return Exit::Invalid;
-    }
     let flow = match loaded.only_flow(args.flow.as_deref()) {
         Ok((flow, _)) => flow.flow,
         Err(message) => {

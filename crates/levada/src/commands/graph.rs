@@ -1,25 +1,28 @@
 //! `levada graph`: draws a flow or a task.
 
-use std::path::Path;
-
 use levada_flow::graph::{self, Format};
 
 use crate::args::Graph;
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
 use crate::output;
-use crate::script::{self, ScriptOptions};
+use crate::script::{Script, ScriptOptions};
 
 mod task;
 
 pub(super) fn run(args: &Graph) -> Exit {
-    if script::is_script(&args.file)
-        || (args.file == Path::new("-") && args.task.task_type.is_some())
-    {
-        return run_task(args);
-    }
-    let loaded = Loaded::read(std::slice::from_ref(&args.file));
+    let options = match ScriptOptions::of(&args.task) {
+        Ok(options) => options,
+        Err(problem) => {
+            output::note(&format!("error: {problem}"));
+            return Exit::Invalid;
+        }
+    };
+    let mut loaded = Loaded::read_all(std::slice::from_ref(&args.file), &options);
     load::complain(&loaded.findings, false);
+    if let Some((_, script)) = loaded.scripts.pop() {
+        return draw_task(&script, args);
+    }
     if loaded.has_errors() {
         return Exit::Invalid;
     }
@@ -35,16 +38,7 @@ pub(super) fn run(args: &Graph) -> Exit {
     }
 }
 
-fn run_task(args: &Graph) -> Exit {
-    let options = match ScriptOptions::of(&args.task) {
-        Ok(options) => options,
-        Err(problem) => {
-            output::note(&format!("error: {problem}"));
-            return Exit::Invalid;
-        }
-    };
-    let script = script::Script::read(&args.file, &options);
-    load::complain(&script.findings, false);
+fn draw_task(script: &Script, args: &Graph) -> Exit {
     // A task that cannot be enabled can be drawn all the same.
     let Some(definition) = &script.definition else { return Exit::Invalid };
     let pipeline = &definition.pipeline;

@@ -34,7 +34,9 @@ pub(super) fn of(
             "this word is reserved; choose another name"
         }
         _ if wants("*") => "a list holds names, strings and `*` only",
-        TokenKind::Eof if open.is_some() && !wants("identifier") => return Some(not_closed(token, open?)),
+        TokenKind::Eof if open.is_some() && wants("number") => {
+            return Some(not_closed(token, open?));
+        }
         _ if wants("(") && !wants("number") => "a node is made by a call: `|name()`",
         TokenKind::Identifier if is_word(rest, "true") => "write `TRUE`",
         TokenKind::Identifier if is_word(rest, "false") => "write `FALSE`",

@@ -10,26 +10,17 @@ use levada_task::pipeline::TaskType;
 use levada_task::recording::files::{self, OpenError, Plain};
 use levada_task::runtime::context::{Compat, Limits};
 
-use crate::args::{self, Common};
+use crate::args;
 use crate::effects::Printer;
 use crate::exit::Exit;
 use crate::load;
 use crate::output;
-use crate::script::{Script, ScriptOptions};
+use crate::script::Script;
 
 /// What marks a message about something that is understood and cannot run yet.
 const NOT_BUILT_IN: &str = "not built in";
 
-pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
-    let options = match ScriptOptions::of(&args.task) {
-        Ok(options) => options,
-        Err(problem) => return refuse(&problem),
-    };
-    let script = Script::read(&args.file, &options);
-    load::complain(&script.findings, !common.quiet);
-    if script.has_errors() {
-        return Exit::Invalid;
-    }
+pub(super) fn run(script: &Script, args: &args::DryRun) -> Exit {
     if let Some(what) = script.not_built_in.first() {
         output::note(&format!("error: {what}"));
         return Exit::Failed;
