@@ -69,7 +69,8 @@ pub(crate) fn task_name(file: &Path) -> String {
 /// Reads a file with variables.
 pub(crate) fn read_vars(file: &Path) -> Result<Vars, String> {
     let shown = file.display();
-    let bytes = load::read_bytes(file).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
+    let bytes =
+        load::read_bytes(file).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
     let json = serde_json::from_slice(&bytes)
         .map_err(|error| format!("`{shown}` is not a JSON document: {error}"))?;
     vars::from_json(&json).map_err(|error| format!("{shown}: {error}"))
@@ -241,7 +242,8 @@ fn outside_calls(program: &Node) -> Vec<(Position, String)> {
 
 impl Source<'_> {
     fn finding(&self, position: Option<Position>, severity: Severity, message: &str) -> Finding {
-        let excerpt = position.map(|position| caret(self.text, position, word_end(self.text, position), None));
+        let excerpt = position
+            .map(|position| caret(self.text, position, word_end(self.text, position), None));
         let position = position.unwrap_or(Position { offset: 0, line: 1, column: 1 });
         Finding {
             file: self.file.to_owned(),

@@ -259,7 +259,9 @@ impl Case {
                     let at = format!("effect {index}");
                     compare::values(&at, expected, effect, self.exact, differences);
                 }
-                None => differences.push(format!("effect {index}: expected {expected}, got nothing")),
+                None => {
+                    differences.push(format!("effect {index}: expected {expected}, got nothing"))
+                }
             }
         }
         for (index, effect) in effects.iter().enumerate().skip(self.expect.len()) {
@@ -276,7 +278,8 @@ impl Case {
             if let Some(expected) = &expected.node
                 && expected != node
             {
-                differences.push(format!("error {index}: expected node `{expected}`, got `{node}`"));
+                differences
+                    .push(format!("error {index}: expected node `{expected}`, got `{node}`"));
             }
             if let Some(part) = &expected.message
                 && !message.contains(part.as_str())

@@ -56,10 +56,8 @@ pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
 
 /// Names an option that is about the other kind of file.
 fn misplaced_option(args: &args::DryRun, is_task: bool) -> Option<&'static str> {
-    let of_flows = [
-        ("--input-format", args.input_format.is_some()),
-        ("--flow", args.flow.is_some()),
-    ];
+    let of_flows =
+        [("--input-format", args.input_format.is_some()), ("--flow", args.flow.is_some())];
     let of_tasks = [
         ("--type", args.task.task_type.is_some()),
         ("--vars", args.task.vars.is_some()),

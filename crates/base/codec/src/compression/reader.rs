@@ -69,9 +69,11 @@ mod tests {
     fn what_is_cut_or_too_large_is_invalid() {
         let bytes = compress_all(Compression::Gzip, &[b'x'; 10_000]).unwrap();
         let small = Limits { output_bytes_max: Some(9_999), ..Limits::default() };
-        for (bytes, limits) in
-            [(&bytes[..bytes.len() - 1], Limits::default()), (&[][..], Limits::default()), (&bytes[..], small)]
-        {
+        for (bytes, limits) in [
+            (&bytes[..bytes.len() - 1], Limits::default()),
+            (&[][..], Limits::default()),
+            (&bytes[..], small),
+        ] {
             let error = read(bytes, limits).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
         }

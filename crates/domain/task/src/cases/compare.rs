@@ -32,7 +32,10 @@ fn compare(
             if is_exact {
                 for (name, value) in members {
                     if !expected.contains_key(name) {
-                        differ(&member(path, name), format!("expected no such member, got {value}"));
+                        differ(
+                            &member(path, name),
+                            format!("expected no such member, got {value}"),
+                        );
                     }
                 }
             }

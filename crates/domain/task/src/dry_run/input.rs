@@ -169,8 +169,11 @@ impl<R: BufRead> Stream<R> {
 }
 
 fn utf8(bytes: &[u8], line: u64) -> Result<Str, InputError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| InputError::Line { input: 0, line, text: "not UTF-8".to_owned() })?;
+    let text = std::str::from_utf8(bytes).map_err(|_| InputError::Line {
+        input: 0,
+        line,
+        text: "not UTF-8".to_owned(),
+    })?;
     Ok(text.into())
 }
 
@@ -196,7 +199,8 @@ fn parse(
     // What stands before the first bad line counts, and nothing behind it.
     out.truncate(count);
     let lines_before = (problem.line as usize).saturating_sub(1);
-    let end = bytes.split_inclusive(|byte| *byte == b'\n').take(lines_before).map(<[u8]>::len).sum();
+    let end =
+        bytes.split_inclusive(|byte| *byte == b'\n').take(lines_before).map(<[u8]>::len).sum();
     let before: &[u8] = bytes.get(..end).unwrap_or_default();
     parser.parse(database, retention, precision, Timestamp(0), before, out);
     let text = problem.server_text();

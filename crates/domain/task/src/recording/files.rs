@@ -133,7 +133,8 @@ fn archive(reopen: Reopen<'_>) -> Result<Vec<Plain>, OpenError> {
 /// Reads the directory; folders are left out.
 fn entries(file: Box<dyn Seekable>) -> Result<Vec<Entry>, OpenError> {
     let refused = |text: String| OpenError::Archive(text);
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| refused(error.to_string()))?;
+    let mut archive =
+        ZipArchive::new(BufReader::new(file)).map_err(|error| refused(error.to_string()))?;
     if archive.len() > FILES_MAX {
         return Err(refused(format!("it holds more than {FILES_MAX} files")));
     }
@@ -150,9 +151,14 @@ fn entries(file: Box<dyn Seekable>) -> Result<Vec<Entry>, OpenError> {
         let is_deflated = match file.compression() {
             CompressionMethod::Stored => false,
             CompressionMethod::Deflated => true,
-            other => return Err(refused(format!("`{name}` in it is compressed by {other:?}; known: deflate"))),
+            other => {
+                return Err(refused(format!(
+                    "`{name}` in it is compressed by {other:?}; known: deflate"
+                )));
+            }
         };
-        let start = file.data_start().ok_or_else(|| refused(format!("`{name}` has no place in it")))?;
+        let start =
+            file.data_start().ok_or_else(|| refused(format!("`{name}` has no place in it")))?;
         entries.push(Entry {
             name,
             start,
@@ -199,7 +205,9 @@ impl Read for Checked {
             _ => self.count > self.entry.bytes,
         };
         if is_wrong {
-            return Err(invalid(format!("`{name}` in the archive is damaged: it is not what the archive says")));
+            return Err(invalid(format!(
+                "`{name}` in the archive is damaged: it is not what the archive says"
+            )));
         }
         Ok(read)
     }

@@ -18,7 +18,8 @@ pub(super) fn groups(folder: &Path) -> Result<Vec<Vec<PathBuf>>, String> {
         if count > FOLDERS_MAX {
             return Err(format!("there are more than {FOLDERS_MAX} folders to look into"));
         }
-        let cannot = |error: std::io::Error| format!("`{}` cannot be read: {error}", folder.display());
+        let cannot =
+            |error: std::io::Error| format!("`{}` cannot be read: {error}", folder.display());
         for entry in std::fs::read_dir(&folder).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             let name = entry.file_name().to_string_lossy().into_owned();

@@ -61,7 +61,12 @@ fn cases_that_pass() {
         "ok   cpu: text is no number",
         "5 passed, 0 failed",
     ];
-    for args in [&["test", "cpu.tick"][..], &["test", "cpu.test.yaml"], &["test", "."], &["test", "cpu.tick", "cpu.test.yaml"]] {
+    for args in [
+        &["test", "cpu.tick"][..],
+        &["test", "cpu.test.yaml"],
+        &["test", "."],
+        &["test", "cpu.tick", "cpu.test.yaml"],
+    ] {
         let ran = folder.run(args).ends(0);
         assert_eq!(ran.lines(), expected, "{args:?}");
     }
@@ -91,7 +96,8 @@ fn cases_that_fail_say_what_differs() {
       points: 'cpu v'
 ";
     let files = [("cpu.tick", SCRIPT.to_owned()), ("cpu.test.yaml", cases("", bad))];
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let files: Vec<(&str, &str)> =
+        files.iter().map(|(name, text)| (*name, text.as_str())).collect();
     let ran = run(&["test", "cpu.tick"], b"", &files).ends(1);
     let lines = ran.lines();
     let text = ran.text();
@@ -141,11 +147,31 @@ fn a_document_says_what_it_is_about() {
     check("", one, "x.yaml: `spec.task` is needed");
     check("  type: both\n", one, "spec.type: Unsupported value: \"both\"");
     check("  vars: {a: {type: x, value: 1}}\n", one, "spec.vars: unknown VarType x");
-    check("", "    - {name: n}\n", "spec.cases[0].points: Required value: points or batches are required");
-    check("", "    - {name: n, points: a, batches: [[]]}\n", "spec.cases[0]: needs either `points` or `batches`");
-    check("", "    - {name: n, points: a, precision: d}\n", "spec.cases[0].precision: unknown unit `d`");
-    check("", "    - {name: n, points: a, expect: [1]}\n", "spec.cases[0].expect[0]: an effect is an object");
-    check("", "    - {name: n, point: a}\n", "spec.cases[0].point: unknown field `point`; known: name, points,");
+    check(
+        "",
+        "    - {name: n}\n",
+        "spec.cases[0].points: Required value: points or batches are required",
+    );
+    check(
+        "",
+        "    - {name: n, points: a, batches: [[]]}\n",
+        "spec.cases[0]: needs either `points` or `batches`",
+    );
+    check(
+        "",
+        "    - {name: n, points: a, precision: d}\n",
+        "spec.cases[0].precision: unknown unit `d`",
+    );
+    check(
+        "",
+        "    - {name: n, points: a, expect: [1]}\n",
+        "spec.cases[0].expect[0]: an effect is an object",
+    );
+    check(
+        "",
+        "    - {name: n, point: a}\n",
+        "spec.cases[0].point: unknown field `point`; known: name, points,",
+    );
     folder.file("bad.tick", "stream");
     check("  task: bad.tick\n", one, "bad.tick:1:1: task does nothing");
     let ran = folder.run(&["test", "bad.tick"]).ends(1);
@@ -161,11 +187,15 @@ fn a_script_is_drawn() {
         run(&args, b"", &[("two.tick", script)]).ends(0).text().to_owned()
     };
     // The order of the original: of two siblings, the one linked later comes first; children in the order of links.
-    let dot = "digraph two {\nstream0 -> from1;\nfrom1 -> log2;\nfrom1 -> where3;\nwhere3 -> log4;\n}\n";
+    let dot =
+        "digraph two {\nstream0 -> from1;\nfrom1 -> log2;\nfrom1 -> where3;\nwhere3 -> log4;\n}\n";
     assert_eq!(draw(&[]), dot);
     assert_eq!(draw(&["--format", "dot"]), dot);
     assert_eq!(draw(&["--format", "text"]), "stream0\nfrom1\n├─ log2\n└─ where3\n   log4\n");
-    assert!(draw(&["--format", "mermaid"]).starts_with("flowchart TD\n    stream0\n    stream0 --> from1\n"));
+    assert!(
+        draw(&["--format", "mermaid"])
+            .starts_with("flowchart TD\n    stream0\n    stream0 --> from1\n")
+    );
     run(&["graph", "t.tick", "--format", "svg"], b"", &[("t.tick", script)]).ends(2);
     let ran = run(&["graph", "t.tick"], b"", &[("t.tick", "stream|foo()")]).ends(1);
     assert!(ran.stderr.starts_with("t.tick:1:8: line 1 char 8: no method or property \"foo\""));

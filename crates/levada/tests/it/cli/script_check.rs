@@ -126,11 +126,20 @@ fn a_problem_is_shown_with_its_place_and_a_hint() {
 #[test]
 fn warnings_refuse_nothing() {
     for (script, expected) in [
-        ("stream|from()|where(lambda: foo(1))|log()", "t.tick:1:29: warning: where2: undefined function: \"foo\""),
+        (
+            "stream|from()|where(lambda: foo(1))|log()",
+            "t.tick:1:29: warning: where2: undefined function: \"foo\"",
+        ),
         ("stream|from()|log()\n'text'", "t.tick:2:1: warning: statement has no effect"),
-        ("stream|from()|log().prefix", "t.tick:1:21: warning: property `prefix` is only read, which has no effect; to set it, write `.prefix(value)`"),
+        (
+            "stream|from()|log().prefix",
+            "t.tick:1:21: warning: property `prefix` is only read, which has no effect; to set it, write `.prefix(value)`",
+        ),
         ("stream|from()|alert().crit(lambda: abs(1.0, 2.0) > 1.0)", "warning: alert2: "),
-        ("stream|from()@outside().option(1)|log()", "t.tick:1:15: warning: the function `outside` runs outside, which is not built in yet"),
+        (
+            "stream|from()@outside().option(1)|log()",
+            "t.tick:1:15: warning: the function `outside` runs outside, which is not built in yet",
+        ),
     ] {
         let ran = run(&["check", "t.tick"], b"", &[("t.tick", script)]).ends(0);
         let found = ran.lines().iter().filter(|line| line.contains("warning: ")).count();
@@ -144,19 +153,33 @@ fn warnings_refuse_nothing() {
 fn the_type_and_variables_come_from_the_command_line() {
     let folder = Folder::new();
     folder.file("v.tick", "var p int\nvar name = 'cpu'\nstream|from().measurement(name)|log()");
-    folder.file("v.json", r#"{"p": {"type": "int", "value": 3}, "name": {"type": "string", "value": "mem"}}"#);
+    folder.file(
+        "v.json",
+        r#"{"p": {"type": "int", "value": 3}, "name": {"type": "string", "value": "mem"}}"#,
+    );
     folder.file("bad.json", r#"{"p": {"type": "number", "value": 3}}"#);
-    folder.file("wrong.json", r#"{"p": {"type": "int", "value": 3}, "name": {"type": "int", "value": 1}}"#);
+    folder.file(
+        "wrong.json",
+        r#"{"p": {"type": "int", "value": 3}, "name": {"type": "int", "value": 1}}"#,
+    );
     let ran = folder.run(&["check", "v.tick"]).ends(1);
     assert!(ran.text().contains("missing value for var \"p\"."), "{}", ran.text());
     folder.run(&["check", "v.tick", "--vars", "v.json"]).ends(0);
     let ran = folder.run(&["check", "v.tick", "--vars", "bad.json"]).ends(1);
     assert_eq!(ran.stderr, "error: bad.json: unknown VarType number\n");
     let ran = folder.run(&["check", "v.tick", "--vars", "wrong.json"]).ends(1);
-    assert!(ran.text().contains("invalid type supplied for name, got int exp string"), "{}", ran.text());
+    assert!(
+        ran.text().contains("invalid type supplied for name, got int exp string"),
+        "{}",
+        ran.text()
+    );
     folder.run(&["check", "v.tick", "--vars", "none.json"]).ends(1);
     let ran = folder.run(&["check", "v.tick", "--vars", "v.json", "--type", "batch"]).ends(1);
-    assert!(ran.text().contains("name \"stream\" is undefined. Names in scope: "), "{}", ran.text());
+    assert!(
+        ran.text().contains("name \"stream\" is undefined. Names in scope: "),
+        "{}",
+        ran.text()
+    );
     folder.run(&["check", "v.tick", "--type", "other"]).ends(2);
 }
 
@@ -176,7 +199,11 @@ fn flows_and_scripts_are_checked_together_and_from_standard_input() {
             "none.tick:1:1: cannot be read: No such file or directory (os error 2)",
         ]
     );
-    for script in ["stream|from()|log()", "// a\nvar x = 1\nstream|from()|log()", "\n dbrp \"a\".\"b\" stream|from()|log()"] {
+    for script in [
+        "stream|from()|log()",
+        "// a\nvar x = 1\nstream|from()|log()",
+        "\n dbrp \"a\".\"b\" stream|from()|log()",
+    ] {
         let ran = folder.run_with(&["check", "-"], script.as_bytes()).ends(0);
         assert_eq!(ran.stderr, "ok: 1 task in 1 file\n", "{script}");
     }

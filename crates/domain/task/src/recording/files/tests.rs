@@ -56,7 +56,8 @@ fn what_does_not_match_the_directory_is_damage() {
 #[test]
 fn many_files_are_refused() {
     let names: Vec<String> = (0..=FILES_MAX).map(|number| number.to_string()).collect();
-    let files = |count| names[..count].iter().map(|name| (name.as_str(), &b"x"[..])).collect::<Vec<_>>();
+    let files =
+        |count| names[..count].iter().map(|name| (name.as_str(), &b"x"[..])).collect::<Vec<_>>();
     assert_eq!(read(&zip(&files(FILES_MAX), CompressionMethod::Stored)).unwrap().len(), FILES_MAX);
     let error = read(&zip(&files(FILES_MAX + 1), CompressionMethod::Stored)).unwrap_err();
     assert!(error.ends_with("it holds more than 1000 files"), "{error}");
