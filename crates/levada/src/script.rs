@@ -187,7 +187,7 @@ impl Script {
 
     /// Finds what upstream finds when the task is enabled.
     fn check(&mut self, source: &Source<'_>, definition: &Definition) {
-        let findings = definition.pipeline.check(&StartOptions {
+        let findings = definition.pipeline.inspect(&StartOptions {
             task: self.task.as_str().into(),
             dbrps: &definition.dbrps,
             services: &Unconfigured::default(),

@@ -35,20 +35,35 @@ pub enum FindingKind {
 // === impl Pipeline ===
 
 impl Pipeline {
+    /// Gives all problems that would only show when the task is enabled, with the names of the nodes; asks no services.
+    pub fn check(&self) -> Vec<(Str, String)> {
+        let mut problems = Vec::new();
+        for index in self.order() {
+            let node = self.node(index);
+            if let Err(problem) = node.spec.check(self.provided(index)) {
+                problems.push((self.name(index), problem));
+            }
+            if let Err(problem) = self.check_edges(index) {
+                problems.push((self.name(index), problem));
+            }
+        }
+        problems
+    }
+
     /// Gives all problems that show when the task is enabled, what will fail for every point, and what is not built in.
     ///
     /// - Nodes are made and dropped: `options` hold the services that they ask. In the order of [`Pipeline::order`].
-    pub fn check(&self, options: &StartOptions<'_>) -> Vec<Finding> {
+    pub fn inspect(&self, options: &StartOptions<'_>) -> Vec<Finding> {
         let order = self.order();
         let places = self.places(&order);
         let mut findings = Vec::new();
         for (place, index) in order.iter().enumerate() {
-            self.check_node(*index, place, &places, options, &mut findings);
+            self.inspect_node(*index, place, &places, options, &mut findings);
         }
         findings
     }
 
-    fn check_node(
+    fn inspect_node(
         &self,
         index: NodeIndex,
         place: usize,
@@ -66,8 +81,7 @@ impl Pipeline {
                 findings.push(finding);
             }
         };
-        let parent = node.parents.first().map_or(Edge::None, |parent| self.node(*parent).provides);
-        if let Err(text) = node.spec.check(parent) {
+        if let Err(text) = node.spec.check(self.provided(index)) {
             add(FindingKind::Problem, node.position, text);
         }
         if let Err(text) = self.check_edges(index) {
@@ -91,5 +105,11 @@ impl Pipeline {
                 add(FindingKind::Warning, Some(lambda.position), text.clone());
             }
         }
+    }
+
+    /// Gives what the first parent gives.
+    fn provided(&self, index: NodeIndex) -> Edge {
+        let parents = &self.node(index).parents;
+        parents.first().map_or(Edge::None, |parent| self.node(*parent).provides)
     }
 }
