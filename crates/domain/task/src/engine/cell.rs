@@ -90,6 +90,8 @@ impl Cell {
         workers: &Arc<Workers>,
         failed: Box<dyn Fn(&Cell) + Send + Sync>,
     ) -> Arc<Self> {
+        let mut actor = actor;
+        actor.measure(Arc::clone(workers.clock()));
         Arc::new(Cell {
             id,
             queue,
