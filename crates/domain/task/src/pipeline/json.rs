@@ -151,6 +151,7 @@ impl Reading {
             wants: Edge::None,
             watched,
             name: None,
+            position: None,
         });
         Ok(())
     }
