@@ -1,6 +1,6 @@
 //! How nodes declare their properties: one list gives setters, script form and JSON form.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(Clone, Debug, Default)]
 //! pub struct Window { period: Nanos, align: Flag }
 //!
