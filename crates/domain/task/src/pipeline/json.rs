@@ -152,7 +152,6 @@ impl Reading {
             wants: Edge::None,
             watched,
             name: None,
-            position: None,
         });
         Ok(())
     }

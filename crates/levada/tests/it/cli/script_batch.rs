@@ -180,3 +180,20 @@ spec:
         ]
     );
 }
+
+#[test]
+fn queries_read_what_the_task_may_read_when_it_says_what_that_is() {
+    let script = "batch|query('SELECT v FROM \"db\".\"rp\".m').period(1s).every(1s)|log()\n";
+    let other = format!("dbrp \"db\".\"autogen\"\n{script}");
+    let same = format!("dbrp \"x\".\"y\"\ndbrp \"db\".\"rp\"\n{script}");
+    let files = [("none.tick", script), ("same.tick", &*same), ("other.tick", &*other), ("in", MEM)];
+    run(&["check", "none.tick", "same.tick"], b"", &files).ends(0);
+    let ran = run(&["check", "other.tick"], b"", &files).ends(1);
+    assert_eq!(
+        ran.lines()[0],
+        "other.tick:2:7: query1: batch query is not allowed to request data from \"db\".\"rp\""
+    );
+    // Recorded input is nobody's query.
+    let ran = run(&["dry-run", "other.tick", "--input", "in"], b"", &files).ends(0);
+    assert_eq!(ran.lines().len(), 1);
+}
