@@ -24,6 +24,8 @@ pub(crate) struct ScriptOptions {
     pub(crate) vars: Vars,
     /// Queries may read what the `dbrp` statements name and nothing else; recorded input is not queried.
     pub(crate) checks_sources: bool,
+    /// Variables may lack values; what depends on values is not checked then.
+    pub(crate) is_template: bool,
 }
 
 /// A script and what was found about it.
@@ -85,7 +87,7 @@ impl ScriptOptions {
     pub(crate) fn of(args: &TaskArgs) -> Result<Self, String> {
         let vars = args.vars.as_deref().map(read_vars).transpose()?;
         let task_type = args.task_type.map(ScriptType::task_type);
-        Ok(ScriptOptions { task_type, vars: vars.unwrap_or_default(), checks_sources: false })
+        Ok(ScriptOptions { task_type, vars: vars.unwrap_or_default(), ..ScriptOptions::default() })
     }
 }
 
@@ -145,6 +147,7 @@ impl Script {
         let define_options = DefineOptions {
             task_type: options.task_type,
             vars: options.vars.clone(),
+            is_template: options.is_template,
             ..DefineOptions::default()
         };
         let definition = match define_program(program, &define_options) {
@@ -156,7 +159,9 @@ impl Script {
             let finding = source.finding(warning.position, Severity::Warning, &warning.message);
             self.findings.push(Finding { excerpt, ..finding });
         }
-        self.check(source, &definition);
+        if !options.is_template {
+            self.check(source, &definition);
+        }
         if options.checks_sources && !definition.dbrps.is_empty() {
             self.check_sources(source, &definition);
         }

@@ -64,7 +64,10 @@ fn batches_come_in_the_order_of_their_times_from_every_form_of_a_recording() {
     }});
     // The earlier batch first, though its file comes first only by chance; what httpOut serves at the end.
     assert_eq!(lines[..2], [written, posted]);
-    assert_eq!((&lines[2]["kind"], &lines[2]["data"]["id"]), (&json!("alert"), &json!("cpu:host=a")));
+    assert_eq!(
+        (&lines[2]["kind"], &lines[2]["data"]["id"]),
+        (&json!("alert"), &json!("cpu:host=a"))
+    );
     assert_eq!(
         lines[3]["data"],
         json!({
@@ -132,7 +135,8 @@ s|where(lambda: FALSE)|httpOut('nothing')
     let files = [("t.tick", script), ("in", "m,h=a v=1 1\nm,h=a v=2i 2\n")];
     let ran = run(&["dry-run", "t.tick", "--input", "in", "--stats"], b"", &files).ends(0);
     let lines = ran.json();
-    let of = |kind: &str| -> Vec<&Value> { lines.iter().filter(|line| line["kind"] == kind).collect() };
+    let of =
+        |kind: &str| -> Vec<&Value> { lines.iter().filter(|line| line["kind"] == kind).collect() };
     let looped = of("kapacitorLoopback");
     assert_eq!(looped.len(), 2);
     assert_eq!(
@@ -141,10 +145,14 @@ s|where(lambda: FALSE)|httpOut('nothing')
                "fields": {"v": 2}, "time": "1970-01-01T00:00:00.000000002Z"})
     );
     assert_eq!(of("httpPost")[0]["data"]["endpoint"], "e");
-    let served: Vec<(&Value, bool)> =
-        of("httpOut").iter().map(|line| (&line["endpoint"], line["data"]["series"].is_null())).collect();
+    let served: Vec<(&Value, bool)> = of("httpOut")
+        .iter()
+        .map(|line| (&line["endpoint"], line["data"]["series"].is_null()))
+        .collect();
     assert_eq!(served.len(), 2);
-    assert!(served.contains(&(&json!("last"), false)) && served.contains(&(&json!("nothing"), true)));
+    assert!(
+        served.contains(&(&json!("last"), false)) && served.contains(&(&json!("nothing"), true))
+    );
     assert_eq!(lines.last().unwrap()["kind"], "stats");
 }
 
@@ -186,7 +194,8 @@ fn queries_read_what_the_task_may_read_when_it_says_what_that_is() {
     let script = "batch|query('SELECT v FROM \"db\".\"rp\".m').period(1s).every(1s)|log()\n";
     let other = format!("dbrp \"db\".\"autogen\"\n{script}");
     let same = format!("dbrp \"x\".\"y\"\ndbrp \"db\".\"rp\"\n{script}");
-    let files = [("none.tick", script), ("same.tick", &*same), ("other.tick", &*other), ("in", MEM)];
+    let files =
+        [("none.tick", script), ("same.tick", &*same), ("other.tick", &*other), ("in", MEM)];
     run(&["check", "none.tick", "same.tick"], b"", &files).ends(0);
     let ran = run(&["check", "other.tick"], b"", &files).ends(1);
     assert_eq!(

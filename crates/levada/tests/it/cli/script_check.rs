@@ -163,6 +163,10 @@ fn the_type_and_variables_come_from_the_command_line() {
         ran.text()
     );
     folder.run(&["check", "v.tick", "--type", "other"]).ends(2);
+    folder.run(&["check", "v.tick", "--template"]).ends(0);
+    folder.file("t.tick", "var p int\nstream|from()|foo(p)");
+    let ran = folder.run(&["check", "t.tick", "--template"]).ends(1);
+    assert!(ran.text().contains("no method or property \"foo\""), "{}", ran.text());
 }
 
 #[test]
