@@ -145,6 +145,16 @@ impl Actor {
         self.guarded(|actor| actor.graph.advance(now, &mut actor.ctx))
     }
 
+    /// Runs at most `count` timers; `true` when more are due, and the clock does not show `now` yet.
+    pub fn advance_some(&mut self, now: Timestamp, count: usize) -> Result<bool, Box<Failure>> {
+        let mut is_more = false;
+        self.guarded(|actor| {
+            is_more = actor.graph.advance_some(now, count, &mut actor.ctx)?;
+            Ok(())
+        })?;
+        Ok(is_more)
+    }
+
     /// Gives when the next timer is due.
     pub fn next_timer(&self) -> Option<Timestamp> {
         self.ctx.timers.next()
@@ -197,6 +207,19 @@ impl Actor {
     /// - Gives the names of the nodes that begin anew.
     /// - Errors: the bytes as a whole are not what [`Actor::save`] gives; nothing was taken over then.
     pub fn load(&mut self, bytes: &[u8]) -> Result<Vec<Str>, StateError> {
+        let mut result = Ok(Vec::new());
+        // A panic over damaged state ends the task like any other.
+        let step = self.guarded(|actor| {
+            result = actor.take_over(bytes);
+            Ok(())
+        });
+        match step {
+            Ok(()) => result,
+            Err(failure) => Err(StateError::Refused(failure.to_string())),
+        }
+    }
+
+    fn take_over(&mut self, bytes: &[u8]) -> Result<Vec<Str>, StateError> {
         let mut saved: Vec<(String, String, Vec<u8>)> = {
             let mut reader = Reader::new(bytes, &mut self.ctx.groups);
             match reader.uint()? {
