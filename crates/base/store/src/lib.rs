@@ -31,6 +31,7 @@ mod checkpoint;
 mod error;
 mod file;
 mod memory;
+mod state;
 #[cfg(feature = "postgresql")]
 mod postgres;
 
@@ -42,6 +43,7 @@ pub use checkpoint::{Checkpoint, DecodeError, VERSION, decode, encode};
 pub use error::StoreError;
 pub use file::FileCheckpointStore;
 pub use memory::MemoryCheckpointStore;
+pub use state::StateFiles;
 #[cfg(feature = "postgresql")]
 pub use postgres::PostgresCheckpointStore;
 

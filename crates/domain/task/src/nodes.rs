@@ -3,7 +3,11 @@
 pub mod alert;
 pub mod barrier;
 pub mod batch;
+pub mod change_detect;
 pub mod combine;
+pub mod default;
+pub mod delete;
+pub mod derivative;
 pub mod derived;
 pub mod dimensions;
 pub mod eval;
@@ -17,12 +21,19 @@ pub mod log;
 pub mod noop;
 pub mod predicate;
 pub mod prefix;
+pub mod regroup;
+pub mod sample;
+pub mod shift;
+pub mod state_count;
+pub mod state_duration;
 pub mod stats;
 pub mod stream;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]
 mod testing;
+mod tracked;
+pub mod trickle;
 pub mod udf;
 pub mod union;
 pub mod where_;
@@ -51,8 +62,18 @@ pub static NODES: &[&Kind] = &[
     &combine::KIND,
     &flatten::KIND,
     &window::KIND,
+    &derivative::KIND,
+    &change_detect::KIND,
+    &state_duration::KIND,
+    &state_count::KIND,
+    &sample::KIND,
+    &shift::KIND,
+    &default::KIND,
+    &delete::KIND,
+    &trickle::KIND,
     &log::KIND,
 ];
+
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
     let mut nodes = NODES.iter().copied();
@@ -74,3 +95,6 @@ fn allows(parent: &Kind, method: &str) -> bool {
         _ => !matches!(method, "query" | "queryFlux" | "from"),
     }
 }
+
+#[cfg(test)]
+mod tests;

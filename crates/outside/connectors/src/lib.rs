@@ -18,6 +18,7 @@ mod kafka;
 mod mapping;
 #[cfg(feature = "postgresql")]
 mod postgres;
+pub mod points;
 pub mod sinks;
 pub mod sources;
 pub mod spec;
