@@ -11,7 +11,7 @@ use levada_model::{BatchRef, Point, Series, Str, Timestamp};
 use levada_runtime::Clock;
 
 use super::input::{Inbox, Input, OwnedBatch, Slice};
-use super::queue::{Offer, Queue};
+use super::queue::{Attempt, Queue};
 use super::workers::Workers;
 use crate::actor::Actor;
 use crate::effect::Answer;
@@ -135,12 +135,12 @@ impl Cell {
     }
 
     /// Adds an input when there is room; never waits.
-    pub fn offer(self: &Arc<Self>, input: Input) -> Offer {
-        let offer = self.queue.offer(input);
-        if matches!(offer, Offer::Taken) {
+    pub fn try_give(self: &Arc<Self>, input: Input) -> Attempt {
+        let attempt = self.queue.try_push(input);
+        if matches!(attempt, Attempt::Taken) {
             self.schedule();
         }
-        offer
+        attempt
     }
 
     /// Sees to it that the task gets a turn.

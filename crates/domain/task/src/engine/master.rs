@@ -565,13 +565,13 @@ impl Master {
             return Offer::Full;
         }
         for cell in cells {
-            let all = std::iter::once(0..points.len() as u32).collect();
-            for ranges in super::routes::parts(all) {
-                let slice = Slice { points: Arc::clone(points), ranges, hops: 0 };
-                if !cell.give(Input::Points(slice)) {
-                    // Room was there a moment ago; what another writer took it for is counted by the queue.
-                    return Offer::Full;
-                }
+            // In one piece, which an empty queue takes whatever its size: of several the last may not fit, and who offers
+            // would send the first ones again.
+            let ranges = std::iter::once(0..points.len() as u32).collect();
+            let slice = Slice { points: Arc::clone(points), ranges, hops: 0 };
+            if !cell.give(Input::Points(slice)) {
+                // Room was there a moment ago; what another writer took it for is counted by the queue.
+                return Offer::Full;
             }
         }
         Offer::Taken

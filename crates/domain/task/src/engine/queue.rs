@@ -45,7 +45,7 @@ struct State {
 
 /// What became of an input that could not wait.
 #[derive(Debug)]
-pub enum Offer {
+pub enum Attempt {
     /// It is in the queue.
     Taken,
     /// It was dropped, which is counted.
@@ -77,33 +77,33 @@ impl Queue {
     /// - An input larger than the whole queue is taken when the queue is empty.
     /// - Answers are always taken: there are at most as many as requests under way.
     pub fn push(&self, input: Input) -> bool {
-        match self.offer(input) {
-            Offer::Taken => true,
-            Offer::Dropped => false,
-            Offer::Full(input) => self.push_patiently(input),
+        match self.try_push(input) {
+            Attempt::Taken => true,
+            Attempt::Dropped => false,
+            Attempt::Full(input) => self.push_patiently(input),
         }
     }
 
     /// Adds an input when there is room; never waits.
-    pub fn offer(&self, input: Input) -> Offer {
+    pub fn try_push(&self, input: Input) -> Attempt {
         let points = weight(&input);
         let mut state = self.lock();
         if matches!(input, Input::Answer { .. } | Input::QueryFailed { .. }) {
             if state.is_closed {
-                return Offer::Dropped;
+                return Attempt::Dropped;
             }
             state.inputs.push_back(input);
-            return Offer::Taken;
+            return Attempt::Taken;
         }
         if !self.fits(&state, points) && !state.is_closed {
             match self.overflow {
                 Overflow::DropNewest => {}
                 Overflow::DropOldest => self.drop_oldest(&mut state, points),
                 Overflow::Block(_) if state.is_stalled => {}
-                Overflow::Block(_) => return Offer::Full(input),
+                Overflow::Block(_) => return Attempt::Full(input),
             }
         }
-        if self.settle(&mut state, input, points) { Offer::Taken } else { Offer::Dropped }
+        if self.settle(&mut state, input, points) { Attempt::Taken } else { Attempt::Dropped }
     }
 
     /// Drops an input for which there was no room, counted.

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::cell::Cell;
 use super::input::{Input, Slice};
-use super::queue::Offer;
+use super::queue::Attempt;
 
 /// What a task wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,7 +172,10 @@ impl Ingest {
     /// Says whether every task that listens to something has room for so many points.
     pub fn would_fit(&mut self, points: &[Point]) -> bool {
         self.refresh();
-        self.table.entries.iter().all(|(_, cell)| cell.queue.has_room(points.len()))
+        let has_room = |cell: &Weak<Cell>| {
+            cell.upgrade().is_none_or(|cell| cell.queue.has_room(points.len()))
+        };
+        self.table.entries.iter().all(|(_, cell)| has_room(cell))
     }
 
     fn refresh(&mut self) {
@@ -249,13 +252,13 @@ impl Ingest {
                     late.push((Arc::clone(&cell), slice));
                     continue;
                 }
-                match cell.offer(Input::Points(slice)) {
-                    Offer::Taken => written.delivered += count,
-                    Offer::Dropped => written.dropped += count,
-                    Offer::Full(Input::Points(slice)) if may_wait => {
+                match cell.try_give(Input::Points(slice)) {
+                    Attempt::Taken => written.delivered += count,
+                    Attempt::Dropped => written.dropped += count,
+                    Attempt::Full(Input::Points(slice)) if may_wait => {
                         late.push((Arc::clone(&cell), slice));
                     }
-                    Offer::Full(input) => {
+                    Attempt::Full(input) => {
                         cell.queue.refuse(&input);
                         written.dropped += count;
                     }
@@ -268,10 +271,10 @@ impl Ingest {
             let is_taken = if has_patience {
                 cell.give(Input::Points(slice))
             } else {
-                match cell.offer(Input::Points(slice)) {
-                    Offer::Taken => true,
-                    Offer::Dropped => false,
-                    Offer::Full(input) => {
+                match cell.try_give(Input::Points(slice)) {
+                    Attempt::Taken => true,
+                    Attempt::Dropped => false,
+                    Attempt::Full(input) => {
                         cell.queue.refuse(&input);
                         false
                     }
@@ -289,7 +292,7 @@ impl Ingest {
 }
 
 /// Cuts a list of ranges into lists of a bounded number of points.
-pub(super) fn parts(ranges: SmallVec<[Range<u32>; 2]>) -> Vec<SmallVec<[Range<u32>; 2]>> {
+fn parts(ranges: SmallVec<[Range<u32>; 2]>) -> Vec<SmallVec<[Range<u32>; 2]>> {
     let mut parts = Vec::with_capacity(1);
     let mut part = SmallVec::new();
     let mut room = SLICE_POINTS as u32;
