@@ -31,9 +31,9 @@ mod checkpoint;
 mod error;
 mod file;
 mod memory;
-mod state;
 #[cfg(feature = "postgresql")]
 mod postgres;
+mod state;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,9 +43,9 @@ pub use checkpoint::{Checkpoint, DecodeError, VERSION, decode, encode};
 pub use error::StoreError;
 pub use file::FileCheckpointStore;
 pub use memory::MemoryCheckpointStore;
-pub use state::StateFiles;
 #[cfg(feature = "postgresql")]
 pub use postgres::PostgresCheckpointStore;
+pub use state::StateFiles;
 
 /// Keeps the checkpoints of flows. Methods block for the time of a few small writes to disk, with a database until it answers or
 /// has had the time to: call them where that is allowed.

@@ -14,7 +14,7 @@ use crate::pipeline::start::StartOptions;
 use crate::pipeline::{Pipeline, TaskType};
 use crate::runtime::timers::Timers;
 use crate::runtime::{
-    Context, Failure, Graph, Groups, Reader, StateError, Step, Writer, context::Limits,
+    Context, Failure, Graph, Groups, Node, Reader, StateError, Step, Writer, context::Limits,
 };
 
 /// A running task.
@@ -24,6 +24,8 @@ pub struct Actor {
     ungrouped: Arc<Group>,
     /// The places of the query nodes, in the order of recordings: the last one of the script first.
     queries: Vec<usize>,
+    /// Measurements that the source gets twice, as upstream's does (U-1); empty but for compatibility.
+    doubled: Vec<Str>,
     failure: Option<Failure>,
 }
 
@@ -73,7 +75,11 @@ impl Actor {
                 places.map(|(place, _)| place).collect()
             }
         };
-        let mut actor = Actor { graph, ctx, ungrouped, queries, failure: None };
+        let doubled = match options.compat.is_1_8 {
+            true => pipeline.doubled_measurements(),
+            false => Vec::new(),
+        };
+        let mut actor = Actor { graph, ctx, ungrouped, queries, doubled, failure: None };
         if now != CLOCK_UNSET {
             actor.begin_at(now).map_err(|failure| failure.to_string())?;
         }
@@ -112,6 +118,9 @@ impl Actor {
     /// Gives points to the source of a stream task, in their order.
     pub fn points(&mut self, points: &[Point]) -> Step {
         self.guarded(|actor| {
+            if !actor.doubled.is_empty() {
+                return points.iter().try_for_each(|point| actor.give_doubled(point));
+            }
             for point in points {
                 actor.graph.point(0, point, &actor.ungrouped, &mut actor.ctx)?;
             }
@@ -119,12 +128,20 @@ impl Actor {
         })
     }
 
+    fn give_doubled(&mut self, point: &Point) -> Step {
+        let times = if self.doubled.contains(&point.series.name) { 2 } else { 1 };
+        for _ in 0..times {
+            self.graph.point(0, point, &self.ungrouped, &mut self.ctx)?;
+        }
+        Ok(())
+    }
+
     /// Gives points to the source, each when the clock shows its time, as a replay does.
     pub fn replay(&mut self, points: &[Point]) -> Step {
         self.guarded(|actor| {
             for point in points {
                 actor.graph.advance(point.time, &mut actor.ctx)?;
-                actor.graph.point(0, point, &actor.ungrouped, &mut actor.ctx)?;
+                actor.give_doubled(point)?;
             }
             Ok(())
         })
@@ -207,10 +224,20 @@ impl Actor {
     /// - Gives the names of the nodes that begin anew.
     /// - Errors: the bytes as a whole are not what [`Actor::save`] gives; nothing was taken over then.
     pub fn load(&mut self, bytes: &[u8]) -> Result<Vec<Str>, StateError> {
+        self.load_or_remake(bytes, &|_| Err("its state is damaged".to_owned()))
+    }
+
+    /// Takes over saved state like [`Actor::load`]; `remake` makes a node anew, by its place, when what was saved for it is
+    /// damaged, because it may have taken over a part.
+    pub fn load_or_remake(
+        &mut self,
+        bytes: &[u8],
+        remake: &dyn Fn(usize) -> Result<Box<dyn Node>, String>,
+    ) -> Result<Vec<Str>, StateError> {
         let mut result = Ok(Vec::new());
         // A panic over damaged state ends the task like any other.
         let step = self.guarded(|actor| {
-            result = actor.take_over(bytes);
+            result = actor.take_over(bytes, remake);
             Ok(())
         });
         match step {
@@ -219,7 +246,11 @@ impl Actor {
         }
     }
 
-    fn take_over(&mut self, bytes: &[u8]) -> Result<Vec<Str>, StateError> {
+    fn take_over(
+        &mut self,
+        bytes: &[u8],
+        remake: &dyn Fn(usize) -> Result<Box<dyn Node>, String>,
+    ) -> Result<Vec<Str>, StateError> {
         let mut saved: Vec<(String, String, Vec<u8>)> = {
             let mut reader = Reader::new(bytes, &mut self.ctx.groups);
             match reader.uint()? {
@@ -246,10 +277,16 @@ impl Actor {
                 })
                 .or_else(|| saved.iter().position(|(_, identity, _)| **identity == *slot.identity));
             let name = Str::clone(&slot.name.name);
-            let taken = found
-                .map(|at| saved.remove(at))
-                .is_some_and(|(_, _, bytes)| self.graph.load(place, &bytes, &mut self.ctx).is_ok());
-            if !taken {
+            let Some((_, _, bytes)) = found.map(|at| saved.remove(at)) else {
+                fresh.push(name);
+                continue;
+            };
+            if self.graph.load(place, &bytes, &mut self.ctx).is_err() {
+                let refused = |text: String| StateError::Refused(format!("{name}: {text}"));
+                let node = remake(place).map_err(refused)?;
+                self.graph
+                    .replace(place, node, &mut self.ctx)
+                    .map_err(|failure| refused(failure.text))?;
                 fresh.push(name);
             }
         }

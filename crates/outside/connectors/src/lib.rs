@@ -16,9 +16,9 @@ mod http_client;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod mapping;
+pub mod points;
 #[cfg(feature = "postgresql")]
 mod postgres;
-pub mod points;
 pub mod sinks;
 pub mod sources;
 pub mod spec;

@@ -25,7 +25,7 @@ use crate::nodes::from::From;
 use crate::pipeline::TaskType;
 use crate::pipeline::start::StartOptions;
 use crate::runtime::context::{Compat, Limits};
-use crate::runtime::{Failure, Services};
+use crate::runtime::{Failure, Node, Services};
 
 /// How long who writes waits for a task that is behind.
 ///
@@ -312,7 +312,8 @@ impl Master {
             .map_err(StartError::Enable)?;
         if options.keeps_state {
             let shards = shard.as_ref().map_or(1, |shard| shard.count);
-            self.restore(id, index, shards, &mut actor);
+            let remake = |place| definition.pipeline.remake(place, &start);
+            self.restore(id, index, shards, &mut actor, &remake);
         }
         let queue = Queue::new(options.queue_points, options.overflow);
         let master: Weak<Inner> = Arc::downgrade(&self.0);
@@ -324,7 +325,14 @@ impl Master {
         Ok(Cell::new(Str::clone(id), actor, shard, queue, hops, &deps.workers, failed))
     }
 
-    fn restore(&self, id: &Str, shard: u32, shards: u32, actor: &mut Actor) {
+    fn restore(
+        &self,
+        id: &Str,
+        shard: u32,
+        shards: u32,
+        actor: &mut Actor,
+        remake: &dyn Fn(usize) -> Result<Box<dyn Node>, String>,
+    ) {
         let Some(store) = &self.0.deps.store else { return };
         let task = &**id;
         match store.load(id, shard) {
@@ -337,7 +345,7 @@ impl Master {
                     "saved state is of another number of shards, it is not taken over"
                 );
             }
-            Ok(Some(state)) => match actor.load(&state[size_of::<u32>()..]) {
+            Ok(Some(state)) => match actor.load_or_remake(&state[size_of::<u32>()..], remake) {
                 Ok(fresh) if fresh.is_empty() => tracing::info!(task, "state restored"),
                 Ok(fresh) => {
                     let nodes = fresh.join(",");

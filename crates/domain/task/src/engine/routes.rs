@@ -172,9 +172,8 @@ impl Ingest {
     /// Says whether every task that listens to something has room for so many points.
     pub fn would_fit(&mut self, points: &[Point]) -> bool {
         self.refresh();
-        let has_room = |cell: &Weak<Cell>| {
-            cell.upgrade().is_none_or(|cell| cell.queue.has_room(points.len()))
-        };
+        let has_room =
+            |cell: &Weak<Cell>| cell.upgrade().is_none_or(|cell| cell.queue.has_room(points.len()));
         self.table.entries.iter().all(|(_, cell)| has_room(cell))
     }
 

@@ -184,6 +184,20 @@ impl Graph {
         Ok(())
     }
 
+    /// Puts a new node in the place of one that could not take over its state.
+    pub fn replace(&mut self, place: usize, node: Box<dyn Node>, ctx: &mut Context) -> Step {
+        self.slots[place].node = node;
+        if let [child] = self.slots[place].children[..]
+            && self.slots[child.index].statistics.collected.len() == 1
+            && self.slots[child.index].node.folds()
+        {
+            self.slots[place].node.fuse();
+        }
+        ctx.timers.drop_of(place);
+        let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+        node.begin(&mut out)
+    }
+
     /// Gives the nodes.
     pub fn slots(&self) -> &[Slot] {
         &self.slots

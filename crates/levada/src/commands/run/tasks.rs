@@ -73,7 +73,9 @@ pub(super) fn start(
         return Ok(None);
     }
     let tasks = TaskHost::start(host, !options.no_checkpoints).map_err(|error| {
-        format!("the folder for the state of tasks cannot be used: {error}; choose another with --data")
+        format!(
+            "the folder for the state of tasks cannot be used: {error}; choose another with --data"
+        )
     })?;
     for script in &options.scripts {
         let job = TaskJob { id: script.id.clone(), definition: Arc::clone(&script.definition) };

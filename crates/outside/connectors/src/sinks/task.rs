@@ -97,7 +97,8 @@ impl SinkSpec for Spec {
 
     fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
         let encoder = Encoder::new(&self.mapping()).map_err(BuildError::Invalid)?;
-        let or = |text: &str, default: &str| Str::from(if text.is_empty() { default } else { text });
+        let or =
+            |text: &str, default: &str| Str::from(if text.is_empty() { default } else { text });
         Ok(Box::new(TaskSink {
             database: or(&self.database, DATABASE_DEFAULT),
             retention: or(&self.retention_policy, RETENTION_DEFAULT),
@@ -115,11 +116,7 @@ impl SinkSpec for Spec {
 
 impl TaskSink {
     /// The points of a batch and the records they were made of; what is no point is rejected.
-    fn points(
-        &mut self,
-        batch: &RecordBatch,
-        outcomes: &mut Outcomes,
-    ) -> (Vec<Point>, Vec<usize>) {
+    fn points(&mut self, batch: &RecordBatch, outcomes: &mut Outcomes) -> (Vec<Point>, Vec<usize>) {
         let received = self.ctx.clock.now();
         let mut points = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
