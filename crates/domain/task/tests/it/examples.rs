@@ -16,7 +16,7 @@ use crate::notation::Record;
 const EXAMPLES: &str = include_str!("../cases/examples.txt");
 
 /// The clock of the cases: some day, far from the times of the data.
-const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Case {
@@ -51,7 +51,7 @@ pub(crate) fn cases(text: &str) -> Vec<Case> {
     cases
 }
 
-fn points(line: &str, parser: &mut Parser) -> Vec<Point> {
+pub(crate) fn points(line: &str, parser: &mut Parser) -> Vec<Point> {
     let mut points = Vec::new();
     let (database, retention) = (Str::from("db"), Str::from("rp"));
     let outcome = parser.parse(
@@ -68,11 +68,6 @@ fn points(line: &str, parser: &mut Parser) -> Vec<Point> {
 
 fn pause(text: &str) -> i64 {
     levada_tick::syntax::parse_duration(text).expect("a duration")
-}
-
-/// Runs a script on the lines of a case and gives what left it.
-pub(crate) fn run(case: &Case) -> Vec<String> {
-    run_with(case, Compat::default())
 }
 
 /// Runs a case with switches.
