@@ -266,18 +266,24 @@ impl Actor {
                 ))
             })?
         };
+        // First by name and identity; after an edit of the script the numbers have moved, so by identity alone what is left.
+        let mut found: Vec<Option<Vec<u8>>> = Vec::new();
+        for slot in self.graph.slots() {
+            let at = saved.iter().position(|(name, identity, _)| {
+                **name == *slot.name.name && **identity == *slot.identity
+            });
+            found.push(at.map(|at| saved.remove(at).2));
+        }
+        for (slot, found) in self.graph.slots().iter().zip(&mut found) {
+            if found.is_none() {
+                let at = saved.iter().position(|(_, identity, _)| **identity == *slot.identity);
+                *found = at.map(|at| saved.remove(at).2);
+            }
+        }
         let mut fresh = Vec::new();
-        for place in 0..self.graph.slots().len() {
-            let slot = &self.graph.slots()[place];
-            // First by name and identity; after an edit of the script the numbers have moved, so by identity alone.
-            let found = saved
-                .iter()
-                .position(|(name, identity, _)| {
-                    **name == *slot.name.name && **identity == *slot.identity
-                })
-                .or_else(|| saved.iter().position(|(_, identity, _)| **identity == *slot.identity));
-            let name = Str::clone(&slot.name.name);
-            let Some((_, _, bytes)) = found.map(|at| saved.remove(at)) else {
+        for (place, bytes) in found.into_iter().enumerate() {
+            let name = Str::clone(&self.graph.slots()[place].name.name);
+            let Some(bytes) = bytes else {
                 fresh.push(name);
                 continue;
             };

@@ -31,8 +31,10 @@ pub struct Cell {
     /// The earliest time at which the workers wake the task, so that they are told once.
     wakes_at: AtomicI64,
     is_failed: AtomicBool,
-    /// It was stopped: its state is saved no more.
+    /// It is being stopped: who saves states leaves it out.
     is_retired: AtomicBool,
+    /// It was stopped: nothing of it runs any more, not even a timer.
+    is_over: AtomicBool,
     /// Points that went through, for the throughput.
     processed: AtomicU64,
     workers: Weak<Workers>,
@@ -118,6 +120,7 @@ impl Cell {
             wakes_at: AtomicI64::new(NEVER),
             is_failed: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             processed: AtomicU64::new(0),
             clock: Arc::clone(workers.clock()),
             workers: Arc::downgrade(workers),
@@ -203,6 +206,14 @@ impl Cell {
         look(&mut self.lock().actor)
     }
 
+    /// Looks at the actor for the last time, as [`Cell::try_with_actor`] does; it gets no turn after that.
+    pub fn end<T>(&self, patience: Duration, look: impl FnOnce(&mut Actor) -> T) -> Option<T> {
+        let mut state = self.lock_within(patience);
+        // Before the lock is given back: what a timer did after the state was saved would be done twice.
+        self.is_over.store(true, Ordering::Release);
+        state.as_mut().map(|state| look(&mut state.actor))
+    }
+
     /// Looks at the actor when no turn is under way, or one ends within `patience`.
     ///
     /// - A node may work on one item for long; who only wants to know something must not hang for it.
@@ -249,10 +260,13 @@ impl Cell {
         }
         let began = self.clock.monotonic();
         let mut state = self.lock();
+        if self.is_over.load(Ordering::Acquire) {
+            return Turn::Idle(None);
+        }
         let now = self.clock.now();
         self.hops.store(0, Ordering::Relaxed);
         let (mut result, mut is_more) = self.timers(&mut state.actor, now, began);
-        while result.is_ok() {
+        while result.is_ok() && !self.is_over.load(Ordering::Acquire) {
             if self.clock.monotonic().saturating_sub(began) > TURN {
                 is_more = true;
                 break;

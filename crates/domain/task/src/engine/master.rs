@@ -383,14 +383,17 @@ impl Master {
             if cell.is_failed() {
                 continue;
             }
-            if task.options.keeps_state && self.save_cell(id, cell, index as u32, shards) {
-                continue;
-            }
-            match cell.try_with_actor(LOOK_PATIENCE, Actor::finish) {
-                Some(Ok(())) => {}
+            let is_kept = task.options.keeps_state && self.0.deps.store.is_some();
+            let ended = cell.end(LOOK_PATIENCE, |actor| match is_kept {
+                true => Ok(Some(actor.save())),
+                false => actor.finish().map(|()| None),
+            });
+            match ended {
+                Some(Ok(Some(state))) => self.keep(id, index as u32, shards, &state),
+                Some(Ok(None)) => {}
                 Some(Err(_)) => tracing::warn!(task = id, "the task failed while it ended"),
                 None => {
-                    tracing::warn!(task = id, "a node is still at work, its end is not waited for")
+                    tracing::warn!(task = id, "a node is still at work, its end is not waited for");
                 }
             }
         }
@@ -442,9 +445,8 @@ impl Master {
         }
     }
 
-    /// Saves the state of one actor; `false` when it is not kept.
-    fn save_cell(&self, id: &str, cell: &Cell, index: u32, shards: u32) -> bool {
-        let Some(store) = &self.0.deps.store else { return false };
+    /// Saves the state of one actor.
+    fn save_cell(&self, id: &str, cell: &Cell, index: u32, shards: u32) {
         // The actor is busy for as long as it takes to copy its state, not while it is written.
         let saved = cell.try_with_actor(SAVE_PATIENCE, |actor| actor.save());
         let Some(state) = saved else {
@@ -452,16 +454,17 @@ impl Master {
                 task = id,
                 "a node is at work on one item for long, so its state is not kept now"
             );
-            return false;
+            return;
         };
+        self.keep(id, index, shards, &state);
+    }
+
+    fn keep(&self, id: &str, index: u32, shards: u32, state: &[u8]) {
+        let Some(store) = &self.0.deps.store else { return };
         let mut bytes = shards.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&state);
-        match store.save(id, index, &bytes) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(task = id, %error, "state is not kept");
-                false
-            }
+        bytes.extend_from_slice(state);
+        if let Err(error) = store.save(id, index, &bytes) {
+            tracing::warn!(task = id, %error, "state is not kept");
         }
     }
 

@@ -111,6 +111,12 @@ impl Queue {
         self.dropped.fetch_add(weight(input) as u64, Ordering::Relaxed);
     }
 
+    /// Drops an input that has waited elsewhere for as long as it may.
+    pub fn give_up(&self, input: &Input) {
+        self.lock().is_stalled = true;
+        self.refuse(input);
+    }
+
     fn push_patiently(&self, input: Input) -> bool {
         let points = weight(&input);
         let mut state = self.lock();

@@ -274,7 +274,7 @@ impl Ingest {
                     Attempt::Taken => true,
                     Attempt::Dropped => false,
                     Attempt::Full(input) => {
-                        cell.queue.refuse(&input);
+                        cell.queue.give_up(&input);
                         false
                     }
                 }

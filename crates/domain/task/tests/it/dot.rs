@@ -81,10 +81,10 @@ fn running(script: &str) -> Actor {
 
 #[test]
 fn the_views_of_a_running_task() {
-    let mut actor = running("stream|from().measurement('m').groupBy('h')|where(lambda: 10 / \"v\" > 0)");
-    let mut parser = levada_codec::line_protocol::Parser::new(
-        levada_codec::line_protocol::Limits::default(),
-    );
+    let mut actor =
+        running("stream|from().measurement('m').groupBy('h')|where(lambda: 10 / \"v\" > 0)");
+    let mut parser =
+        levada_codec::line_protocol::Parser::new(levada_codec::line_protocol::Limits::default());
     for line in ["m,h=a v=1i 1", "m,h=b v=0i 2", "n v=1i 3"] {
         actor.points(&points(line, &mut parser)).unwrap();
     }

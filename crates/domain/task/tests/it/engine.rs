@@ -70,9 +70,11 @@ fn one_whose_node_panics() {
 #[test]
 fn as_many_that_hang_as_there_are_workers() {
     let mut world = World::start();
-    world.hang_for(Duration::from_secs(3));
+    world.hang_for(Duration::from_secs(5));
     for id in ["bad1", "bad2", "bad3"] {
-        let script = format!("stream|from().measurement('bad')|alert().id('hang').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+        let script = format!(
+            "stream|from().measurement('bad')|alert().id('hang').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+        );
         world.run(id, &script);
     }
     world.write("bad v=0i 0");
@@ -84,7 +86,7 @@ fn as_many_that_hang_as_there_are_workers() {
     assert!(world.master.status("bad1").unwrap().is_executing);
     assert!(world.master.stop("bad1", Duration::from_millis(50)));
     world.master.save();
-    assert!(world.real() - before < Duration::from_millis(2_500), "{:?}", world.real() - before);
+    assert!(world.real() - before < Duration::from_millis(4_000), "{:?}", world.real() - before);
     world.wait("they go on", |world| world.hanging() == 0);
     world.wait("the spare workers end", |world| world.workers.threads() == 2);
 }
@@ -98,7 +100,9 @@ fn a_full_queue_delays_who_writes_once_and_for_the_others_not_at_all() {
         overflow: Overflow::Block(Duration::from_millis(300)),
         ..TaskOptions::default()
     };
-    let script = format!("stream|from().measurement('bad')|alert().id('hang').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+    let script = format!(
+        "stream|from().measurement('bad')|alert().id('hang').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
     world.run_with("bad1", &script, options.clone());
     world.run_with("bad2", &script, options);
     world.run("healthy", &teller("healthy"));
@@ -144,7 +148,11 @@ fn one_with_too_many_groups_is_bounded_by_its_limit() {
     let cell = world.master.cells("bad").pop().unwrap();
     assert_eq!(cell.with_actor(|actor| actor.context().groups.len()), 1_000);
     let status = world.master.status("bad").unwrap();
-    assert_eq!(status.nodes["from1"]["errors"], 6_000 - 999, "one group is the one without dimensions");
+    assert_eq!(
+        status.nodes["from1"]["errors"],
+        6_000 - 999,
+        "one group is the one without dimensions"
+    );
 }
 
 #[test]
@@ -152,7 +160,8 @@ fn one_that_is_very_slow() {
     let mut world = World::start();
     // Of 14 points of one time, 3,003 combinations of 5; each batch of lines is such a time.
     let script = "stream|from().measurement('bad')|combine(lambda: TRUE, lambda: TRUE, lambda: TRUE, lambda: TRUE, lambda: TRUE).as('a','b','c','d','e').max(100000)|eval(lambda: count()).as('n')";
-    let options = TaskOptions { overflow: Overflow::DropNewest, queue_points: 50, ..TaskOptions::default() };
+    let options =
+        TaskOptions { overflow: Overflow::DropNewest, queue_points: 50, ..TaskOptions::default() };
     world.run_with("bad", script, options);
     beside(&mut world, |at| (0..14).map(|v| format!("bad v={v}i {at}\n")).collect());
     assert!(world.master.status("bad").unwrap().is_executing);
@@ -161,11 +170,13 @@ fn one_that_is_very_slow() {
 #[test]
 fn timers_without_end_leave_room_for_data_and_for_others() {
     let mut world = World::start();
-    world.run("bad", "stream|from().measurement('bad')|barrier().period(1u)|where(lambda: \"v\" > 0)");
+    world.run(
+        "bad",
+        "stream|from().measurement('bad')|barrier().period(1u)|where(lambda: \"v\" > 0)",
+    );
     beside(&mut world, |at| format!("bad v=1i {at}"));
-    world.wait("its own points get through", |world| {
-        world.master.cells("bad")[0].processed() == 30
-    });
+    world
+        .wait("its own points get through", |world| world.master.cells("bad")[0].processed() == 30);
     assert!(world.stop("bad"));
 }
 
@@ -198,7 +209,9 @@ fn what_a_queue_drops_is_counted_by_each_policy() {
 #[test]
 fn a_failed_task_starts_again_after_waits_that_double() {
     let (mut world, clock) = World::virtual_from(1_000);
-    let script = format!("stream|from().measurement('bad')|alert().id('{{{{ index .Tags \"n\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+    let script = format!(
+        "stream|from().measurement('bad')|alert().id('{{{{ index .Tags \"n\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
     let restart =
         Restart::OnFailure { first: Duration::from_secs(1), longest: Duration::from_secs(3) };
     world.run_with("bad", &script, TaskOptions { restart, ..TaskOptions::default() });
@@ -220,7 +233,9 @@ fn a_failed_task_starts_again_after_waits_that_double() {
 #[test]
 fn a_task_that_was_stopped_while_it_waited_does_not_start_again() {
     let (mut world, clock) = World::virtual_from(1_000);
-    let script = format!("stream|from()|alert().id('panic').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+    let script = format!(
+        "stream|from()|alert().id('panic').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
     let restart =
         Restart::OnFailure { first: Duration::from_secs(1), longest: Duration::from_secs(3) };
     world.run_with("bad", &script, TaskOptions { restart, ..TaskOptions::default() });
@@ -236,7 +251,9 @@ fn a_task_that_was_stopped_while_it_waited_does_not_start_again() {
 fn stopping_works_on_what_is_queued() {
     let mut world = World::start();
     world.hang_for(Duration::from_millis(100));
-    let script = format!("stream|from()|alert().id('{{{{ index .Tags \"n\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+    let script = format!(
+        "stream|from()|alert().id('{{{{ index .Tags \"n\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
     world.run("task", &script);
     world.write("m,n=hang v=1 0");
     let lines: Vec<String> = (0..5_000).map(|n| format!("m,n={n} v=1 {n}")).collect();
@@ -250,7 +267,9 @@ fn stopping_works_on_what_is_queued() {
 #[test]
 fn state_is_kept_over_stop_and_start() {
     let mut world = World::start();
-    let script = format!("stream|from().groupBy('h')|stateCount(lambda: \"v\" > 5)|alert().message('{{{{ .Group }}}} {{{{ index .Fields \"state_count\" }}}}').crit(lambda: \"state_count\" >= 3).topic('{TOPIC}')");
+    let script = format!(
+        "stream|from().groupBy('h')|stateCount(lambda: \"v\" > 5)|alert().message('{{{{ .Group }}}} {{{{ index .Fields \"state_count\" }}}}').crit(lambda: \"state_count\" >= 3).topic('{TOPIC}')"
+    );
     world.run("task", &script);
     world.write("m,h=a v=9 1\nm,h=a v=9 2\nm,h=b v=9 2");
     assert!(world.stop("task"));
@@ -263,14 +282,16 @@ fn state_is_kept_over_stop_and_start() {
 #[test]
 fn an_edit_keeps_the_state_of_the_nodes_that_are_the_same() {
     let mut world = World::start();
-    let script = |window: &str, level: &str| {
-        format!("stream|from().groupBy('h'){window}|stateCount(lambda: \"v\" > 5)|alert().message('{{{{ .Group }}}} {{{{ index .Fields \"state_count\" }}}}'){level}.crit(lambda: \"state_count\" >= 4).topic('{TOPIC}')")
+    let script = |threshold: &str, level: &str| {
+        format!(
+            "stream|from().groupBy('h')|where(lambda: \"v\" > {threshold})|stateCount(lambda: \"v\" > 5)|alert().message('{{{{ .Group }}}} {{{{ index .Fields \"state_count\" }}}}'){level}.crit(lambda: \"state_count\" >= 4).topic('{TOPIC}')"
+        )
     };
-    world.run("task", &script("", ""));
+    world.run("task", &script("1", ""));
     world.write("m,h=a v=9 1\nm,h=a v=9 2");
     assert!(world.stop("task"));
-    // A node before it, and another level behind it: the count goes on.
-    world.run("task", &script("|where(lambda: TRUE)", ".warn(lambda: \"state_count\" >= 3)"));
+    // Another threshold before it, and another level behind it: the count goes on.
+    world.run("task", &script("2", ".warn(lambda: \"state_count\" >= 3)"));
     world.write("m,h=a v=9 3\nm,h=a v=9 4");
     world.settle();
     let heard: Vec<(String, &str)> =
@@ -278,7 +299,7 @@ fn an_edit_keeps_the_state_of_the_nodes_that_are_the_same() {
     assert_eq!(heard, [("h=a 3".to_owned(), "WARNING"), ("h=a 4".to_owned(), "CRITICAL")]);
     assert!(world.stop("task"));
     // Other groups: it begins anew.
-    world.run("task", &script("", "").replace("'h'", "'h', 'i'"));
+    world.run("task", &script("1", "").replace("'h'", "'h', 'i'"));
     world.write("m,h=a v=9 5");
     world.settle();
     assert_eq!(world.heard().len(), 2);
@@ -288,7 +309,9 @@ fn an_edit_keeps_the_state_of_the_nodes_that_are_the_same() {
 fn what_is_held_back_comes_out_once_over_a_restart() {
     for keeps_state in [true, false] {
         let mut world = World::start();
-        let script = format!("var a = stream|from().measurement('a')\nvar b = stream|from().measurement('b')\na|join(b).as('a','b').fill('null')|alert().message('{{{{ .Time.Unix }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+        let script = format!(
+            "var a = stream|from().measurement('a')\nvar b = stream|from().measurement('b')\na|join(b).as('a','b').fill('null')|alert().message('{{{{ .Time.Unix }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+        );
         let options = TaskOptions { keeps_state, ..TaskOptions::default() };
         world.run_with("task", &script, options.clone());
         world.write("a v=1 1\na v=1 2");
@@ -307,7 +330,9 @@ fn what_is_held_back_comes_out_once_over_a_restart() {
 fn a_restarted_task_does_not_repeat_an_alert() {
     for keeps_state in [true, false] {
         let mut world = World::start();
-        let script = format!("stream|from().groupBy('h')|alert().id('{{{{ .Group }}}}').message('{{{{ .ID }}}}').crit(lambda: \"v\" > 5).stateChangesOnly().topic('{TOPIC}')");
+        let script = format!(
+            "stream|from().groupBy('h')|alert().id('{{{{ .Group }}}}').message('{{{{ .ID }}}}').crit(lambda: \"v\" > 5).stateChangesOnly().topic('{TOPIC}')"
+        );
         let options = TaskOptions { keeps_state, ..TaskOptions::default() };
         world.run_with("task", &script, options.clone());
         world.write("m,h=a v=9 1\nm,h=b v=1 1");
@@ -315,8 +340,11 @@ fn a_restarted_task_does_not_repeat_an_alert() {
         world.run_with("task", &script, options);
         world.write("m,h=a v=9 2\nm,h=b v=9 2\nm,h=a v=1 3");
         world.settle();
-        let heard: Vec<(String, i64)> =
-            world.heard().into_iter().map(|heard| (heard.id, heard.time.0 / 1_000_000_000)).collect();
+        let heard: Vec<(String, i64)> = world
+            .heard()
+            .into_iter()
+            .map(|heard| (heard.id, heard.time.0 / 1_000_000_000))
+            .collect();
         let wanted = [("h=a", 1), ("h=b", 2), ("h=a", 3)].map(|(id, time)| (id.to_owned(), time));
         assert_eq!(heard, wanted, "keeps state: {keeps_state}");
     }
@@ -325,7 +353,9 @@ fn a_restarted_task_does_not_repeat_an_alert() {
 #[test]
 fn a_ticking_node_ticks_once_per_interval_over_a_restart() {
     let (world, clock) = World::virtual_from(1_000);
-    let script = format!("stream|stats(10s)|alert().message('{{{{ .Time.Unix }}}}').crit(lambda: TRUE).topic('{TOPIC}')\nstream|from()|log()");
+    let script = format!(
+        "stream|stats(10s)|alert().message('{{{{ .Time.Unix }}}}').crit(lambda: TRUE).topic('{TOPIC}')\nstream|from()|log()"
+    );
     world.run("task", &script);
     clock.advance(Duration::from_secs(10));
     world.wait("the first tick", |world| world.heard().len() == 1);
@@ -336,7 +366,7 @@ fn a_ticking_node_ticks_once_per_interval_over_a_restart() {
     clock.advance(Duration::from_secs(10));
     world.wait("the third tick", |world| world.heard().len() >= 3);
     world.settle();
-    assert_eq!(world.ids(), ["1010", "1020", "1030"]);
+    assert_eq!(world.ids(), ["1010", "1020", "1030"], "{:?}", world.heard());
 }
 
 /// U-50: a failure of an old run does not end the new one.
@@ -344,9 +374,11 @@ fn a_ticking_node_ticks_once_per_interval_over_a_restart() {
 fn a_failure_of_an_earlier_run_is_not_one_of_the_next() {
     let mut world = World::start();
     world.hang_for(Duration::from_millis(300));
-    let script = format!("stream|from()|alert().id('{{{{ index .Tags \"n\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+    let script = format!(
+        "stream|from()|alert().id('{{{{ index .Tags \"n\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
     world.run("task", &script);
-    world.write("m,n=hang v=1 0\nm n=\"panic\" 1");
+    world.write("m,n=hang v=1 0\nm,n=panic v=1 1");
     world.wait("it hangs", |world| world.hanging() == 1);
     // The node is still at work when the task is stopped and started again.
     assert!(world.master.stop("task", Duration::from_millis(10)));
@@ -368,8 +400,9 @@ fn a_stopped_task_is_given_up_by_everybody() {
     }
     world.write("m,n=1 v=1 1");
     world.settle();
-    let cells: Vec<_> =
-        (0..3).map(|id| std::sync::Arc::downgrade(&world.master.cells(&format!("task{id}"))[0])).collect();
+    let cells: Vec<_> = (0..3)
+        .map(|id| std::sync::Arc::downgrade(&world.master.cells(&format!("task{id}"))[0]))
+        .collect();
     for id in 0..3 {
         assert!(world.stop(&format!("task{id}")));
     }
@@ -379,7 +412,9 @@ fn a_stopped_task_is_given_up_by_everybody() {
 #[test]
 fn shards_share_the_work_and_their_state_is_theirs() {
     let mut world = World::start();
-    let script = format!("stream|from().groupBy('h')|stateCount(lambda: \"v\" > 5)|alert().message('{{{{ .Group }}}} {{{{ index .Fields \"state_count\" }}}}').crit(lambda: TRUE).topic('{TOPIC}')");
+    let script = format!(
+        "stream|from().groupBy('h')|stateCount(lambda: \"v\" > 5)|alert().message('{{{{ .Group }}}} {{{{ index .Fields \"state_count\" }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
     let options = |shards| TaskOptions { shards, ..TaskOptions::default() };
     let lines: Vec<String> = (0..40).map(|h| format!("m,h={h} v=9 1")).collect();
     world.run_with("task", &script, options(3));
@@ -413,7 +448,8 @@ fn hundreds_of_tasks_start_and_stop_under_load() {
     let began = world.real();
     let points = world.points("m,n=1 v=1 1\nm,n=2 v=1 2\nother,n=1 v=1 1");
     let master = world.master.clone();
-    let (dbrps, stop) = (vec![("db".into(), "rp".into())], std::sync::atomic::AtomicBool::new(false));
+    let (dbrps, stop) =
+        (vec![("db".into(), "rp".into())], std::sync::atomic::AtomicBool::new(false));
     std::thread::scope(|scope| {
         let is_over = || stop.load(std::sync::atomic::Ordering::Relaxed);
         for _ in 0..2 {

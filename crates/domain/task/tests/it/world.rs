@@ -9,7 +9,9 @@ use levada_alert::event::Event;
 use levada_alert::handlers::{HandlerDeps, HandlerSpec};
 use levada_alert::inhibit::Inhibitors;
 use levada_alert::level::Level;
-use levada_alert::topics::{Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings};
+use levada_alert::topics::{
+    Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings,
+};
 use levada_codec::line_protocol::{Limits as ParserLimits, Parser, Precision};
 use levada_model::{Point, Str, Timestamp};
 use levada_runtime::{Clock, SystemClock, Tasks, VirtualClock};
@@ -303,7 +305,9 @@ impl Services for TestServices {
 }
 
 /// Counts by key.
-pub(crate) fn counts<T: std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>) -> HashMap<T, usize> {
+pub(crate) fn counts<T: std::hash::Hash + Eq>(
+    items: impl IntoIterator<Item = T>,
+) -> HashMap<T, usize> {
     let mut counts = HashMap::new();
     for item in items {
         *counts.entry(item).or_default() += 1;
