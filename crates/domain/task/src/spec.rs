@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use levada_tick::script::{CallError, Value};
+use levada_tick::syntax::Node as Expression;
 use serde_json::Map;
 
 use crate::nodes::Chain;
-use crate::property::PropertyCall;
+use crate::property::{PropertyCall, collect_lambdas};
 use crate::runtime::{Node, StartContext};
 
 /// What travels along an edge.
@@ -124,6 +126,11 @@ pub trait Spec: Any + Debug + Send + Sync {
     /// Gives the properties that differ from their defaults, in the order of the table, as a script sets them.
     fn calls(&self) -> Vec<PropertyCall>;
 
+    /// Gives the calls of options whose names are not known beforehand, of a node behind `@`; `None` for other nodes.
+    fn dynamic_calls(&self) -> Option<Vec<(String, Vec<Value>)>> {
+        None
+    }
+
     /// Gives the members of the JSON form beside `typeOf` and `id`.
     fn json(&self) -> Map<String, serde_json::Value>;
 
@@ -160,9 +167,24 @@ pub trait Spec: Any + Debug + Send + Sync {
         false
     }
 
+    /// Describes what a query node asks; `None` for other nodes and for a query that is wrong.
+    fn query_plan(&self, _is_1_8: bool) -> Option<crate::nodes::query::QueryPlan> {
+        None
+    }
+
     /// Names what the node needs and this build lacks.
     fn not_built_in(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Gives the lambda expressions, as the chaining method and the properties hold them.
+    fn lambdas(&self) -> Vec<Arc<Expression>> {
+        let mut lambdas = Vec::new();
+        collect_lambdas(&self.args(), &mut lambdas);
+        for call in self.calls() {
+            call.collect_lambdas(&mut lambdas);
+        }
+        lambdas
     }
 
     /// Copies the definition.

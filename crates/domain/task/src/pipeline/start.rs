@@ -33,10 +33,7 @@ impl Pipeline {
     /// Makes the nodes; the first problem in graph order is upstream's enable error.
     pub fn start(&self, options: &StartOptions<'_>) -> Result<Graph, String> {
         let order = self.order();
-        let mut places = vec![0; self.nodes.len()];
-        for (place, index) in order.iter().enumerate() {
-            places[index.0] = place;
-        }
+        let places = self.places(&order);
         for index in &order {
             self.check_edges(*index)?;
         }
@@ -53,7 +50,16 @@ impl Pipeline {
         Ok(Graph::new(slots))
     }
 
-    fn slot(
+    /// Gives the place of each node in the order.
+    pub(super) fn places(&self, order: &[NodeIndex]) -> Vec<usize> {
+        let mut places = vec![0; self.nodes.len()];
+        for (place, index) in order.iter().enumerate() {
+            places[index.0] = place;
+        }
+        places
+    }
+
+    pub(super) fn slot(
         &self,
         index: NodeIndex,
         place: usize,
