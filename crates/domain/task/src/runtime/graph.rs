@@ -207,9 +207,25 @@ impl Graph {
             slot.statistics.emitted = emitted;
         }
         slot.node.load(&mut reader)?;
+        // What it set when it began is set again by what it was doing.
+        ctx.timers.drop_of(place);
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
         node.restored(&mut out);
         Ok(())
+    }
+
+    /// Puts a new node in the place of one that could not take over its state.
+    pub fn replace(&mut self, place: usize, node: Box<dyn Node>, ctx: &mut Context) -> Step {
+        self.slots[place].node = node;
+        if let [child] = self.slots[place].children[..]
+            && self.slots[child.index].statistics.collected.len() == 1
+            && self.slots[child.index].node.folds()
+        {
+            self.slots[place].node.fuse();
+        }
+        ctx.timers.drop_of(place);
+        let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+        node.begin(&mut out)
     }
 
     /// Gives the nodes.
@@ -243,16 +259,33 @@ impl Graph {
 
     /// Runs the timers that are due at `now`, in their order, and sets the clock.
     pub fn advance(&mut self, now: Timestamp, ctx: &mut Context) -> Step {
-        while let Some(timer) = ctx.timers.take_due(now) {
+        while self.advance_some(now, usize::MAX, ctx)? {}
+        Ok(())
+    }
+
+    /// Runs at most `count` of the timers that are due at `now`; `true` when more are due.
+    ///
+    /// - A timer that sets itself again faster than it runs would otherwise never end.
+    pub fn advance_some(
+        &mut self,
+        now: Timestamp,
+        count: usize,
+        ctx: &mut Context,
+    ) -> Result<bool, Box<super::Failure>> {
+        for _ in 0..count {
+            let Some(timer) = ctx.timers.take_due(now) else { break };
             ctx.now = ctx.now.max(timer.at);
             ctx.env.now = ctx.now;
             self.watch(timer.node);
             let (node, mut out) = Slot::enter(&mut self.slots[timer.node..], timer.node, ctx);
             node.timer(timer.token, timer.at, &mut out)?;
         }
+        if ctx.timers.next().is_some_and(|at| at <= now) {
+            return Ok(true);
+        }
         ctx.now = ctx.now.max(now);
         ctx.env.now = ctx.now;
-        Ok(())
+        Ok(false)
     }
 
     /// Gives an answer to the node that asked.

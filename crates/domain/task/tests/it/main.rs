@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod dot;
+mod engine;
+mod errors;
 mod examples;
 mod forms;
 mod notation;
 mod outputs;
+mod world;
