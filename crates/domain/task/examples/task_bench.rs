@@ -193,6 +193,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
             "wall_seconds": wall,
             "points_per_second": points as f64 / wall,
             "peak_memory_mb": peak_memory_mb(),
+            "input_mb": bodies.iter().map(String::len).sum::<usize>() as f64 / 1e6,
             "dropped": dropped,
             "error": status.error,
             "nodes": status.nodes,
