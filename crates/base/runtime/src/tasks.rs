@@ -22,6 +22,8 @@ pub enum TaskKind {
     Connector,
     /// Delivers alert events.
     Alert,
+    /// Runs the tasks of the point engine, or what they do outside.
+    Task,
     /// Shows progress.
     Progress,
 }

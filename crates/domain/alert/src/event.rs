@@ -1,7 +1,7 @@
 //! What an alert tells topics and handlers.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use levada_model::{Batch, FieldValue, Point, Str, Timestamp};
 
@@ -63,34 +63,38 @@ pub struct Details(Arc<Lazy>);
 
 struct Lazy {
     text: OnceLock<Str>,
-    make: Option<Box<dyn Fn() -> String + Send + Sync>>,
+    /// Taken when the text is made, so that what it holds is let go.
+    make: Mutex<Option<Make>>,
 }
+
+type Make = Box<dyn FnOnce() -> String + Send>;
 
 // === impl Details ===
 
 impl Details {
-    /// Keeps a way to make the text; what `make` holds lives as long as the details.
-    pub fn lazy(make: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Details(Arc::new(Lazy { text: OnceLock::new(), make: Some(Box::new(make)) }))
+    /// Keeps a way to make the text.
+    pub fn lazy(make: impl FnOnce() -> String + Send + 'static) -> Self {
+        let make = Mutex::new(Some(Box::new(make) as Make));
+        Details(Arc::new(Lazy { text: OnceLock::new(), make }))
     }
 
-    /// Gives the text.
+    /// Gives the text, and lets go of what made it.
     pub fn text(&self) -> &Str {
-        self.0.text.get_or_init(|| match &self.0.make {
-            Some(make) => make().into(),
-            None => Str::from(""),
+        self.0.text.get_or_init(|| {
+            let make = self.0.make.lock().unwrap_or_else(PoisonError::into_inner).take();
+            make.map_or_else(|| Str::from(""), |make| make().into())
         })
     }
 
-    /// Gives the same details without what made them.
-    pub fn settled(&self) -> Details {
-        Details::from(Arc::clone(self.text()))
+    /// Says whether the text is there.
+    pub fn is_made(&self) -> bool {
+        self.0.text.get().is_some()
     }
 }
 
 impl From<Str> for Details {
     fn from(text: Str) -> Self {
-        Details(Arc::new(Lazy { text: OnceLock::from(text), make: None }))
+        Details(Arc::new(Lazy { text: OnceLock::from(text), make: Mutex::new(None) }))
     }
 }
 
@@ -223,4 +227,4 @@ impl Event {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,6 +10,7 @@
 //! Kinds that do not run yet parse, check and go back to options like the others; starting one says `not built in yet`.
 
 mod deps;
+mod go_templates;
 mod http;
 mod kind;
 mod options;
@@ -17,6 +18,7 @@ mod render;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod views;
 
 mod aggregate;
 mod alerta;
@@ -50,6 +52,7 @@ pub use deps::{
     EXEC_MAX_DEFAULT, EXEC_TIMEOUT_DEFAULT, Endpoint, Endpoints, HandlerDeps, NoEndpoints,
     REQUEST_TIMEOUT_DEFAULT,
 };
+pub use go_templates::GoTemplates;
 pub use http::Clients;
 pub use kind::{Kind, Place, Rule, Shape, Stage, Start, StartError, Trouble};
 pub use options::OptionsError;

@@ -183,6 +183,8 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn names(list: &[&str]) -> Arc<[Str]> {

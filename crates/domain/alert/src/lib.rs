@@ -9,12 +9,13 @@
 //! Everything up to [`topics::Topics::publish`] is synchronous, never waits and may run on the threads of the engine;
 //! behind it each handler has a queue and a worker of its own, so that a slow receiver delays nobody else.
 //!
-//! Deliberately not here: lambdas and templates of scripts (the alert node evaluates and renders them), the HTTP API of
+//! Deliberately not here: lambdas and templates of scripts (the alert node evaluates and renders them; [`info`] is what templates see), the HTTP API of
 //! topics, `match` expressions (a handler takes a [`topics::Matcher`]), and the SQL store of topic states.
 
 pub mod decision;
 pub mod event;
 pub mod handlers;
+pub mod info;
 pub mod inhibit;
 pub mod json;
 pub mod level;
@@ -24,6 +25,7 @@ pub mod topics;
 pub use decision::{AlertState, Ask, Decision, DecisionSettings, Flapping, Report, level_for};
 pub use event::{Details, Event, EventData};
 pub use handlers::{HandlerDeps, HandlerSpec};
+pub use info::{AlertInfo, ServerInfo};
 pub use inhibit::{Inhibitor, Inhibitors};
 pub use level::Level;
 pub use topics::{Topics, TopicsSettings};

@@ -409,10 +409,21 @@ impl Topics {
                 let Some(inner) = inner.upgrade() else { return };
                 let topics = Topics(inner);
                 topics.flush().await;
+                topics.make_details().await;
                 topics.forget_ok();
             }
         });
         drop(entered);
+    }
+
+    /// Makes the details that nobody has read yet, so that event states let go of the points they were made from.
+    async fn make_details(&self) {
+        let topics: Vec<Arc<Topic>> = self.read_topics().values().cloned().collect();
+        for topic in topics {
+            while topic.make_details() {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Forgets events that have been OK for longer than the settings say.

@@ -51,7 +51,7 @@ impl Actor {
         let ungrouped = groups.intern(GroupKey::ungrouped()).ok_or_else(|| {
             "the limit of groups is 0, so not one point could be taken".to_owned()
         })?;
-        let mut ctx = Context {
+        let ctx = Context {
             groups,
             now,
             effects,
@@ -153,6 +153,11 @@ impl Actor {
     /// Gives an answer to the node that asked.
     pub fn answer(&mut self, place: usize, token: u64, answer: Answer) -> Step {
         self.guarded(|actor| actor.graph.answer(place, token, answer, &mut actor.ctx))
+    }
+
+    /// Reports a problem of a node that happened outside the actor.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str) {
+        self.graph.complain(place, message, cause, &mut self.ctx);
     }
 
     /// Says that no data older than `time` follow.

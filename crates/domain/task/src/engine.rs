@@ -9,6 +9,14 @@
 //! - A task is on one worker at a time, and gives it back after a bounded number of points, so that no task delays another.
 //! - Ingest reads a table that is replaced as a whole; it takes no lock that starting and stopping of tasks holds.
 
+pub mod cell;
 pub mod input;
+pub mod queue;
+pub mod routes;
+pub mod workers;
 
+pub use cell::Cell;
 pub use input::{Inbox, Input, OwnedBatch, Slice};
+pub use queue::{Overflow, Queue};
+pub use routes::{Ingest, Routes, Subscription, Written};
+pub use workers::Workers;

@@ -3,16 +3,30 @@
 pub mod alert;
 pub mod barrier;
 pub mod batch;
+pub mod combine;
+pub mod derived;
 pub mod dimensions;
 pub mod eval;
+pub mod flatten;
 pub mod from;
+pub mod functions;
+pub mod group_by;
+pub mod group_series;
+pub mod join;
 pub mod log;
 pub mod noop;
 pub mod predicate;
+pub mod prefix;
 pub mod stats;
 pub mod stream;
+#[cfg(test)]
+mod testbed;
+#[cfg(test)]
+mod testing;
 pub mod udf;
+pub mod union;
 pub mod where_;
+pub mod window;
 
 use levada_tick::script::{CallError, Value};
 
@@ -23,7 +37,7 @@ use crate::spec::Kind;
 /// Runs `parent|name(args)`.
 pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeIndex, CallError>;
 
-/// All nodes that a chaining method makes, in the order of the docs.
+/// All nodes that a chaining method makes, in the order of the docs, but for [`functions::FUNCTIONS`].
 pub static NODES: &[&Kind] = &[
     &from::KIND,
     &where_::KIND,
@@ -31,12 +45,19 @@ pub static NODES: &[&Kind] = &[
     &alert::KIND,
     &barrier::KIND,
     &stats::KIND,
+    &group_by::KIND,
+    &join::KIND,
+    &union::KIND,
+    &combine::KIND,
+    &flatten::KIND,
+    &window::KIND,
     &log::KIND,
 ];
-
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
-    let kind = NODES.iter().find(|kind| is_same_name(kind.name, name))?;
+    let mut nodes = NODES.iter().copied();
+    let node = nodes.find(|kind| is_same_name(kind.name, name));
+    let kind = node.or_else(|| functions::kind(name))?;
     allows(parent, kind.name).then_some(kind.chain)
 }
 

@@ -78,7 +78,10 @@ impl Pipeline {
         if self.nodes.len() <= 1 {
             return Err("task does nothing".to_owned());
         }
-        self.order().into_iter().try_for_each(|index| self.node(index).spec.validate())
+        self.order().into_iter().try_for_each(|index| {
+            let node = self.node(index);
+            node.spec.validate_behind(node.parents.len())
+        })
     }
 
     /// Gives all problems that would only show when the task is enabled, with the names of the nodes.

@@ -135,6 +135,11 @@ pub trait Spec: Any + Debug + Send + Sync {
         Ok(())
     }
 
+    /// Checks what [`Spec::validate`] does for a node of so many parents; a join counts them.
+    fn validate_behind(&self, _parents: usize) -> Result<(), String> {
+        self.validate()
+    }
+
     /// Checks what upstream checks when a task is enabled, or not at all, as far as that needs no services.
     ///
     /// - `provides` is what the first parent gives.

@@ -1,5 +1,6 @@
 //! What can be wrong with a template, in the words of Go.
 
+use levada_model::ErrorKind;
 use thiserror::Error;
 
 /// Why a template cannot be used.
@@ -34,3 +35,21 @@ pub enum ParseError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct ExecError(pub(crate) String);
+
+// === impl ParseError ===
+
+impl ParseError {
+    /// Says what the one who asked can do.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+}
+
+// === impl ExecError ===
+
+impl ExecError {
+    /// Says what the one who asked can do.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+}

@@ -43,7 +43,7 @@ impl<'a> Exec<'a, '_> {
         match &first.kind {
             OperandKind::Field(names) => {
                 self.at = Site::Operand(first);
-                self.chain(dot, dot.clone(), names, args, last)
+                self.chain(dot, (dot.clone(), self.dot_type), names, args, last)
             }
             OperandKind::Chain(inner, names) => {
                 self.chain_operand(dot, first, inner, names, args, last)
@@ -135,7 +135,7 @@ impl<'a> Exec<'a, '_> {
     ) -> Result<Value<'a>> {
         self.at = Site::Operand(operand);
         let value = self.argument(dot, Param::Any, inner)?;
-        self.chain(dot, value, names, args, last)
+        self.chain(dot, (value, None), names, args, last)
     }
 
     fn variable_operand(
@@ -155,19 +155,19 @@ impl<'a> Exec<'a, '_> {
             self.not_a_function(operand, args, &last)?;
             return Ok(value);
         }
-        self.chain(dot, value, fields, args, last)
+        self.chain(dot, (value, None), fields, args, last)
     }
 
     /// Goes along fields and methods; only the last one gets the arguments.
     fn chain(
         &mut self,
         dot: &Value<'a>,
-        mut receiver: Value<'a>,
+        (mut receiver, known_as): (Value<'a>, Option<&'static str>),
         names: &'a [String],
         args: &'a [Operand],
         mut last: Option<Value<'a>>,
     ) -> Result<Value<'a>> {
-        let mut known_as = None;
+        let mut known_as = known_as;
         for (index, name) in names.iter().enumerate() {
             let is_last = index + 1 == names.len();
             let (args, last) = if is_last { (args, last.take()) } else { (&[][..], None) };
@@ -260,6 +260,13 @@ impl<'a> Exec<'a, '_> {
             }
             Err(message) => {
                 self.at = site;
+                // Nothing can be called; upstream names it as it is written.
+                let message = match args.first() {
+                    Some(arg) if called.name == "call" && !matches!(values[0], Value::Nil) => {
+                        format!("non-function {arg} of type {}", values[0].type_name())
+                    }
+                    _ => message,
+                };
                 self.fail(format!("error calling {}: {message}", called.name))
             }
         }
@@ -322,7 +329,9 @@ impl<'a> Exec<'a, '_> {
         self.at = Site::Operand(arg);
         let value = match &arg.kind {
             OperandKind::Dot => dot.clone(),
-            OperandKind::Field(names) => self.chain(dot, dot.clone(), names, &[], None)?,
+            OperandKind::Field(names) => {
+                self.chain(dot, (dot.clone(), self.dot_type), names, &[], None)?
+            }
             OperandKind::Variable(names) => self.variable_operand(dot, arg, names, &[], None)?,
             OperandKind::Chain(inner, names) => {
                 self.chain_operand(dot, arg, inner, names, &[], None)?

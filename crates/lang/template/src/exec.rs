@@ -1,5 +1,7 @@
 //! Renders a body: blocks, ranges and templates within templates.
 
+use smallvec::SmallVec;
+
 use crate::bounds::{BYTES_PER_STEP, DEPTH_MAX, OUTPUT_MAX, STEPS_MAX};
 use crate::error::ExecError;
 use crate::go::{print, quote};
@@ -19,10 +21,11 @@ pub(crate) fn execute(template: &Template, data: &Value<'_>, out: &mut String) -
         out,
         start,
         scratch: String::new(),
-        variables: Vec::new(),
+        variables: SmallVec::new(),
         base: 0,
         at: Site::Nowhere,
         depth: 0,
+        dot_type: None,
         steps: 0,
     };
     exec.variables.push(("$", data.clone()));
@@ -37,12 +40,14 @@ pub(crate) struct Exec<'a, 'o> {
     out: &'o mut String,
     start: usize,
     scratch: String,
-    pub(crate) variables: Vec<(&'a str, Value<'a>)>,
+    pub(crate) variables: SmallVec<[(&'a str, Value<'a>); 4]>,
     /// Where the variables of this body begin.
     pub(crate) base: usize,
     /// What is being evaluated, for errors.
     pub(crate) at: Site<'a>,
     depth: usize,
+    /// The Go type of the dot where it is an element of a container of `interface {}`.
+    pub(crate) dot_type: Option<&'static str>,
     steps: usize,
 }
 
@@ -118,8 +123,13 @@ impl<'a> Exec<'a, '_> {
         self.enter()?;
         let mark = self.variables.len();
         let value = self.pipeline(dot, &branch.pipe)?;
-        let flow = if value.is_true() {
-            self.list(&branch.body, if with { &value } else { dot })?
+        let flow = if value.is_true() && with {
+            let dot_type = self.dot_type.take();
+            let flow = self.list(&branch.body, &value)?;
+            self.dot_type = dot_type;
+            flow
+        } else if value.is_true() {
+            self.list(&branch.body, dot)?
         } else {
             self.list(branch.otherwise.as_deref().unwrap_or_default(), dot)?
         };
@@ -154,6 +164,7 @@ impl<'a> Exec<'a, '_> {
         };
         let inner = self.variables.len();
         let mut flow = Flow::Next;
+        let dot_type = std::mem::replace(&mut self.dot_type, element_type(&value));
         for index in 0..count {
             self.step()?;
             let (key, element) = item_of(&value, index);
@@ -165,6 +176,7 @@ impl<'a> Exec<'a, '_> {
             }
             flow = Flow::Next;
         }
+        self.dot_type = dot_type;
         if count == 0 {
             self.variables.truncate(mark);
             flow = self.list(branch.otherwise.as_deref().unwrap_or_default(), dot)?;
@@ -220,11 +232,13 @@ impl<'a> Exec<'a, '_> {
         };
         let base = std::mem::replace(&mut self.base, self.variables.len());
         let outer = std::mem::replace(&mut self.body, body);
+        let dot_type = self.dot_type.take();
         self.variables.push(("$", inner_dot.clone()));
         self.list(&body.nodes, &inner_dot)?;
         self.variables.truncate(mark);
         self.base = base;
         self.body = outer;
+        self.dot_type = dot_type;
         self.depth -= 1;
         Ok(())
     }
@@ -316,11 +330,6 @@ impl<'a> Exec<'a, '_> {
         let before = &self.template.text[..at];
         let line = before.matches('\n').count() + 1;
         let column = at - before.rfind('\n').map_or(0, |newline| newline + 1);
-        let context = if context.len() > 20 {
-            context.chars().take(20).chain("...".chars()).collect()
-        } else {
-            context
-        };
         let mut name = String::new();
         quote::quote(&mut name, &self.body.name, false);
         Err(ExecError(format!(
@@ -328,6 +337,15 @@ impl<'a> Exec<'a, '_> {
             self.template.name,
             message.as_ref(),
         )))
+    }
+}
+
+/// Gives the Go type that elements of a container are known as, where it is not their own.
+fn element_type(value: &Value<'_>) -> Option<&'static str> {
+    match value {
+        Value::Map(map) => Some(map.element_type()),
+        Value::List(list) => list.type_name().strip_prefix("[]"),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::go::{json, print, printf, quote};
+use crate::go::{json, print, printf};
 use crate::tree::FunctionRef;
 use crate::value::Value;
 
@@ -84,7 +84,11 @@ pub(crate) static BUILTINS: &[CustomFunction] = &[
     exactly("not", ANY, |args| Ok(Value::Bool(!args[0].is_true()))),
     at_least("call", TWO, |args| match &args[0] {
         Value::Nil => Err(String::from("call of nil")),
-        other => Err(format!("non-function of type {}", other.type_name())),
+        Value::Str(text) => Err(format!("non-function {text} of type string")),
+        other => {
+            let name = other.type_name();
+            Err(format!("non-function <{name} Value> of type {name}"))
+        }
     }),
     at_least("print", ANY, |args| {
         let mut out = String::new();
@@ -105,7 +109,14 @@ pub(crate) static BUILTINS: &[CustomFunction] = &[
     }),
     exactly("len", ANY, |args| len(&args[0])),
     at_least("index", TWO, |args| {
-        args[1..].iter().try_fold(args[0].clone(), |item, index| index_of(&item, index))
+        let mut item = args[0].clone();
+        if matches!(item, Value::Nil) {
+            return Err(String::from("index of untyped nil"));
+        }
+        for index in &args[1..] {
+            item = index_of(&item, index)?;
+        }
+        Ok(item)
     }),
     at_least("slice", TWO, slice),
     at_least("html", ANY, |args| Ok(escaped(args, crate::html::text::html))),
@@ -166,7 +177,10 @@ fn print_arguments(out: &mut String, args: &[Value<'_>]) {
 
 fn len<'v>(value: &Value<'v>) -> Result<Value<'v>, String> {
     let len = match value {
-        Value::Nil => return Err(String::from("len of nil pointer")),
+        // The text of upstream for a missing key.
+        Value::Nil => {
+            return Err(String::from("reflect: call of reflect.Value.Type on zero Value"));
+        }
         Value::Str(text) => text.len(),
         Value::List(list) => list.len(),
         Value::Map(map) => map.len(),
@@ -177,14 +191,16 @@ fn len<'v>(value: &Value<'v>) -> Result<Value<'v>, String> {
 
 fn index_of<'v>(item: &Value<'v>, index: &Value<'v>) -> Result<Value<'v>, String> {
     match item {
-        Value::Nil => Err(String::from("index of untyped nil")),
+        Value::Nil => Err(String::from("index of nil pointer")),
         Value::List(list) => {
-            let at = position(index, list.len(), false)?;
-            Ok(list.get(at).unwrap_or_default())
+            let at = position(index, list.len(), true)?;
+            list.get(at).ok_or_else(|| String::from("reflect: slice index out of range"))
         }
         Value::Str(text) => {
-            let at = position(index, text.len(), false)?;
-            Ok(Value::Byte(text.as_bytes()[at]))
+            let at = position(index, text.len(), true)?;
+            let byte = text.as_bytes().get(at);
+            byte.map(|byte| Value::Byte(*byte))
+                .ok_or_else(|| String::from("reflect: string index out of range"))
         }
         Value::Map(map) => match index {
             Value::Str(key) => Ok(match map.get(key) {
@@ -281,38 +297,40 @@ fn basic<'v>(value: &'v Value<'_>) -> Option<Basic<'v>> {
     })
 }
 
-const INCOMPATIBLE: &str = "incompatible types for comparison";
+fn incompatible(left: &Value<'_>, right: &Value<'_>) -> String {
+    let (left, right) = (left.type_name(), right.type_name());
+    format!("incompatible types for comparison: {left} and {right}")
+}
 
 fn equals(left: &Value<'_>, right: &Value<'_>) -> Result<bool, String> {
-    for value in [left, right] {
-        if matches!(value, Value::Map(_) | Value::List(_)) {
-            let mut shown = String::new();
-            print::value(&mut shown, value);
-            return Err(format!("non-comparable type {shown}: {}", value.type_name()));
-        }
-    }
     match (basic(left), basic(right)) {
-        (Some(left), Some(right)) => match (left, right) {
-            (Basic::Bool(left), Basic::Bool(right)) => Ok(left == right),
-            (Basic::Text(left), Basic::Text(right)) => Ok(left == right),
-            (left, right) => {
-                Ok(ordering(left, right).ok_or(INCOMPATIBLE)? == Some(Ordering::Equal))
+        (Some(a), Some(b)) => {
+            match (a, b) {
+                (Basic::Bool(a), Basic::Bool(b)) => Ok(a == b),
+                (Basic::Text(a), Basic::Text(b)) => Ok(a == b),
+                (a, b) => Ok(ordering(a, b).ok_or_else(|| incompatible(left, right))?
+                    == Some(Ordering::Equal)),
             }
-        },
+        }
         (None, None) => match (left, right) {
             (Value::Nil, Value::Nil) => Ok(true),
             (Value::Time(left), Value::Time(right)) => Ok(left == right),
             (Value::Nil, _) | (_, Value::Nil) => Ok(false),
+            (Value::Map(_) | Value::List(_), _) | (_, Value::Map(_) | Value::List(_)) => {
+                let mut shown = String::new();
+                printf::printf(&mut shown, "%s", std::slice::from_ref(right));
+                Err(format!("non-comparable type {shown}: {}", right.type_name()))
+            }
             _ if left.type_name() == right.type_name() => {
                 let (mut shown_left, mut shown_right) = (String::new(), String::new());
                 print::value(&mut shown_left, left);
                 print::value(&mut shown_right, right);
                 Ok(shown_left == shown_right)
             }
-            _ => Err(INCOMPATIBLE.to_owned()),
+            _ => Err(incompatible(left, right)),
         },
         _ if matches!(left, Value::Nil) || matches!(right, Value::Nil) => Ok(false),
-        _ => Err(INCOMPATIBLE.to_owned()),
+        _ => Err(incompatible(left, right)),
     }
 }
 
@@ -323,7 +341,7 @@ fn compare(args: &[Value<'_>]) -> Result<Option<Ordering>, String> {
     if let (Basic::Bool(_), Basic::Bool(_)) = (left, right) {
         return Err(invalid());
     }
-    ordering(left, right).ok_or_else(|| INCOMPATIBLE.to_owned())
+    ordering(left, right).ok_or_else(|| incompatible(&args[0], &args[1]))
 }
 
 /// Compares two of one kind, or signed and unsigned integers; NaN has no order.
@@ -341,11 +359,4 @@ fn ordering(left: Basic<'_>, right: Basic<'_>) -> Option<Option<Ordering>> {
         (Basic::Text(left), Basic::Text(right)) => Some(left.cmp(right)),
         _ => return None,
     })
-}
-
-/// Gives a text in Go's quotes, for error messages.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut out = String::new();
-    quote::quote(&mut out, text, false);
-    out
 }

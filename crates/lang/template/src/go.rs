@@ -5,7 +5,7 @@
 //! printf    format strings with verbs and flags
 //! json      numbers, HTML-safe strings, sorted maps
 //! ```
-//! Start at [`print`]; the other modules hold one kind of value each.
+//! Start at [`mod@print`]; the other modules hold one kind of value each.
 
 pub mod duration;
 pub mod float;

@@ -338,34 +338,48 @@ impl<'t> Lexer<'t> {
     }
 
     fn number(&mut self) -> Step {
-        self.accept("+-");
-        let mut digits = "0123456789_";
-        if self.accept("0") {
-            if self.accept("xX") {
-                digits = "0123456789abcdefABCDEF_";
-            } else if self.accept("oO") {
-                digits = "01234567_";
-            } else if self.accept("bB") {
-                digits = "01_";
-            }
+        let mut good = self.scan_number();
+        if good && matches!(self.peek(), Some('+' | '-')) {
+            // A complex number, which ends in `i`.
+            good = self.scan_number() && self.text[..self.at].ends_with('i');
         }
-        self.accept_run(digits);
-        if self.accept(".") {
-            self.accept_run(digits);
-        }
-        if digits.len() == 11 && self.accept("eE") || digits.len() == 23 && self.accept("pP") {
-            self.accept("+-");
-            self.accept_run("0123456789_");
-        }
-        self.accept("i");
-        if self.peek().is_some_and(is_alphanumeric) {
-            self.bump();
+        if !good {
             let mut text = String::new();
             quote::quote(&mut text, &self.text[self.start..self.at], false);
             return self.failed(format!("bad number syntax: {text}"));
         }
         self.emit(Kind::Number);
         Step::Inside
+    }
+
+    /// Takes what looks like a number; says whether it ends there.
+    fn scan_number(&mut self) -> bool {
+        self.accept("+-");
+        let mut digits = "0123456789_";
+        let mut exponent = "eE";
+        if self.accept("0") {
+            if self.accept("xX") {
+                (digits, exponent) = ("0123456789abcdefABCDEF_", "pP");
+            } else if self.accept("oO") {
+                (digits, exponent) = ("01234567_", "");
+            } else if self.accept("bB") {
+                (digits, exponent) = ("01_", "");
+            }
+        }
+        self.accept_run(digits);
+        if self.accept(".") {
+            self.accept_run(digits);
+        }
+        if self.accept(exponent) {
+            self.accept("+-");
+            self.accept_run("0123456789_");
+        }
+        self.accept("i");
+        if self.peek().is_some_and(is_alphanumeric) {
+            self.bump();
+            return false;
+        }
+        true
     }
 }
 

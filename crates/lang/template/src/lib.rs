@@ -12,6 +12,15 @@
 //!
 //! Pure: no I/O, no clock, no async; what `.Local` means is told by the caller.
 //!
+//! Differs from Go, whose version 1.26 the case files follow:
+//!
+//! - texts are UTF-8, so a cut inside a character leaves U+FFFD; there are no complex numbers;
+//! - a present `nil` and a missing key are one value: they print alike, but a few error texts of
+//!   upstream tell them apart;
+//! - mistakes of HTML contexts show when a template is parsed, not when it is first rendered;
+//! - of the named character references only those are resolved that contexts depend on;
+//! - [`bounds`] end what upstream would go on with.
+//!
 //! Where to start: [`Template`] for what can be done, [`go`] for texts of values.
 
 pub mod bounds;
@@ -28,6 +37,7 @@ mod lex;
 mod methods;
 mod number;
 mod parse;
+mod point;
 mod tree;
 mod uses;
 

@@ -119,15 +119,19 @@ static TIME: &[Method] = &[
         Ok(Value::Time(time(t).truncate(nanos(&args[0]))))
     }),
     method("Round", &[Param::Duration], |t, args| Ok(Value::Time(time(t).round(nanos(&args[0]))))),
-    method("ISOWeek", &[], |_, _| Err(two_results("ISOWeek", 2))),
-    method("Zone", &[], |_, _| Err(two_results("Zone", 2))),
-    method("Date", &[], |_, _| Err(two_results("Date", 3))),
-    method("Clock", &[], |_, _| Err(two_results("Clock", 3))),
+    // Templates cannot hold more than one result; upstream's texts say so in two ways.
+    method("ISOWeek", &[], |_, _| Err(second_result("ISOWeek"))),
+    method("Zone", &[], |_, _| Err(second_result("Zone"))),
+    method("Date", &[], |_, _| Err(third_result("Date"))),
+    method("Clock", &[], |_, _| Err(third_result("Clock"))),
 ];
 
-/// Templates cannot hold more than one result.
-fn two_results(name: &str, count: usize) -> String {
-    format!("can't call method/function \"{name}\" with {count} results")
+fn second_result(name: &str) -> String {
+    format!("invalid function signature for {name}: second return value should be error; is int")
+}
+
+fn third_result(name: &str) -> String {
+    format!("function {name} has 3 return values; should be 1 or 2")
 }
 
 /// Gives the integer of an argument that was checked.

@@ -6,6 +6,9 @@ use crate::tree::Number;
 /// Reads a literal, as everything that it can be.
 pub(crate) fn parse(text: &str) -> Result<Number, String> {
     let mut number = Number { text: text.to_owned(), int: None, uint: None, float: None };
+    if text == "''" {
+        return Err(String::from("invalid syntax"));
+    }
     if text.starts_with('\'') {
         let content = quote::unquote(text).filter(|content| content.chars().count() == 1);
         let Some(c) = content.and_then(|content| content.chars().next()) else {

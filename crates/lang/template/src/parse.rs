@@ -41,17 +41,17 @@ pub(crate) fn parse(
         defined: Vec::new(),
     };
     let main = parser.top()?;
-    let mut defined = parser.defined;
-    // A definition under the name of the template itself takes its place, unless there is a text.
     let mut main = main;
-    if let Some(at) = defined.iter().position(|(known, _)| known == name) {
-        let (_, body) = defined.remove(at);
+    // A definition under the name of the template itself takes its place, unless there is a text.
+    if let Some(at) = parser.defined.iter().position(|(known, _)| known == name) {
+        let (_, body) = parser.defined.remove(at);
         if is_blank(&main) {
             main = body;
         } else if !is_blank(&body) {
-            defined.insert(at, (name.to_owned(), body));
+            return parser.defined_twice(name);
         }
     }
+    let defined = parser.defined;
     Ok(Parsed { main, defined })
 }
 
@@ -62,7 +62,7 @@ struct Parser<'p> {
     custom: &'static [CustomFunction],
     items: Vec<Item>,
     next: usize,
-    /// The line of the last item that was looked at.
+    /// The line of the farthest item that was looked at.
     line: usize,
     action_line: usize,
     variables: Vec<String>,
@@ -80,8 +80,6 @@ enum Ending {
 
 enum Parsing {
     Node(Node),
-    /// A comment or definition, which leaves nothing.
-    Nothing,
     Ending(Ending),
 }
 
@@ -100,7 +98,7 @@ impl Parser<'_> {
     fn peek(&mut self) -> Item {
         // Past the last item, which is the end or an error, there is only that again.
         let item = self.items[self.next.min(self.items.len() - 1)].clone();
-        self.line = item.line;
+        self.line = self.line.max(item.line);
         item
     }
 
@@ -139,7 +137,6 @@ impl Parser<'_> {
     }
 
     fn unexpected<T>(&mut self, item: &Item, context: &str) -> Result<T> {
-        self.line = item.line;
         if item.kind != Kind::Error {
             return self.fail(format!("unexpected {} in {context}", shown(item)));
         }
@@ -175,7 +172,6 @@ impl Parser<'_> {
             }
             match self.text_or_action()? {
                 Parsing::Node(node) => nodes.push(node),
-                Parsing::Nothing => {}
                 Parsing::Ending(ending) => {
                     return self.fail(format!("unexpected {}", ending.text()));
                 }
@@ -204,12 +200,12 @@ impl Parser<'_> {
         let item = self.peek_non_space();
         let Kind::Keyword(keyword) = item.kind else {
             let pipe = self.pipeline("command", Kind::RightDelim)?;
-            return Ok(Parsing::Node(Node::Action { line: item.line, pipe }));
+            return Ok(Parsing::Node(Node::Action { pipe }));
         };
         self.next += 1;
         Ok(match keyword {
-            Keyword::Block => self.block(&item)?,
-            Keyword::Break | Keyword::Continue => return self.jump(keyword, item.line),
+            Keyword::Block => self.block()?,
+            Keyword::Break | Keyword::Continue => return self.jump(keyword, item.at),
             Keyword::Else => {
                 let next = self.peek_non_space();
                 // `else if` and `else with` go on with the block that follows.
@@ -222,18 +218,18 @@ impl Parser<'_> {
                 self.expect(Kind::RightDelim, "end")?;
                 Parsing::Ending(Ending::End)
             }
-            Keyword::If => Parsing::Node(Node::If(self.control("if", &item)?)),
-            Keyword::With => Parsing::Node(Node::With(self.control("with", &item)?)),
-            Keyword::Range => Parsing::Node(Node::Range(self.control("range", &item)?)),
-            Keyword::Template => self.template(&item)?,
+            Keyword::If => Parsing::Node(Node::If(self.control("if")?)),
+            Keyword::With => Parsing::Node(Node::With(self.control("with")?)),
+            Keyword::Range => Parsing::Node(Node::Range(self.control("range")?)),
+            Keyword::Template => self.template()?,
             Keyword::Define => return self.unexpected(&item, "command"),
         })
     }
 
-    fn jump(&mut self, keyword: Keyword, line: usize) -> Result<Parsing> {
+    fn jump(&mut self, keyword: Keyword, at: usize) -> Result<Parsing> {
         let (word, node) = match keyword {
-            Keyword::Break => ("break", Node::Break { line }),
-            _ => ("continue", Node::Continue { line }),
+            Keyword::Break => ("break", Node::Break { at }),
+            _ => ("continue", Node::Continue { at }),
         };
         let item = self.take_non_space();
         if item.kind != Kind::RightDelim {
@@ -250,7 +246,6 @@ impl Parser<'_> {
         while self.peek_non_space().kind != Kind::Eof {
             match self.text_or_action()? {
                 Parsing::Node(node) => nodes.push(node),
-                Parsing::Nothing => {}
                 Parsing::Ending(ending) => return Ok((nodes, ending)),
             }
         }
@@ -265,7 +260,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn control(&mut self, context: &'static str, item: &Item) -> Result<Branch> {
+    fn control(&mut self, context: &'static str) -> Result<Branch> {
         self.enter()?;
         let variables = self.variables.len();
         let pipe = self.pipeline(context, Kind::RightDelim)?;
@@ -278,7 +273,7 @@ impl Parser<'_> {
         };
         self.variables.truncate(variables);
         self.nesting -= 1;
-        Ok(Branch { at: pipe.at, line: item.line, pipe, body, otherwise })
+        Ok(Branch { at: pipe.at, pipe, body, otherwise })
     }
 
     fn otherwise(&mut self, context: &'static str) -> Result<Vec<Node>> {
@@ -286,11 +281,11 @@ impl Parser<'_> {
         match (context, next.kind) {
             ("if", Kind::Keyword(Keyword::If)) => {
                 self.next += 1;
-                Ok(vec![Node::If(self.control("if", &next)?)])
+                Ok(vec![Node::If(self.control("if")?)])
             }
             ("with", Kind::Keyword(Keyword::With)) => {
                 self.next += 1;
-                Ok(vec![Node::With(self.control("with", &next)?)])
+                Ok(vec![Node::With(self.control("with")?)])
             }
             _ => {
                 let (body, ending) = self.list()?;
@@ -302,7 +297,7 @@ impl Parser<'_> {
         }
     }
 
-    fn template(&mut self, item: &Item) -> Result<Parsing> {
+    fn template(&mut self) -> Result<Parsing> {
         const CONTEXT: &str = "template clause";
         let name_item = self.take_non_space();
         let name = self.template_name(&name_item, CONTEXT)?;
@@ -312,7 +307,7 @@ impl Parser<'_> {
         } else {
             Some(self.pipeline(CONTEXT, Kind::RightDelim)?)
         };
-        let node = Node::Template { at: name_item.at, line: item.line, name, pipe, target: None };
+        let node = Node::Template { at: name_item.at, name, pipe, target: None };
         Ok(Parsing::Node(node))
     }
 
@@ -330,19 +325,13 @@ impl Parser<'_> {
         }
     }
 
-    fn block(&mut self, item: &Item) -> Result<Parsing> {
+    fn block(&mut self) -> Result<Parsing> {
         const CONTEXT: &str = "block clause";
         let name_item = self.take_non_space();
         let name = self.template_name(&name_item, CONTEXT)?;
         let pipe = self.pipeline(CONTEXT, Kind::RightDelim)?;
         self.body_of(name.clone(), CONTEXT)?;
-        let node = Node::Template {
-            at: name_item.at,
-            line: item.line,
-            name,
-            pipe: Some(pipe),
-            target: None,
-        };
+        let node = Node::Template { at: name_item.at, name, pipe: Some(pipe), target: None };
         Ok(Parsing::Node(node))
     }
 
@@ -371,13 +360,15 @@ impl Parser<'_> {
             None => self.defined.push((name, body)),
             Some((_, known)) if is_blank(known) => *known = body,
             Some(_) if is_blank(&body) => {}
-            Some(_) => {
-                let mut quoted = String::new();
-                quote::quote(&mut quoted, &name, false);
-                return self.fail(format!("template: multiple definition of template {quoted}"));
-            }
+            Some(_) => return self.defined_twice(&name),
         }
         Ok(())
+    }
+
+    fn defined_twice<T>(&self, name: &str) -> Result<T> {
+        let mut quoted = String::new();
+        quote::quote(&mut quoted, name, false);
+        self.fail(format!("template: multiple definition of template {quoted}"))
     }
 
     // Pipelines

@@ -8,20 +8,19 @@ use crate::html::sites::Escape;
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     Text(String),
-    Action { line: usize, pipe: Pipe },
+    Action { pipe: Pipe },
     If(Branch),
     With(Branch),
     Range(Branch),
-    Template { at: usize, line: usize, name: String, pipe: Option<Pipe>, target: Option<usize> },
-    Break { line: usize },
-    Continue { line: usize },
+    Template { at: usize, name: String, pipe: Option<Pipe>, target: Option<usize> },
+    Break { at: usize },
+    Continue { at: usize },
 }
 
 /// A pipeline and the bodies that it chooses between.
 #[derive(Clone, Debug)]
 pub(crate) struct Branch {
     pub(crate) at: usize,
-    pub(crate) line: usize,
     pub(crate) pipe: Pipe,
     pub(crate) body: Vec<Node>,
     pub(crate) otherwise: Option<Vec<Node>>,

@@ -200,6 +200,11 @@ impl<'a> List<'a> {
         List { items, start: 0, end: items.len() }
     }
 
+    /// Gives the Go type.
+    pub fn type_name(&self) -> &'static str {
+        self.items.type_name()
+    }
+
     /// Gives the number of items.
     pub fn len(&self) -> usize {
         self.end - self.start

@@ -76,6 +76,8 @@ fn leftmost(statement: &Node) -> &str {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use crate::syntax::parse;
 

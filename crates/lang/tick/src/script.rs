@@ -20,3 +20,6 @@ pub use evaluate::{Options, Outcome, evaluate};
 pub use expand::{EXPANDED_BYTES_MAX, EXPANDED_NODES_MAX};
 pub use object::{CallError, Members, ObjectId, Objects};
 pub use value::{Type, Value};
+
+#[cfg(test)]
+mod tests;

@@ -22,9 +22,9 @@ mod token;
 pub use ast::{Call, CallKind, Comment, Kind, Node, Operator, Position};
 pub use duration::{format_duration, parse_duration};
 pub use error::{ParseError, caret};
-pub use format::{format, format_node};
+pub use format::{format, format_lambda, format_node};
 pub use json::{from_json, to_json};
-pub use parser::{DEPTH_MAX, NESTING_MAX, SCRIPT_BYTES_MAX, parse, parse_lambda};
+pub use parser::{DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, SCRIPT_BYTES_MAX, parse, parse_lambda};
 
 #[cfg(test)]
 mod tests;

@@ -40,7 +40,7 @@ impl History {
     }
 
     /// Gives the level that is `age` steps old.
-    fn at(&self, age: usize) -> Level {
+    pub(super) fn at(&self, age: usize) -> Level {
         Level::from_bits((self.words[age / PER_WORD] >> (age % PER_WORD * 2)) as u8)
     }
 

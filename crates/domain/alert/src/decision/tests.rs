@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::HashMap;
 
 use levada_model::{FieldValue, Series, Shape, Str};
@@ -64,15 +66,18 @@ fn run(settings: &DecisionSettings, bounds: Bounds, start: i64, values: &[f64]) 
 
 const LEVELS_INPUT: &[f64] = &[61.0, 73.0, 64.0, 85.0, 62.0, 56.0, 47.0, 40.0];
 
-/// Examples of the reference, §14: name, settings, expressions, time of the first value, values, events.
+/// Name, settings, expressions, time of the first value, values, events.
+type Case = (&'static str, DecisionSettings, Bounds, i64, &'static [f64], &'static [&'static str]);
+
+/// Examples of the reference, §14.
 #[test]
 fn the_examples_of_the_reference() {
     let plain = DecisionSettings::default;
     let changes = || DecisionSettings { state_changes_only: true, ..plain() };
     let levels = Bounds::default().info(60.0).warn(70.0).crit(80.0);
     let crit = |above| Bounds::default().crit(above);
-    let all: &[f64] = LEVELS_INPUT;
-    let cases: Vec<(&str, DecisionSettings, Bounds, i64, &[f64], &[&str])> = vec![
+    let all: &'static [f64] = LEVELS_INPUT;
+    let cases: Vec<Case> = vec![
         (
             "E95",
             plain(),
@@ -372,7 +377,7 @@ fn a_restored_state_is_no_change() {
 
 #[test]
 fn an_idle_group_is_small() {
-    assert!(AlertState::SIZE <= 56, "{}", AlertState::SIZE);
+    const { assert!(AlertState::SIZE <= 56) };
     let settings = DecisionSettings { history: 64, ..flapping() };
     let mut out = Vec::new();
     AlertState::new(&settings).encode(&mut out);
@@ -448,7 +453,7 @@ proptest! {
                 prop_assert_eq!(&parts, &whole);
             }
             let time = Timestamp(at as i64);
-            let mut go = |state: &mut AlertState| match is_batch {
+            let go = |state: &mut AlertState| match is_batch {
                 true => state.batch_of(&settings, time, *level, 0),
                 false => state.point_of(&settings, time, *level),
             };

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_model::Str;
 use tokio::sync::Semaphore;
 
+use super::go_templates::GoTemplates;
 use super::http::Clients;
-use super::render::{PlainTemplates, Templates};
+use super::render::Templates;
 use crate::topics::WeakTopics;
 
 /// Programs of `exec` handlers that run at a time. Ours: upstream has no bound.
@@ -59,8 +61,10 @@ pub struct HandlerDeps {
     pub templates: Arc<dyn Templates>,
     /// Knows the endpoints of the configuration.
     pub endpoints: Arc<dyn Endpoints>,
-    /// Where `publish` goes; nothing where there are no topics.
+    /// Where `publish` and `aggregate` go; nothing where there are no topics.
     pub topics: Option<WeakTopics>,
+    /// The ID of the topic handler that is started; events of `aggregate` have it unless they say otherwise.
+    pub handler_id: Str,
     /// Lets so many programs run at a time.
     pub exec_slots: Arc<Semaphore>,
     /// How long a program may take.
@@ -74,9 +78,10 @@ pub struct HandlerDeps {
 impl Default for HandlerDeps {
     fn default() -> Self {
         HandlerDeps {
-            templates: Arc::new(PlainTemplates),
+            templates: Arc::new(GoTemplates::default()),
             endpoints: Arc::new(NoEndpoints),
             topics: None,
+            handler_id: Str::from(""),
             exec_slots: Arc::new(Semaphore::new(EXEC_MAX_DEFAULT)),
             exec_timeout: EXEC_TIMEOUT_DEFAULT,
             request_timeout: REQUEST_TIMEOUT_DEFAULT,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::deps::HandlerDeps;
 use super::kind::{Kind, Place, Rule, StartError, Trouble};
@@ -17,6 +17,10 @@ use crate::topics::{Handler, HandlerError};
 
 /// Bytes of what a program prints that are kept for the log; the rest is read and thrown away.
 const OUTPUT_MAX: usize = 64 << 10;
+
+/// How long pipes are read after the program has ended. Ours: what it left running in the background may hold them, and
+/// upstream waits for that.
+const PIPE_GRACE: Duration = Duration::from_millis(200);
 
 pub(super) static KIND: Kind = Kind {
     method: Some("exec"),
@@ -66,17 +70,27 @@ impl Exec {
             .spawn()?;
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (end, ended) = watch::channel(false);
         let feed = async {
             if let Some(mut stdin) = stdin {
                 // A program need not read its input.
                 let _unread = stdin.write_all(line).await.is_err();
             }
         };
+        let wait = async {
+            let status = child.wait().await;
+            end.send_replace(true);
+            status
+        };
         // All at once, so that neither side waits for the other's full pipe.
-        let ((), printed, failed, status) =
-            tokio::join!(feed, read_some(stdout), read_some(stderr), child.wait());
-        let mut output = printed;
-        output.extend_from_slice(&failed);
+        let (_fed, output, errors, status) = tokio::join!(
+            until_left(&ended, feed),
+            read_some(stdout, &ended),
+            read_some(stderr, &ended),
+            wait
+        );
+        let mut output = output;
+        output.extend_from_slice(&errors);
         Ok((status?, output))
     }
 }
@@ -103,14 +117,30 @@ impl Handler for Exec {
 }
 
 /// Reads to the end and keeps the first [`OUTPUT_MAX`] bytes.
-async fn read_some(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let Some(mut pipe) = pipe else { return Vec::new() };
+async fn read_some(pipe: Option<impl AsyncRead + Unpin>, ended: &watch::Receiver<bool>) -> Vec<u8> {
     let mut kept = Vec::new();
-    let mut buffer = [0; 4096];
-    // A pipe that breaks has ended.
-    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        let room = OUTPUT_MAX - kept.len();
-        kept.extend_from_slice(&buffer[..count.min(room)]);
-    }
+    let read = async {
+        let Some(mut pipe) = pipe else { return };
+        let mut buffer = vec![0; 4096];
+        // A pipe that breaks has ended.
+        while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+            let room = OUTPUT_MAX - kept.len();
+            kept.extend_from_slice(&buffer[..count.min(room)]);
+        }
+    };
+    until_left(ended, read).await;
     kept
+}
+
+/// Does something with a pipe; gives up soon after the program has ended.
+async fn until_left(ended: &watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    let mut ended = ended.clone();
+    let left = async {
+        let _gone = ended.wait_for(|is_ended| *is_ended).await.is_err();
+        tokio::time::sleep(PIPE_GRACE).await;
+    };
+    tokio::select! {
+        () = work => {}
+        () = left => {}
+    }
 }

@@ -1,13 +1,15 @@
 //! The queue and the worker of one handler.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use levada_model::Str;
-use levada_runtime::TaskKind;
+use levada_runtime::{Clock, TaskKind};
 use thiserror::Error;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::watch;
@@ -23,6 +25,16 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// An error is logged and counted, and the event is lost to this handler.
     async fn handle(&self, event: &Event) -> Result<(), HandlerError>;
+
+    /// Gives how often [`tick`](Handler::tick) is called; nothing for never.
+    fn interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Is called once per interval between events, and once after the last event.
+    async fn tick(&self) -> Result<(), HandlerError> {
+        Ok(())
+    }
 }
 
 /// Says which events a handler gets; the `match` expression of a handler definition.
@@ -156,7 +168,8 @@ impl Binding {
         let (end, ended) = watch::channel(false);
         let id = setup.id.clone();
         let name = format!("handler {id} of topic {topic}");
-        let run = run(topic.clone(), setup, events, Arc::clone(&counters));
+        let clock = Arc::clone(&deps.clock);
+        let run = run(topic.clone(), setup, events, Arc::clone(&counters), clock);
         let entered = deps.runtime.enter();
         let task = deps.tasks.spawn(TaskKind::Alert, &name, async move {
             run.await;
@@ -202,8 +215,22 @@ async fn run(
     setup: HandlerSetup,
     mut events: Receiver<Arc<Event>>,
     counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
 ) {
-    while let Some(event) = events.recv().await {
+    let interval = setup.handler.interval();
+    let mut next_tick = wait(&*clock, interval);
+    loop {
+        let event = tokio::select! {
+            // A tick that is due goes first, however many events wait.
+            biased;
+            () = &mut next_tick => {
+                tick(&topic, &setup).await;
+                next_tick = wait(&*clock, interval);
+                continue;
+            }
+            event = events.recv() => event,
+        };
+        let Some(event) = event else { break };
         // A handler that panics loses this event and deals with the next one.
         let outcome = AssertUnwindSafe(deliver(&setup, &event)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(HandlerError::new("handler panicked")));
@@ -211,13 +238,36 @@ async fn run(
             Ok(true) => counters.handled.fetch_add(1, Ordering::Relaxed),
             Ok(false) => counters.unmatched.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
-                let context = &error.context;
-                tracing::error!(%topic, handler = %setup.id, event = %event.id, %error, ?context, "failed to handle event");
+                log(&topic, &setup, &event.id, &error);
                 counters.failed.fetch_add(1, Ordering::Relaxed)
             }
         };
         counters.finished.fetch_add(1, Ordering::AcqRel);
     }
+    if interval.is_some() {
+        tick(&topic, &setup).await;
+    }
+}
+
+/// Waits for the next tick; forever where there is none.
+fn wait(clock: &dyn Clock, interval: Option<Duration>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    match interval {
+        Some(interval) => clock.sleep(interval),
+        None => Box::pin(std::future::pending()),
+    }
+}
+
+async fn tick(topic: &Str, setup: &HandlerSetup) {
+    let outcome = AssertUnwindSafe(setup.handler.tick()).catch_unwind().await;
+    let outcome = outcome.unwrap_or_else(|_| Err(HandlerError::new("handler panicked")));
+    if let Err(error) = outcome {
+        log(topic, setup, "", &error);
+    }
+}
+
+fn log(topic: &str, setup: &HandlerSetup, event: &str, error: &HandlerError) {
+    let (handler, context) = (&setup.id, &error.context);
+    tracing::error!(topic, %handler, event, %error, ?context, "failed to handle event");
 }
 
 async fn deliver(setup: &HandlerSetup, event: &Event) -> Result<bool, HandlerError> {

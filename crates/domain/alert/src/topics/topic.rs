@@ -11,8 +11,11 @@ use super::queue::{Binding, HandlerSetup, HandlerStats, Worker};
 use super::state::EventState;
 use super::writer::Writer;
 use super::{Map, Published, TopicsDeps, TopicsError, TopicsSettings};
-use crate::event::Event;
+use crate::event::{Details, Event};
 use crate::level::Level;
+
+/// Details that are made in one go. Ours: between two of them other tasks get their turn.
+const UNMADE_MAX: usize = 100;
 
 pub(super) struct Topic {
     pub(super) id: Str,
@@ -30,6 +33,8 @@ struct Content {
     counts: [usize; 4],
     /// Events that became OK, the first one first; those that are not OK any more are skipped when they come up.
     became_ok: VecDeque<Str>,
+    /// Events whose details nobody has made yet; until then they hold on to their points.
+    unmade: Vec<Str>,
     handlers: Vec<Binding>,
 }
 
@@ -39,6 +44,8 @@ struct Known {
     seen: Timestamp,
     /// It is in `became_ok`, which holds nothing twice.
     is_listed: bool,
+    /// It is in `unmade`, which holds nothing twice either.
+    is_unmade: bool,
 }
 
 // === impl Topic ===
@@ -172,8 +179,16 @@ impl Topic {
         let mut content = self.lock();
         content.states = Map::default();
         content.became_ok = VecDeque::new();
+        content.unmade = Vec::new();
         content.counts = [0; 4];
         self.collected.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes details that nobody has made yet, so that events let go of their points; says whether there were any.
+    pub(super) fn make_details(&self) -> bool {
+        let taken = self.lock().take_unmade();
+        taken.iter().for_each(|details| drop(details.text().clone()));
+        !taken.is_empty()
     }
 
     /// Forgets events that are OK and were last heard of before a time.
@@ -252,21 +267,42 @@ impl Content {
         let level = state.level;
         self.counts[level as usize] += 1;
         let is_ok = level == Level::Ok;
-        match self.states.get_mut(id) {
+        let is_unmade = !state.details.is_made();
+        let mut new = Known { state, seen: now, is_listed: is_ok, is_unmade };
+        let known = self.states.get_mut(id);
+        let (was_listed, was_unmade) =
+            known.as_ref().map_or((false, false), |known| (known.is_listed, known.is_unmade));
+        if is_ok && !was_listed {
+            self.became_ok.push_back(id.clone());
+        }
+        if is_unmade && !was_unmade {
+            self.unmade.push(id.clone());
+        }
+        new.is_listed |= was_listed;
+        new.is_unmade |= was_unmade;
+        match known {
             Some(known) => {
                 self.counts[known.state.level as usize] -= 1;
-                if is_ok && !known.is_listed {
-                    self.became_ok.push_back(id.clone());
-                }
-                *known = Known { state, seen: now, is_listed: known.is_listed || is_ok };
+                *known = new;
             }
             None => {
-                if is_ok {
-                    self.became_ok.push_back(id.clone());
-                }
-                self.states.insert(id.clone(), Known { state, seen: now, is_listed: is_ok });
+                self.states.insert(id.clone(), new);
             }
         }
+    }
+
+    /// Takes some of the details that nobody has made yet.
+    fn take_unmade(&mut self) -> Vec<Details> {
+        let rest = self.unmade.len().saturating_sub(UNMADE_MAX);
+        let mut taken = Vec::new();
+        for id in self.unmade.drain(rest..) {
+            // An event that is gone took its details with it.
+            if let Some(known) = self.states.get_mut(&id) {
+                known.is_unmade = false;
+                taken.push(known.state.details.clone());
+            }
+        }
+        taken
     }
 
     /// Makes room by forgetting the event that became OK first; says whether there was one.

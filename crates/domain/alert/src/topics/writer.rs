@@ -55,10 +55,7 @@ impl Writer {
         }
         let removed = taken.removed_topics.into_iter().map(|topic| Change::RemoveTopic { topic });
         let states = taken.states.into_iter().map(|((topic, id), state)| match state {
-            Some(mut state) => {
-                state.details = state.details.settled();
-                Change::Save(StoredState { topic, id, state })
-            }
+            Some(state) => Change::Save(StoredState { topic, id, state }),
             None => Change::Remove { topic, id },
         });
         let changes: Vec<Change> = removed.chain(states).collect();

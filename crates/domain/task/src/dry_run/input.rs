@@ -141,7 +141,8 @@ impl<R: BufRead> Stream<R> {
                 return Err(InputError::Line { line: line + 1, text });
             }
             // The point itself may take several lines when a string holds line ends.
-            let mut end = after.iter().position(|byte| *byte == b'\n').map_or(after.len(), |at| at + 1);
+            let mut end =
+                after.iter().position(|byte| *byte == b'\n').map_or(after.len(), |at| at + 1);
             while end < after.len() && !has_even_quotes(&after[..end]) {
                 let more = after[end..].iter().position(|byte| *byte == b'\n');
                 end = more.map_or(after.len(), |at| end + at + 1);
@@ -265,10 +266,8 @@ impl Batch {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            self.next = recording::batch(&line).map_err(|error| InputError::Line {
-                line: self.line,
-                text: error.to_string(),
-            })?;
+            self.next = recording::batch(&line)
+                .map_err(|error| InputError::Line { line: self.line, text: error.to_string() })?;
             if self.next.is_some() {
                 return Ok(());
             }

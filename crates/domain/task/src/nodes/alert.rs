@@ -1,9 +1,7 @@
 //! `alert`: judges points and batches, reports what changes, and hands on what it reported.
 
 mod definition;
-mod facts;
 mod levels;
 mod running;
 
 pub use definition::{Alert, HandlerCall, KIND};
-pub use facts::Facts;

@@ -94,6 +94,16 @@ impl Builder {
         spec: Box<dyn Spec>,
     ) -> Result<NodeIndex, CallError> {
         let parent = parents.first().map_or(Edge::None, |parent| self.provides(*parent));
+        self.add_linked(parent, parents, spec)
+    }
+
+    /// Adds a node behind several parents, linked in this order; its edges follow from `parent`.
+    pub fn add_linked(
+        &mut self,
+        parent: Edge,
+        parents: &[NodeIndex],
+        spec: Box<dyn Spec>,
+    ) -> Result<NodeIndex, CallError> {
         let kind = spec.kind();
         let wants = kind.wants.behind(parent);
         let provides = match kind.provides {
@@ -146,6 +156,11 @@ impl Builder {
     /// Marks a node as quiet.
     pub fn set_quiet(&mut self, index: NodeIndex) {
         self.pipeline.nodes[index.0].is_quiet = true;
+    }
+
+    /// Gives the object by which a script knows a node.
+    pub fn object_of(&mut self, index: NodeIndex) -> ObjectId {
+        self.object(Object::Node(index))
     }
 
     /// Gives the node that an argument stands for.

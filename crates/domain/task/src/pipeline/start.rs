@@ -43,6 +43,7 @@ impl Pipeline {
         for (place, index) in order.iter().enumerate() {
             slots.push(self.slot(*index, place, &places, options)?);
         }
+        fuse(&mut slots);
         for node in &self.nodes {
             if let Some(watched) = node.watched {
                 slots[places[watched.0]].statistics.emitted = Some(PerGroup::default());
@@ -124,5 +125,16 @@ impl Pipeline {
             edges.push(Child { index: places[child.0], input });
         }
         edges
+    }
+}
+
+/// Tells nodes whose only child folds, so that a window that is only reduced keeps no points.
+fn fuse(slots: &mut [Slot]) {
+    for place in 0..slots.len() {
+        let [child] = slots[place].children[..] else { continue };
+        let has_one_parent = slots[child.index].statistics.collected.len() == 1;
+        if has_one_parent && slots[child.index].node.folds() {
+            slots[place].node.fuse();
+        }
     }
 }

@@ -106,6 +106,18 @@ impl Slot {
         node.batch(child.input, batch, &mut out)
     }
 
+    pub(super) fn close(
+        slots: &mut [Slot],
+        child: &Child,
+        batch: BatchRef<'_>,
+        is_empty: bool,
+        ctx: &mut Context,
+    ) -> Step {
+        slots[0].statistics.collected[child.input] += 1;
+        let (node, mut out) = Slot::enter(slots, child.index, ctx);
+        node.close(batch, is_empty, &mut out)
+    }
+
     pub(super) fn barrier(
         slots: &mut [Slot],
         child: &Child,
@@ -217,6 +229,12 @@ impl Graph {
     pub fn answer(&mut self, place: usize, token: u64, answer: Answer, ctx: &mut Context) -> Step {
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
         node.answer(token, answer, &mut out)
+    }
+
+    /// Counts and reports a problem of the node at `place`.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str, ctx: &mut Context) {
+        let (_, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+        out.error(message, cause, &[]);
     }
 
     /// Tells all nodes that no older data follow, parents before children.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use levada_model::{BatchRef, Group, Point, Timestamp};
 use thiserror::Error;
 
+use super::context::Context;
 use super::out::Out;
 use super::state::{Reader, StateError, Writer};
 
@@ -44,6 +45,27 @@ pub trait Node: Send {
 
     /// Takes a batch, on batch edges.
     fn batch(&mut self, input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step;
+
+    /// Says whether the node can take the points of a window as they come instead of a batch when it closes.
+    fn folds(&self) -> bool {
+        false
+    }
+
+    /// Is told, before the first item, that the only child folds: points go to [`Out::fold`], the end of a window to
+    /// [`Out::close`].
+    fn fuse(&mut self) {}
+
+    /// Takes a point of a window that has not closed; `is_first` begins the window anew.
+    ///
+    /// - Only for a node that folds; problems are kept until the window closes.
+    fn fold(&mut self, _point: &Point, _group: &Arc<Group>, _is_first: bool, _ctx: &mut Context) {}
+
+    /// Takes the end of a window whose points were folded: as if `batch` with those points had come.
+    ///
+    /// - `is_empty` says that no point was folded since the window before.
+    fn close(&mut self, _batch: BatchRef<'_>, _is_empty: bool, _out: &mut Out<'_>) -> Step {
+        Ok(())
+    }
 
     /// Takes a barrier.
     fn barrier(&mut self, _input: usize, barrier: &Barrier, out: &mut Out<'_>) -> Step {

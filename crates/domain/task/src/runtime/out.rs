@@ -57,6 +57,27 @@ impl Out<'_> {
         Ok(())
     }
 
+    /// Gives a point of a window to the only child, which folds; see [`super::Node::fuse`].
+    #[inline]
+    pub fn fold(&mut self, point: &Point, group: &Arc<Group>, is_first: bool) {
+        for child in self.children {
+            let slot = &mut self.behind[child.index - self.first_behind];
+            slot.node.fold(point, group, is_first, self.ctx);
+        }
+    }
+
+    /// Closes a window of `count` points that were folded; `batch` holds none of them.
+    pub fn close(&mut self, batch: BatchRef<'_>, count: u64) -> Step {
+        if self.statistics.emitted.is_some() {
+            self.count(batch.group, count);
+        }
+        for child in self.children {
+            let behind = &mut self.behind[child.index - self.first_behind..];
+            Slot::close(behind, child, batch, count == 0, self.ctx)?;
+        }
+        Ok(())
+    }
+
     /// Gives a barrier to the children.
     pub fn barrier(&mut self, barrier: &Barrier) -> Step {
         for child in self.children {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use levada_alert::handlers::{HandlerDeps, HandlerSpec};
+use levada_alert::handlers::{GoTemplates, HandlerDeps, HandlerSpec};
+pub use levada_alert::info::ServerInfo;
 use levada_alert::inhibit::Inhibitors;
 use levada_alert::level::Level;
 use levada_model::{FieldValue, Timestamp};
@@ -86,17 +87,6 @@ pub enum SideloadSource {
     Tables(BTreeMap<String, BTreeMap<String, FieldValue>>),
 }
 
-/// What is known of this server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServerInfo {
-    /// The host's name.
-    pub hostname: String,
-    /// The cluster.
-    pub cluster_id: String,
-    /// This server.
-    pub server_id: String,
-}
-
 /// The settings of deadman.
 ///
 /// - Source of the defaults: kapacitor reference §5.20.
@@ -141,7 +131,7 @@ impl Alerts for CapturedAlerts {
         _node: &str,
         handlers: &[&HandlerSpec],
     ) -> Result<(), String> {
-        let deps = HandlerDeps { templates: Arc::new(AnyTemplate), ..HandlerDeps::default() };
+        let deps = HandlerDeps { templates: Arc::new(GoTemplates::default()), ..HandlerDeps::default() };
         handlers.iter().try_for_each(|spec| spec.check(&deps).map_err(|trouble| trouble.text))
     }
 
@@ -154,29 +144,5 @@ impl Alerts for CapturedAlerts {
         _event: &str,
     ) -> Option<(Level, Timestamp)> {
         None
-    }
-}
-
-/// Checks the syntax of templates that will not be rendered.
-struct AnyTemplate;
-
-struct Unrendered(levada_template::Template);
-
-impl levada_alert::handlers::Templates for AnyTemplate {
-    fn parse(
-        &self,
-        name: &str,
-        text: &str,
-        _scope: levada_alert::handlers::Scope,
-    ) -> Result<Arc<dyn levada_alert::handlers::Template>, String> {
-        let template =
-            levada_template::Template::text(name, text).map_err(|error| error.to_string())?;
-        Ok(Arc::new(Unrendered(template)))
-    }
-}
-
-impl levada_alert::handlers::Template for Unrendered {
-    fn render(&self, _event: &levada_alert::event::Event) -> Result<levada_model::Str, String> {
-        Ok(self.0.source().into())
     }
 }

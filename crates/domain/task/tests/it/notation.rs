@@ -44,12 +44,9 @@ impl Effects for Record {
                 self.push(line.trim_end().to_owned());
                 return Ok(Some(Answer::Status { code: 200, body: None }));
             }
-            Effect::Write(write) => format!(
-                "W {}.{} {}",
-                write.database,
-                write.retention,
-                point_text(write.point)
-            ),
+            Effect::Write(write) => {
+                format!("W {}.{} {}", write.database, write.retention, point_text(write.point))
+            }
             Effect::Loopback { database, retention, point } => {
                 format!("L {database}.{retention} {}", point_text(point))
             }

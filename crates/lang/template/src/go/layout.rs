@@ -15,7 +15,7 @@ enum Element {
     HalfOfDay { upper: bool },
     ZoneName,
     Offset { utc_as_z: bool, colon: bool, seconds: bool, minutes: bool },
-    Fraction { digits: usize, trim: bool },
+    Fraction { point: char, digits: usize, trim: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,24 +77,21 @@ const fn offset(utc_as_z: bool, colon: bool, seconds: bool, minutes: bool) -> El
 /// Writes a time by a layout.
 pub(crate) fn format(out: &mut String, civil: &Civil, layout: &str) {
     let mut rest = layout;
-    let mut digit_before = false;
     while let Some(first) = rest.chars().next() {
-        let (element, len) = match element_at(rest, digit_before) {
+        let (element, len) = match element_at(rest) {
             Some(found) => found,
             None => {
                 out.push(first);
-                digit_before = first.is_ascii_digit();
                 rest = &rest[first.len_utf8()..];
                 continue;
             }
         };
         push(out, civil, element);
-        digit_before = false;
         rest = &rest[len..];
     }
 }
 
-fn element_at(rest: &str, _digit_before: bool) -> Option<(Element, usize)> {
+fn element_at(rest: &str) -> Option<(Element, usize)> {
     let bytes = rest.as_bytes();
     match bytes[0] {
         b'.' | b',' => return fraction_at(bytes),
@@ -129,7 +126,10 @@ fn fraction_at(bytes: &[u8]) -> Option<(Element, usize)> {
     if bytes.get(1 + digits).is_some_and(u8::is_ascii_digit) {
         return None;
     }
-    Some((Element::Fraction { digits, trim: digit == b'9' }, 1 + digits))
+    Some((
+        Element::Fraction { point: char::from(bytes[0]), digits, trim: digit == b'9' },
+        1 + digits,
+    ))
 }
 
 fn push(out: &mut String, civil: &Civil, element: Element) {
@@ -159,7 +159,9 @@ fn push(out: &mut String, civil: &Civil, element: Element) {
         Element::Offset { colon, seconds, minutes, .. } => {
             push_offset(out, civil.offset_seconds, colon, seconds, minutes);
         }
-        Element::Fraction { digits, trim } => push_fraction(out, civil, digits, trim),
+        Element::Fraction { point, digits, trim } => {
+            push_fraction(out, civil, point, digits, trim);
+        }
     }
 }
 
@@ -203,17 +205,14 @@ fn push_offset(out: &mut String, offset: i32, colon: bool, seconds: bool, minute
     }
 }
 
-/// A comma in the layout becomes a comma in the text upstream, too, but nobody writes one there.
-fn push_fraction(out: &mut String, civil: &Civil, digits: usize, trim: bool) {
+/// There are nine digits at most, however many the layout asks for.
+fn push_fraction(out: &mut String, civil: &Civil, point: char, digits: usize, trim: bool) {
     let text = format!("{:09}", civil.date_time.subsec_nanosecond());
     let shown = &text[..digits.min(9)];
     let shown = if trim { shown.trim_end_matches('0') } else { shown };
     if trim && shown.is_empty() {
         return;
     }
-    out.push('.');
+    out.push(point);
     out.push_str(shown);
-    if !trim {
-        out.extend(std::iter::repeat_n('0', digits.saturating_sub(9)));
-    }
 }

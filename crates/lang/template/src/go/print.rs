@@ -1,5 +1,6 @@
 //! `print` and `println`: values side by side.
 
+use crate::bounds::OUTPUT_MAX;
 use crate::go::{duration, float, printf};
 use crate::value::Value;
 
@@ -22,6 +23,10 @@ pub fn value(out: &mut String, value: &Value<'_>) {
 pub fn print(out: &mut String, values: &[Value<'_>]) {
     let mut text_before = true;
     for (index, item) in values.iter().enumerate() {
+        if out.len() > OUTPUT_MAX {
+            // The caller refuses what is so long.
+            return;
+        }
         let is_text = matches!(item, Value::Str(_));
         if index > 0 && !is_text && !text_before {
             out.push(' ');
@@ -34,6 +39,9 @@ pub fn print(out: &mut String, values: &[Value<'_>]) {
 /// Writes values with spaces between them and a newline.
 pub fn println(out: &mut String, values: &[Value<'_>]) {
     for (index, item) in values.iter().enumerate() {
+        if out.len() > OUTPUT_MAX {
+            return;
+        }
         if index > 0 {
             out.push(' ');
         }

@@ -1,5 +1,6 @@
 //! `printf`: format strings with verbs, flags, widths, precisions and argument indexes.
 
+use crate::bounds::OUTPUT_MAX;
 use crate::go::verb::{self, Flags};
 use crate::value::Value;
 
@@ -48,7 +49,9 @@ struct Printer<'f, 'v> {
 
 impl<'v> Printer<'_, 'v> {
     fn run(mut self, out: &mut String) {
-        while self.at < self.format.len() {
+        let limit = out.len() + OUTPUT_MAX;
+        // The caller refuses what is longer.
+        while self.at < self.format.len() && out.len() <= limit {
             let start = self.at;
             let end = self.text[start..].find('%').map_or(self.format.len(), |found| start + found);
             out.push_str(&self.text[start..end]);

@@ -1,6 +1,6 @@
 //! Times and what templates ask them.
 
-use jiff::civil::{DateTime, ISOWeekDate};
+use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use levada_model::Timestamp;
 
@@ -126,11 +126,6 @@ impl Time {
 
     pub(crate) fn weekday(&self) -> u8 {
         self.civil().date_time.weekday().to_sunday_zero_offset() as u8
-    }
-
-    pub(crate) fn iso_week(&self) -> (i64, i64) {
-        let date = ISOWeekDate::from(self.civil().date_time.date());
-        (i64::from(date.year()), i64::from(date.week()))
     }
 
     /// Adds nanoseconds.

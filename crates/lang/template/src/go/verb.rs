@@ -38,6 +38,10 @@ pub(crate) fn write(
     if verb == 'T' && depth == 0 {
         return text(out, value.type_name(), 's', flags);
     }
+    if matches!(verb, 'w' | 'p') {
+        // Only errors and pointers have them, and there are none among values.
+        return mistake(out, value, verb, flags);
+    }
     if depth > DEPTH_MAX {
         return out.push_str("...");
     }
@@ -47,8 +51,8 @@ pub(crate) fn write(
     match value {
         Value::Nil => match verb {
             'v' if flags.sharp_v && depth > 0 => out.push_str("interface {}(nil)"),
-            'v' => text(out, "<nil>", 's', flags),
             _ if depth > 0 => out.push_str("<nil>"),
+            'v' => pad(out, "<nil>", flags),
             _ => mistake(out, value, verb, flags),
         },
         Value::Bool(truth) => match verb {
@@ -307,9 +311,7 @@ fn write_float(out: &mut String, value: &Value<'_>, number: f64, verb: char, fla
         content.replace_range(..1, " ");
     }
     if !number.is_finite() {
-        if content.ends_with("NaN") && !flags.space && !flags.plus {
-            content.remove(0);
-        } else if content.starts_with('+') && !flags.plus {
+        if content.starts_with('+') && !flags.plus {
             content.remove(0);
         }
         return pad_with_spaces(out, &content, flags);
@@ -331,18 +333,17 @@ fn write_float(out: &mut String, value: &Value<'_>, number: f64, verb: char, fla
 
 /// Puts back the point and the zeros that `g` drops.
 fn keep_zeros(content: &mut String, shape: char, precision: Option<usize>) {
-    let tail = content.find(['e', 'E', 'p', 'P']).unwrap_or(content.len());
+    let ends = if shape == 'x' { ['p', 'P'] } else { ['e', 'E'] };
+    let tail = content.find(ends).unwrap_or(content.len());
     let exponent = content.split_off(tail);
     if !content.contains('.') {
         content.push('.');
     }
-    if matches!(shape, 'g' | 'G') {
+    if matches!(shape, 'g' | 'G' | 'x') {
         let wanted = precision.unwrap_or(6).max(1);
-        let digits = content.chars().filter(char::is_ascii_digit);
-        let mut shown = digits.skip_while(|c| *c == '0').count();
-        if shown == 0 {
-            shown = 1;
-        }
+        let digits = content.chars().filter(|c| c.is_ascii_hexdigit() || *c == 'x');
+        // The `x` of `0x` counts as a digit upstream.
+        let shown = digits.skip_while(|c| *c == '0').count().max(1);
         content.extend(std::iter::repeat_n('0', wanted.saturating_sub(shown)));
     }
     content.push_str(&exponent);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use levada_model::ErrorKind;
+
 use crate::syntax::{Position, caret};
 
 /// Why a script cannot be run. Its `Display` is the text of the original, its fields are for people and tools.
@@ -44,6 +46,11 @@ impl fmt::Display for Warning {
 // === impl ScriptError ===
 
 impl ScriptError {
+    /// Says what kind of error this is, for every layer above.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
     /// Makes an error whose text begins with its place.
     pub(super) fn at(position: Position, text: impl fmt::Display) -> Self {
         let Position { line, column, .. } = position;

@@ -108,29 +108,16 @@ impl Evaluation<'_> {
         let name = identifier(name);
         self.check_free(&name, statement.position)?;
         let (mut value, mut size) = self.sized(value)?;
-        if let Some(default) = value.basic_type() {
-            if let Some(given) = self.given(&name, default, statement.position)? {
-                (value, size) = self.replace_default(statement, &name, value, given);
-            } else {
-                self.record(statement, &name, default, Some(value.clone()));
+        if let Some(declared) = value.basic_type() {
+            let given = self.given(&name, declared, statement.position)?;
+            self.record(statement, &name, declared, Some(value.clone()));
+            if let Some(given) = given {
+                size = size_of_value(&given);
+                value = given;
             }
         }
         self.scope.set(name, value, size);
         Ok(())
-    }
-
-    fn replace_default(
-        &mut self,
-        statement: &Node,
-        name: &Str,
-        default: Value,
-        given: Value,
-    ) -> (Value, Size) {
-        if let Some(declared) = default.basic_type() {
-            self.record(statement, name, declared, Some(default));
-        }
-        let size = size_of_value(&given);
-        (given, size)
     }
 
     fn type_declaration(
@@ -234,7 +221,11 @@ impl Evaluation<'_> {
             Kind::Binary { .. } => {
                 let expanded = self.expander().expand(node)?;
                 let folded = (self.options.fold)(&expanded.node);
-                folded.map_err(|text| ScriptError::bare(node.position, text))?
+                let value = folded.map_err(|text| ScriptError::bare(node.position, text))?;
+                if let Value::Str(text) = &value {
+                    self.budget.take_bytes(text.len(), node.position)?;
+                }
+                value
             }
             Kind::Call(call) => self.global(node, call)?,
             Kind::Chain { .. } => self.chain(node)?,

@@ -14,7 +14,7 @@ use crate::syntax::{Call, DEPTH_MAX, Kind, Node, Position};
 /// Most nodes that the expressions of one script have with their variables written out.
 pub const EXPANDED_NODES_MAX: u32 = 1 << 20;
 
-/// Most bytes of text that variables bring into the constant expressions of one script.
+/// Most bytes of text that the constant expressions of one script take from variables and make.
 pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 
 /// What a script may still write out.
@@ -63,11 +63,16 @@ impl Budget {
         Ok(())
     }
 
-    fn take_bytes(&mut self, bytes: usize, position: Position) -> Result<(), ScriptError> {
+    /// Pays for a text that was copied or made.
+    pub(super) fn take_bytes(
+        &mut self,
+        bytes: usize,
+        position: Position,
+    ) -> Result<(), ScriptError> {
         self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| {
             ScriptError::at(
                 position,
-                format!("variables bring more than {EXPANDED_BYTES_MAX} bytes into expressions"),
+                format!("the expressions of the script make more than {EXPANDED_BYTES_MAX} bytes of text"),
             )
         })?;
         Ok(())

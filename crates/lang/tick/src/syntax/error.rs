@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use levada_model::ErrorKind;
+
 use super::ast::Position;
 
 /// Why a script cannot be read. Its `Display` is the text of the original, its fields are for people and tools.
@@ -28,6 +30,11 @@ impl std::error::Error for ParseError {}
 // === impl ParseError ===
 
 impl ParseError {
+    /// Says what kind of error this is, for every layer above.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
     /// Gives the line of the mistake with a mark under it, and the hint.
     ///
     /// ```text

@@ -34,6 +34,13 @@ pub fn format_node(node: &Node) -> String {
     writer.out
 }
 
+/// Writes what stands behind `lambda:`, so that [`parse_lambda`](super::parse_lambda) reads it.
+pub fn format_lambda(body: &Node) -> String {
+    let mut writer = Writer { out: String::new(), in_lambda: true, guarded: Vec::new() };
+    writer.node(body, 0);
+    writer.out
+}
+
 /// Spaces per level; properties of a node stand two levels deep.
 const INDENT: usize = 4;
 

@@ -42,6 +42,9 @@ pub fn parse_lambda(text: &str) -> Result<Node, ParseError> {
     }
 }
 
+/// Most patterns in a script; compiling one may take milliseconds.
+pub const PATTERNS_MAX: u32 = 1_000;
+
 /// What every primary may begin with, as messages list it.
 const PRIMARY: [&str; 10] =
     ["number", "string", "duration", "identifier", "TRUE", "FALSE", "==", "(", "-", "!"];
@@ -61,6 +64,7 @@ struct Parser<'a> {
     /// Offsets at which lines begin.
     lines: Vec<u32>,
     nesting: u32,
+    patterns: u32,
     /// Open parentheses and brackets, for hints.
     open: Vec<Position>,
 }
@@ -93,6 +97,7 @@ impl<'a> Parser<'a> {
             comments: None,
             lines: std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect(),
             nesting: 0,
+            patterns: 0,
             open: Vec::new(),
         };
         parser.advance();
@@ -318,6 +323,9 @@ impl<'a> Parser<'a> {
         let kind = match self.peek() {
             TokenKind::Number => literal::number(written),
             TokenKind::Duration => literal::duration(written),
+            TokenKind::Regex if self.patterns == PATTERNS_MAX => {
+                Err(format!("more than {PATTERNS_MAX} patterns"))
+            }
             TokenKind::Regex => literal::regex(written),
             TokenKind::String => Ok(literal::string(written)),
             TokenKind::Reference => Ok(Kind::Reference(literal::reference(written))),
@@ -327,6 +335,7 @@ impl<'a> Parser<'a> {
             _ => return Err(self.unexpected(&PRIMARY)),
         };
         let kind = kind.map_err(|cause| self.error(format!("parser: {cause}"), None))?;
+        self.patterns += u32::from(matches!(kind, Kind::Regex(_)));
         let comment = self.comments.take();
         let position = self.take().0;
         self.built(Node { position, comment, kind }, 0)

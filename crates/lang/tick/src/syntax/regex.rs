@@ -10,6 +10,9 @@ use regex_syntax::ast::ErrorKind;
 
 use super::ast::Regex;
 
+/// Largest compiled pattern, bytes: ten thousand letters, or a hundred classes of a whole script.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+
 /// Most repetitions that `{n,m}` may ask for.
 const REPEAT_MAX: u32 = 1_000;
 
@@ -22,7 +25,8 @@ impl Regex {
     pub fn compile(pattern: &str) -> Result<Regex, String> {
         let refused = |(code, part): Refusal<'_>| format!("error parsing regexp: {code}: `{part}`");
         let rewritten = rewrite(pattern).map_err(refused)?;
-        match regex::Regex::new(&rewritten) {
+        let compiled = regex::RegexBuilder::new(&rewritten).size_limit(COMPILED_BYTES_MAX).build();
+        match compiled {
             Ok(regex) => Ok(Regex { pattern: pattern.into(), regex }),
             Err(_) => Err(refused((reason(&rewritten), pattern))),
         }
@@ -50,7 +54,6 @@ fn reason(rewritten: &str) -> &'static str {
     match kind {
         ErrorKind::GroupUnclosed | ErrorKind::FlagUnexpectedEof => "missing closing )",
         ErrorKind::GroupUnopened => "unexpected )",
-        ErrorKind::RepetitionMissing => "missing argument to repetition operator",
         ErrorKind::NestLimitExceeded(_) => "expression nests too deeply",
         ErrorKind::GroupNameDuplicate { .. }
         | ErrorKind::GroupNameEmpty
@@ -66,8 +69,10 @@ fn rewrite(pattern: &str) -> Result<String, Refusal<'_>> {
     let mut chars = pattern.char_indices().peekable();
     // Where the repetition right before this place begins; two in a row are refused.
     let mut repeat: Option<usize> = None;
+    let mut has_operand = false;
     while let Some((at, c)) = chars.next() {
         let before = repeat.take();
+        let had_operand = std::mem::replace(&mut has_operand, !matches!(c, '(' | '|'));
         match c {
             '\\' => escape(pattern, at, &mut chars, &mut out)?,
             '[' => class(pattern, at, &mut chars, &mut out)?,
@@ -93,9 +98,15 @@ fn rewrite(pattern: &str) -> Result<String, Refusal<'_>> {
             },
             c => out.push(c),
         }
-        if let (Some(first), Some(_)) = (before, repeat) {
-            let end = chars.peek().map_or(pattern.len(), |(next, _)| *next);
-            return Err(("invalid nested repetition operator", &pattern[first..end]));
+        let end = chars.peek().map_or(pattern.len(), |(next, _)| *next);
+        match (before, repeat) {
+            (Some(first), Some(_)) => {
+                return Err(("invalid nested repetition operator", &pattern[first..end]));
+            }
+            (None, Some(_)) if !had_operand => {
+                return Err(("missing argument to repetition operator", &pattern[at..end]));
+            }
+            _ => {}
         }
     }
     Ok(out)
@@ -374,3 +385,6 @@ fn push_char(out: &mut String, c: char) {
         out.push_str(&format!("\\x{{{:X}}}", c as u32));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Properties of reading and writing: nothing panics, nothing is lost, writing twice changes nothing.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use proptest::prelude::*;
 
 use super::*;
@@ -106,7 +108,7 @@ fn long_chains_survive_every_walk() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, max_shrink_iters: 2_000, ..Default::default() })]
 
     #[test]
     fn any_text(script in "\\PC{0,60}") {
@@ -150,4 +152,61 @@ proptest! {
     fn any_pattern(pattern in "[a-z0-9\\[\\]\\\\(){}*+?|^$.:<>=!,PQEdwsbpLx-]{0,24}") {
         let _compiled = ast::Regex::compile(&pattern);
     }
+
+    #[test]
+    fn any_json(json in tree()) {
+        if let Ok(node) = from_json(&json) {
+            let text = format_node(&node);
+            if let Kind::Program(_) = node.kind {
+                prop_assert_eq!(format(&text).unwrap(), text);
+            }
+        }
+    }
+}
+
+/// Gives JSON that is a tree, or nearly.
+fn tree() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::json;
+
+    let word = || "[a-c'\"/\\\\ .]{0,3}|var|x";
+    let operator = || prop::sample::select(Operator::ALL.map(Operator::text).to_vec());
+    let leaf = prop_oneof![
+        word().prop_map(|text| json!({"typeOf": "identifier", "ident": text})),
+        word().prop_map(|text| json!({"typeOf": "string", "literal": text, "triple": true})),
+        word().prop_map(|text| json!({"typeOf": "string", "literal": text})),
+        word().prop_map(|text| json!({"typeOf": "reference", "reference": text})),
+        word().prop_map(|text| json!({"typeOf": "regex", "regex": text})),
+        any::<i8>().prop_map(|n| json!({"typeOf": "number", "isint": true, "int64": n})),
+        any::<f32>().prop_map(|n| json!({"typeOf": "number", "float64": n})),
+        Just(json!({"typeOf": "duration", "duration": "10s"})),
+        Just(json!({"typeOf": "star"})),
+        Just(json!({"typeOf": "bool", "bool": true})),
+        Just(json!({"typeOf": "comment", "comments": ["x"]})),
+    ];
+    leaf.prop_recursive(5, 40, 3, move |inner| {
+        let list = || prop::collection::vec(inner.clone(), 0..3);
+        let pair = || (inner.clone(), inner.clone(), operator());
+        let function = prop::sample::select(vec!["global", "chain", "property", "dynamic"]);
+        prop_oneof![
+            list().prop_map(|nodes| json!({"typeOf": "program", "nodes": nodes})),
+            list().prop_map(|nodes| json!({"typeOf": "list", "nodes": nodes})),
+            (list(), function).prop_map(|(args, kind)| {
+                json!({"typeOf": "func", "functionType": kind, "func": "f", "args": args})
+            }),
+            pair().prop_map(|(left, right, operator)| {
+                json!({"typeOf": "binary", "left": left, "right": right, "operator": operator})
+            }),
+            pair().prop_map(|(left, right, operator)| {
+                json!({"typeOf": "chain", "left": left, "right": right, "operator": operator})
+            }),
+            pair().prop_map(|(left, right, _)| {
+                json!({"typeOf": "declaration", "left": left, "right": right})
+            }),
+            pair().prop_map(|(node, _, operator)| {
+                json!({"typeOf": "unary", "node": node, "operator": operator})
+            }),
+            inner.prop_map(|node| json!({"typeOf": "lambda", "expression": node})),
+        ]
+    })
+    .prop_map(|node| json!({"typeOf": "program", "nodes": [node]}))
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value as Json, json};
 use super::{Var, Vars};
 use crate::script::{Type, Value};
 use crate::syntax::ast::Regex;
-use crate::syntax::{format_node, parse_duration, parse_lambda};
+use crate::syntax::{format_lambda, parse_duration, parse_lambda};
 
 /// Most lists inside each other.
 const LIST_LEVELS_MAX: u32 = 16;
@@ -64,7 +64,7 @@ fn value_to_json(value: &Value) -> Json {
         Value::Str(value) => Json::from(&**value),
         Value::Regex(regex) => Json::from(&*regex.pattern),
         Value::Duration(nanos) => Json::from(*nanos),
-        Value::Lambda(body) => Json::from(format_node(body)),
+        Value::Lambda(body) => Json::from(format_lambda(body)),
         Value::List(items) => items.iter().filter_map(element_to_json).collect(),
         Value::Nil
         | Value::Star

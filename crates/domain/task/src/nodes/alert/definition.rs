@@ -132,15 +132,15 @@ const HISTORY_DEFAULT: i64 = 21;
 
 /// `inhibit(category, tag…)`, any number of times.
 #[derive(Clone, Debug, Default)]
-pub struct Inhibits(pub Vec<(String, Vec<String>)>);
+pub(super) struct Inhibits(pub Vec<(String, Vec<String>)>);
 
 /// `flapping(low, high)`
 #[derive(Clone, Debug, Default)]
-pub struct FlappingCall(pub Option<(f64, f64)>);
+pub(super) struct FlappingCall(pub Option<(f64, f64)>);
 
 /// `stateChangesOnly([duration])`
 #[derive(Clone, Debug, Default)]
-pub struct ChangesOnly(pub Option<Nanos>);
+pub(super) struct ChangesOnly(pub Option<Nanos>);
 
 // === impl Alert ===
 
@@ -234,7 +234,7 @@ impl Alert {
             id: parse("id", &self.id.0)?,
             message: parse("message", &self.message.0)?,
             details: Arc::new(details),
-            has_default_details: self.details.0 == DETAILS_DEFAULT,
+            has_default_details: is_raw,
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use levada_alert::decision::{AlertState, Decision, DecisionSettings, Report};
 use levada_alert::event::{Details, Event, EventData};
+use levada_alert::info::{AlertInfo, ServerInfo};
 use levada_alert::inhibit::{Inhibitor, Inhibitors};
 use levada_alert::level::Level;
 use levada_model::{
@@ -14,10 +15,9 @@ use levada_model::{
 use levada_template::{Template, Value};
 
 use super::definition::Alert;
-use super::facts::{Facts, Fields, Tags};
 use super::levels::Levels;
 use crate::effect::Effect;
-use crate::runtime::services::{Alerts, ServerInfo};
+use crate::runtime::services::Alerts;
 use crate::runtime::{Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer};
 
 /// The templates.
@@ -171,29 +171,22 @@ impl Running {
 
     fn render_id(
         &self,
-        name: &str,
-        group: &Group,
+        name: &Str,
+        group: &Arc<Group>,
         point: Option<&Point>,
         out: &Out<'_>,
     ) -> Result<Str, Box<crate::runtime::Failure>> {
-        let tags = point.map_or(Tags::Group(group), Tags::Point);
-        let facts = Facts {
-            name,
-            task: &self.task,
-            group,
-            tags: &tags,
-            server: &self.server,
-            id: None,
-            fields: &Fields(None),
-            level: Level::Ok,
-            time: Timestamp(0),
-            duration: 0,
-            message: None,
+        let info = match point {
+            Some(point) => AlertInfo::of_point(point, &group.id, &self.task, &self.server),
+            None => {
+                let none = BatchRef { name, group, time: Timestamp(0), points: &[] };
+                AlertInfo::of_batch(none, &self.task, &self.server)
+            }
         };
         let mut text = String::new();
         self.texts
             .id
-            .execute(&Value::Struct(&facts), &mut text)
+            .execute(&Value::Struct(&info), &mut text)
             .map_err(|error| out.fail(error.to_string()))?;
         Ok(text.into())
     }
@@ -202,7 +195,7 @@ impl Running {
     fn id(
         &mut self,
         name: &Str,
-        group: &Group,
+        group: &Arc<Group>,
         point: Option<&Point>,
         out: &Out<'_>,
     ) -> Result<Str, Box<crate::runtime::Failure>> {
@@ -301,14 +294,7 @@ impl Running {
         let template = Arc::clone(&self.texts.details);
         if self.texts.has_default_details {
             let message = Str::clone(message);
-            return Ok(Details::lazy(move || {
-                let mut text = String::new();
-                // The default shows the whole data and cannot fail but by its size.
-                match shown.render(&template, Some(&message), &mut text) {
-                    Ok(()) => text,
-                    Err(error) => error.to_string(),
-                }
-            }));
+            return Ok(Details::lazy(move || shown.default_details(&message)));
         }
         let mut text = String::new();
         shown
@@ -338,25 +324,39 @@ impl Shown {
         message: Option<&str>,
         text: &mut String,
     ) -> Result<(), levada_template::ExecError> {
-        let (tags, point) = match &self.data {
-            EventData::Point(point) => (Tags::Point(point), Some(&**point)),
-            EventData::Batch(batch, at) => (Tags::Group(&self.group), batch.points.get(*at)),
-            EventData::None | EventData::Many(_) => (Tags::Group(&self.group), None),
+        self.with_info(message, |info| template.execute(&Value::Struct(info), text))
+    }
+
+    fn default_details(&self, message: &str) -> String {
+        let mut bytes = Vec::new();
+        self.with_info(Some(message), |info| info.write_default_details(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn with_info<T>(&self, message: Option<&str>, show: impl FnOnce(&AlertInfo<'_>) -> T) -> T {
+        let (info, point) = match &self.data {
+            EventData::Point(point) => (
+                AlertInfo::of_point(point, &self.group.id, &self.task, &self.server),
+                Some(&**point),
+            ),
+            EventData::Batch(batch, at) => (
+                AlertInfo::of_batch((**batch).as_ref(), &self.task, &self.server),
+                batch.points.get(*at),
+            ),
+            EventData::None | EventData::Many(_) => {
+                let (name, group) = (&self.name, &self.group);
+                let none = BatchRef { name, group, time: Timestamp(0), points: &[] };
+                (AlertInfo::of_batch(none, &self.task, &self.server), None)
+            }
         };
-        let facts = Facts {
-            name: &self.name,
-            task: &self.task,
-            group: &self.group,
-            tags: &tags,
-            server: &self.server,
-            id: Some(&self.id),
-            fields: &Fields(point),
-            level: self.report.level,
-            time: self.report.time,
-            duration: self.report.duration,
-            message,
+        let info = match point {
+            Some(point) => info.with_report(&self.id, &self.report, point),
+            None => info,
         };
-        template.execute(&Value::Struct(&facts), text)
+        match message {
+            Some(message) => show(&info.with_message(message)),
+            None => show(&info),
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use super::*;
 
 const LIST: &str = r#""number","string","duration","identifier","TRUE","FALSE","==","(","-","!""#;
@@ -184,6 +186,13 @@ fn the_length_of_a_script_is_bounded() {
         error(&" ".repeat(SCRIPT_BYTES_MAX + 1)),
         "parser: script is longer than 1048576 bytes"
     );
+}
+
+#[test]
+fn the_number_of_patterns_is_bounded() {
+    assert!(parse(&"/a/".repeat(PATTERNS_MAX as usize)).is_ok());
+    let script = "/a/".repeat(PATTERNS_MAX as usize + 1);
+    assert_eq!(error(&script), "parser: more than 1000 patterns");
 }
 
 #[test]

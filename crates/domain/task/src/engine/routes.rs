@@ -1,0 +1,281 @@
+//! Which tasks get which points.
+//!
+//! A write looks its points up in a table of database, retention policy and measurement. The table is replaced as a whole
+//! when a task starts or stops; a writer keeps the one it has until it sees that there is another.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
+use levada_model::{Point, Series, Str};
+use smallvec::SmallVec;
+
+use super::cell::Cell;
+use super::input::{Input, Slice};
+
+/// What a task wants to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// Databases and retention policies.
+    pub dbrps: Vec<(Str, Str)>,
+    /// Measurements; empty when all.
+    pub measurements: Vec<Str>,
+}
+
+/// The table; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Routes(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    table: RwLock<Arc<Table>>,
+    /// Counts replacements, so that writers know when to look again.
+    version: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    version: u64,
+    entries: Vec<(Subscription, Arc<Cell>)>,
+}
+
+/// Writes points: one per thread that writes.
+pub struct Ingest {
+    routes: Routes,
+    table: Arc<Table>,
+    /// Which tasks a series goes to, by its number.
+    by_series: HashMap<u64, Arc<[u32]>, RandomState>,
+    /// The lists themselves, so that equal ones are one.
+    lists: HashMap<Vec<u32>, Arc<[u32]>, RandomState>,
+    ranges: Vec<SmallVec<[Range<u32>; 2]>>,
+    touched: Vec<u32>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Copies of points that tasks took.
+    pub delivered: u64,
+    /// Copies of points that full queues dropped.
+    pub dropped: u64,
+    /// Points that no task wanted.
+    pub unwanted: u64,
+}
+
+/// Series that a writer remembers.
+const SERIES_MAX: usize = 1_000_000;
+/// Points in one input of a task: what a worker does in one go.
+const SLICE_POINTS: usize = 4_096;
+
+// === impl Routes ===
+
+impl Routes {
+    /// Adds a task.
+    pub fn add(&self, subscription: Subscription, cell: Arc<Cell>) {
+        self.change(|entries| entries.push((subscription, cell)));
+    }
+
+    /// Takes a task out; points that are being written may still reach its queue.
+    pub fn remove(&self, cell: &Arc<Cell>) {
+        self.change(|entries| entries.retain(|(_, known)| !Arc::ptr_eq(known, cell)));
+    }
+
+    /// Makes a writer.
+    pub fn ingest(&self) -> Ingest {
+        Ingest {
+            table: self.current(),
+            routes: self.clone(),
+            by_series: HashMap::default(),
+            lists: HashMap::default(),
+            ranges: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    fn current(&self) -> Arc<Table> {
+        Arc::clone(&self.0.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<(Subscription, Arc<Cell>)>)) {
+        let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = table.entries.clone();
+        change(&mut entries);
+        let version = table.version + 1;
+        *table = Arc::new(Table { version, entries });
+        self.0.version.store(version, Ordering::Release);
+    }
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    fn wants(&self, series: &Series) -> bool {
+        let is_ours = self.dbrps.iter().any(|(database, retention)| {
+            **database == *series.database && **retention == *series.retention
+        });
+        is_ours && (self.measurements.is_empty() || self.measurements.contains(&series.name))
+    }
+}
+
+// === impl Ingest ===
+
+impl Ingest {
+    /// Hands points to the tasks that want them; each task gets a point once.
+    pub fn write(&mut self, points: Vec<Point>) -> Written {
+        self.write_hop(points, 0)
+    }
+
+    /// Hands on points that came back from a task, so many times already.
+    pub fn write_hop(&mut self, points: Vec<Point>, hops: u8) -> Written {
+        self.refresh();
+        let mut written = Written::default();
+        if self.table.entries.is_empty() {
+            written.unwanted = points.len() as u64;
+            return written;
+        }
+        let mut run: Option<(Arc<[u32]>, u32)> = None;
+        let mut last_series = u64::MAX;
+        for (at, point) in points.iter().enumerate() {
+            let at = at as u32;
+            if point.series.id == last_series {
+                continue;
+            }
+            last_series = point.series.id;
+            let tasks = self.tasks(&point.series);
+            match &run {
+                Some((known, _)) if Arc::ptr_eq(known, &tasks) => {}
+                _ => {
+                    if let Some((known, start)) = run.take() {
+                        self.add_run(&known, start..at, &mut written);
+                    }
+                    run = Some((tasks, at));
+                }
+            }
+        }
+        if let Some((known, start)) = run {
+            self.add_run(&known, start..points.len() as u32, &mut written);
+        }
+        self.hand_over(points, hops, &mut written);
+        written
+    }
+
+    fn refresh(&mut self) {
+        if self.routes.0.version.load(Ordering::Acquire) == self.table.version {
+            return;
+        }
+        self.table = self.routes.current();
+        self.by_series.clear();
+        self.lists.clear();
+        self.ranges.clear();
+    }
+
+    #[inline]
+    fn tasks(&mut self, series: &Series) -> Arc<[u32]> {
+        if let Some(tasks) = self.by_series.get(&series.id) {
+            return Arc::clone(tasks);
+        }
+        self.look_up(series)
+    }
+
+    #[cold]
+    fn look_up(&mut self, series: &Series) -> Arc<[u32]> {
+        let wanting: Vec<u32> = self
+            .table
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, (subscription, _))| subscription.wants(series))
+            .map(|(at, _)| at as u32)
+            .collect();
+        let list = match self.lists.get(&wanting) {
+            Some(list) => Arc::clone(list),
+            None => {
+                let list: Arc<[u32]> = wanting.clone().into();
+                self.lists.insert(wanting, Arc::clone(&list));
+                list
+            }
+        };
+        if self.by_series.len() >= SERIES_MAX {
+            self.by_series.clear();
+        }
+        self.by_series.insert(series.id, Arc::clone(&list));
+        list
+    }
+
+    fn add_run(&mut self, tasks: &[u32], range: Range<u32>, written: &mut Written) {
+        if tasks.is_empty() {
+            written.unwanted += u64::from(range.end - range.start);
+        }
+        self.ranges.resize_with(self.table.entries.len(), SmallVec::new);
+        for task in tasks {
+            let ranges = &mut self.ranges[*task as usize];
+            if ranges.is_empty() {
+                self.touched.push(*task);
+            }
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range.clone()),
+            }
+        }
+    }
+
+    fn hand_over(&mut self, points: Vec<Point>, hops: u8, written: &mut Written) {
+        let points = Arc::new(points);
+        for task in std::mem::take(&mut self.touched) {
+            let ranges = std::mem::take(&mut self.ranges[task as usize]);
+            let cell = &self.table.entries[task as usize].1;
+            for part in parts(ranges) {
+                let slice = Slice { points: Arc::clone(&points), ranges: part, hops };
+                let count = slice.len() as u64;
+                if cell.give(Input::Points(slice)) {
+                    written.delivered += count;
+                } else {
+                    written.dropped += count;
+                }
+            }
+        }
+    }
+}
+
+/// Cuts a list of ranges into lists of a bounded number of points.
+fn parts(ranges: SmallVec<[Range<u32>; 2]>) -> Vec<SmallVec<[Range<u32>; 2]>> {
+    let mut parts = Vec::with_capacity(1);
+    let mut part = SmallVec::new();
+    let mut room = SLICE_POINTS as u32;
+    for mut range in ranges {
+        while range.end - range.start > room {
+            part.push(range.start..range.start + room);
+            range.start += room;
+            parts.push(std::mem::take(&mut part));
+            room = SLICE_POINTS as u32;
+        }
+        room -= range.end - range.start;
+        part.push(range);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_all_points_in_order() {
+        let ranges: SmallVec<[Range<u32>; 2]> = SmallVec::from_iter([0..5_000, 6_000..6_010]);
+        let parts = parts(ranges);
+        assert_eq!(parts.len(), 2);
+        assert_eq!(parts[0].to_vec(), [0..4_096]);
+        assert_eq!(parts[1].to_vec(), [4_096..5_000, 6_000..6_010]);
+    }
+
+    #[test]
+    fn an_exact_part_is_not_followed_by_an_empty_one() {
+        let ranges: SmallVec<[Range<u32>; 2]> = SmallVec::from_iter(std::iter::once(0..4_096));
+        assert_eq!(parts(ranges).len(), 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! What nodes derive from shapes, series and groups, remembered so that nothing is built per point.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use levada_model::{FieldValue, Group, Point, Series, Shape, Str, TagKeys};
+
+/// Things made from an input with a number, remembered by it; emptied when full, since inputs come and go.
+#[derive(Debug)]
+pub struct Memo<T> {
+    last_id: u64,
+    last: Option<T>,
+    by_id: HashMap<u64, T, RandomState>,
+    max: usize,
+}
+
+/// A field, found in points of any shape.
+#[derive(Debug)]
+pub struct FieldAt {
+    name: Str,
+    shape: u64,
+    at: Option<usize>,
+}
+
+/// Sets a field in copies of points.
+#[derive(Debug)]
+pub struct WithField {
+    name: Str,
+    shapes: Memo<(Arc<Shape>, usize)>,
+}
+
+/// Makes the series of what is computed for a group: its dimensions are the tags.
+#[derive(Debug, Default)]
+pub struct GroupSeries {
+    /// Groups of equal dimensions share their keys, for what is looked up by them.
+    keys: Vec<(Arc<[Str]>, Arc<TagKeys>)>,
+}
+
+/// Shapes that are remembered.
+///
+/// - Source: ours, as the other bounds here: more than a node meets, and little memory.
+pub const SHAPES_MAX: usize = 1_000;
+/// Series that are remembered.
+pub const SERIES_MAX: usize = 1_000_000;
+/// Lists of dimensions that are remembered.
+const DIMENSIONS_MAX: usize = 32;
+
+// === impl Memo ===
+
+impl<T: Clone> Memo<T> {
+    /// Remembers at most `max` things.
+    pub fn new(max: usize) -> Self {
+        Memo { last_id: 0, last: None, by_id: HashMap::default(), max }
+    }
+
+    /// Gives what was made for `id`, made now when it is new.
+    #[inline]
+    pub fn get(&mut self, id: u64, make: impl FnOnce() -> T) -> &T {
+        if self.last_id != id || self.last.is_none() {
+            self.last = Some(self.find(id, make));
+            self.last_id = id;
+        }
+        self.last.as_ref().expect("it was set just now")
+    }
+
+    fn find(&mut self, id: u64, make: impl FnOnce() -> T) -> T {
+        if let Some(known) = self.by_id.get(&id) {
+            return known.clone();
+        }
+        if self.by_id.len() >= self.max {
+            self.by_id.clear();
+        }
+        let made = make();
+        self.by_id.insert(id, made.clone());
+        made
+    }
+}
+
+// === impl FieldAt ===
+
+impl FieldAt {
+    /// Looks for a field of this name.
+    pub fn new(name: &str) -> Self {
+        // No shape has the number 0.
+        FieldAt { name: Str::from(name), shape: 0, at: None }
+    }
+
+    /// Gives the name.
+    pub fn name(&self) -> &Str {
+        &self.name
+    }
+
+    /// Gives the value; a field without one counts as absent (U-29).
+    #[inline]
+    pub fn value<'p>(&mut self, point: &'p Point) -> Option<&'p FieldValue> {
+        if self.shape != point.shape.id {
+            self.shape = point.shape.id;
+            self.at = point.shape.position(&self.name);
+        }
+        match &point.values[self.at?] {
+            FieldValue::Null => None,
+            value => Some(value),
+        }
+    }
+}
+
+// === impl WithField ===
+
+impl WithField {
+    /// Sets the field `name`.
+    pub fn new(name: &str) -> Self {
+        WithField { name: Str::from(name), shapes: Memo::new(SHAPES_MAX) }
+    }
+
+    /// Gives a copy of a point with the field set, added or replaced.
+    #[inline]
+    pub fn set(&mut self, point: &Point, value: FieldValue) -> Point {
+        let name = &self.name;
+        let (shape, at) = self.shapes.get(point.shape.id, || with_name(&point.shape, name));
+        let mut values = point.values.clone();
+        if *at < values.len() {
+            values[*at] = value;
+        } else {
+            values.push(value);
+        }
+        Point { series: Arc::clone(&point.series), shape: Arc::clone(shape), values, ..*point }
+    }
+}
+
+/// Gives a shape that has the name, and its place.
+pub fn with_name(shape: &Arc<Shape>, name: &Str) -> (Arc<Shape>, usize) {
+    if let Some(at) = shape.position(name) {
+        return (Arc::clone(shape), at);
+    }
+    let names: Vec<Str> = shape.names.iter().chain([name]).cloned().collect();
+    (Shape::new(names.into()), shape.names.len())
+}
+
+// === impl GroupSeries ===
+
+impl GroupSeries {
+    /// Makes the series of a group; whoever asks keeps it with the state of the group.
+    pub fn make(&mut self, name: &Str, group: &Group) -> Arc<Series> {
+        let dimensions = &group.key.dimensions;
+        let known = self.keys.iter().find(|(known, _)| known == dimensions);
+        let keys = match known {
+            Some((_, keys)) => Arc::clone(keys),
+            None => {
+                if self.keys.len() >= DIMENSIONS_MAX {
+                    self.keys.clear();
+                }
+                let keys = TagKeys::new(dimensions.iter().cloned().collect());
+                self.keys.push((Arc::clone(dimensions), Arc::clone(&keys)));
+                keys
+            }
+        };
+        let empty = Str::from("");
+        let values = group.key.values.clone();
+        Series::with_keys(Str::clone(&empty), empty, Str::clone(name), keys, values)
+    }
+}

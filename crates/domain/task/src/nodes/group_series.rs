@@ -1,0 +1,71 @@
+//! Series that carry the tags of a group and no others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use levada_model::{Group, Series, Str, TagKeys};
+use smallvec::SmallVec;
+
+use crate::runtime::PerGroup;
+
+/// Gives the series of computed points: a measurement and the tags of a group, of no database.
+///
+/// - Groups of the same dimensions share one set of keys, so what a lambda remembers per set of keys fits all of them.
+#[derive(Debug, Default)]
+pub struct GroupSeries {
+    keys: HashMap<Arc<[Str]>, Arc<TagKeys>, RandomState>,
+    known: PerGroup<SmallVec<[Arc<Series>; 2]>>,
+}
+
+/// Measurements that are remembered per group.
+const NAMES_MAX: usize = 8;
+
+/// Lists of dimensions that are remembered.
+const KEYS_MAX: usize = 10_000;
+
+// === impl GroupSeries ===
+
+impl GroupSeries {
+    /// Gives the series of a measurement and a group.
+    #[inline]
+    pub fn of(&mut self, name: &Str, group: &Group) -> Arc<Series> {
+        if let Some(known) = self.known.get(group.slot) {
+            let is_name = |one: &&Arc<Series>| Arc::ptr_eq(&one.name, name) || one.name == *name;
+            if let Some(series) = known.iter().find(is_name) {
+                return Arc::clone(series);
+            }
+        }
+        self.learn(name, group)
+    }
+
+    /// Forgets a group.
+    pub fn forget(&mut self, slot: u32) {
+        self.known.remove(slot);
+    }
+
+    #[cold]
+    fn learn(&mut self, name: &Str, group: &Group) -> Arc<Series> {
+        if self.keys.len() >= KEYS_MAX {
+            self.keys.clear();
+        }
+        let keys = self
+            .keys
+            .entry(Arc::clone(&group.key.dimensions))
+            .or_insert_with(|| TagKeys::new(group.key.dimensions.to_vec().into()));
+        let empty: Str = Str::from("");
+        let series = Series::with_keys(
+            Str::clone(&empty),
+            empty,
+            Str::clone(name),
+            Arc::clone(keys),
+            group.key.values.clone(),
+        );
+        let known = self.known.entry(group.slot, SmallVec::new);
+        if known.len() >= NAMES_MAX {
+            known.clear();
+        }
+        known.push(Arc::clone(&series));
+        series
+    }
+}
