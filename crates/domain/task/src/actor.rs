@@ -160,6 +160,11 @@ impl Actor {
         self.graph.complain(place, message, cause, &mut self.ctx);
     }
 
+    /// Makes the sideload nodes read their sources again; gives what went wrong, by node.
+    pub fn reload(&mut self, services: &dyn crate::runtime::Services) -> Vec<(Str, String)> {
+        self.graph.reload(services)
+    }
+
     /// Says that no data older than `time` follow.
     pub fn watermark(&mut self, time: Timestamp) -> Step {
         self.guarded(|actor| actor.graph.watermark(time, &mut actor.ctx))

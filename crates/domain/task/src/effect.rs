@@ -59,6 +59,9 @@ pub struct HttpPost {
 }
 
 /// A point of influxDBOut.
+///
+/// - How points are gathered was said at start, through [`crate::runtime::Services::influxdb_out`]. Of a request that
+///   fails later the node hears by [`crate::runtime::Node::answer`], with the number of its points as token.
 #[derive(Clone, Copy, Debug)]
 pub struct Write<'e> {
     /// The cluster, when one is named.

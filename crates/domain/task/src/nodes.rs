@@ -12,11 +12,16 @@ pub mod from;
 pub mod functions;
 pub mod group_by;
 pub mod group_series;
+pub mod http_out;
+pub mod http_post;
+pub mod influxdb_out;
 pub mod join;
 pub mod log;
+pub mod loopback;
 pub mod noop;
 pub mod predicate;
 pub mod prefix;
+pub mod sideload;
 pub mod stats;
 pub mod stream;
 #[cfg(test)]
@@ -27,6 +32,7 @@ pub mod udf;
 pub mod union;
 pub mod where_;
 pub mod window;
+mod written;
 
 use levada_tick::script::{CallError, Value};
 
@@ -52,6 +58,11 @@ pub static NODES: &[&Kind] = &[
     &flatten::KIND,
     &window::KIND,
     &log::KIND,
+    &http_out::KIND,
+    &http_post::KIND,
+    &influxdb_out::KIND,
+    &loopback::KIND,
+    &sideload::KIND,
 ];
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {

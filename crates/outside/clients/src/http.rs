@@ -85,7 +85,10 @@ impl Post for Poster {
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
             let wrong = |what: &str| {
-                ClientError::new(ErrorKind::Invalid, format!("the header `{name}` has a wrong {what}"))
+                ClientError::new(
+                    ErrorKind::Invalid,
+                    format!("the header `{name}` has a wrong {what}"),
+                )
             };
             let name: HeaderName = name.parse().map_err(|_| wrong("name"))?;
             let value = HeaderValue::from_str(value).map_err(|_| wrong("value"))?;

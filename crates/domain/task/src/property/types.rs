@@ -197,10 +197,7 @@ fn wanted(what: &str, json: &Json) -> String {
 
 /// Gives the JSON form of an expression.
 pub fn lambda_json(expression: &Node) -> Json {
-    {
-        let _ = expression;
-        Json::Null
-    }
+    levada_tick::syntax::to_json(expression)
 }
 
 /// Reads the JSON form of an expression.

@@ -278,6 +278,16 @@ impl Graph {
         nodes
     }
 
+    /// Makes the nodes read again what they took from outside; gives what went wrong, by node.
+    pub fn reload(&mut self, services: &dyn super::Services) -> Vec<(Arc<str>, String)> {
+        let reload = |slot: &mut Slot| {
+            let problem = slot.node.reload(services).err()?;
+            slot.statistics.errors += 1;
+            Some((Arc::clone(&slot.name.name), problem))
+        };
+        self.slots.iter_mut().filter_map(reload).collect()
+    }
+
     /// Gives what the httpOut nodes serve.
     pub fn served(&self) -> Vec<(Arc<str>, Served)> {
         self.slots

@@ -113,6 +113,13 @@ pub trait Node: Send {
         Ok(())
     }
 
+    /// Reads again what it took from outside when it was made: a sideload node does.
+    ///
+    /// - After an error the node goes on with what it has.
+    fn reload(&mut self, _services: &dyn super::Services) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Names the node whose counts this one reports: a stats node does.
     fn watches(&self) -> Option<usize> {
         None

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use levada_alert::handlers::{GoTemplates, HandlerDeps, HandlerSpec};
 pub use levada_alert::info::ServerInfo;
 use levada_alert::inhibit::Inhibitors;
 use levada_alert::level::Level;
-use levada_model::{FieldValue, Timestamp};
+use levada_model::{FieldValue, Str, Timestamp};
+
+use crate::effect::NodeName;
 
 /// A configured endpoint of httpPost.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,27 @@ pub struct Endpoint {
     pub row_template: String,
 }
 
+/// What an influxDBOut node asks of who takes its points.
+#[derive(Clone, Debug)]
+pub struct InfluxdbOut {
+    /// The task.
+    pub task: Str,
+    /// The node.
+    pub node: NodeName,
+    /// The cluster; empty is the default one.
+    pub cluster: String,
+    /// The database as the script has it.
+    pub database: String,
+    /// The retention policy as the script has it.
+    pub retention: String,
+    /// Points of one database, retention policy, consistency and precision that are sent together.
+    pub buffer: usize,
+    /// How long a point may wait for others.
+    pub flush_interval: Duration,
+    /// The database is to be created, with the retention policy when there is one.
+    pub creates: bool,
+}
+
 /// What is configured around tasks.
 pub trait Services: Send + Sync {
     /// Gives an endpoint; a dry run knows all names.
@@ -28,6 +52,13 @@ pub trait Services: Send + Sync {
 
     /// Says whether an `InfluxDB` cluster is configured: `Err` holds upstream's enable error.
     fn influxdb(&self, cluster: &str) -> Result<(), String>;
+
+    /// Prepares for the points of an influxDBOut node; called when the task starts.
+    ///
+    /// - Errors: upstream's enable error. That the database cannot be created is none: it is only logged.
+    fn influxdb_out(&self, out: &InfluxdbOut) -> Result<(), String> {
+        self.influxdb(&out.cluster)
+    }
 
     /// Gives the tables of a sideload source: key → name → value.
     ///

@@ -374,7 +374,8 @@ fn reason(body: &[u8], header: Option<&str>) -> String {
         Some(text) => text,
         None => String::from_utf8_lossy(body).into_owned(),
     };
-    let mut line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut line: String =
+        text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.len() > SHOWN_BYTES_MAX {
         // The number of dropped points stands at the end.
         let tail = line.rfind("dropped=").filter(|at| *at > line.len() - 32);

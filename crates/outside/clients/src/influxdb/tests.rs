@@ -78,7 +78,8 @@ async fn lines_are_written_compressed_and_with_a_token() {
     let seen = seen.lock().unwrap();
     assert_eq!(seen[0].target, "/write?db=d%26b&precision=s&consistency=one");
     assert_eq!(seen[0].header("authorization"), Some("Token t0k"));
-    let plain = |request: &Request| decompress_all(Compression::Gzip, &request.body, 2 << 20).unwrap();
+    let plain =
+        |request: &Request| decompress_all(Compression::Gzip, &request.body, 2 << 20).unwrap();
     assert_eq!(plain(&seen[0]), lines);
     assert_eq!(seen[1].body, lines);
     assert_eq!(seen[1].header("content-encoding"), None);
@@ -101,7 +102,9 @@ async fn flux_is_posted_as_the_original_posts_it() {
     assert_eq!(seen[0].header("content-type"), Some("application/json"));
     assert_eq!(seen[0].header("accept-encoding"), Some("gzip"));
     let body = std::str::from_utf8(&seen[0].body).unwrap();
-    assert!(body.starts_with(r#"{"type":"flux","now":"1970-01-01T00:05:00Z","query":"from(bucket: \"b\")""#));
+    assert!(body.starts_with(
+        r#"{"type":"flux","now":"1970-01-01T00:05:00Z","query":"from(bucket: \"b\")""#
+    ));
 }
 
 #[tokio::test]
@@ -131,10 +134,30 @@ async fn answers_are_unzipped_and_capped_at_the_edge() {
 #[tokio::test]
 async fn refusals_have_a_kind_and_the_words_of_the_server() {
     for (status, body, kind, text) in [
-        (404, r#"{"error":"database not found: \"d\""}"#, ErrorKind::NotFound, "404 Not Found: database not found: \"d\""),
-        (401, r#"{"code":"unauthorized","message":"no"}"#, ErrorKind::Unauthorized, "401 Unauthorized: no"),
-        (500, r#"{"error":"retention policy not found: r"}"#, ErrorKind::NotFound, "500 Internal Server Error: retention policy not found: r"),
-        (500, r#"{"error":"timeout"}"#, ErrorKind::Unavailable, "500 Internal Server Error: timeout"),
+        (
+            404,
+            r#"{"error":"database not found: \"d\""}"#,
+            ErrorKind::NotFound,
+            "404 Not Found: database not found: \"d\"",
+        ),
+        (
+            401,
+            r#"{"code":"unauthorized","message":"no"}"#,
+            ErrorKind::Unauthorized,
+            "401 Unauthorized: no",
+        ),
+        (
+            500,
+            r#"{"error":"retention policy not found: r"}"#,
+            ErrorKind::NotFound,
+            "500 Internal Server Error: retention policy not found: r",
+        ),
+        (
+            500,
+            r#"{"error":"timeout"}"#,
+            ErrorKind::Unavailable,
+            "500 Internal Server Error: timeout",
+        ),
         (503, "busy\r\nnow", ErrorKind::Busy, "503 Service Unavailable: busy  now"),
         (413, "", ErrorKind::TooLarge, "413 Payload Too Large"),
         (302, "", ErrorKind::Invalid, "302 Found"),

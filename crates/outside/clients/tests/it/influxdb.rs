@@ -23,7 +23,7 @@ fn target(database: &str) -> WriteTarget {
 
 /// Makes a database of this test's own.
 async fn database(client: &Client, name: &str, retention: &str) -> String {
-    let name = format!("levada clients \"{name}\\");
+    let name = format!("levada clients {name}, 'quoted'");
     let quoted = levada_clients::influxdb::quote_identifier(&name);
     client.query(&query("", &format!("DROP DATABASE {quoted}"))).await.unwrap();
     client.create_database(&name, retention).await.unwrap();
