@@ -13,7 +13,9 @@ pub mod cell;
 pub mod input;
 pub mod queue;
 pub mod routes;
+pub mod side;
 pub mod workers;
+pub mod writer;
 
 pub use cell::Cell;
 pub use input::{Inbox, Input, OwnedBatch, Slice};
