@@ -12,6 +12,7 @@
 pub mod cell;
 pub mod input;
 pub mod queue;
+pub mod requests;
 pub mod routes;
 pub mod side;
 pub mod workers;

@@ -3,11 +3,14 @@
 //! A side actor does for a task what takes time: writes, requests, queries. It never holds the task up: what it takes in
 //! is bounded and counted, what it gives comes back as input.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use levada_runtime::{Clock, Tasks};
+use levada_runtime::{Clock, TaskKind, Tasks};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::input::{Inbox, Input};
 
@@ -20,6 +23,8 @@ pub struct SideDeps {
     pub clock: Arc<dyn Clock>,
     /// Who spawns.
     pub tasks: Tasks,
+    /// Where is spawned: tasks are started by threads that are not of it.
+    pub runtime: Handle,
 }
 
 /// The inbox of a task that is still being made: side actors start with its nodes, its queue comes last.
@@ -31,6 +36,25 @@ pub struct LateInbox(OnceLock<Box<dyn Inbox>>);
 /// Ends side actors: first they finish what they hold, then they give up.
 #[derive(Clone, Debug)]
 pub(super) struct Closing(watch::Sender<Option<Duration>>);
+
+// === impl SideDeps ===
+
+impl SideDeps {
+    /// Takes the current tokio runtime; panics where there is none.
+    pub fn new(inbox: Arc<dyn Inbox>, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
+        SideDeps { inbox, clock, tasks, runtime: Handle::current() }
+    }
+
+    pub(super) fn spawn(
+        &self,
+        kind: TaskKind,
+        name: &str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let _inside = self.runtime.enter();
+        self.tasks.spawn(kind, name, work)
+    }
+}
 
 // === impl LateInbox ===
 

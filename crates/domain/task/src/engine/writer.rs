@@ -93,7 +93,7 @@ impl Writers {
         }
     }
 
-    /// Prepares for the points of a node and starts its sender; called on a tokio runtime.
+    /// Prepares for the points of a node and starts its sender.
     pub fn open(&self, out: &InfluxdbOut, client: Arc<dyn InfluxDb>) {
         let place = out.node.index;
         {
@@ -105,7 +105,7 @@ impl Writers {
         }
         let sender = sender::run(Arc::clone(&self.shared), out.clone(), client);
         let name = format!("{} {}", out.task, out.node.name);
-        let handle = self.shared.deps.tasks.spawn(TaskKind::Sink, &name, sender);
+        let handle = self.shared.deps.spawn(TaskKind::Sink, &name, sender);
         self.senders().push(handle);
     }
 

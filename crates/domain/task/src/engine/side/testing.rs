@@ -11,7 +11,7 @@ use levada_clients::ClientError;
 use levada_clients::influxdb::{FluxQuery, InfluxDb, Query, WriteTarget};
 use levada_model::{ErrorKind, Timestamp};
 use levada_runtime::{Tasks, VirtualClock};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::SideDeps;
 use crate::engine::input::{Inbox, Input};
@@ -20,7 +20,6 @@ use crate::engine::input::{Inbox, Input};
 pub(crate) struct Kept {
     pub(crate) inputs: Mutex<Vec<Input>>,
     pub(crate) is_full: AtomicBool,
-    came: Notify,
 }
 
 /// A server in this process: answers in turn, then with success.
@@ -43,10 +42,9 @@ pub(crate) fn deps_at(now: Timestamp) -> (SideDeps, Arc<Kept>, Arc<VirtualClock>
     let kept = Arc::new(Kept {
         inputs: Mutex::default(),
         is_full: AtomicBool::new(false),
-        came: Notify::new(),
     });
     let clock = VirtualClock::new(now);
-    let deps = SideDeps { inbox: kept.clone(), clock: clock.clone(), tasks: Tasks::new() };
+    let deps = SideDeps::new(kept.clone(), clock.clone(), Tasks::new());
     (deps, kept, clock)
 }
 
@@ -96,7 +94,6 @@ impl Inbox for Kept {
             return false;
         }
         self.inputs.lock().unwrap().push(input);
-        self.came.notify_waiters();
         true
     }
 
