@@ -155,14 +155,14 @@ impl Actor {
         self.guarded(|actor| actor.graph.answer(place, token, answer, &mut actor.ctx))
     }
 
-    /// Reports a problem of a node that happened outside the actor.
-    pub fn complain(&mut self, place: usize, message: &str, cause: &str) {
-        self.graph.complain(place, message, cause, &mut self.ctx);
-    }
-
     /// Makes the sideload nodes read their sources again; gives what went wrong, by node.
     pub fn reload(&mut self, services: &dyn crate::runtime::Services) -> Vec<(Str, String)> {
         self.graph.reload(services)
+    }
+
+    /// Reports a problem of a node that happened outside the actor.
+    pub fn complain(&mut self, place: usize, message: &str, cause: &str) {
+        self.graph.complain(place, message, cause, &mut self.ctx);
     }
 
     /// Says that no data older than `time` follow.

@@ -82,6 +82,8 @@ pub fn define_program(program: Node, options: &DefineOptions) -> Result<Definiti
             fold: &levada_tick::lambda::fold,
         },
     )?;
+    crate::nodes::deadman::add_global(&mut builder)
+        .map_err(|error| DefineError::Pipeline(format!("deadman: {error:?}")))?;
     let pipeline = builder.into_pipeline();
     pipeline.validate().map_err(DefineError::Pipeline)?;
     Ok(Definition {

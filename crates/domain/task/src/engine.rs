@@ -6,11 +6,15 @@
 //!                        └──────────────────── answers, batches ──────────────────────────────┘
 //! ```
 //!
-//! - A task is on one worker at a time, and gives it back after a bounded number of points, so that no task delays another.
+//! - A task is on one worker at a time, and gives it back after a bounded time, so that no task delays another.
 //! - Ingest reads a table that is replaced as a whole; it takes no lock that starting and stopping of tasks holds.
 
+pub mod alerts;
 pub mod cell;
+pub mod checkpoint;
+pub mod effects;
 pub mod input;
+pub mod master;
 pub mod queue;
 pub mod requests;
 pub mod routes;
@@ -18,8 +22,12 @@ pub mod side;
 pub mod workers;
 pub mod writer;
 
+pub use alerts::TopicAlerts;
 pub use cell::Cell;
+pub use checkpoint::{MemoryStateStore, StateStore, StateStoreError};
+pub use effects::{Requests, Writes};
 pub use input::{Inbox, Input, OwnedBatch, Slice};
+pub use master::{Master, MasterDeps, Restart, StartError, TaskOptions, TaskStatus};
 pub use queue::{Overflow, Queue};
 pub use routes::{Ingest, Routes, Subscription, Written};
 pub use workers::Workers;

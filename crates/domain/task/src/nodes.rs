@@ -1,27 +1,31 @@
 //! The nodes, one file each: properties, forms and what runs.
 
 pub mod alert;
+pub mod autoscale;
 pub mod barrier;
 pub mod batch;
+pub mod deadman;
 pub mod combine;
 pub mod derived;
 pub mod dimensions;
 pub mod eval;
 pub mod flatten;
 pub mod from;
-pub mod functions;
-pub mod group_by;
-pub mod group_series;
 pub mod http_out;
 pub mod http_post;
 pub mod influxdb_out;
+pub mod functions;
+pub mod group_by;
+pub mod group_series;
 pub mod join;
 pub mod log;
 pub mod loopback;
 pub mod noop;
 pub mod predicate;
-pub mod prefix;
+pub mod query;
+pub mod query_flux;
 pub mod sideload;
+pub mod prefix;
 pub mod stats;
 pub mod stream;
 #[cfg(test)]
@@ -31,8 +35,8 @@ mod testing;
 pub mod udf;
 pub mod union;
 pub mod where_;
-pub mod window;
 mod written;
+pub mod window;
 
 use levada_tick::script::{CallError, Value};
 
@@ -45,6 +49,8 @@ pub type Chain = fn(&mut Builder, NodeIndex, &str, Vec<Value>) -> Result<NodeInd
 
 /// All nodes that a chaining method makes, in the order of the docs, but for [`functions::FUNCTIONS`].
 pub static NODES: &[&Kind] = &[
+    &query::KIND,
+    &query_flux::KIND,
     &from::KIND,
     &where_::KIND,
     &eval::KIND,
@@ -63,13 +69,25 @@ pub static NODES: &[&Kind] = &[
     &influxdb_out::KIND,
     &loopback::KIND,
     &sideload::KIND,
+    &deadman::KIND,
+    &autoscale::K8S,
+    &autoscale::SWARM,
+    &autoscale::EC2,
 ];
+
 /// Finds a chaining method of a node; the first letter of its name may be upper case.
 pub fn method(parent: &Kind, name: &str) -> Option<Chain> {
     let mut nodes = NODES.iter().copied();
     let node = nodes.find(|kind| is_same_name(kind.name, name));
     let kind = node.or_else(|| functions::kind(name))?;
     allows(parent, kind.name).then_some(kind.chain)
+}
+
+/// Finds a node by its `typeOf` in JSON; functions that run outside are not among them.
+pub fn by_json_type(name: &str) -> Option<&'static Kind> {
+    let inner = [&stream::KIND, &batch::KIND, &noop::KIND];
+    let mut nodes = NODES.iter().copied().chain(inner);
+    nodes.find(|kind| kind.json_type == name).or_else(|| functions::kind(name))
 }
 
 /// Says which chaining methods a node has.

@@ -2,7 +2,10 @@
 
 pub mod build;
 pub mod dot;
+pub mod json;
 pub mod order;
+pub mod script;
+pub mod shard;
 pub mod start;
 
 use levada_model::Str;

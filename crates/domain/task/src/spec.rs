@@ -124,6 +124,11 @@ pub trait Spec: Any + Debug + Send + Sync {
     /// Gives the properties that differ from their defaults, in the order of the table, as a script sets them.
     fn calls(&self) -> Vec<PropertyCall>;
 
+    /// Gives the calls of options whose names are not known beforehand, of a node behind `@`; `None` for other nodes.
+    fn dynamic_calls(&self) -> Option<Vec<(String, Vec<Value>)>> {
+        None
+    }
+
     /// Gives the members of the JSON form beside `typeOf` and `id`.
     fn json(&self) -> Map<String, serde_json::Value>;
 
@@ -158,6 +163,11 @@ pub trait Spec: Any + Debug + Send + Sync {
     /// Says whether the node makes groups, so that state behind it is another's when it changes.
     fn decides_groups(&self) -> bool {
         false
+    }
+
+    /// Describes what a query node asks; `None` for other nodes and for a query that is wrong.
+    fn query_plan(&self, _is_1_8: bool) -> Option<crate::nodes::query::QueryPlan> {
+        None
     }
 
     /// Names what the node needs and this build lacks.

@@ -1,20 +1,19 @@
 //! `combine`: points of one group and time, combined so that each fulfils one of the expressions.
 
+mod series;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use levada_model::time::round;
-use levada_model::{BatchRef, FieldValue, Group, Point, Series, Str, TagKeys, Timestamp};
+use levada_model::{BatchRef, FieldValue, Group, Point, Str, Timestamp};
 use levada_tick::lambda::Program;
 use levada_tick::script::{CallError, Value};
 use serde_json::{Map, Value as Json, json};
-use smallvec::SmallVec;
 
+use self::series::CombinedSeries;
 use super::predicate::Predicate;
 use super::prefix::{Delimiter, Merger, PrefixProblem, find_problem};
 use crate::property::types::{lambda_arguments, one_for_field, wrong_field};
@@ -61,11 +60,6 @@ pub static KIND: Kind = Kind {
 /// The member of the JSON form that holds the arguments.
 const LAMBDAS: &str = "lambdas";
 
-/// Combinations of series whose output series is remembered.
-const SERIES_MAX: usize = 100_000;
-/// Lists of tag keys that are remembered.
-const KEYS_MAX: usize = 10_000;
-
 /// How many combinations there may be; more end the task.
 ///
 /// - Source of the default: kapacitor reference §5.9.
@@ -93,15 +87,6 @@ struct Bucket {
     points: Vec<Point>,
     /// How many points count against the bound of the task.
     held: usize,
-}
-
-/// Gives the series of combined points.
-#[derive(Default)]
-struct CombinedSeries {
-    /// By the slot of the group and the series of the parts.
-    known: HashMap<SmallVec<[u64; 6]>, Arc<Series>, RandomState>,
-    keys: HashMap<Vec<Str>, Arc<TagKeys>, RandomState>,
-    key: SmallVec<[u64; 6]>,
 }
 
 // === impl Max ===
@@ -235,62 +220,6 @@ impl Spec for Combine {
             holds: Vec::new(),
             released: 0,
         }))
-    }
-}
-
-// === impl CombinedSeries ===
-
-impl CombinedSeries {
-    /// Gives the series of a combination: the tags of each part under its prefix, the dimensions as they are.
-    fn of<'p>(
-        &mut self,
-        name: &Str,
-        group: &Group,
-        prefixes: &[String],
-        part: impl Fn(usize) -> &'p Point,
-    ) -> Arc<Series> {
-        self.key.clear();
-        self.key.push(u64::from(group.slot));
-        self.key.extend((0..prefixes.len()).map(|at| part(at).series.id));
-        if let Some(known) = self.known.get(self.key.as_slice())
-            && known.name == *name
-        {
-            return Arc::clone(known);
-        }
-        let mut tags: Vec<(Str, Str)> = Vec::new();
-        for (at, prefix) in prefixes.iter().enumerate() {
-            for (tag, value) in part(at).series.tags() {
-                if group.key.tag(tag).is_none() {
-                    tags.push((format!("{prefix}{tag}").into(), Str::clone(value)));
-                }
-            }
-        }
-        // The dimensions come last: of two tags with one name the last one stays.
-        tags.extend(group.key.tags().map(|(tag, value)| (Str::clone(tag), Str::clone(value))));
-        let empty: Str = Str::from("");
-        let made = Series::new(Str::clone(&empty), empty, Str::clone(name), tags);
-        let series = self.with_known_keys(made);
-        if self.known.len() >= SERIES_MAX {
-            self.known.clear();
-        }
-        self.known.insert(self.key.clone(), Arc::clone(&series));
-        series
-    }
-
-    /// Lets series with equal keys share them, since other nodes remember things by them.
-    fn with_known_keys(&mut self, made: Arc<Series>) -> Arc<Series> {
-        if self.keys.len() >= KEYS_MAX {
-            self.keys.clear();
-        }
-        let names = made.keys.names.to_vec();
-        let keys = Arc::clone(self.keys.entry(names).or_insert_with(|| Arc::clone(&made.keys)));
-        Series::with_keys(
-            Str::clone(&made.database),
-            Str::clone(&made.retention),
-            Str::clone(&made.name),
-            keys,
-            made.values.clone(),
-        )
     }
 }
 
@@ -484,8 +413,7 @@ impl Node for Running {
         for expression in &mut self.expressions {
             expression.forget(slot);
         }
-        // The slot will be another group's.
-        self.series.known.retain(|key, _| key.first() != Some(&u64::from(slot)));
+        self.series.forget(slot);
     }
 
     fn restored(&mut self, out: &mut Out<'_>) {

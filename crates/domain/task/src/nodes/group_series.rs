@@ -46,21 +46,21 @@ impl GroupSeries {
 
     #[cold]
     fn learn(&mut self, name: &Str, group: &Group) -> Arc<Series> {
-        if self.keys.len() >= KEYS_MAX {
-            self.keys.clear();
-        }
-        let keys = self
-            .keys
-            .entry(Arc::clone(&group.key.dimensions))
-            .or_insert_with(|| TagKeys::new(group.key.dimensions.to_vec().into()));
+        let key = &group.key;
         let empty: Str = Str::from("");
-        let series = Series::with_keys(
-            Str::clone(&empty),
-            empty,
-            Str::clone(name),
-            Arc::clone(keys),
-            group.key.values.clone(),
-        );
+        let (database, retention, name) = (Str::clone(&empty), empty, Str::clone(name));
+        let series = if key.dimensions.is_sorted() {
+            if self.keys.len() >= KEYS_MAX {
+                self.keys.clear();
+            }
+            let make = || TagKeys::new(key.dimensions.to_vec().into());
+            let keys = self.keys.entry(Arc::clone(&key.dimensions)).or_insert_with(make);
+            Series::with_keys(database, retention, name, Arc::clone(keys), key.values.clone())
+        } else {
+            // Dimensions are sorted by whoever groups; saved state that was damaged may say otherwise.
+            let tags = key.tags().map(|(tag, value)| (Str::clone(tag), Str::clone(value)));
+            Series::new(database, retention, name, tags.collect())
+        };
         let known = self.known.entry(group.slot, SmallVec::new);
         if known.len() >= NAMES_MAX {
             known.clear();

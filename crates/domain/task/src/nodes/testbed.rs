@@ -196,6 +196,23 @@ pub(super) fn check_restarts(build: impl Fn(&mut Bed), input: &str) {
     }
 }
 
+/// Checks that state that was damaged is refused or taken over, and that the task goes on either way.
+pub(super) fn check_damage(build: impl Fn(&mut Bed), input: &str, damage: &[(usize, u8)]) {
+    let mut first = Run::start(&build, &Options::default());
+    first.feed(input);
+    let mut saved = first.actor.save();
+    for (at, byte) in damage {
+        let at = at % saved.len();
+        saved[at] = *byte;
+    }
+    let mut second = Run::start(&build, &Options::default());
+    if second.actor.load(&saved).is_ok() {
+        second.feed(input);
+        second.actor.finish().ok();
+        assert_eq!(second.actor.failure(), None);
+    }
+}
+
 fn split(input: &str) -> Vec<&str> {
     input.split([';', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect()
 }

@@ -173,10 +173,13 @@ impl Spec for Udf {
         Vec::new()
     }
 
+    fn dynamic_calls(&self) -> Option<Vec<(String, Vec<Value>)>> {
+        Some(self.options.clone())
+    }
+
     fn json(&self) -> Map<String, Json> {
         let options = self.options.iter().map(|(name, args)| {
-            let args: Vec<String> = args.iter().map(|arg| format!("{arg:?}")).collect();
-            json!({"name": name, "args": args})
+            json!({"name": name, "args": args.iter().map(argument_json).collect::<Json>()})
         });
         let mut members = Map::new();
         members.insert("udfName".to_owned(), json!(self.name));
@@ -184,8 +187,20 @@ impl Spec for Udf {
         members
     }
 
-    fn load(&mut self, _json: &Map<String, Json>) -> Result<(), String> {
-        Err("a function that runs outside is only known by its configuration".to_owned())
+    /// Reads the options; which function it is was known before.
+    fn load(&mut self, json: &Map<String, Json>) -> Result<(), String> {
+        self.options.clear();
+        let options = json.get("options").and_then(Json::as_array);
+        for option in options.into_iter().flatten() {
+            let name = option["name"].as_str().unwrap_or_default();
+            let args = option["args"].as_array().into_iter().flatten();
+            let args = args.map(argument_from_json).collect::<Result<Vec<_>, _>>()?;
+            self.set(name, args).map_err(|error| match error {
+                CallError::Call(text) => text,
+                other => format!("{other:?}"),
+            })?;
+        }
+        Ok(())
     }
 
     fn start(&self, _ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
@@ -199,4 +214,32 @@ impl Spec for Udf {
     fn boxed_clone(&self) -> Box<dyn Spec> {
         Box::new(self.clone())
     }
+}
+
+/// An argument in JSON: durations are objects, so that they are not taken for integers.
+fn argument_json(value: &Value) -> Json {
+    match value {
+        Value::Bool(flag) => json!(flag),
+        Value::Int(number) => json!(number),
+        Value::Float(number) => json!({"float": number}),
+        Value::Str(text) => json!(&**text),
+        Value::Duration(nanos) => json!({"duration": nanos}),
+        // Refused when it was set.
+        _ => Json::Null,
+    }
+}
+
+fn argument_from_json(json: &Json) -> Result<Value, String> {
+    let wrong = || format!("unknown argument {json}");
+    Ok(match json {
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::String(text) => Value::Str(text.as_str().into()),
+        Json::Number(number) => Value::Int(number.as_i64().ok_or_else(wrong)?),
+        Json::Object(members) => match (members.get("float"), members.get("duration")) {
+            (Some(number), _) => Value::Float(number.as_f64().ok_or_else(wrong)?),
+            (_, Some(nanos)) => Value::Duration(nanos.as_i64().ok_or_else(wrong)?),
+            _ => return Err(wrong()),
+        },
+        Json::Null | Json::Array(_) => return Err(wrong()),
+    })
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use levada_model::{BatchRef, Group, Point};
 use levada_tick::lambda::Program;
-use levada_tick::script::Value;
+use levada_tick::script::{CallError, Value};
 
 use super::predicate::Predicate;
-use crate::property::Lambda;
+use crate::property::{Lambda, PropertyCall};
 use crate::property::types::{exactly, lambda_argument};
 use crate::runtime::{Node, Out, Reader, StartContext, StateError, Step, Writer};
-use crate::spec::{Edge, EdgeRule, Kind, Spec};
-use crate::{spec_json, spec_properties};
+use crate::spec::{Edge, EdgeRule, Kind, Set, Spec};
+use crate::spec_json;
 
 /// `|where(lambda: …)`
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,27 @@ impl Spec for Where {
         &KIND
     }
 
-    spec_properties!();
+    // The expression is an argument and no property.
+    fn has_property(&self, _name: &str) -> bool {
+        false
+    }
+
+    fn set(&mut self, name: &str, _args: Vec<Value>) -> Result<Set, CallError> {
+        Err(CallError::Call(format!("no property {name}")))
+    }
+
+    fn read(&self, _name: &str) -> Option<Value> {
+        None
+    }
+
+    fn calls(&self) -> Vec<PropertyCall> {
+        Vec::new()
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Spec> {
+        Box::new(self.clone())
+    }
+
     spec_json!();
 
     fn args(&self) -> Vec<Value> {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use levada_tick::script::{CallError, Value};
-use levada_tick::syntax::Node;
+use levada_tick::syntax::{Kind, Node};
 use serde_json::{Value as Json, json};
 
 /// A field that a script can set.
@@ -195,9 +195,14 @@ fn wanted(what: &str, json: &Json) -> String {
     format!("wanted {what}, got {json}")
 }
 
-/// Gives the JSON form of an expression.
+/// Gives the JSON form of an expression: that of its text, so an expression that variables were put into is the same as
+/// one that was written so.
 pub fn lambda_json(expression: &Node) -> Json {
-    levada_tick::syntax::to_json(expression)
+    let lambda = Kind::Lambda(Arc::new(expression.clone()));
+    let text = levada_tick::syntax::format_node(&Node::new(expression.position, lambda));
+    let body = text.strip_prefix("lambda:").unwrap_or(&text);
+    let written = levada_tick::syntax::parse_lambda(body);
+    levada_tick::syntax::to_json(written.as_ref().unwrap_or(expression))
 }
 
 /// Reads the JSON form of an expression.

@@ -162,7 +162,8 @@ impl Alerts for CapturedAlerts {
         _node: &str,
         handlers: &[&HandlerSpec],
     ) -> Result<(), String> {
-        let deps = HandlerDeps { templates: Arc::new(GoTemplates::default()), ..HandlerDeps::default() };
+        let deps =
+            HandlerDeps { templates: Arc::new(GoTemplates::default()), ..HandlerDeps::default() };
         handlers.iter().try_for_each(|spec| spec.check(&deps).map_err(|trouble| trouble.text))
     }
 

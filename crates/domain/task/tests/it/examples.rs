@@ -13,7 +13,7 @@ use levada_tick::lambda::Env;
 
 use crate::notation::Record;
 
-const EXAMPLES: &str = include_str!("../cases/examples.txt");
+pub(crate) const EXAMPLES: &str = include_str!("../cases/examples.txt");
 
 /// The clock of the cases: some day, far from the times of the data.
 const START: Timestamp = Timestamp(1_700_000_000_000_000_000);

@@ -1,4 +1,5 @@
 //! Whole tasks, from the text of a script to what leaves it.
 
 mod examples;
+mod forms;
 mod notation;

@@ -76,7 +76,7 @@ fn an_expression_that_fails_does_not_match() {
 }
 
 #[test]
-fn fewer_points_than_expressions_give_ignore() {
+fn fewer_points_than_expressions_give_nothing() {
     let build = |bed: &mut Bed| {
         combine(bed, &["TRUE", "TRUE"], &["x", "y"]);
     };
@@ -180,7 +180,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+    fn a_restart_changes_nothing(input in crate::nodes::testbed::inputs()) {
         check_restarts(
             |bed| ignore(combine(bed, &["count() > 1", "\"v\" > 2.0"], &["x", "y"])),
             &input.replace(",host", ",rid"),

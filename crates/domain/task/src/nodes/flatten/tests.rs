@@ -163,7 +163,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+    fn a_restart_changes_nothing(input in crate::nodes::testbed::inputs()) {
         check_restarts(|bed| ignore(flatten(bed, &["port"])), &input);
     }
 }

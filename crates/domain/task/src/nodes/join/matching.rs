@@ -7,6 +7,8 @@
 //!
 //! What goes where is decided here; the sets are the same as without `on`.
 
+mod saved;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use levada_model::{Group, GroupKey, Str, Timestamp};
 use smallvec::SmallVec;
 
 use super::sets::Item;
-use crate::runtime::{Context, PerGroup, Reader, StateError, Writer};
+use crate::runtime::{Context, PerGroup};
 
 /// The pairing of match items and specific items.
 #[derive(Debug)]
@@ -130,21 +132,12 @@ impl Matching {
         out: &mut Vec<Delivery>,
     ) -> Result<(), &'static str> {
         let Some(route) = self.route(group, ctx) else { return Err("too many groups") };
-        self.reported[parent].anything = true;
-        if route.is_specific {
-            self.reported[parent].specific = true;
-            self.mode = Mode::Paired;
-        } else if self.mode == Mode::Plain {
+        self.report(parent, route.is_specific, ctx, out);
+        if self.mode == Mode::Plain {
             out.push(Delivery::Put { parent, time, group: Arc::clone(group), item });
             return Ok(());
         }
-        let all_reported = self.reported.iter().all(|reported| reported.anything);
-        if all_reported && self.mode == Mode::Undecided {
-            self.mode = Mode::Plain;
-            self.unmatch(ctx, out);
-            out.push(Delivery::Put { parent, time, group: Arc::clone(group), item });
-            return Ok(());
-        }
+        let all_reported = self.all_reported();
         let parents = self.parents;
         let place = self
             .matches
@@ -168,18 +161,21 @@ impl Matching {
         ctx: &mut Context,
         out: &mut Vec<Delivery>,
     ) {
-        let Some(route) = self.routes.get(group.slot).cloned() else { return };
-        out.push(Delivery::Advance { parent, time, group: Arc::clone(group) });
+        // Too many groups: a barrier holds no data, so nothing is lost.
+        let Some(route) = self.route(group, ctx) else { return };
+        self.report(parent, route.is_specific, ctx, out);
         // Of a specific group it says nothing about the others of the match group.
-        let Some(place) = self.matches.get_mut(route.match_group.slot) else { return };
-        if route.is_specific {
+        if route.is_specific || self.mode == Mode::Plain {
+            out.push(Delivery::Advance { parent, time, group: Arc::clone(group) });
             return;
         }
+        let (all_reported, parents) = (self.all_reported(), self.parents);
+        let place = self
+            .matches
+            .entry(route.match_group.slot, || MatchGroup::new(&route.match_group, parents));
         place.last[parent] = place.last[parent].max(Some(time));
-        if self.reported.iter().all(|reported| reported.anything) {
-            let low = place.low();
-            place.settle(low, &self.reported, ctx, out);
-        }
+        let low = if all_reported { place.low() } else { None };
+        place.settle(low, &self.reported, ctx, out);
         for member in &place.members {
             out.push(Delivery::Advance { parent, time, group: Arc::clone(member) });
         }
@@ -274,6 +270,28 @@ impl Matching {
         }
         self.routes.entry(group.slot, || route.clone());
         Some(route)
+    }
+
+    /// Notes that a parent has delivered something, which may decide how items are dealt with.
+    fn report(
+        &mut self,
+        parent: usize,
+        is_specific: bool,
+        ctx: &mut Context,
+        out: &mut Vec<Delivery>,
+    ) {
+        self.reported[parent].anything = true;
+        if is_specific {
+            self.reported[parent].specific = true;
+            self.mode = Mode::Paired;
+        } else if self.mode == Mode::Undecided && self.all_reported() {
+            self.mode = Mode::Plain;
+            self.unmatch(ctx, out);
+        }
+    }
+
+    fn all_reported(&self) -> bool {
+        self.reported.iter().all(|reported| reported.anything)
     }
 
     /// Gives all match items to the sets of their own groups, in the order of their times.
@@ -467,105 +485,4 @@ impl MatchGroup {
         self.matches.insert(at, Match { time, parent, group: Arc::clone(group), item });
         Ok(())
     }
-}
-
-// === saved state ===
-
-impl Matching {
-    pub(super) fn save(&self, writer: &mut Writer<'_>) {
-        writer.uint(match self.mode {
-            Mode::Undecided => 0,
-            Mode::Paired => 1,
-            Mode::Plain => 2,
-        });
-        writer.list(self.reported.iter(), |writer, reported| {
-            writer.bool(reported.anything);
-            writer.bool(reported.specific);
-        });
-        writer.per_group(&self.routes, |writer, route| {
-            writer.group(&route.match_group);
-            writer.bool(route.is_specific);
-        });
-        writer.per_group(&self.matches, |writer, place| {
-            writer.list(place.last.iter(), |writer, last| {
-                writer.option(*last, |writer, last| writer.time(last));
-            });
-            writer.list(place.members.iter(), |writer, member| writer.group(member));
-            writer.list(place.matches.iter(), |writer, one| {
-                writer.uint(one.parent as u64);
-                writer.time(one.time);
-                writer.group(&one.group);
-                one.item.save(writer);
-            });
-            writer.list(place.specifics.iter(), |writer, one| {
-                writer.uint(one.parent as u64);
-                writer.time(one.time);
-                writer.group(&one.group);
-                one.item.save(writer);
-                writer.uint(u64::from(one.delivered));
-                writer.list(one.paired.iter(), |writer, paired| writer.uint(u64::from(*paired)));
-            });
-        });
-    }
-
-    pub(super) fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
-        let parents = self.parents;
-        self.mode = match reader.uint()? {
-            0 => Mode::Undecided,
-            1 => Mode::Paired,
-            2 => Mode::Plain,
-            value => return Err(StateError::Unknown { what: "mode of a join", value }),
-        };
-        let reported = reader
-            .list(|reader| Ok(Reported { anything: reader.bool()?, specific: reader.bool()? }))?;
-        of_length(reported.len(), parents)?;
-        self.reported = reported.into();
-        self.routes = reader.per_group(|reader, _| {
-            Ok(Route { match_group: reader.group()?, is_specific: reader.bool()? })
-        })?;
-        self.matches = reader.per_group(|reader, group| {
-            let last = reader.list(|reader| reader.option(Reader::time))?;
-            of_length(last.len(), parents)?;
-            let members = reader.list(Reader::group)?;
-            let matches = reader.list(|reader| {
-                let parent = parent(reader, parents)?;
-                let (time, group) = (reader.time()?, reader.group()?);
-                Ok(Match { time, parent, group, item: Item::load(reader)? })
-            })?;
-            let specifics = reader.list(|reader| {
-                let parent = parent(reader, parents)?;
-                let (time, group) = (reader.time()?, reader.group()?);
-                let item = Item::load(reader)?;
-                let delivered = small(reader.uint()?);
-                let paired = reader.list(|reader| reader.uint().map(small))?;
-                of_length(paired.len(), parents)?;
-                Ok(Specific { time, parent, group, item, delivered, paired: paired.into() })
-            })?;
-            Ok(MatchGroup {
-                _own: Arc::clone(group),
-                last: last.into(),
-                matches: matches.into(),
-                specifics: specifics.into(),
-                members,
-            })
-        })?;
-        Ok(())
-    }
-}
-
-fn small(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn parent(reader: &mut Reader<'_>, parents: usize) -> Result<usize, StateError> {
-    let value = reader.uint()?;
-    let parent = usize::try_from(value).ok().filter(|parent| *parent < parents);
-    parent.ok_or(StateError::Unknown { what: "parent", value })
-}
-
-fn of_length(found: usize, parents: usize) -> Result<(), StateError> {
-    if found == parents {
-        return Ok(());
-    }
-    Err(StateError::Refused("the saved state is of a join of other parents".to_owned()))
 }

@@ -66,7 +66,7 @@ impl Running {
                     self.put(parent, time, &group, item, out)?;
                 }
                 Delivery::Advance { parent, time, group } => {
-                    self.advance(parent, time, group.slot, out)?;
+                    self.advance(parent, time, &group, out)?;
                 }
             }
         }
@@ -89,10 +89,18 @@ impl Running {
         self.emit(group.slot, out)
     }
 
-    fn advance(&mut self, parent: usize, time: Timestamp, slot: u32, out: &mut Out<'_>) -> Step {
-        let Some(sets) = self.groups.get_mut(slot) else { return Ok(()) };
+    /// Notes how far a parent is, even in a group without data: its first set need not wait for this parent then.
+    fn advance(
+        &mut self,
+        parent: usize,
+        time: Timestamp,
+        group: &Arc<Group>,
+        out: &mut Out<'_>,
+    ) -> Step {
+        let parents = self.parents;
+        let sets = self.groups.entry(group.slot, || Sets::new(group, parents));
         sets.advance(parent, time);
-        self.emit(slot, out)
+        self.emit(group.slot, out)
     }
 
     /// Gives the sets of a group that may go.
@@ -218,10 +226,7 @@ impl Node for Running {
             self.deliveries = deliveries;
             step?;
         } else {
-            // Remembered even for a group without data: its first set need not wait for this parent then.
-            let parents = self.parents;
-            self.groups.entry(barrier.group.slot, || Sets::new(&barrier.group, parents));
-            self.advance(input, time, barrier.group.slot, out)?;
+            self.advance(input, time, &barrier.group, out)?;
         }
         out.barrier(barrier)
     }

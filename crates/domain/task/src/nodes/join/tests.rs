@@ -2,7 +2,7 @@
 
 use levada_tick::script::{ObjectId, Value};
 
-use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, run, texts};
+use crate::nodes::testbed::{Bed, Options, Run, SECOND, check_restarts, lambda, run, texts};
 use crate::pipeline::TaskType;
 use crate::runtime::context::Limits;
 
@@ -280,6 +280,25 @@ fn on_without_a_more_specific_parent_is_a_plain_join() {
 }
 
 #[test]
+fn a_barrier_of_the_building_lets_floors_go() {
+    let build = |bed: &mut Bed| {
+        let join = on(bed);
+        bed.set(join, "fill", vec![Value::Int(0)]);
+    };
+    let input = "floor,building=x,floor=1 v=10 1; building,building=x barrier=1 5
+        floor,building=x,floor=1 v=11 6; building,building=x barrier=1 7; floor,building=x,floor=1 v=12 8";
+    let mut run = Run::start(build, &Options::default());
+    run.feed(input);
+    let expected = [
+        r#"barrier group="building=x" 5"#,
+        r#"barrier group="building=x" 7"#,
+        r#"P floor,building=x,floor=1 b.v=0i,f.v=10 1 | group="building=x,floor=1""#,
+    ];
+    assert_eq!(run.take(), expected);
+    check_restarts(build, input);
+}
+
+#[test]
 fn on_holds_no_more_than_it_must() {
     let mut run = Run::start(
         |bed| {
@@ -411,6 +430,59 @@ fn the_definition_survives_json() {
     assert_eq!(names, ["as", "fill", "streamName", "deleteAll"]);
 }
 
+#[test]
+fn edges_must_be_alike() {
+    let build = |name: &'static str, batch_calls: bool| {
+        move |bed: &mut Bed| {
+            let (batch, query) = (bed.query(), bed.query());
+            let stream = bed.call(query, "combine", vec![lambda("TRUE")]);
+            bed.set(stream, "as", texts(&["x"]));
+            let (caller, other) = if batch_calls { (batch, stream) } else { (stream, batch) };
+            let both = bed.call(caller, name, vec![Value::Object(other)]);
+            if name == "join" {
+                bed.set(both, "as", texts(&["a", "b"]));
+            }
+        }
+    };
+    for (name, batch_calls, expected) in [
+        ("join", true, "combine3:stream -> join5:batch"),
+        ("join", false, "feed1:batch -> join5:stream"),
+        ("union", true, "combine3:stream -> union5:batch"),
+        ("union", false, "feed1:batch -> union5:stream"),
+    ] {
+        let build = build(name, batch_calls);
+        let found = Run::of_type(TaskType::Batch, build, &Options::default()).err();
+        let expected = format!("cannot add child mismatched edges: {expected}");
+        assert_eq!(found, Some(expected));
+    }
+}
+
+#[test]
+fn a_parent_may_be_joined_with_itself() {
+    let build = |bed: &mut Bed| {
+        let a = bed.from("a", &[]);
+        let join = bed.call(a, "join", vec![Value::Object(a)]);
+        bed.set(join, "as", texts(&["x", "y"]));
+        bed.sink(join);
+    };
+    let expected = [r#"P a x.v=1,y.v=1 1 | group="""#, r#"P a x.v=2,y.v=2 2 | group="""#];
+    assert_eq!(run(build, "a v=1 1; a v=2 2"), expected);
+}
+
+#[test]
+fn null_counts_as_missing_behind_a_join() {
+    let build = |bed: &mut Bed| {
+        let (a, b) = (bed.from("a", &[]), bed.from("b", &[]));
+        let join = bed.call(a, "join", vec![Value::Object(b)]);
+        bed.set(join, "as", texts(&["a", "b"]));
+        bed.set(join, "fill", texts(&["null"]));
+        let filtered = bed.call(join, "where", vec![lambda(r#"isPresent("b.v")"#)]);
+        bed.sink(filtered);
+    };
+    let expected = [r#"P a a.v=2,b.v=5 2 | group="""#];
+    assert_eq!(run(build, "a v=1 1; a v=2 2; b v=5 2"), expected);
+}
+
 // === properties ===
 
 /// What §5.7 of the reference says about one group of an inner or outer join, word by word and slowly.
@@ -477,7 +549,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_restart_changes_ignore(input in crate::nodes::testbed::inputs()) {
+    fn a_restart_changes_nothing(input in crate::nodes::testbed::inputs()) {
         let one = ["host"];
         let two = ["host", "port"];
         for (on, fill) in [(false, "none"), (false, "null"), (true, "none"), (true, "null")] {
@@ -492,5 +564,28 @@ proptest::proptest! {
             };
             check_restarts(build, &input);
         }
+    }
+
+    #[test]
+    fn damaged_state_does_no_harm(
+        input in crate::nodes::testbed::inputs(),
+        damage in proptest::collection::vec((proptest::prelude::any::<usize>(), proptest::prelude::any::<u8>()), 1..4),
+    ) {
+        let one = ["host"];
+        let two = ["host", "port"];
+        let build = |bed: &mut Bed| {
+            let joined = join(bed, &[("a", &one), ("b", &two)], &["a", "b"]);
+            bed.set(joined, "on", texts(&one));
+            bed.set(joined, "fill", texts(&["null"]));
+            let flat = bed.from("a", &one);
+            let flat = bed.call(flat, "flatten", vec![]);
+            bed.set(flat, "on", texts(&["port"]));
+            let combined = bed.call(flat, "combine", vec![lambda("TRUE"), lambda("TRUE")]);
+            bed.set(combined, "as", texts(&["x", "y"]));
+            let grouped = bed.call(joined, "groupBy", vec![Value::Star]);
+            let union = bed.call(combined, "union", vec![Value::Object(grouped)]);
+            bed.sink(union);
+        };
+        crate::nodes::testbed::check_damage(build, &input, &damage);
     }
 }
