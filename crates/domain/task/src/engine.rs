@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod effects;
 pub mod input;
 pub mod master;
+pub mod queries;
 pub mod queue;
 pub mod requests;
 pub mod routes;
