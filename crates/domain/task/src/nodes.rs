@@ -4,39 +4,50 @@ pub mod alert;
 pub mod autoscale;
 pub mod barrier;
 pub mod batch;
-pub mod deadman;
+pub mod change_detect;
 pub mod combine;
+pub mod deadman;
+pub mod default;
+pub mod delete;
+pub mod derivative;
 pub mod derived;
 pub mod dimensions;
 pub mod eval;
 pub mod flatten;
 pub mod from;
-pub mod http_out;
-pub mod http_post;
-pub mod influxdb_out;
 pub mod functions;
 pub mod group_by;
 pub mod group_series;
+pub mod http_out;
+pub mod http_post;
+pub mod influxdb_out;
 pub mod join;
 pub mod log;
 pub mod loopback;
 pub mod noop;
 pub mod predicate;
+pub mod prefix;
 pub mod query;
 pub mod query_flux;
+pub mod regroup;
+pub mod sample;
+pub mod shift;
 pub mod sideload;
-pub mod prefix;
+pub mod state_count;
+pub mod state_duration;
 pub mod stats;
 pub mod stream;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]
 mod testing;
+mod tracked;
+pub mod trickle;
 pub mod udf;
 pub mod union;
 pub mod where_;
-mod written;
 pub mod window;
+mod written;
 
 use levada_tick::script::{CallError, Value};
 
@@ -63,6 +74,15 @@ pub static NODES: &[&Kind] = &[
     &combine::KIND,
     &flatten::KIND,
     &window::KIND,
+    &derivative::KIND,
+    &change_detect::KIND,
+    &state_duration::KIND,
+    &state_count::KIND,
+    &sample::KIND,
+    &shift::KIND,
+    &default::KIND,
+    &delete::KIND,
+    &trickle::KIND,
     &log::KIND,
     &http_out::KIND,
     &http_post::KIND,
@@ -103,3 +123,6 @@ fn allows(parent: &Kind, method: &str) -> bool {
         _ => !matches!(method, "query" | "queryFlux" | "from"),
     }
 }
+
+#[cfg(test)]
+mod tests;

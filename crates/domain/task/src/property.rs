@@ -95,6 +95,21 @@ pub fn calls<S: Properties>(owner: &S) -> Vec<PropertyCall> {
     calls
 }
 
+/// Gives the calls that set what differs from `default`, for properties that do not begin empty.
+pub fn calls_beyond<S: Properties>(owner: &S, default: &S) -> Vec<PropertyCall> {
+    let mut calls = Vec::new();
+    for property in S::PROPERTIES {
+        let own = (property.get)(owner);
+        if own.json() == (property.get)(default).json() {
+            continue;
+        }
+        for args in own.calls() {
+            calls.push(PropertyCall { name: property.name, args, nested: Vec::new() });
+        }
+    }
+    calls
+}
+
 /// Gives the JSON members.
 pub fn json<S: Properties>(owner: &S) -> serde_json::Map<String, serde_json::Value> {
     S::PROPERTIES
@@ -141,6 +156,39 @@ macro_rules! spec_properties {
 
         fn calls(&self) -> Vec<$crate::property::PropertyCall> {
             $crate::property::calls(self)
+        }
+
+        fn boxed_clone(&self) -> Box<dyn $crate::spec::Spec> {
+            Box::new(self.clone())
+        }
+    };
+}
+
+/// As [`spec_properties`], for a node whose properties do not begin empty; `default` is a function from the node to one
+/// without calls.
+#[macro_export]
+macro_rules! spec_properties_beyond {
+    ($default:expr) => {
+        fn has_property(&self, name: &str) -> bool {
+            $crate::property::find::<Self>(name).is_some()
+        }
+
+        fn set(
+            &mut self,
+            name: &str,
+            args: Vec<levada_tick::script::Value>,
+        ) -> Result<$crate::spec::Set, levada_tick::script::CallError> {
+            $crate::property::set(self, name, args).map(|()| $crate::spec::Set::Field)
+        }
+
+        fn read(&self, name: &str) -> Option<levada_tick::script::Value> {
+            let property = $crate::property::find::<Self>(name)?;
+            Some((property.get)(self).read())
+        }
+
+        fn calls(&self) -> Vec<$crate::property::PropertyCall> {
+            let default: fn(&Self) -> Self = $default;
+            $crate::property::calls_beyond(self, &default(self))
         }
 
         fn boxed_clone(&self) -> Box<dyn $crate::spec::Spec> {

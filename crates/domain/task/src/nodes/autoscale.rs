@@ -211,6 +211,3 @@ impl Common<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

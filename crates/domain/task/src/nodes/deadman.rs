@@ -17,9 +17,7 @@ use levada_tick::syntax::{Node as Expression, Operator};
 use super::alert::Alert;
 use super::stats;
 use crate::pipeline::{Builder, NodeIndex};
-use crate::property::types::{
-    duration_argument, float_argument, lambda_arguments, text, too_few,
-};
+use crate::property::types::{duration_argument, float_argument, lambda_arguments, text, too_few};
 use crate::spec::{EdgeRule, Kind};
 
 /// The chaining method; it makes no node of its own.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use levada_model::{FieldValue, Group, Point, Series, Shape, Str, TagKeys};
+use levada_model::{FieldValue, Point, Series, Shape, Str};
 
 /// Things made from an input with a number, remembered by it; emptied when full, since inputs come and go.
 #[derive(Debug)]
@@ -30,11 +30,10 @@ pub struct WithField {
     shapes: Memo<(Arc<Shape>, usize)>,
 }
 
-/// Makes the series of what is computed for a group: its dimensions are the tags.
-#[derive(Debug, Default)]
-pub struct GroupSeries {
-    /// Groups of equal dimensions share their keys, for what is looked up by them.
-    keys: Vec<(Arc<[Str]>, Arc<TagKeys>)>,
+/// Gives series under another name and without a database: those of what a task computes.
+#[derive(Debug)]
+pub struct Renamed {
+    by_series: Memo<Arc<Series>>,
 }
 
 /// Shapes that are remembered.
@@ -43,8 +42,6 @@ pub struct GroupSeries {
 pub const SHAPES_MAX: usize = 1_000;
 /// Series that are remembered.
 pub const SERIES_MAX: usize = 1_000_000;
-/// Lists of dimensions that are remembered.
-const DIMENSIONS_MAX: usize = 32;
 
 // === impl Memo ===
 
@@ -137,26 +134,37 @@ pub fn with_name(shape: &Arc<Shape>, name: &Str) -> (Arc<Shape>, usize) {
     (Shape::new(names.into()), shape.names.len())
 }
 
-// === impl GroupSeries ===
+// === impl Renamed ===
 
-impl GroupSeries {
-    /// Makes the series of a group; whoever asks keeps it with the state of the group.
-    pub fn make(&mut self, name: &Str, group: &Group) -> Arc<Series> {
-        let dimensions = &group.key.dimensions;
-        let known = self.keys.iter().find(|(known, _)| known == dimensions);
-        let keys = match known {
-            Some((_, keys)) => Arc::clone(keys),
-            None => {
-                if self.keys.len() >= DIMENSIONS_MAX {
-                    self.keys.clear();
-                }
-                let keys = TagKeys::new(dimensions.iter().cloned().collect());
-                self.keys.push((Arc::clone(dimensions), Arc::clone(&keys)));
-                keys
-            }
+impl Renamed {
+    /// Remembers nothing yet.
+    pub fn new() -> Self {
+        Renamed { by_series: Memo::new(SERIES_MAX) }
+    }
+
+    /// Gives the series of this name with the tags of `series`.
+    #[inline]
+    pub fn series(&mut self, name: &Str, series: &Arc<Series>) -> Arc<Series> {
+        let is_wanted = |known: &Series| {
+            (Arc::ptr_eq(&known.name, name) || known.name == *name)
+                && known.database.is_empty()
+                && known.retention.is_empty()
         };
-        let empty = Str::from("");
-        let values = group.key.values.clone();
-        Series::with_keys(Str::clone(&empty), empty, Str::clone(name), keys, values)
+        if is_wanted(series) {
+            return Arc::clone(series);
+        }
+        let make = || {
+            let (keys, values) = (Arc::clone(&series.keys), series.values.clone());
+            Series::with_keys(Str::from(""), Str::from(""), Str::clone(name), keys, values)
+        };
+        let known = self.by_series.get(series.id, make);
+        // Two groups of different names may have the series.
+        if is_wanted(known) { Arc::clone(known) } else { make() }
+    }
+}
+
+impl Default for Renamed {
+    fn default() -> Self {
+        Renamed::new()
     }
 }

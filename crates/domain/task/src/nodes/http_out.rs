@@ -9,7 +9,9 @@ use levada_tick::script::Value;
 use crate::property::Text;
 use crate::property::types::{exactly, text, text_argument};
 use crate::runtime::node::Served;
-use crate::runtime::{Barrier, Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer};
+use crate::runtime::{
+    Barrier, Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer,
+};
 use crate::spec::{EdgeRule, Kind, Spec};
 use crate::spec_json;
 

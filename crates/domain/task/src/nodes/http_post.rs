@@ -2,8 +2,6 @@
 
 mod running;
 mod templates;
-#[cfg(test)]
-mod tests;
 
 use levada_tick::script::{CallError, Value};
 use serde_json::{Value as Json, json};

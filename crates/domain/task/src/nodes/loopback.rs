@@ -98,7 +98,11 @@ impl Running {
     fn write(&mut self, point: &Point, name: &Str, out: &mut Out<'_>) {
         // A point without fields cannot come in again.
         let Some(written) = self.written.point(point, name) else {
-            return out.error("failed to write point over loopback", "the point has no fields", &[]);
+            return out.error(
+                "failed to write point over loopback",
+                "the point has no fields",
+                &[],
+            );
         };
         let (database, retention) = (self.database.as_str(), self.retention.as_str());
         match out.effect(Effect::Loopback { database, retention, point: &written }) {

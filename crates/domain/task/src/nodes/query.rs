@@ -6,8 +6,6 @@ pub mod answer;
 mod dimensions;
 pub mod plan;
 mod running;
-#[cfg(test)]
-mod tests;
 
 use levada_influxql::{Dimension, Query as Prepared, Schedule};
 use levada_tick::script::Value;
@@ -46,9 +44,8 @@ macro_rules! argument_properties {
 
         fn calls(&self) -> Vec<$crate::property::PropertyCall> {
             let calls = $crate::property::calls(self);
-            let is_property = |call: &$crate::property::PropertyCall| {
-                call.name != $crate::nodes::query::ARGUMENT
-            };
+            let is_property =
+                |call: &$crate::property::PropertyCall| call.name != $crate::nodes::query::ARGUMENT;
             calls.into_iter().filter(is_property).collect()
         }
 
@@ -119,9 +116,9 @@ impl Query {
     pub fn plan(&self, is_1_8: bool) -> Result<QueryPlan, String> {
         let prepare = if is_1_8 { Prepared::prepare_literal } else { Prepared::prepare };
         let query = prepare(&self.text.0).map_err(|error| error.to_string())?;
-        let dimensions = self.dimensions.read()?;
+        let dimensions = self.dimensions.meant()?;
         Dimension::check_all(&dimensions).map_err(|error| error.to_string())?;
-        let fill = self.fill.read()?;
+        let fill = self.fill.meant()?;
         Ok(QueryPlan {
             kind: QueryKind::InfluxQl {
                 query: Box::new(query),

@@ -5,8 +5,6 @@
 mod files;
 mod flat;
 mod running;
-#[cfg(test)]
-mod tests;
 
 use levada_model::FieldValue;
 use levada_template::Template;
@@ -90,9 +88,7 @@ impl Source {
                 Err(format!("sideload source path must be absolute {path:?}"))
             }
             "http" | "https" => match wrong_escape(rest) {
-                Some(escape) => {
-                    Err(format!("parse {source:?}: invalid URL escape {escape:?}"))
-                }
+                Some(escape) => Err(format!("parse {source:?}: invalid URL escape {escape:?}")),
                 None if rest.strip_prefix("//").is_none_or(str::is_empty) => {
                     Err(format!("parse {source:?}: the address has no host"))
                 }
@@ -125,9 +121,8 @@ fn wrong_escape(text: &str) -> Option<&str> {
 
 impl Sideload {
     fn templates(&self) -> Result<Vec<Template>, String> {
-        let parse = |order: &String| {
-            Template::text("order", order).map_err(|error| error.to_string())
-        };
+        let parse =
+            |order: &String| Template::text("order", order).map_err(|error| error.to_string());
         self.order.0.iter().map(parse).collect()
     }
 }
@@ -218,8 +213,9 @@ impl PropertyType for Defaults {
             other => return Err(format!("wanted an object of defaults, got {other}")),
         };
         let read = |(name, value): (&String, &Json)| {
-            let value = files::scalar(value)
-                .ok_or_else(|| format!("the default of field {name:?} is neither a number, a string nor a boolean"))?;
+            let value = files::scalar(value).ok_or_else(|| {
+                format!("the default of field {name:?} is neither a number, a string nor a boolean")
+            })?;
             Ok((name.clone(), value))
         };
         self.0 = members.iter().map(read).collect::<Result<_, String>>()?;

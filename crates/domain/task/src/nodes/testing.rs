@@ -1,7 +1,10 @@
 //! Runs short scripts over points, in the notation of the reference's examples.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod signal;
+
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use levada_codec::line_protocol::{Limits as LineLimits, Parser, Precision};
@@ -44,6 +47,20 @@ pub(super) fn run_batches(calls: &str, batches: &[(i64, &str)]) -> Vec<String> {
         task.batch("a", &[("h", "x")], *tmax, lines);
     }
     task.finish()
+}
+
+/// Runs a script over points with a save and a load in a new task after the first `cut`.
+pub(super) fn run_interrupted(script: &str, points: &str, cut: usize) -> Vec<String> {
+    let mut task = Task::new(script);
+    let points = task.parse(points);
+    let cut = cut.min(points.len());
+    task.actor.points(&points[..cut]).unwrap();
+    let mut lines = task.taken();
+    let mut next = Task::new(script);
+    assert!(next.load(&task.actor.save()).is_empty(), "{script}");
+    next.actor.points(&points[cut..]).unwrap();
+    lines.extend(next.finish());
+    lines
 }
 
 /// Compares lines, one per line of `wanted`; a wanted line may leave ` | group="…"` out.
@@ -111,7 +128,12 @@ fn evaluate(
                 }
                 return Ok(left);
             }
-            let known = NODES.iter().find(|kind| is_same_name(kind.name, &call.name)).copied();
+            let tests = [&signal::KIND, &signal::SHOWN];
+            let known = NODES
+                .iter()
+                .chain(&tests)
+                .find(|kind| is_same_name(kind.name, &call.name))
+                .copied();
             let kind = known.or_else(|| functions::kind(&call.name)).expect("a known node");
             (kind.chain)(builder, left, &call.name, args)
         }
@@ -207,6 +229,11 @@ impl Task {
         self.actor.batch(0, batch).unwrap();
     }
 
+    /// Goes on with the state of another task; gives the nodes that begin anew.
+    pub(super) fn load(&mut self, state: &[u8]) -> Vec<Str> {
+        self.actor.load(state).unwrap()
+    }
+
     /// What was printed since the last call.
     pub(super) fn taken(&mut self) -> Vec<String> {
         std::mem::take(&mut *self.lines.lock().unwrap())
@@ -227,7 +254,7 @@ impl Effects for Lines {
                 Logged::Point(point, group) => {
                     let mut line = format!("P {}", point.series.name);
                     for (key, value) in point.series.tags() {
-                        let _ = write!(line, ",{key}={value}");
+                        line.push_str(&format!(",{key}={value}"));
                     }
                     let (fields, time) = (fields(point), seconds(point.time));
                     format!("{line} {fields} {time} | {}", group_text(group))
@@ -237,7 +264,7 @@ impl Effects for Lines {
             Effect::Problem(problem) => {
                 let mut line = format!("E {}: {}: {}", node.name, problem.message, problem.cause);
                 for (key, value) in problem.context {
-                    let _ = write!(line, " {key}={value}");
+                    line.push_str(&format!(" {key}={value}"));
                 }
                 line
             }
@@ -262,9 +289,9 @@ fn batch_text(batch: BatchRef<'_>) -> String {
         let own = own.join(",");
         line.push_str("; ");
         if own != tags {
-            let _ = write!(line, "{{{own}}} ");
+            line.push_str(&format!("{{{own}}} "));
         }
-        let _ = write!(line, "{} @{}", fields(point), seconds(point.time));
+        line.push_str(&format!("{} @{}", fields(point), seconds(point.time)));
     }
     line
 }

@@ -7,8 +7,8 @@ use levada_tick::lambda::Program;
 use levada_tick::script::{CallError, Value};
 
 use super::predicate::Predicate;
-use crate::property::{Lambda, PropertyCall};
 use crate::property::types::{exactly, lambda_argument};
+use crate::property::{Lambda, PropertyCall};
 use crate::runtime::{Node, Out, Reader, StartContext, StateError, Step, Writer};
 use crate::spec::{Edge, EdgeRule, Kind, Set, Spec};
 use crate::spec_json;

@@ -1,10 +1,13 @@
 //! `window`: cuts a stream into batches, by time or by count.
 //!
 //! A window whose only child is a reducer that folds keeps no points: each goes to the child as it comes
-//! ([`crate::runtime::Node::fuse`]).
+//! ([`crate::runtime::Node::fuse`]). What the child has of an open window is saved with the child, so a reducer that an edit
+//! of the script put in its place begins with what comes after the edit.
 
 mod buffer;
 mod count;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use levada_tick::script::{CallError, Value};

@@ -10,7 +10,7 @@ use crate::property::Pairs;
 
 /// Gives points as they are to be written.
 #[derive(Debug)]
-pub struct Written {
+pub(super) struct Written {
     /// Empty: the name that the point has.
     name: Str,
     tags: Vec<(Str, Str)>,
@@ -25,10 +25,14 @@ const KNOWN_MAX: usize = 100_000;
 
 impl Written {
     /// Makes one that writes to `measurement`, or to the name of the point when that is empty.
-    pub fn new(measurement: &str, tags: &Pairs) -> Self {
+    pub(super) fn new(measurement: &str, tags: &Pairs) -> Self {
         Written {
             name: measurement.into(),
-            tags: tags.0.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect(),
+            tags: tags
+                .0
+                .iter()
+                .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+                .collect(),
             series: HashMap::default(),
             shapes: HashMap::default(),
         }
@@ -37,7 +41,7 @@ impl Written {
     /// Gives the point to be written; `None` when it has no field with a value (U-29).
     ///
     /// - `name` is the name of the batch that the point came in.
-    pub fn point(&mut self, point: &Point, name: &Str) -> Option<Point> {
+    pub(super) fn point(&mut self, point: &Point, name: &Str) -> Option<Point> {
         let (shape, values) = if point.values.iter().any(levada_model::FieldValue::is_null) {
             let values = point.values.iter().filter(|value| !value.is_null()).cloned();
             (self.without_nulls(point), values.collect())
@@ -79,7 +83,9 @@ impl Written {
         }
         let make = || {
             let named = point.shape.names.iter().zip(&point.values);
-            Shape::new(named.filter(|(_, value)| !value.is_null()).map(|(n, _)| Str::clone(n)).collect())
+            Shape::new(
+                named.filter(|(_, value)| !value.is_null()).map(|(n, _)| Str::clone(n)).collect(),
+            )
         };
         // A mask of 64 bits tells no more fields apart.
         if point.values.len() > 64 {

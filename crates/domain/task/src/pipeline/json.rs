@@ -182,7 +182,10 @@ impl Reading {
             let node = &self.nodes[at];
             let kind = node.spec.kind();
             if node.parents.is_empty() != (at == 0 || node.watched.is_some()) {
-                return Err(format!("node {} ({}) has a wrong number of parents", node.id, kind.name));
+                return Err(format!(
+                    "node {} ({}) has a wrong number of parents",
+                    node.id, kind.name
+                ));
             }
             let receiver = node.parents.get(receiver(&*node.spec, node.parents.len()));
             let given = receiver.map_or(Edge::None, |parent| self.nodes[parent.0].provides);

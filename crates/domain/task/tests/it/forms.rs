@@ -41,7 +41,8 @@ fn around(script: &str, task_type: TaskType) -> Result<Option<String>, String> {
     let json = first.pipeline.to_json();
     let text = json.to_string();
     let parsed = serde_json::from_str(&text).unwrap();
-    let second = Pipeline::from_json(&parsed, &options.udfs).map_err(|e| format!("from JSON: {e}"))?;
+    let second =
+        Pipeline::from_json(&parsed, &options.udfs).map_err(|e| format!("from JSON: {e}"))?;
     if second.to_json() != json {
         return Err(format!("JSON:\n{json:#}\n{:#}", second.to_json()));
     }
@@ -57,7 +58,8 @@ fn around(script: &str, task_type: TaskType) -> Result<Option<String>, String> {
     for (index, node) in first.pipeline.nodes() {
         let other = third.pipeline.node(index);
         if (node.wants, node.provides) != (other.wants, other.provides)
-            || (node.wants, node.provides) != (second.node(index).wants, second.node(index).provides)
+            || (node.wants, node.provides)
+                != (second.node(index).wants, second.node(index).provides)
         {
             return Err(format!("edges of {}", first.pipeline.name(index)));
         }
@@ -151,8 +153,14 @@ fn json_that_is_no_pipeline_is_refused() {
         ),
         (form(&[stream.clone(), node("0", "from")], &[]), "node 0 (from): another node has its id"),
         (form(&[stream.clone(), node("x", "from")], &[]), "node x (from): its id is no number"),
-        (form(&[stream.clone(), node("1", "nothing")], &[]), "node 1 (nothing): there is no node of this type"),
-        (form(&[stream, node("1", "stats")], &[]), "node 1 (stats): a stats node, and no other, watches a node"),
+        (
+            form(&[stream.clone(), node("1", "nothing")], &[]),
+            "node 1 (nothing): there is no node of this type",
+        ),
+        (
+            form(&[stream, node("1", "stats")], &[]),
+            "node 1 (stats): a stats node, and no other, watches a node",
+        ),
     ];
     for (json, wanted) in cases {
         let parsed = serde_json::from_str(&json).unwrap();
@@ -181,7 +189,10 @@ fn step() -> impl Strategy<Value = String> {
         Just("|alert().details('').id('').crit(lambda: \"v\" > 1)".to_owned()),
         Just("|log().level('')".to_owned()),
         Just("|influxDBOut().buffer(0).flushInterval(0s)|stats(1s)".to_owned()),
-        Just("|alert().crit(lambda: \"v\" > 1).slack().channel('#x').log('/tmp/x').topic('t')".to_owned()),
+        Just(
+            "|alert().crit(lambda: \"v\" > 1).slack().channel('#x').log('/tmp/x').topic('t')"
+                .to_owned()
+        ),
     ]
 }
 

@@ -3,3 +3,4 @@
 mod examples;
 mod forms;
 mod notation;
+mod outputs;

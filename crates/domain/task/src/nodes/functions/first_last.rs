@@ -86,8 +86,9 @@ impl<const IS_LAST: bool> Reduction for Extreme<IS_LAST> {
         }
         if let Some((best, best_time)) = &self.best {
             let order = time.cmp(best_time);
-            let is_better = if IS_LAST { order.is_gt() } else { order.is_lt() };
-            if !is_better && !(order.is_eq() && Self::prefers(value, best)) {
+            let is_nearer_end = if IS_LAST { order.is_gt() } else { order.is_lt() };
+            let is_better = is_nearer_end || (order.is_eq() && Self::prefers(value, best));
+            if !is_better {
                 return Added::Taken;
             }
         }

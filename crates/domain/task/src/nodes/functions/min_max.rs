@@ -44,8 +44,9 @@ impl<N: Number, const IS_MAX: bool> NumberReduction<N> for Extreme<N, IS_MAX> {
     #[inline]
     fn add(&mut self, number: N, time: Timestamp, _index: usize) -> Added {
         if let Some((best, best_time)) = self.best {
-            let is_better = if IS_MAX { number > best } else { number < best };
-            if !is_better && !(number == best && time < best_time) {
+            let is_further = if IS_MAX { number > best } else { number < best };
+            let is_better = is_further || (number == best && time < best_time);
+            if !is_better {
                 return Added::Taken;
             }
         }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use levada_model::{FieldValue, Group, Point, Series, Shape, Str, Timestamp, Values};
+use levada_model::{FieldValue, Group, Point, Series, Shape, Str, Timestamp};
 use smallvec::smallvec;
 
 use super::spec::InfluxQl;
-use crate::nodes::derived::{GroupSeries, Memo, SERIES_MAX, SHAPES_MAX};
+use crate::nodes::derived::{Memo, Renamed, SHAPES_MAX};
+use crate::nodes::group_series::GroupSeries;
 
 /// Makes the points that a function gives.
 #[derive(Debug)]
@@ -15,10 +16,10 @@ pub(super) struct Output {
     result: Str,
     /// The shape of points that have the result and nothing else.
     alone: Arc<Shape>,
-    keys: GroupSeries,
+    groups: GroupSeries,
     renames: Memo<Rename>,
     /// The series of selected points under the name of their group.
-    renamed: Memo<Option<Arc<Series>>>,
+    renamed: Renamed,
 }
 
 /// How the fields of a selected point become those of the result.
@@ -27,29 +28,6 @@ struct Rename {
     shape: Arc<Shape>,
     /// The value that moves, and where it goes.
     replaced: Option<(usize, usize)>,
-}
-
-/// The name of a group and its series.
-#[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) name: Str,
-    series: Option<Arc<Series>>,
-}
-
-// === impl Identity ===
-
-impl Identity {
-    pub(super) fn new(name: &Str) -> Self {
-        Identity { name: Str::clone(name), series: None }
-    }
-
-    /// Takes another name.
-    pub(super) fn rename(&mut self, name: &Str) {
-        if *self.name != **name {
-            self.name = Str::clone(name);
-            self.series = None;
-        }
-    }
 }
 
 // === impl Output ===
@@ -61,24 +39,27 @@ impl Output {
             field: Str::from(definition.field()),
             alone: Shape::new(Box::from([Str::clone(&result)])),
             result,
-            keys: GroupSeries::default(),
+            groups: GroupSeries::default(),
             renames: Memo::new(SHAPES_MAX),
-            renamed: Memo::new(SERIES_MAX),
+            renamed: Renamed::new(),
         }
     }
 
     /// A point with the tags of the group and the result alone.
     pub(super) fn of_group(
         &mut self,
-        identity: &mut Identity,
+        name: &Str,
         group: &Group,
         value: FieldValue,
         time: Timestamp,
     ) -> Point {
-        let name = &identity.name;
-        let series = identity.series.get_or_insert_with(|| self.keys.make(name, group));
-        let values: Values = smallvec![value];
-        Point { series: Arc::clone(series), shape: Arc::clone(&self.alone), values, time }
+        let series = self.groups.of(name, group);
+        Point { series, shape: Arc::clone(&self.alone), values: smallvec![value], time }
+    }
+
+    /// Forgets a group.
+    pub(super) fn forget(&mut self, slot: u32) {
+        self.groups.forget(slot);
     }
 
     /// A point with the tags of the group and of a point, and the result alone.
@@ -92,7 +73,7 @@ impl Output {
     ) -> Point {
         let has_all = group.key.dimensions.iter().all(|name| point.series.tag(name).is_some());
         let series = if has_all {
-            self.series_of(name, point)
+            self.renamed.series(name, &point.series)
         } else {
             // Rare: a dimension that the point has no tag for; the group has it empty.
             let own = point.series.tags().map(|(key, value)| (key.clone(), value.clone()));
@@ -105,7 +86,7 @@ impl Output {
 
     /// A point with everything that the selected one has, the field renamed.
     pub(super) fn of_selected(&mut self, name: &Str, point: &Point, time: Timestamp) -> Point {
-        let series = self.series_of(name, point);
+        let series = self.renamed.series(name, &point.series);
         let (field, result) = (&self.field, &self.result);
         let rename = self.renames.get(point.shape.id, || Rename::new(&point.shape, field, result));
         let mut values = point.values.clone();
@@ -114,26 +95,6 @@ impl Output {
             values.remove(from);
         }
         Point { series, shape: Arc::clone(&rename.shape), values, time }
-    }
-
-    /// The series of a point under another name, without a database.
-    fn series_of(&mut self, name: &Str, point: &Point) -> Arc<Series> {
-        let series = &point.series;
-        let is_same = |known: &Series| {
-            known.name == *name && known.database.is_empty() && known.retention.is_empty()
-        };
-        if is_same(series) {
-            return Arc::clone(series);
-        }
-        let make = || {
-            let (keys, values) = (Arc::clone(&series.keys), series.values.clone());
-            Series::with_keys(Str::from(""), Str::from(""), Str::clone(name), keys, values)
-        };
-        match self.renamed.get(series.id, || Some(make())) {
-            Some(known) if is_same(known) => Arc::clone(known),
-            // Two groups of different names have the series.
-            _ => make(),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use levada_model::Timestamp;
 
-use super::number::{Number, NumberReduction, Numbers, Numeric};
+use super::number::{Number, NumberReduction, Numeric};
 use super::reduce::{self, Added, Finished, Keeps};
 use super::{Argument, Arguments, STREAM, anything, function};
 use crate::runtime::{Reader, StateError, Writer};
@@ -18,40 +18,40 @@ function!(
     reduce::start::<Numeric<Percentile<f64>, Percentile<i64>>>,
 );
 
-struct Percentile<N>(Numbers<N>);
+/// Values with the numbers of their points.
+struct Percentile<N>(Vec<(N, u32)>);
 
 impl<N: Number> NumberReduction<N> for Percentile<N> {
     const KEEPS: Keeps = Keeps::All;
 
     fn begin() -> Self {
-        Percentile(Numbers(Vec::new()))
+        Percentile(Vec::new())
     }
 
     #[inline]
-    fn add(&mut self, number: N, _time: Timestamp, _index: usize) -> Added {
-        self.0.0.push(number);
+    fn add(&mut self, number: N, _time: Timestamp, index: usize) -> Added {
+        self.0.push((number, index as u32));
         Added::Taken
     }
 
     fn finish(self, arguments: &Arguments) -> Finished {
-        let numbers = self.0.0;
+        let mut numbers = self.0;
         let place = (numbers.len() as f64 * arguments.float(1) / 100.0 + 0.5).floor() - 1.0;
         // Out of range, or NaN.
         if !(0.0..numbers.len() as f64).contains(&place) {
             return Finished::Nothing;
         }
-        let mut order: Vec<(N, u32)> =
-            numbers.into_iter().enumerate().map(|(at, number)| (number, at as u32)).collect();
         let by_value = |a: &(N, u32), b: &(N, u32)| a.0.order(b.0).then(a.1.cmp(&b.1));
-        let (_, found, _) = order.select_nth_unstable_by(place as usize, by_value);
+        let (_, found, _) = numbers.select_nth_unstable_by(place as usize, by_value);
         Finished::Point(found.1 as usize)
     }
 
     fn save(&self, writer: &mut Writer<'_>) {
-        self.0.save(writer);
+        writer.list(self.0.iter(), |writer, (number, _)| number.save(writer));
     }
 
     fn load(reader: &mut Reader<'_>) -> Result<Self, StateError> {
-        Numbers::load(reader).map(Percentile)
+        let numbers = reader.list(N::load)?;
+        Ok(Percentile(numbers.into_iter().zip(0..).collect()))
     }
 }

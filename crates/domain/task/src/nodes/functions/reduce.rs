@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use levada_model::{BatchRef, FieldValue, Group, Point, Str, Timestamp};
 
-use super::output::{Identity, Output};
+use super::output::Output;
 use super::trouble::{Trouble, Troubles, Type, Words};
 use super::{Arguments, Start};
 use crate::nodes::derived::FieldAt;
@@ -141,7 +141,7 @@ struct Shared {
 
 /// What is known of a group.
 struct State<R> {
-    identity: Identity,
+    name: Str,
     /// The name is not that of a point that was folded before the first window closed.
     is_named: bool,
     open: Open<R>,
@@ -152,7 +152,8 @@ struct Open<R> {
     reduction: Option<R>,
     /// Usable points.
     count: usize,
-    selected: Option<Point>,
+    /// In a box: most functions select nothing, and there is one per group.
+    selected: Option<Box<Point>>,
     kept: Vec<Point>,
     /// On streams.
     time: Option<Timestamp>,
@@ -196,8 +197,14 @@ impl<R> Open<R> {
 // === impl State ===
 
 impl<R> State<R> {
+    fn rename(&mut self, name: &Str) {
+        if *self.name != **name {
+            self.name = Str::clone(name);
+        }
+    }
+
     fn new(name: &Str, is_named: bool) -> Self {
-        State { identity: Identity::new(name), is_named, open: Open::default() }
+        State { name: Str::clone(name), is_named, open: Open::default() }
     }
 }
 
@@ -246,7 +253,7 @@ impl Shared {
     /// Gives the result of a reduction.
     fn emit(
         &mut self,
-        identity: &mut Identity,
+        name: &Str,
         group: &Arc<Group>,
         finished: Finished,
         points: &Points<'_>,
@@ -256,10 +263,10 @@ impl Shared {
         let selected = match finished {
             Finished::Nothing => return Ok(()),
             Finished::Value(value) => {
-                return out.point(&self.output.of_group(identity, group, value, time), group);
+                return out.point(&self.output.of_group(name, group, value, time), group);
             }
             Finished::Items(items) => {
-                return self.emit_items(identity, group, items, points, time, out);
+                return self.emit_items(name, group, items, points, time, out);
             }
             Finished::Failed(cause) => {
                 out.error("failed to emit the result", &cause, &[]);
@@ -270,12 +277,12 @@ impl Shared {
         };
         let Some(point) = selected else { return Ok(()) };
         let time = if self.uses_point_times { point.time } else { time };
-        out.point(&self.output.of_selected(&identity.name, point, time), group)
+        out.point(&self.output.of_selected(name, point, time), group)
     }
 
     fn emit_items(
         &mut self,
-        identity: &mut Identity,
+        name: &Str,
         group: &Arc<Group>,
         items: Vec<Item>,
         points: &Points<'_>,
@@ -290,12 +297,11 @@ impl Shared {
             latest = latest.max(time);
             let point = item.index.and_then(|index| points.at(index));
             given.push(match point {
-                Some(point) => self.output.of_point(&identity.name, group, point, item.value, time),
-                None => self.output.of_group(identity, group, item.value, time),
+                Some(point) => self.output.of_point(name, group, point, item.value, time),
+                None => self.output.of_group(name, group, item.value, time),
             });
         }
-        let result =
-            out.batch(BatchRef { name: &identity.name, group, time: latest, points: &given });
+        let result = out.batch(BatchRef { name, group, time: latest, points: &given });
         given.clear();
         self.points = given;
         result
@@ -332,7 +338,10 @@ impl<R: Reduction> Running<R> {
                 if R::KEEPS == Keeps::All {
                     open.kept.push(point.clone());
                 } else if R::KEEPS == Keeps::Selected && added == Added::Selected {
-                    open.selected = Some(point.clone());
+                    match &mut open.selected {
+                        Some(selected) => **selected = point.clone(),
+                        none => *none = Some(Box::new(point.clone())),
+                    }
                 }
                 Ok(())
             }
@@ -368,8 +377,8 @@ impl<R: Reduction> Running<R> {
         let reduction = state.open.reduction.take();
         let finished = reduction.map_or(empty, |reduction| reduction.finish(&shared.arguments));
         let points =
-            Points { selected: state.open.selected.as_ref(), all: &state.open.kept, usable: &[] };
-        let result = shared.emit(&mut state.identity, group, finished, &points, time, out);
+            Points { selected: state.open.selected.as_deref(), all: &state.open.kept, usable: &[] };
+        let result = shared.emit(&state.name, group, finished, &points, time, out);
         Running::clear(held, &mut state.open, out.ctx);
         result
     }
@@ -402,7 +411,7 @@ impl<R: Reduction> Node for Running<R> {
             state.open.time = Some(point.time);
         }
         if state.open.reduction.is_none() {
-            state.identity.rename(&point.series.name);
+            state.rename(&point.series.name);
         }
         if let Err(trouble) = Running::add(shared, held, &mut state.open, point, out.ctx) {
             shared.words.report(trouble, out);
@@ -438,7 +447,7 @@ impl<R: Reduction> Node for Running<R> {
         let finished =
             reduction.map_or(empty::<R>(), |reduction| reduction.finish(&shared.arguments));
         let points = Points { selected, all: batch.points, usable: &usable };
-        shared.emit(&mut state.identity, batch.group, finished, &points, batch.time, out)
+        shared.emit(&state.name, batch.group, finished, &points, batch.time, out)
     }
 
     fn folds(&self) -> bool {
@@ -462,7 +471,7 @@ impl<R: Reduction> Node for Running<R> {
         let Running { shared, groups, held, .. } = self;
         let state = groups.entry(batch.group.slot, || State::new(batch.name, true));
         if !state.is_named {
-            state.identity.rename(batch.name);
+            state.rename(batch.name);
             state.is_named = true;
         }
         if is_empty {
@@ -496,6 +505,7 @@ impl<R: Reduction> Node for Running<R> {
     }
 
     fn forget(&mut self, slot: u32) {
+        self.shared.output.forget(slot);
         if let Some(state) = self.groups.remove(slot)
             && Self::HOLDS
         {
@@ -514,11 +524,11 @@ impl<R: Reduction> Node for Running<R> {
     fn save(&self, writer: &mut Writer<'_>) {
         writer.per_group(&self.groups, |writer, state| {
             let open = &state.open;
-            writer.text(&state.identity.name);
+            writer.text(&state.name);
             writer.bool(state.is_named);
             writer.option(open.reduction.as_ref(), |writer, reduction| reduction.save(writer));
             writer.uint(open.count as u64);
-            writer.option(open.selected.as_ref(), |writer, point| writer.point(point));
+            writer.option(open.selected.as_deref(), |writer, point| writer.point(point));
             writer.list(open.kept.iter(), |writer, point| writer.point(point));
             writer.option(open.time, |writer, time| writer.time(time));
             open.troubles.save(writer);
@@ -534,7 +544,7 @@ impl<R: Reduction> Node for Running<R> {
             let open = Open {
                 reduction: reader.option(|reader| R::load(arguments, reader))?,
                 count: usize::try_from(reader.uint()?).map_err(|_| StateError::Short)?,
-                selected: reader.option(Reader::point)?,
+                selected: reader.option(Reader::point)?.map(Box::new),
                 kept: reader.list(Reader::point)?,
                 time: reader.option(Reader::time)?,
                 troubles: Troubles::load(reader)?,
@@ -542,7 +552,7 @@ impl<R: Reduction> Node for Running<R> {
             if Self::HOLDS {
                 held += open.count;
             }
-            Ok(State { identity: Identity::new(&name), is_named, open })
+            Ok(State { name, is_named, open })
         })?;
         self.held = held;
         Ok(())

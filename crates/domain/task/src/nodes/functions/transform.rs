@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use levada_model::{BatchRef, FieldValue, Group, Point, Str, Timestamp};
 
-use super::output::{Identity, Output};
+use super::output::Output;
 use super::trouble::{Trouble, Type, Words};
 use super::{Arguments, Start};
 use crate::nodes::derived::FieldAt;
@@ -81,9 +81,9 @@ struct Shared {
     words: Words,
 }
 
-/// What is known of a group; on batches only the identity.
+/// What is known of a group; on batches only the name.
 struct State<T> {
-    identity: Identity,
+    name: Str,
     transformation: Option<T>,
 }
 
@@ -121,7 +121,7 @@ impl Shared {
 
 impl<T> State<T> {
     fn new(name: &Str) -> Self {
-        State { identity: Identity::new(name), transformation: None }
+        State { name: Str::clone(name), transformation: None }
     }
 }
 
@@ -139,7 +139,7 @@ impl<T: Transformation> Node for Running<T> {
         let state = groups.entry(group.slot, || State::new(&point.series.name));
         match shared.add(&mut state.transformation, point) {
             Ok(Some(value)) => {
-                let given = output.of_group(&mut state.identity, group, value, point.time);
+                let given = output.of_group(&state.name, group, value, point.time);
                 out.point(&given, group)
             }
             Ok(None) => Ok(()),
@@ -158,20 +158,20 @@ impl<T: Transformation> Node for Running<T> {
         for point in batch.points {
             match shared.add(&mut transformation, point) {
                 Ok(Some(value)) => {
-                    let identity = &mut state.identity;
-                    points.push(output.of_group(identity, batch.group, value, point.time));
+                    points.push(output.of_group(&state.name, batch.group, value, point.time));
                 }
                 Ok(None) => {}
                 Err(trouble) => shared.words.report(trouble, out),
             }
         }
-        let result = out.batch(BatchRef { name: &state.identity.name, points, ..batch });
+        let result = out.batch(BatchRef { name: &state.name, points, ..batch });
         points.clear();
         result
     }
 
     fn forget(&mut self, slot: u32) {
         self.groups.remove(slot);
+        self.output.forget(slot);
     }
 
     fn cardinality(&self) -> usize {
@@ -180,7 +180,7 @@ impl<T: Transformation> Node for Running<T> {
 
     fn save(&self, writer: &mut Writer<'_>) {
         writer.per_group(&self.groups, |writer, state| {
-            writer.text(&state.identity.name);
+            writer.text(&state.name);
             writer.option(state.transformation.as_ref(), |writer, own| own.save(writer));
         });
     }
@@ -188,9 +188,9 @@ impl<T: Transformation> Node for Running<T> {
     fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
         let arguments = &self.shared.arguments;
         self.groups = reader.per_group(|reader, _| {
-            let identity = Identity::new(&reader.str()?);
+            let name = reader.str()?;
             let transformation = reader.option(|reader| T::load(arguments, reader))?;
-            Ok(State { identity, transformation })
+            Ok(State { name, transformation })
         })?;
         Ok(())
     }

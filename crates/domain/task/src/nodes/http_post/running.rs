@@ -26,7 +26,7 @@ const SHAPES_MAX: usize = 10_000;
 const NO_BODY: &str = "unknown error, use .captureResponse() to capture the HTTP response";
 
 /// What runs.
-pub struct Running {
+pub(super) struct Running {
     texts: Texts,
     endpoint: Option<String>,
     headers: Vec<(String, String)>,
@@ -195,15 +195,14 @@ impl Running {
         if self.shapes.len() >= SHAPES_MAX {
             self.shapes.clear();
         }
-        let (shape, place) = self.shapes.entry(point.shape.id).or_insert_with(|| {
-            match point.shape.position(name) {
+        let (shape, place) =
+            self.shapes.entry(point.shape.id).or_insert_with(|| match point.shape.position(name) {
                 Some(place) => (Arc::clone(&point.shape), Some(place)),
                 None => {
                     let names = point.shape.names.iter().chain([name]).cloned();
                     (Shape::new(names.collect()), None)
                 }
-            }
-        });
+            });
         let mut values = point.values.clone();
         let code = FieldValue::Int(code.into());
         match place {
@@ -277,12 +276,7 @@ impl Node for Running {
         out.set_timer(0, now);
     }
 
-    fn timer(
-        &mut self,
-        _token: u64,
-        _now: levada_model::Timestamp,
-        out: &mut Out<'_>,
-    ) -> Step {
+    fn timer(&mut self, _token: u64, _now: levada_model::Timestamp, out: &mut Out<'_>) -> Step {
         self.go_on(out)
     }
 

@@ -6,7 +6,7 @@ use levada_template::{ListLike, MapLike, StructLike, Template, Time, Value};
 
 /// The address and the body of a request.
 #[derive(Debug)]
-pub struct Texts {
+pub(super) struct Texts {
     url: Template,
     /// Whether the address is the same for all items.
     is_fixed: bool,
@@ -36,10 +36,9 @@ const TIME: &str = "time";
 
 impl Texts {
     /// Parses both; an empty `row` gives rows in JSON.
-    pub fn new(url: &str, row: &str) -> Result<Self, String> {
-        let problem = |error: levada_template::ParseError| {
-            format!("error in url templating: {error}")
-        };
+    pub(super) fn new(url: &str, row: &str) -> Result<Self, String> {
+        let problem =
+            |error: levada_template::ParseError| format!("error in url templating: {error}");
         let url = Template::text("url", url).map_err(problem)?;
         let row = if row.is_empty() {
             None
@@ -51,12 +50,12 @@ impl Texts {
     }
 
     /// Says whether the body is made by a template.
-    pub fn has_row(&self) -> bool {
+    pub(super) fn has_row(&self) -> bool {
         self.row.is_some()
     }
 
     /// Gives the address and the body for an item.
-    pub fn render(&self, row: Row<'_>) -> Result<(String, Vec<u8>), String> {
+    pub(super) fn render(&self, row: Row<'_>) -> Result<(String, Vec<u8>), String> {
         if self.is_fixed && self.row.is_none() {
             return Ok((self.url.source().to_owned(), json(row)));
         }
@@ -65,8 +64,7 @@ impl Texts {
         let place = columns.partition_point(|column| *column < TIME);
         columns.insert(place, TIME);
         let lines = row.points().iter().map(|point| Line { point, columns: &columns });
-        let data =
-            Data { row, tags: Tags(row.tags().collect()), values: Table(lines.collect()) };
+        let data = Data { row, tags: Tags(row.tags().collect()), values: Table(lines.collect()) };
         let render = |template: &Template| {
             let mut text = String::new();
             template

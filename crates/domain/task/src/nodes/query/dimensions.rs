@@ -9,17 +9,17 @@ use crate::property::types::{one_for_field, text};
 
 /// `groupBy(…)`: texts, durations, `time(…)` and stars as written; what they mean is checked when the task is enabled.
 #[derive(Clone, Debug, Default)]
-pub struct QueryDimensions(pub Vec<Value>);
+pub(super) struct QueryDimensions(pub Vec<Value>);
 
 /// `fill(…)`: a word or a number as written.
 #[derive(Clone, Debug, Default)]
-pub struct FillProperty(pub Option<Value>);
+pub(super) struct FillProperty(pub Option<Value>);
 
 // === impl QueryDimensions ===
 
 impl QueryDimensions {
     /// Gives what the query is grouped by.
-    pub fn read(&self) -> Result<Vec<Dimension>, String> {
+    pub(super) fn meant(&self) -> Result<Vec<Dimension>, String> {
         let read = |value: &Value| {
             Ok(match value {
                 Value::Str(name) => Dimension::Tag(name.clone()),
@@ -68,7 +68,7 @@ impl PropertyType for QueryDimensions {
 
 impl FillProperty {
     /// Gives what it means.
-    pub fn read(&self) -> Result<Fill, String> {
+    pub(super) fn meant(&self) -> Result<Fill, String> {
         match &self.0 {
             None => Ok(Fill::Null),
             Some(Value::Str(name)) => Fill::from_name(name).map_err(|error| error.to_string()),
@@ -126,8 +126,7 @@ fn to_json(value: &Value) -> Json {
 fn from_json(json: &Json) -> Result<Value, String> {
     let duration = |member: &str| {
         let text = json[member].as_str().unwrap_or_default();
-        levada_tick::syntax::parse_duration(text)
-            .map_err(|_| format!("invalid duration {text:?}"))
+        levada_tick::syntax::parse_duration(text).map_err(|_| format!("invalid duration {text:?}"))
     };
     Ok(match json {
         Json::String(name) => text(name),

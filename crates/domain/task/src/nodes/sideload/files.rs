@@ -59,8 +59,8 @@ fn walk(folder: &Path, prefix: &str, depth: usize, tables: &mut Tables) -> Resul
         }
         let text = fs::read_to_string(&path)
             .map_err(|error| format!("failed to read sideload file {key:?}: {error}"))?;
-        let table =
-            read(&text).map_err(|error| format!("failed to read sideload file {key:?}: {error}"))?;
+        let table = read(&text)
+            .map_err(|error| format!("failed to read sideload file {key:?}: {error}"))?;
         tables.insert(key, table);
     }
     Ok(())
@@ -78,7 +78,7 @@ fn reader(name: &str) -> Option<ReadTable> {
 }
 
 /// Reads an object.
-pub fn json(text: &str) -> Result<BTreeMap<String, FieldValue>, String> {
+pub(super) fn json(text: &str) -> Result<BTreeMap<String, FieldValue>, String> {
     let members: serde_json::Map<String, Json> =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
     let values = members.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
@@ -89,7 +89,7 @@ pub fn json(text: &str) -> Result<BTreeMap<String, FieldValue>, String> {
 }
 
 /// Gives a number, a text or a boolean.
-pub fn scalar(value: &Json) -> Option<FieldValue> {
+pub(super) fn scalar(value: &Json) -> Option<FieldValue> {
     Some(match value {
         Json::Bool(flag) => FieldValue::Bool(*flag),
         Json::String(text) => FieldValue::Str(text.as_str().into()),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use levada_model::FieldValue;
 
 /// Reads a table.
-pub fn read(text: &str) -> Result<BTreeMap<String, FieldValue>, String> {
+pub(super) fn read(text: &str) -> Result<BTreeMap<String, FieldValue>, String> {
     let mut table = BTreeMap::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{') {
@@ -44,9 +44,11 @@ fn key(line: &str) -> Result<(String, &str), &'static str> {
     }
     // A colon within a key has no space behind it.
     let end = line.find(": ").or_else(|| line.find(":\t"));
-    let end = end.or_else(|| line.strip_suffix(':').map(str::len)).ok_or("a key without a value")?;
+    let end =
+        end.or_else(|| line.strip_suffix(':').map(str::len)).ok_or("a key without a value")?;
     let key = line[..end].trim_end();
-    if key.starts_with("- ") || key.starts_with(['?', '[', '&', '*', '!', '|', '>', '%', '@', '`']) {
+    if key.starts_with("- ") || key.starts_with(['?', '[', '&', '*', '!', '|', '>', '%', '@', '`'])
+    {
         return Err("only a flat object of scalars can be loaded");
     }
     Ok((key.to_owned(), &line[end + 1..]))

@@ -13,7 +13,7 @@ use crate::runtime::services::SideloadSource;
 use crate::runtime::{Node, Out, Reader, Services, StateError, Step, Writer};
 
 /// What runs.
-pub struct Running {
+pub(super) struct Running {
     source: String,
     templates: Vec<Template>,
     fields: Vec<(Str, FieldValue)>,
@@ -49,7 +49,7 @@ const SERIES_MAX: usize = 100_000;
 const SHAPES_MAX: usize = 10_000;
 
 /// Gives the tables of a source; files are read here.
-pub fn tables(source: &str, services: &dyn Services) -> Result<Tables, String> {
+pub(super) fn tables(source: &str, services: &dyn Services) -> Result<Tables, String> {
     match services.sideload(source)? {
         SideloadSource::Folder(folder) => read_folder(&folder),
         SideloadSource::Tables(tables) => Ok(tables),
@@ -120,7 +120,8 @@ impl Running {
                 let found = self.look_up(&keys, name).map(as_text);
                 (Str::clone(name), found.unwrap_or_else(|| Str::clone(default)))
             });
-            let (database, retention) = (Str::clone(&series.database), Str::clone(&series.retention));
+            let (database, retention) =
+                (Str::clone(&series.database), Str::clone(&series.retention));
             let name = Str::clone(&series.name);
             loaded.series = Series::new(database, retention, name, own.chain(more).collect());
         }

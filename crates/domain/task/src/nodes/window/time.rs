@@ -29,7 +29,8 @@ pub(super) struct Rule {
 
 /// The window of one group.
 struct State {
-    name: Str,
+    /// That of the first point; nothing is given before there is one (U-7).
+    name: Option<Str>,
     group: Arc<Group>,
     /// When the window ends.
     next: Timestamp,
@@ -72,6 +73,14 @@ impl Rule {
     fn is_old(&self, point: &Point, next: Timestamp) -> bool {
         let begin = next.0.saturating_sub(self.period);
         if self.every > 0 { point.time.0 < begin } else { point.time.0 <= begin }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn new(group: &Arc<Group>, next: Timestamp) -> Self {
+        State { name: None, group: Arc::clone(group), next, buffer: Buffer::default(), folded: 0 }
     }
 }
 
@@ -145,12 +154,8 @@ fn purge(rule: &Rule, state: &mut State, buffered: &mut usize, out: &mut Out<'_>
 }
 
 fn emit(state: &mut State, tmax: Timestamp, is_fused: bool, out: &mut Out<'_>) -> Step {
-    let batch = BatchRef {
-        name: &state.name,
-        group: &state.group,
-        time: tmax,
-        points: state.buffer.points(),
-    };
+    let Some(name) = &state.name else { return Ok(()) };
+    let batch = BatchRef { name, group: &state.group, time: tmax, points: state.buffer.points() };
     if is_fused {
         return out.close(batch, std::mem::take(&mut state.folded));
     }
@@ -167,13 +172,10 @@ impl Node for Running {
         out: &mut Out<'_>,
     ) -> Step {
         let Running { rule, groups, buffered, is_fused } = self;
-        let state = groups.entry(group.slot, || State {
-            name: Str::clone(&point.series.name),
-            group: Arc::clone(group),
-            next: rule.first(point.time),
-            buffer: Buffer::default(),
-            folded: 0,
-        });
+        let state = groups.entry(group.slot, || State::new(group, rule.first(point.time)));
+        if state.name.is_none() {
+            state.name = Some(Str::clone(&point.series.name));
+        }
         Running::take(rule, state, buffered, *is_fused, point.time, Some(point), out)
     }
 
@@ -181,13 +183,12 @@ impl Node for Running {
         Ok(())
     }
 
-    /// Differs: closes and hands the barrier on, where upstream swallows it (U-15); one of a group that has no data
-    /// begins no window, which would have no name (U-7).
+    /// Differs: closes and hands the barrier on, where upstream swallows it (U-15).
     fn barrier(&mut self, _input: usize, barrier: &Barrier, out: &mut Out<'_>) -> Step {
         let Running { rule, groups, buffered, is_fused } = self;
-        if let Some(state) = groups.get_mut(barrier.group.slot) {
-            Running::take(rule, state, buffered, *is_fused, barrier.time, None, out)?;
-        }
+        let (group, time) = (&barrier.group, barrier.time);
+        let state = groups.entry(group.slot, || State::new(group, rule.first(time)));
+        Running::take(rule, state, buffered, *is_fused, time, None, out)?;
         out.barrier(barrier)
     }
 
@@ -236,7 +237,7 @@ impl Node for Running {
     fn save(&self, writer: &mut Writer<'_>) {
         writer.bool(self.is_fused);
         writer.per_group(&self.groups, |writer, state| {
-            writer.text(&state.name);
+            writer.option(state.name.as_ref(), |writer, name| writer.text(name));
             writer.time(state.next);
             writer.uint(state.folded);
             state.buffer.save(writer);
@@ -251,7 +252,7 @@ impl Node for Running {
         let mut buffered = 0;
         self.groups = reader.per_group(|reader, group| {
             let state = State {
-                name: reader.str()?,
+                name: reader.option(Reader::str)?,
                 group: Arc::clone(group),
                 next: reader.time()?,
                 folded: reader.uint()?,

@@ -65,10 +65,7 @@ impl Model {
     ///   the best parameters goes on with what it finds, as upstream's does, so that the digits agree.
     pub(super) fn forecast(&self, count: usize, parameters: &mut [f64]) -> Vec<f64> {
         let mut given = Vec::with_capacity(self.values.len() + count);
-        self.each(count, parameters, |_, value| {
-            given.push(value);
-            true
-        });
+        self.each(count, parameters, |_, value| given.push(value));
         given
     }
 
@@ -76,27 +73,21 @@ impl Model {
     pub(super) fn error(&self, parameters: &mut [f64]) -> f64 {
         let mut sum = 0.0;
         let mut has_hole = false;
+        // All steps are taken after a hole, too, since each moves the season on.
         self.each(0, parameters, |step, forecast| {
             let value = self.values[step];
-            if value.is_nan() || has_hole {
-                return true;
+            if !value.is_nan() {
+                has_hole |= forecast.is_nan();
+                sum += (forecast - value) * (forecast - value);
             }
-            has_hole = forecast.is_nan();
-            let error = forecast - value;
-            sum += error * error;
-            true
         });
         if has_hole { f64::INFINITY } else { sum }
     }
 
-    fn each(&self, count: usize, parameters: &mut [f64], mut take: impl FnMut(usize, f64) -> bool) {
+    fn each(&self, count: usize, parameters: &mut [f64], mut take: impl FnMut(usize, f64)) {
         for parameter in &mut parameters[..LEVEL] {
             // NaN stays.
-            if *parameter > 1.0 {
-                *parameter = 1.0;
-            } else if *parameter < 0.0 {
-                *parameter = 0.0;
-            }
+            *parameter = parameter.clamp(0.0, 1.0);
         }
         let (alpha, beta) = (parameters[ALPHA], parameters[BETA]);
         let (gamma, phi) = (parameters[GAMMA], parameters[PHI]);
@@ -106,9 +97,7 @@ impl Model {
         let mut moved = season.saturating_sub(1);
         let mut damped = phi;
         let mut forecast = self.values[0];
-        if !take(0, forecast) {
-            return;
-        }
+        take(0, forecast);
         for step in 1..self.values.len() + count {
             let (old, ahead) = if season == 0 {
                 (1.0, 1.0)
@@ -128,9 +117,7 @@ impl Model {
                 ring[(step + moved) % season] = new;
                 moved += 1;
             }
-            if !take(step, forecast) {
-                return;
-            }
+            take(step, forecast);
         }
     }
 }
