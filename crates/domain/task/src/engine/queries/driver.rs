@@ -70,6 +70,8 @@ impl Driver {
                 () = self.closing.started() => return,
                 done = execution => {
                     known = done;
+                    // What came while it ran waits or is lost; only then there is room for one more.
+                    next = self.take_due(next, &mut waiting, self.waiting_max());
                     running = None;
                     self.counters.is_running.store(false, Ordering::Relaxed);
                 }
