@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use levada_connectors::Links;
 use levada_flow::engine::{self, Counters, Deps, FlowError, Limits, Outcome, Rewound, Start};
 use levada_flow::spec::Flow;
 use levada_flow::spec::secrets::Secrets;
@@ -61,6 +62,8 @@ pub struct Job {
     pub counters: Arc<Counters>,
     /// Set when its source was opened.
     pub is_ready: Arc<AtomicBool>,
+    /// What its connectors are given, such as where points go.
+    pub links: Links,
 }
 
 impl Job {
@@ -73,6 +76,7 @@ impl Job {
             base_dir,
             counters: Arc::default(),
             is_ready: Arc::default(),
+            links: Links::default(),
         }
     }
 }
@@ -128,7 +132,7 @@ impl Host {
     }
 
     fn prepare(&self, job: Job) -> (Flow, Start, Limits, Deps) {
-        let Job { flow, start, secrets, base_dir, counters, is_ready } = job;
+        let Job { flow, start, secrets, base_dir, counters, is_ready, links } = job;
         let max_ratio = flow.errors.as_ref().and_then(|errors| errors.max_ratio);
         let limits = Limits::new(&self.settings, &flow.fields, max_ratio);
         let deps = Deps {
@@ -140,6 +144,7 @@ impl Host {
             base_dir,
             counters,
             is_ready,
+            links,
         };
         (flow, start, limits, deps)
     }

@@ -5,3 +5,4 @@
 pub mod flows;
 pub mod probes;
 pub mod signals;
+pub mod tasks;

@@ -16,7 +16,9 @@ mod size;
 
 pub use duration::{Duration, DurationError};
 pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsError};
-pub use schema::{DEFAULTS, Data, Flow, Log, LogFormat, Metrics, Runtime, Settings};
+pub use schema::{
+    DEFAULTS, Data, Flow, Log, LogFormat, Metrics, Overflow, Runtime, Settings, Task,
+};
 pub use secret::Secret;
 pub use size::{ByteSize, SizeError};
 

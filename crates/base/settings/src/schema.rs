@@ -16,6 +16,8 @@ pub struct Settings {
     pub runtime: Runtime,
     /// Bounds and pace of flows.
     pub flow: Flow,
+    /// Bounds and pace of tasks.
+    pub task: Task,
     /// Log output.
     pub log: Log,
     /// Metrics.
@@ -68,6 +70,46 @@ pub struct Flow {
     pub dlq_min_records: u64,
     /// How long a flow may finish nothing while records wait; zero switches this off.
     pub progress_timeout: Duration,
+}
+
+/// Bounds and pace of tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Task {
+    /// Threads that tasks run on; 0 means one per core.
+    pub workers: usize,
+    /// Points in front of a task, or of each of its actors.
+    pub queue_points: usize,
+    /// What happens to points when a queue is full.
+    pub overflow: Overflow,
+    /// How long a writer waits with `block`.
+    pub block_timeout: Duration,
+    /// Groups of one task.
+    pub groups_max: usize,
+    /// Points that the nodes of one task may hold back.
+    pub buffered_points: usize,
+    /// Actors of one task, where its nodes allow several.
+    pub shards: u32,
+    /// How often the state of tasks is kept; 0s means only when a task stops.
+    pub checkpoint_interval: Duration,
+    /// First wait before a failed task starts again; 0s means it stays failed.
+    pub restart_initial: Duration,
+    /// Longest wait before a failed task starts again.
+    pub restart_max: Duration,
+    /// `1.8` brings back what Kapacitor 1.8 does; empty means Levada's own.
+    pub compat: String,
+}
+
+/// What happens to points when a queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overflow {
+    /// The writer waits, then the new points are dropped.
+    Block,
+    /// The new points are dropped.
+    DropNewest,
+    /// The oldest points are dropped.
+    DropOldest,
 }
 
 /// Log output.
@@ -136,6 +178,9 @@ impl Settings {
             ("flow.queue-records", flow.queue_records),
             ("flow.copies-max", flow.copies_max),
             ("metrics.max-series", self.metrics.max_series),
+            ("task.queue-points", self.task.queue_points),
+            ("task.groups-max", self.task.groups_max),
+            ("task.buffered-points", self.task.buffered_points),
         ] {
             expect(value > 0, key, "must be at least 1");
         }
@@ -169,6 +214,13 @@ impl Settings {
             (0.0..=1.0).contains(&flow.dlq_max_ratio),
             "flow.dlq-max-ratio",
             "must be in 0 to 1",
+        );
+        expect(self.task.workers <= 1_024, "task.workers", "must be in 0 to 1024");
+        expect((1..=1_024).contains(&self.task.shards), "task.shards", "must be in 1 to 1024");
+        expect(
+            matches!(self.task.compat.as_str(), "" | "1.8"),
+            "task.compat",
+            "must be empty or `1.8`",
         );
         expect(!self.log.level.trim().is_empty(), "log.level", "must be a level such as `info`");
         expect(

@@ -33,6 +33,7 @@ mod file;
 mod memory;
 #[cfg(feature = "postgresql")]
 mod postgres;
+mod state;
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use file::FileCheckpointStore;
 pub use memory::MemoryCheckpointStore;
 #[cfg(feature = "postgresql")]
 pub use postgres::PostgresCheckpointStore;
+pub use state::StateFiles;
 
 /// Keeps the checkpoints of flows. Methods block for the time of a few small writes to disk, with a database until it answers or
 /// has had the time to: call them where that is allowed.

@@ -40,6 +40,7 @@ pub(super) fn run(args: Processor, common: &Common) -> Exit {
         no_checkpoints: false,
         duration: None,
         probes: Some(address(&args.metrics_port)),
+        scripts: Vec::new(),
     };
     match run::run_jobs(vec![job], &options, common, Some(settings)) {
         Ok(exit) => exit,

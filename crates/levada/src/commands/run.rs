@@ -1,4 +1,6 @@
-//! `levada run`: runs flows in the foreground.
+//! `levada run`: runs flows and tasks in the foreground.
+
+mod tasks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use levada_runtime::{ShutdownHandle, TaskKind};
 use levada_server::flows::{Host, Job};
 use levada_server::probes::Probes;
 use levada_server::signals;
+use levada_server::tasks::TaskJob;
 use levada_settings::Settings;
 use levada_telemetry::console::Console;
 use levada_telemetry::progress::{Progress, Snapshot};
@@ -20,13 +23,20 @@ use crate::load::{self, Loaded};
 use crate::{log, output};
 
 pub(super) fn run(args: Run, common: &Common) -> Exit {
-    let loaded = Loaded::read(&args.files);
+    let (scripts, manifests): (Vec<PathBuf>, Vec<PathBuf>) =
+        args.files.iter().cloned().partition(|file| tasks::is_script(file));
+    let loaded = Loaded::read(&manifests);
     load::complain(&loaded.findings, !common.quiet);
-    if loaded.has_errors() {
+    let scripts = tasks::define_all(&scripts, common);
+    let Some(scripts) = scripts.filter(|_| !loaded.has_errors()) else { return Exit::Invalid };
+    if loaded.flows.is_empty() && scripts.is_empty() {
+        output::note("error: the files declare no DataFlow");
         return Exit::Invalid;
     }
-    if loaded.flows.is_empty() {
-        output::note("error: the files declare no DataFlow");
+    if let Some(script) = tasks::unfed(&scripts, &loaded) {
+        output::note(&format!(
+            "error: nothing feeds the stream task `{script}`; add a flow with `sink: {{type: task, …}}`, such as `levada run flow.yaml {script}.tick`"
+        ));
         return Exit::Invalid;
     }
     let secrets = loaded.shared_secrets(args.secrets.clone());
@@ -43,6 +53,7 @@ pub(super) fn run(args: Run, common: &Common) -> Exit {
         no_checkpoints: args.no_checkpoints,
         duration: args.duration.map(Duration::from),
         probes: args.metrics,
+        scripts,
     };
     match run_jobs(jobs, &options, common, None) {
         Ok(exit) => exit,
@@ -61,6 +72,8 @@ pub(super) struct Options {
     pub(super) duration: Option<Duration>,
     /// Where probes are served.
     pub(super) probes: Option<String>,
+    /// Scripts that run beside the flows.
+    pub(super) scripts: Vec<TaskJob>,
 }
 
 /// Runs jobs with signals, progress and a summary.
@@ -105,12 +118,12 @@ fn quieted(settings: &Settings, common: &Common, console: &Console) -> Settings 
 
 async fn supervise(
     host: Host,
-    jobs: Vec<Job>,
+    mut jobs: Vec<Job>,
     options: &Options,
     common: &Common,
     console: &Console,
 ) -> Result<Exit, String> {
-    let (handle, shutdown) = ShutdownHandle::new();
+    let (handle, mut shutdown) = ShutdownHandle::new();
     let interrupted = signals::install(&handle, &host.tasks).map_err(|error| error.to_string())?;
     if let Some(duration) = options.duration {
         let (handle, clock) = (handle.clone(), host.clock.clone());
@@ -130,16 +143,27 @@ async fn supervise(
             .map_err(|error| format!("probes cannot be served on `{address}`: {error}"))?;
         tracing::info!(address = %bound, "probes and metrics are served");
     }
+    let tasks = tasks::start(&host, &mut jobs, options)?;
     let counters: Vec<Arc<Counters>> = jobs.iter().map(|job| job.counters.clone()).collect();
     let progress = progress(&host, counters, common, console);
     let outcomes = host.run(jobs, &shutdown).await;
+    if outcomes.is_empty() {
+        // Only batch tasks run: they do so until somebody stops them.
+        shutdown.draining().await;
+    }
+    let tasks = match tasks {
+        Some(tasks) => tasks.stop().await,
+        None => Vec::new(),
+    };
     handle.abort();
     drain_http(&host).await;
     progress.finish();
     for outcome in &outcomes {
         report(outcome, common);
     }
-    Ok(exit_of(&outcomes, interrupted.is_set()))
+    let is_task_failed = tasks::report(&tasks, common);
+    let exit = exit_of(&outcomes, interrupted.is_set());
+    Ok(if is_task_failed && exit == Exit::Done { Exit::Failed } else { exit })
 }
 
 /// Gives servers the time to send their last answers.
@@ -228,7 +252,7 @@ fn human(outcome: &Outcome) -> String {
 }
 
 /// Gives a number with its thousands apart.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -16,6 +16,7 @@ mod http_client;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod mapping;
+pub mod points;
 #[cfg(feature = "postgresql")]
 mod postgres;
 pub mod sinks;

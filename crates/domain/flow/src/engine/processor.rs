@@ -53,6 +53,8 @@ pub struct Deps {
     pub counters: Arc<Counters>,
     /// Set when the source was opened for the first time.
     pub is_ready: Arc<AtomicBool>,
+    /// What connectors of the flow are given beforehand.
+    pub links: Links,
 }
 
 /// How a flow ended.
@@ -228,13 +230,14 @@ pub async fn run(
     let clock = deps.clock.clone();
     let counters = deps.counters.clone();
     counters.lag.store(u64::MAX, Ordering::Relaxed);
+    let links_of_flow = deps.links.clone();
     let life = Life {
         flow,
         limits,
         deps,
         shutdown,
         keeps_positions: start.source.is_none(),
-        links: Links::default(),
+        links: links_of_flow,
     };
     let (error, unfinished, guarantee) = life.run(start).await;
     let elapsed = clock.monotonic().saturating_sub(started);

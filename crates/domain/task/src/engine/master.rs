@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use levada_model::{Str, Timestamp};
+use levada_model::{Point, Str, Timestamp};
 use levada_runtime::Clock;
 use levada_tick::lambda::Env;
 use thiserror::Error;
@@ -15,6 +15,7 @@ use super::alerts::TopicAlerts;
 use super::cell::{Cell, Shard};
 use super::checkpoint::StateStore;
 use super::effects::{LiveEffects, Requests, Writes};
+use super::input::{Input, Slice};
 use super::queue::{Overflow, QUEUE_POINTS_DEFAULT, Queue};
 use super::routes::{Routes, Subscription};
 use super::workers::Workers;
@@ -122,6 +123,19 @@ pub struct TaskStatus {
     pub failures: u32,
     /// The statistics of the nodes, summed over the actors.
     pub nodes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What became of points that were offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// They wait for their task.
+    Taken,
+    /// There is no room.
+    Full,
+    /// No task of that name runs.
+    Unknown,
+    /// The task has failed.
+    Failed(String),
 }
 
 /// Why a task cannot be started.
@@ -447,6 +461,46 @@ impl Master {
             failures,
             nodes,
         })
+    }
+
+    /// Hands points to one task, or to all that listen when `id` is empty; none or all of them are taken.
+    pub fn offer(&self, id: &str, points: &Arc<Vec<Point>>) -> Offer {
+        let cells: Vec<Arc<Cell>> = {
+            let tasks = self.tasks();
+            match tasks.get(id) {
+                Some(task) => match &task.failure {
+                    Some(failure) => return Offer::Failed(failure.to_string()),
+                    None => task.cells.clone(),
+                },
+                None if id.is_empty() => Vec::new(),
+                None => return Offer::Unknown,
+            }
+        };
+        if id.is_empty() {
+            let mut ingest = self.0.routes.ingest();
+            let points = Vec::clone(points);
+            return match ingest.would_fit(&points) {
+                true => {
+                    ingest.write(points);
+                    Offer::Taken
+                }
+                false => Offer::Full,
+            };
+        }
+        if !cells.iter().all(|cell| cell.queue.has_room(points.len())) {
+            return Offer::Full;
+        }
+        for cell in cells {
+            let all = std::iter::once(0..points.len() as u32).collect();
+            for ranges in super::routes::parts(all) {
+                let slice = Slice { points: Arc::clone(points), ranges, hops: 0 };
+                if !cell.give(Input::Points(slice)) {
+                    // Room was there a moment ago; what another writer took it for is counted by the queue.
+                    return Offer::Full;
+                }
+            }
+        }
+        Offer::Taken
     }
 
     /// Gives the IDs of all tasks, sorted.

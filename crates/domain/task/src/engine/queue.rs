@@ -119,6 +119,12 @@ impl Queue {
         self.has_room.notify_all();
     }
 
+    /// Says whether so many points would be taken now.
+    pub fn has_room(&self, points: usize) -> bool {
+        let state = self.lock();
+        !state.is_closed && self.fits(&state, points)
+    }
+
     /// Says whether inputs are taken.
     pub fn is_open(&self) -> bool {
         !self.lock().is_closed

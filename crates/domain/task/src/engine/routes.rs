@@ -161,6 +161,12 @@ impl Ingest {
         written
     }
 
+    /// Says whether every task that listens to something has room for so many points.
+    pub fn would_fit(&mut self, points: &[Point]) -> bool {
+        self.refresh();
+        self.table.entries.iter().all(|(_, cell)| cell.queue.has_room(points.len()))
+    }
+
     fn refresh(&mut self) {
         if self.routes.0.version.load(Ordering::Acquire) == self.table.version {
             return;
@@ -240,7 +246,7 @@ impl Ingest {
 }
 
 /// Cuts a list of ranges into lists of a bounded number of points.
-fn parts(ranges: SmallVec<[Range<u32>; 2]>) -> Vec<SmallVec<[Range<u32>; 2]>> {
+pub(super) fn parts(ranges: SmallVec<[Range<u32>; 2]>) -> Vec<SmallVec<[Range<u32>; 2]>> {
     let mut parts = Vec::with_capacity(1);
     let mut part = SmallVec::new();
     let mut room = SLICE_POINTS as u32;

@@ -11,7 +11,7 @@ use super::regroup::Regroup;
 use crate::property::types::{exactly, text, text_argument};
 use crate::property::{Pairs, PropertyType};
 use crate::runtime::{Barrier, Node, Out, Reader, StartContext, StateError, Step, Writer};
-use crate::spec::{EdgeRule, Kind, Spec};
+use crate::spec::{Edge, EdgeRule, Kind, Spec};
 use crate::{spec_json, spec_properties};
 
 /// `|default()`
@@ -50,6 +50,7 @@ struct Running {
     shapes: Memo<Completed>,
     series: Memo<Arc<Series>>,
     groups: Regroup,
+    is_batch: bool,
     /// Room for the points of a batch.
     points: Vec<Point>,
 }
@@ -93,7 +94,7 @@ impl Spec for Default {
         !self.tags.0.is_empty()
     }
 
-    fn start(&self, _ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
+    fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
         self.validate()?;
         let fields = self.fields.0.iter().filter_map(|(name, value)| {
             field_value(value).map(|value| (Str::from(name.as_str()), value))
@@ -109,6 +110,7 @@ impl Spec for Default {
             shapes: Memo::new(SHAPES_MAX),
             series: Memo::new(SERIES_MAX),
             groups: Regroup::default(),
+            is_batch: ctx.wants == Edge::Batch,
             points: Vec::new(),
         }))
     }
@@ -210,16 +212,11 @@ impl Running {
         Point { series, shape, values, time: point.time }
     }
 
-    fn group(
-        &mut self,
-        group: &Arc<Group>,
-        is_batch: bool,
-        out: &mut Out<'_>,
-    ) -> Option<Arc<Group>> {
+    fn group(&mut self, group: &Arc<Group>, out: &mut Out<'_>) -> Option<Arc<Group>> {
         if self.tags.is_empty() {
             return Some(Arc::clone(group));
         }
-        let tags = &self.tags;
+        let (tags, is_batch) = (&self.tags, self.is_batch);
         let becomes = self.groups.group(group, out.ctx, |key| regroup(key, tags, is_batch));
         if becomes.is_none() {
             out.error("too many groups", &group.id, &[]);
@@ -290,12 +287,12 @@ impl Node for Running {
         group: &Arc<Group>,
         out: &mut Out<'_>,
     ) -> Step {
-        let Some(group) = self.group(group, false, out) else { return Ok(()) };
+        let Some(group) = self.group(group, out) else { return Ok(()) };
         out.point(&self.complete(point), &group)
     }
 
     fn batch(&mut self, _input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step {
-        let Some(group) = self.group(batch.group, true, out) else { return Ok(()) };
+        let Some(group) = self.group(batch.group, out) else { return Ok(()) };
         let mut points = std::mem::take(&mut self.points);
         points.extend(batch.points.iter().map(|point| self.complete(point)));
         let result = out.batch(BatchRef { group: &group, points: &points, ..batch });
@@ -305,7 +302,8 @@ impl Node for Running {
     }
 
     fn barrier(&mut self, _input: usize, barrier: &Barrier, out: &mut Out<'_>) -> Step {
-        self.groups.barrier(barrier, out)
+        let (tags, is_batch) = (&self.tags, self.is_batch);
+        self.groups.barrier(barrier, out, |key| regroup(key, tags, is_batch))
     }
 
     fn delete(&mut self, _input: usize, group: &Arc<Group>, out: &mut Out<'_>) -> Step {

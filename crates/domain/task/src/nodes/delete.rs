@@ -222,7 +222,8 @@ impl Node for Running {
     }
 
     fn barrier(&mut self, _input: usize, barrier: &Barrier, out: &mut Out<'_>) -> Step {
-        self.groups.barrier(barrier, out)
+        let tags = &self.tags;
+        self.groups.barrier(barrier, out, |key| regroup(key, tags))
     }
 
     fn delete(&mut self, _input: usize, group: &Arc<Group>, out: &mut Out<'_>) -> Step {

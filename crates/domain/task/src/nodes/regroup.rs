@@ -42,15 +42,19 @@ impl Regroup {
         Some(becomes)
     }
 
-    /// Hands a barrier on.
-    pub fn barrier(&mut self, barrier: &Barrier, out: &mut Out<'_>) -> Step {
-        match self.by_slot.get(barrier.group.slot) {
-            // It has no data yet.
-            None => out.barrier(barrier),
+    /// Hands a barrier on to what its group becomes.
+    pub fn barrier(
+        &mut self,
+        barrier: &Barrier,
+        out: &mut Out<'_>,
+        key: impl FnOnce(&GroupKey) -> Option<GroupKey>,
+    ) -> Step {
+        match self.group(&barrier.group, out.ctx, key) {
             Some(group) if self.sources.get(group.slot) == Some(&1) => {
-                out.barrier(&Barrier { group: Arc::clone(group), time: barrier.time })
+                out.barrier(&Barrier { group, time: barrier.time })
             }
-            Some(_) => Ok(()),
+            // It speaks for one of several; or there is no room for the group, which its data will report.
+            _ => Ok(()),
         }
     }
 

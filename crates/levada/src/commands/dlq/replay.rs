@@ -101,7 +101,8 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
         let folder = args.secrets.clone();
         let secrets = Arc::new(std::mem::take(&mut job_parts.secrets).with_folder(folder));
         let job = run::job(flow, start, secrets, job_parts.base_dir);
-        let options = Options { no_checkpoints: true, duration: None, probes: None };
+        let options =
+            Options { no_checkpoints: true, duration: None, probes: None, scripts: Vec::new() };
         let ended = run::run_jobs(vec![job], &options, common, None)?;
         if ended != Exit::Done {
             exit = ended;

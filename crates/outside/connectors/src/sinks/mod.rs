@@ -12,6 +12,7 @@ pub mod memory;
 pub mod nessie;
 pub mod postgresql;
 pub mod stdout;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trino;
@@ -34,6 +35,7 @@ pub static SINKS: &[SinkEntry] = &[
     spec::sink::<elasticsearch::Spec>(),
     spec::sink::<victoria_metrics::Spec>(),
     spec::sink::<influxdb::Spec>(),
+    spec::sink::<task::Spec>(),
     spec::sink::<blackhole::Spec>(),
     spec::sink::<memory::Spec>(),
 ];

@@ -543,7 +543,8 @@ impl<R: Reduction> Node for Running<R> {
             let is_named = reader.bool()?;
             let open = Open {
                 reduction: reader.option(|reader| R::load(arguments, reader))?,
-                count: usize::try_from(reader.uint()?).map_err(|_| StateError::Short)?,
+                // Damaged bytes must not make counters overflow.
+                count: u32::try_from(reader.uint()?).map_err(|_| StateError::Short)? as usize,
                 selected: reader.option(Reader::point)?.map(Box::new),
                 kept: reader.list(Reader::point)?,
                 time: reader.option(Reader::time)?,

@@ -59,6 +59,9 @@ pub(super) struct Troubles {
 /// - Source: ours; points that go wrong in turn must not take the memory that the window saves.
 pub(super) const RUNS_MAX: usize = 1_000;
 
+/// Troubles of one run that saved state may have.
+const COUNT_MAX: u64 = 1_000_000;
+
 const TYPES: [Type; 8] = [
     Type::Float,
     Type::Int,
@@ -198,7 +201,8 @@ impl Troubles {
 
     pub(super) fn load(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let runs = reader.list(|reader| {
-            let count = u32::try_from(reader.uint()?).unwrap_or(u32::MAX);
+            // Damaged bytes must not report for hours.
+            let count = reader.uint()?.min(COUNT_MAX) as u32;
             let trouble = match reader.uint()? {
                 0 => Trouble::NoField,
                 1 => Trouble::NotFor(Type::load(reader)?),

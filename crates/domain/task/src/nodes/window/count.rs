@@ -120,11 +120,12 @@ impl Node for Running {
 
     fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
         let mut buffered = 0;
+        let most = self.rule.first().max(self.rule.every);
         self.groups = reader.per_group(|reader, _| {
             let state = State {
                 name: reader.str()?,
                 // Zero would never come round again.
-                missing: reader.uint()?.max(1),
+                missing: reader.uint()?.clamp(1, most),
                 buffer: Buffer::load(reader)?,
             };
             buffered += state.buffer.len();

@@ -17,7 +17,7 @@ pub(super) struct Line {
 }
 
 /// Makes lines.
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     measurement: TextRule,
     tags: NamedTexts,
     /// Empty: every scalar at the top that has no other use.
@@ -44,7 +44,7 @@ struct TagSpan {
 // === impl Encoder ===
 
 impl Encoder {
-    pub(super) fn new(spec: &Spec) -> Result<Self, String> {
+    pub(crate) fn new(spec: &Spec) -> Result<Self, String> {
         let measurement = TextRule::compile(&spec.measurement)?;
         let tags = NamedTexts::compile(&spec.tags, &spec.tags_from)?;
         let time = TimeRule::compile(&spec.timestamp, spec.timestamp_unit)?;
@@ -75,7 +75,7 @@ impl Encoder {
     /// Appends the line of a record.
     ///
     /// Errors: the record is no point; `out` is as before.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         batch: &RecordBatch,
         index: usize,

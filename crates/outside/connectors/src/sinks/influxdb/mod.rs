@@ -15,7 +15,7 @@
 //! What else happens: 401 and 403 are credentials; 404 is a missing database or bucket; 408, 429 and
 //! 5xx are tried again, after `Retry-After` when there is one.
 
-mod encode;
+pub(crate) mod encode;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -172,7 +172,7 @@ impl Spec {
         }
     }
 
-    fn check_mapping(&self, at: &FieldPath, report: &mut Report) {
+    pub(crate) fn check_mapping(&self, at: &FieldPath, report: &mut Report) {
         if self.measurement.is_empty() {
             report.required(&at.child("measurement"), "measurement is required");
         }

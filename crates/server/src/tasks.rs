@@ -1,0 +1,290 @@
+//! Tasks of the point engine in this process.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use levada_alert::handlers::{GoTemplates, HandlerDeps};
+use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
+use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
+use levada_model::{Point, Str};
+use levada_runtime::{Clock, TaskKind};
+use levada_settings::{Overflow as OverflowSetting, Settings};
+use levada_store::StateFiles;
+use levada_task::definition::Definition;
+use levada_task::engine::{
+    Master, MasterDeps, Offer, Overflow, Restart, StartError, StateStore, StateStoreError,
+    TaskOptions, TaskStatus, TopicAlerts, Workers,
+};
+use levada_task::runtime::Services;
+use levada_task::runtime::context::{Compat, Limits};
+use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+
+use crate::flows::Host;
+
+/// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
+pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
+
+/// The name of the task master. Source: kapacitor: server/server.go.
+const MASTER: &str = "main";
+
+/// How long the end of a task may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// A full queue is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The tasks of this process.
+#[derive(Clone)]
+pub struct TaskHost {
+    master: Master,
+    workers: Arc<Workers>,
+    topics: Topics,
+    clock: Arc<dyn Clock>,
+    settings: Arc<Settings>,
+}
+
+/// A script that is to run.
+pub struct TaskJob {
+    /// The task.
+    pub id: String,
+    /// The script, understood.
+    pub definition: Arc<Definition>,
+}
+
+struct FileStates(StateFiles);
+
+struct LiveServices {
+    alerts: TopicAlerts,
+    server: ServerInfo,
+}
+
+// === impl TaskHost ===
+
+impl TaskHost {
+    /// Starts the threads; call it inside a tokio runtime.
+    ///
+    /// - `keeps_state`: states are kept under the data folder.
+    /// - Errors: that folder cannot be made.
+    pub fn start(host: &Host, keeps_state: bool) -> io::Result<Self> {
+        let settings = Arc::clone(&host.settings);
+        let count = match settings.task.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let workers = Workers::start(count, Arc::clone(&host.clock), &host.tasks);
+        let topics = Topics::new(
+            TopicsSettings::default(),
+            TopicsDeps {
+                tasks: host.tasks.clone(),
+                runtime: tokio::runtime::Handle::current(),
+                clock: Arc::clone(&host.clock),
+                store: None,
+            },
+        );
+        let deps = HandlerDeps {
+            templates: Arc::new(GoTemplates::default()),
+            topics: Some(topics.downgrade()),
+            ..HandlerDeps::default()
+        };
+        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps);
+        let store = match keeps_state {
+            true => {
+                let files = StateFiles::open(settings.data.dir.join("tasks"))?;
+                Some(Arc::new(FileStates(files)) as Arc<dyn StateStore>)
+            }
+            false => None,
+        };
+        let master = Master::new(MasterDeps {
+            workers: Arc::clone(&workers),
+            services: Arc::new(LiveServices { alerts: alerts.clone(), server: server_info() }),
+            alerts,
+            store,
+            requests: None,
+            writes: None,
+            zone: jiff::tz::TimeZone::system(),
+        });
+        let tasks = TaskHost { master, workers, topics, clock: Arc::clone(&host.clock), settings };
+        tasks.keep_watch(host);
+        Ok(tasks)
+    }
+
+    /// Saves states and starts failed tasks again, every so often.
+    fn keep_watch(&self, host: &Host) {
+        let own = self.clone();
+        let every = Duration::from(self.settings.task.checkpoint_interval);
+        host.tasks.spawn(TaskKind::Task, "task watch", async move {
+            const TICK: Duration = Duration::from_secs(1);
+            let mut saved = own.clock.monotonic();
+            loop {
+                own.clock.sleep(TICK.min(if every.is_zero() { TICK } else { every })).await;
+                own.master.restart_due();
+                if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
+                    saved = own.clock.monotonic();
+                    let master = own.master.clone();
+                    // Copying state takes the time of the worker whose task it is, not of the I/O threads.
+                    tokio::task::block_in_place(|| master.save());
+                }
+            }
+        });
+    }
+
+    /// Starts a task.
+    pub fn run(&self, job: TaskJob) -> Result<(), StartError> {
+        let options = self.options(&job.definition);
+        self.master.start(&job.id, job.definition, options)
+    }
+
+    fn options(&self, definition: &Definition) -> TaskOptions {
+        let task = &self.settings.task;
+        let mut dbrps = definition.dbrps.clone();
+        if dbrps.is_empty() {
+            dbrps.push((DBRP_DEFAULT.0.into(), DBRP_DEFAULT.1.into()));
+        }
+        TaskOptions {
+            dbrps,
+            queue_points: task.queue_points,
+            overflow: match task.overflow {
+                OverflowSetting::Block => Overflow::Block(task.block_timeout.into()),
+                OverflowSetting::DropNewest => Overflow::DropNewest,
+                OverflowSetting::DropOldest => Overflow::DropOldest,
+            },
+            limits: Limits { groups: task.groups_max, buffered_points: task.buffered_points },
+            compat: Compat { is_1_8: task.compat == "1.8" },
+            shards: task.shards,
+            restart: match task.restart_initial.is_zero() {
+                true => Restart::Never,
+                false => Restart::OnFailure {
+                    first: task.restart_initial.into(),
+                    longest: task.restart_max.into(),
+                },
+            },
+            keeps_state: true,
+        }
+    }
+
+    /// Gives the master.
+    pub fn master(&self) -> &Master {
+        &self.master
+    }
+
+    /// Gives what flows are to be given, so that their `task` sinks find the tasks.
+    pub fn targets(&self) -> PointTargets {
+        PointTargets(Arc::new(Targets { master: self.master.clone(), host: self.clone() }))
+    }
+
+    /// Waits until everything that was handed over has been worked on.
+    pub async fn drain(&self, patience: Duration) {
+        let deadline = self.clock.monotonic() + patience;
+        while !self.master.is_drained() && self.clock.monotonic() < deadline {
+            self.clock.sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Ends all tasks, their handlers after what they have queued; gives how each ended.
+    pub async fn stop(self) -> Vec<(Str, TaskStatus)> {
+        let mut ended = Vec::new();
+        for id in self.master.ids() {
+            self.drain(STOP_PATIENCE).await;
+            let master = self.master.clone();
+            let status = tokio::task::block_in_place(|| {
+                let status = master.status(&id);
+                master.stop(&id, STOP_PATIENCE);
+                status
+            });
+            ended.extend(status.map(|status| (id, status)));
+        }
+        self.workers.stop();
+        self.topics.shut_down(STOP_PATIENCE).await;
+        ended
+    }
+}
+
+fn server_info() -> ServerInfo {
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    ServerInfo { hostname, ..ServerInfo::default() }
+}
+
+struct Targets {
+    master: Master,
+    host: TaskHost,
+}
+
+#[async_trait]
+impl PointTarget for Targets {
+    async fn write(&self, name: &str, points: Vec<Point>) -> Result<(), PointTargetError> {
+        let points = Arc::new(points);
+        let clock = &self.host.clock;
+        let deadline = clock.monotonic() + Duration::from(self.host.settings.task.block_timeout);
+        loop {
+            match self.master.offer(name, &points) {
+                Offer::Taken => return Ok(()),
+                Offer::Full if clock.monotonic() < deadline => clock.sleep(LOOK_AGAIN).await,
+                Offer::Full => return Err(PointTargetError::Full(name.to_owned())),
+                Offer::Unknown => {
+                    let known: Vec<Str> = self.master.ids();
+                    let known = known.join(", ");
+                    return Err(PointTargetError::Unknown { name: name.to_owned(), known });
+                }
+                Offer::Failed(cause) => {
+                    return Err(PointTargetError::Failed { name: name.to_owned(), cause });
+                }
+            }
+        }
+    }
+}
+
+// === impl FileStates ===
+
+impl FileStates {
+    fn failed(task: &str, what: &'static str) -> impl FnOnce(io::Error) -> StateStoreError {
+        let task = task.to_owned();
+        move |source| StateStoreError { task, what, source }
+    }
+}
+
+impl StateStore for FileStates {
+    fn save(&self, task: &str, shard: u32, state: &[u8]) -> Result<(), StateStoreError> {
+        self.0.save(&format!("{task}.{shard}"), state).map_err(Self::failed(task, "stored"))
+    }
+
+    fn load(&self, task: &str, shard: u32) -> Result<Option<Vec<u8>>, StateStoreError> {
+        self.0.load(&format!("{task}.{shard}")).map_err(Self::failed(task, "read"))
+    }
+
+    fn delete(&self, task: &str) -> Result<(), StateStoreError> {
+        self.0.delete(&format!("{task}.")).map_err(Self::failed(task, "deleted"))
+    }
+}
+
+// === impl LiveServices ===
+
+impl Services for LiveServices {
+    fn endpoint(&self, _name: &str) -> Option<Endpoint> {
+        None
+    }
+
+    fn influxdb(&self, _cluster: &str) -> Result<(), String> {
+        Err("no InfluxDB cluster configured cannot use the InfluxDBOutNode".to_owned())
+    }
+
+    fn sideload(&self, source: &str) -> Result<SideloadSource, String> {
+        match source.strip_prefix("file://") {
+            Some(path) => Ok(SideloadSource::Folder(PathBuf::from(path))),
+            None if source.starts_with("http") => {
+                Err("sideload over HTTP is not built in yet".to_owned())
+            }
+            None => Ok(SideloadSource::Tables(BTreeMap::new())),
+        }
+    }
+
+    fn alerts(&self) -> Arc<dyn Alerts> {
+        levada_task::engine::alerts::shared(&self.alerts)
+    }
+
+    fn server(&self) -> ServerInfo {
+        self.server.clone()
+    }
+}
