@@ -20,6 +20,7 @@ pub mod queue;
 pub mod requests;
 pub mod routes;
 pub mod side;
+pub mod sides;
 pub mod workers;
 pub mod writer;
 
@@ -30,5 +31,6 @@ pub use effects::{Requests, Writes};
 pub use input::{Inbox, Input, OwnedBatch, Slice};
 pub use master::{Master, MasterDeps, Offer, Restart, StartError, TaskOptions, TaskStatus};
 pub use queue::{Overflow, Queue};
+pub use sides::{SideSettings, Sides};
 pub use routes::{Ingest, Routes, Subscription, Written};
 pub use workers::Workers;

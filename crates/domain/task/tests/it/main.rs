@@ -2,5 +2,6 @@
 
 mod examples;
 mod forms;
+mod influxdb;
 mod notation;
 mod outputs;
