@@ -31,6 +31,6 @@ pub use effects::{Requests, Writes};
 pub use input::{Inbox, Input, OwnedBatch, Slice};
 pub use master::{Master, MasterDeps, Offer, Restart, StartError, TaskOptions, TaskStatus};
 pub use queue::{Overflow, Queue};
-pub use sides::{SideSettings, Sides};
 pub use routes::{Ingest, Routes, Subscription, Written};
+pub use sides::{SideSettings, Sides};
 pub use workers::Workers;

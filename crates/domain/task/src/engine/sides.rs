@@ -22,7 +22,9 @@ use super::writer::{WriterLimits, Writers};
 use crate::effect::{Answer, HttpPost, NodeName, Write};
 use crate::nodes::query::plan::PlannedQuery;
 use crate::runtime::Services;
-use crate::runtime::services::{Alerts, Deadman, Endpoint, InfluxdbOut, ServerInfo, SideloadSource};
+use crate::runtime::services::{
+    Alerts, Deadman, Endpoint, InfluxdbOut, ServerInfo, SideloadSource,
+};
 
 /// What the side actors of all tasks share; cheap to clone.
 #[derive(Clone)]
@@ -158,10 +160,7 @@ impl Writes for Writers {
 // === impl SideServices ===
 
 impl SideServices<'_> {
-    fn cluster(
-        &self,
-        name: &str,
-    ) -> Result<Arc<dyn levada_clients::influxdb::InfluxDb>, String> {
+    fn cluster(&self, name: &str) -> Result<Arc<dyn levada_clients::influxdb::InfluxDb>, String> {
         self.sides.settings.clusters.get(name).map_err(|error| match error {
             ClusterError::None => {
                 "no InfluxDB cluster configured cannot use the InfluxDBOutNode".to_owned()

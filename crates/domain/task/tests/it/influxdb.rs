@@ -94,9 +94,9 @@ impl Bench {
         vec![(self.database.as_str().into(), "rp".into())]
     }
 
-    /// Starts a script; `DB` in it is the database of the test.
+    /// Starts a script; `$DB` in it is the database of the test.
     fn start(&self, script: &str) -> Result<Running, String> {
-        let script = script.replace("DB", &self.database);
+        let script = script.replace("$DB", &self.database);
         let definition = define(&script, &DefineOptions::default()).unwrap();
         let sides = Arc::new(Sides::new(&self.settings));
         let hops = Arc::new(AtomicU8::new(0));
@@ -149,6 +149,13 @@ impl Bench {
             Some(at) => answer[at..].trim_end_matches(['\n', ']', '}']).to_owned(),
             None => String::new(),
         }
+    }
+}
+
+impl Drop for Bench {
+    /// The threads would keep the runtime of the test.
+    fn drop(&mut self) {
+        self.workers.stop();
     }
 }
 
@@ -233,10 +240,10 @@ async fn a_batch_task_asks_aligned_ranges_and_writes_what_it_computed() {
     bench.write("m,host=a v=1 60\nm,host=a v=3 75\nm,host=b v=10 119\nm,host=a v=99 120").await;
     let script = "
         batch
-            |query('SELECT mean(v) AS v, count(v) AS n FROM \"DB\".rp.m WHERE host = \\'a\\' OR host = \\'b\\'')
+            |query('SELECT mean(v) AS v, count(v) AS n FROM \"$DB\".rp.m WHERE host = \\'a\\' OR host = \\'b\\'')
                 .period(1m).every(1m).align().groupBy(time(30s), 'host').fill(0)
             |eval(lambda: \"v\" * 2.0).as('v').keep('v', 'n')
-            |influxDBOut().database('DB').retentionPolicy('rp').measurement('out').tag('from', 'task')
+            |influxDBOut().database('$DB').retentionPolicy('rp').measurement('out').tag('from', 'task')
                 .precision('s')";
     let running = bench.start(script).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -267,13 +274,13 @@ async fn integers_stay_integers_where_that_is_asked_for() {
     bench.write("m v=7i 70").await;
     let script = "
         batch
-            |query('SELECT v FROM \"DB\".rp.m').period(1m).cron('* * * * *')
-            |influxDBOut().database('DB').retentionPolicy('rp').measurement('out').buffer(1)";
+            |query('SELECT v FROM \"$DB\".rp.m').period(1m).cron('* * * * *')
+            |influxDBOut().database('$DB').retentionPolicy('rp').measurement('out').buffer(1)";
     let running = bench.start(script).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     bench.clock.advance(30 * SECOND);
     running.until("a point", |running| running.writer("influxdb_out2").points_written == 1).await;
-    assert!(bench.ask("SHOW FIELD KEYS FROM rp.out").await.contains(r#"["v","integer"]"#));
+    assert!(bench.ask("SHOW FIELD KEYS FROM rp.out").await.contains(r#"["v","integer""#));
     running.stop().await;
 }
 
@@ -288,7 +295,7 @@ async fn a_stream_task_writes_to_a_database_that_it_makes() {
     let script = "
         stream
             |from().measurement('m')
-            |influxDBOut().database('DB made').retentionPolicy('own').create().buffer(3)
+            |influxDBOut().database('$DB made').retentionPolicy('own').create().buffer(3)
                 .flushInterval(5s)";
     let running = bench.start(script).unwrap();
     let points = points(&bench.database, "m,host=a v=1i,s=\"x y\" 1\nm v=2i 2\nm v=3i 3\nm v=4i 4");
@@ -310,7 +317,7 @@ async fn points_that_the_server_refuses_are_told_to_the_node() {
     let script = "
         stream
             |from().measurement('m')
-            |influxDBOut().database('DB').retentionPolicy('rp').measurement('out').buffer(3)";
+            |influxDBOut().database('$DB').retentionPolicy('rp').measurement('out').buffer(3)";
     let running = bench.start(script).unwrap();
     let points = points(&bench.database, "m v=1 2\nm w=1 3\nm v=3 4");
     assert!(running.cell.give(Input::Points(Slice::all(points))));
@@ -337,7 +344,7 @@ async fn a_batch_task_reads_only_what_it_may() {
     };
     let error = bench.start("batch|query('SELECT v FROM other.rp.m').every(1m)").err().unwrap();
     assert_eq!(error, r#"batch query is not allowed to request data from "other"."rp""#);
-    let script = "batch|query('SELECT v FROM \"DB\".rp.m').every(1m).cluster('x')";
+    let script = "batch|query('SELECT v FROM \"$DB\".rp.m').every(1m).cluster('x')";
     let error = bench.start(script).err().unwrap();
     assert_eq!(error, "failed to get InfluxDB client: no such InfluxDB config x");
     let script = "stream|from()|influxDBOut().cluster('x')";
@@ -352,14 +359,8 @@ fn points(database: &str, lines: &str) -> Vec<levada_model::Point> {
     let mut points = Vec::new();
     let (database, retention): (Str, Str) = (database.into(), "rp".into());
     let lines = lines.as_bytes();
-    let outcome = parser.parse(
-        &database,
-        &retention,
-        Precision::Seconds,
-        Timestamp(0),
-        lines,
-        &mut points,
-    );
+    let outcome =
+        parser.parse(&database, &retention, Precision::Seconds, Timestamp(0), lines, &mut points);
     assert_eq!(outcome.refused, 0);
     points
 }

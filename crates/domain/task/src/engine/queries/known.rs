@@ -15,10 +15,13 @@ use crate::recording::RecordedBatch;
 /// What the last answer had; what an answer does not have is forgotten with it.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    series: Generations<(Str, Box<[Str]>, Box<[Str]>), Arc<Series>>,
+    series: Generations<SeriesKey, Arc<Series>>,
     keys: Generations<Box<[Str]>, Arc<TagKeys>>,
     shapes: Generations<Box<[Str]>, Arc<Shape>>,
 }
+
+/// Measurement, keys and values of the tags.
+type SeriesKey = (Str, Box<[Str]>, Box<[Str]>);
 
 /// The entries of this answer and of the last one.
 #[derive(Debug)]

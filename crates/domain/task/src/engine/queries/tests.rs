@@ -37,7 +37,12 @@ fn every(nanos: i64, align: bool) -> Schedule {
 }
 
 fn planned(place: usize, plan: QueryPlan) -> PlannedQuery {
-    PlannedQuery { node: crate::pipeline::NodeIndex(place), name: format!("query{place}").into(), place, plan }
+    PlannedQuery {
+        node: crate::pipeline::NodeIndex(place),
+        name: format!("query{place}").into(),
+        place,
+        plan,
+    }
 }
 
 fn dbrps() -> Vec<(Str, Str)> {
@@ -143,7 +148,9 @@ async fn the_text_is_that_of_the_range_before_the_tick() {
     bench.advance(30 * SECOND).await;
     assert_eq!(
         bench.influx.queries(),
-        ["SELECT v FROM db.rp.m WHERE time >= '1970-01-01T00:01:20Z' AND time < '1970-01-01T00:01:50Z'"]
+        [
+            "SELECT v FROM db.rp.m WHERE time >= '1970-01-01T00:01:20Z' AND time < '1970-01-01T00:01:50Z'"
+        ]
     );
 }
 
@@ -152,10 +159,34 @@ async fn ticks_during_a_query_wait_late_with_their_own_time_and_others_are_lost(
     let late = |text: &[&str]| text.iter().map(|text| at(text)).collect::<Vec<_>>();
     let all = QuerySettings { catch_up: CatchUp::All(3), ..Default::default() };
     for (schedule, settings, first, expected, lost) in [
-        (every(MINUTE, false), QuerySettings::default(), MINUTE, late(&["02:30", "03:30", "08:30"]), 4),
-        (every(MINUTE, true), QuerySettings::default(), 30 * SECOND, late(&["02:00", "03:00", "04:00", "08:00"]), 3),
-        (every(MINUTE, true), all.clone(), 30 * SECOND, late(&["02:00", "03:00", "04:00", "05:00", "08:00"]), 2),
-        (Schedule::new(0, false, "* * * * *").unwrap(), QuerySettings::default(), 30 * SECOND, late(&["02:00", "03:00", "08:00"]), 4),
+        (
+            every(MINUTE, false),
+            QuerySettings::default(),
+            MINUTE,
+            late(&["02:30", "03:30", "08:30"]),
+            4,
+        ),
+        (
+            every(MINUTE, true),
+            QuerySettings::default(),
+            30 * SECOND,
+            late(&["02:00", "03:00", "04:00", "08:00"]),
+            3,
+        ),
+        (
+            every(MINUTE, true),
+            all.clone(),
+            30 * SECOND,
+            late(&["02:00", "03:00", "04:00", "05:00", "08:00"]),
+            2,
+        ),
+        (
+            Schedule::new(0, false, "* * * * *").unwrap(),
+            QuerySettings::default(),
+            30 * SECOND,
+            late(&["02:00", "03:00", "08:00"]),
+            4,
+        ),
     ] {
         let bench = Bench::new(influxql(schedule), &settings, vec![]);
         bench.influx.shut();
@@ -207,8 +238,7 @@ async fn answers_become_batches() {
     let timed = |plan: QueryPlan| match plan.kind {
         QueryKind::InfluxQl { query, fill, align_group, .. } => {
             let dimensions = vec![Dimension::Time { every: SECOND, offset: 0 }];
-            let kind =
-                QueryKind::InfluxQl { query, dimensions, fill, align_group, by_name: true };
+            let kind = QueryKind::InfluxQl { query, dimensions, fill, align_group, by_name: true };
             QueryPlan { kind, ..plan }
         }
         QueryKind::Flux { .. } => plan,
@@ -275,8 +305,7 @@ async fn equal_series_and_shapes_are_the_same_from_answer_to_answer() {
     assert_ne!(series(1, 1).id, series(3, 0).id, "what an answer does not have is forgotten");
     let keys = [series(0, 0), series(1, 0), series(3, 0)].map(|series| series.keys.id);
     assert_eq!(keys, [keys[0]; 3]);
-    let shapes: Vec<u64> =
-        seen.iter().flatten().map(|batch| batch.points[0].shape.id).collect();
+    let shapes: Vec<u64> = seen.iter().flatten().map(|batch| batch.points[0].shape.id).collect();
     assert!(shapes.iter().all(|id| *id == shapes[0]));
 }
 

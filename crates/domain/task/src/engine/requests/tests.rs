@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use levada_clients::ClientError;
-use levada_clients::http::{Poster, PostAnswer, TlsOptions};
+use levada_clients::http::{PostAnswer, Poster, TlsOptions};
 use levada_testkit::fake_http::{FakeServer, Reply};
 use tokio::sync::Semaphore;
 

@@ -39,10 +39,7 @@ pub(crate) fn deps() -> (SideDeps, Arc<Kept>, Arc<VirtualClock>) {
 }
 
 pub(crate) fn deps_at(now: Timestamp) -> (SideDeps, Arc<Kept>, Arc<VirtualClock>) {
-    let kept = Arc::new(Kept {
-        inputs: Mutex::default(),
-        is_full: AtomicBool::new(false),
-    });
+    let kept = Arc::new(Kept { inputs: Mutex::default(), is_full: AtomicBool::new(false) });
     let clock = VirtualClock::new(now);
     let deps = SideDeps::new(kept.clone(), clock.clone(), Tasks::new());
     (deps, kept, clock)

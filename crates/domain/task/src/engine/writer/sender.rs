@@ -116,7 +116,11 @@ impl Sender {
             }
             if backoff.attempts() == 0 {
                 let (task, node) = (&*self.out.task, &*self.out.node.name);
-                tracing::warn!(task, node, "failed to write points to InfluxDB, trying again: {error}");
+                tracing::warn!(
+                    task,
+                    node,
+                    "failed to write points to InfluxDB, trying again: {error}"
+                );
             }
             self.shared.with(self.place(), super::state::NodeState::retried);
             let delay = backoff.next_delay().unwrap_or(Duration::from_secs(1));
@@ -165,7 +169,8 @@ impl Sender {
     /// Tells the node of lost points; gives when there is more to tell.
     fn report(&self, everything: bool) -> Option<Duration> {
         let now = self.now();
-        let (reports, next) = self.shared.with(self.place(), |node| node.reports(now, everything))?;
+        let (reports, next) =
+            self.shared.with(self.place(), |node| node.reports(now, everything))?;
         for Report { points, cause } in reports {
             let (place, answer) = (self.place(), Answer::Failed(cause));
             let input = Input::Answer { place, token: points, answer };

@@ -303,7 +303,8 @@ impl NodeState {
         lost.points += points;
         if lost.cause.is_none() {
             let to = &self.targets[place].to;
-            let cause = format!("no room for points to {:?}.{:?}: {cause}", to.database, to.retention);
+            let cause =
+                format!("no room for points to {:?}.{:?}: {cause}", to.database, to.retention);
             let lost = &mut self.targets[place].lost;
             lost.cause = Some(cause.into());
             // The sender may be waiting for the server; it looks after the reports when it is woken.

@@ -8,9 +8,7 @@ use levada_runtime::VirtualClock;
 use super::*;
 use crate::effect::Answer;
 use crate::engine::input::Input;
-use crate::engine::side::testing::{
-    FakeInflux, Kept, deps, refused, settle, unreachable, until,
-};
+use crate::engine::side::testing::{FakeInflux, Kept, deps, refused, settle, unreachable, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -213,10 +211,14 @@ async fn points_without_room_are_lost_at_the_edge_and_reported_while_the_server_
         bench.write("d", 4..6);
         assert_eq!(bench.statistics().points_lost, 2);
         bench.kept.count(1).await;
-        let lost: u64 = bench.reports().iter().map(|(points, text)| {
-            assert_eq!(text, &format!("no room for points to \"d\".\"r\": {cause}"));
-            points
-        }).sum();
+        let lost: u64 = bench
+            .reports()
+            .iter()
+            .map(|(points, text)| {
+                assert_eq!(text, &format!("no room for points to \"d\".\"r\": {cause}"));
+                points
+            })
+            .sum();
         assert_eq!(lost, 2);
         // There is room again when the server is there again.
         bench.influx.gate.add_permits(100);
@@ -278,7 +280,10 @@ async fn time_to_finish_is_bounded_also_for_a_server_that_says_nothing() {
     until("done", || bench.writers.is_done()).await;
     let statistics = bench.statistics();
     assert_eq!((statistics.points_lost, statistics.points_held), (5, 0));
-    assert_eq!(bench.reports(), [(5, "the task was stopped before the points were written".into())]);
+    assert_eq!(
+        bench.reports(),
+        [(5, "the task was stopped before the points were written".into())]
+    );
     assert_eq!(bench.influx.under_way(), 0);
 }
 
@@ -298,7 +303,8 @@ async fn a_retry_waits_no_longer_than_the_time_to_finish() {
 #[tokio::test]
 async fn databases_are_created_at_the_start_and_when_they_are_gone() {
     let spec = InfluxdbOut { creates: true, retention: "r".into(), ..out(1) };
-    let answers = vec![refused(500, "not now"), refused(404, "database not found"), Ok(String::new())];
+    let answers =
+        vec![refused(500, "not now"), refused(404, "database not found"), Ok(String::new())];
     let bench = Bench::new(&spec, WriterLimits::default(), answers);
     bench.write("d", 1..2);
     until("written", || bench.statistics().points_written == 1).await;
