@@ -1,4 +1,5 @@
 //! Whole tasks against a real InfluxDB 1.x.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;

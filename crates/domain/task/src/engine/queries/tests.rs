@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::atomic::Ordering as Order;
 
 use levada_clients::influxdb::InfluxDb;

@@ -1,4 +1,5 @@
 //! Stand-ins for tests of side actors.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
