@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use levada_codec::line_protocol::Precision;
 use levada_model::ErrorClass;
 
-/// Moves records: reads a source, transforms, routes, delivers. One binary, one file per flow.
+/// Moves records and computes on points: flows and TICKscript tasks. One binary, one file per flow or task.
 #[derive(Parser, Debug)]
 #[command(name = "levada", version, about, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -23,6 +24,9 @@ Examples:
   levada run flow.yaml                 run it, with progress
   levada dry-run flow.yaml --input sample.ndjson
                                        show what would leave; contact nothing
+  levada dry-run cpu.tick --input cpu.lp
+                                       what a TICKscript task would do with these points
+  levada fmt cpu.tick                  lay out a script
 
 Exit codes: 0 done, 1 invalid input, 2 wrong usage, 3 runtime failure, 130 interrupted.";
 
@@ -75,26 +79,51 @@ Examples:
 Ctrl-C finishes what is under way and stops; a second Ctrl-C stops at once.
 Where a run stopped is kept under levada-data/ and the next run goes on from there.")]
     Run(Run),
-    /// Report every problem of flow files, with line and column
-    #[command(
-        after_help = "Examples:\n  levada check flow.yaml\n  levada check *.yaml --output json\n  cat flow.yaml | levada check -"
-    )]
+    /// Report every problem of flows and TICKscript files, with line and column
+    #[command(after_help = "\
+Examples:
+  levada check flow.yaml cpu.tick
+  levada check *.yaml *.tick --output json
+  cat flow.yaml | levada check -
+  levada check - --type stream < cpu.tick
+
+A file ending in .tick is a script. Errors end with 1; warnings alone with 0.")]
     Check(Check),
-    /// Show what would leave, message by message; contact nothing, write nothing
+    /// Lay out TICKscript files
+    #[command(after_help = "\
+Examples:
+  levada fmt cpu.tick                 rewrite the file
+  levada fmt tasks/*.tick --check     name the files that are not laid out, and end with 1
+  levada fmt - < cpu.tick             write the formatted text")]
+    Fmt(Fmt),
+    /// Show what would leave a flow or a task; contact nothing, write nothing
     #[command(after_help = "\
 Examples:
   levada dry-run flow.yaml --input sample.ndjson
-  levada dry-run flow.yaml --input messages.ndjson --input-format message")]
+  levada dry-run flow.yaml --input messages.ndjson --input-format message
+  levada dry-run cpu.tick --input cpu.lp --precision s
+  levada dry-run cpu.tick --input recording.srpl --db telegraf --rp autogen --stats
+  levada dry-run batch.tick --input recording.brpl
+
+DATA of a task is line protocol or a recording (.srpl, .brpl); plain, gzip and zip are recognised.
+A batch task takes one input per query node, the last query of the script first. Each effect is one
+line of JSON; problems with single points go to standard error and change nothing about the end.")]
     DryRun(DryRun),
-    /// Run the cases written next to flows: inputs and expected outputs
-    #[command(
-        after_help = "Examples:\n  levada test flow.yaml          cases in flow.yaml and flow.test.yaml\n\nA case document has `kind: FlowTest`; see the reference page `test`."
-    )]
+    /// Run the cases written next to flows and tasks: inputs and what must come out
+    #[command(after_help = "\
+Examples:
+  levada test flow.yaml          cases in flow.yaml and flow.test.yaml
+  levada test cpu.tick           cases in cpu.test.yaml
+  levada test examples/          everything in the folder that has cases
+
+A document with cases has `kind: FlowTest` or `kind: TaskTest`; see the reference page `tests`.")]
     Test(Test),
-    /// Draw a flow
-    #[command(
-        after_help = "Examples:\n  levada graph flow.yaml\n  levada graph flow.yaml --format svg > flow.svg"
-    )]
+    /// Draw a flow or a task
+    #[command(after_help = "\
+Examples:
+  levada graph flow.yaml
+  levada graph flow.yaml --format svg > flow.svg
+  levada graph cpu.tick | dot -Tsvg > cpu.svg")]
     Graph(Graph),
     /// Run one flow as the original's processor does, with its flags
     #[command(
@@ -186,28 +215,80 @@ pub(crate) struct Run {
 
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// Flow files; `-` is standard input
+    /// Flows and scripts; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Resolve references to secrets too; with a DIR, look there
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     pub(crate) secrets: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Scripts are templates: variables need no value, and what depends on values is not checked
+    #[arg(long)]
+    pub(crate) template: bool,
+}
+
+/// What a script is read with.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct TaskArgs {
+    /// Scripts: what feeds the task; what the script says when absent
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub(crate) task_type: Option<ScriptType>,
+    /// Scripts: values of variables, `{"NAME": {"type": "int", "value": 1}}`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vars: Option<PathBuf>,
+}
+
+/// What feeds a task.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScriptType {
+    /// Points as they are written
+    Stream,
+    /// Queries
+    Batch,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Fmt {
+    /// Scripts; `-` is standard input, which is written to standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Change nothing: name the files that would change, and end with 1 when there are any
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DryRun {
-    /// The flow file; `-` is standard input
+    /// The flow or the script; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The messages, one per line; `-` is standard input
-    #[arg(long, value_name = "DATA")]
-    pub(crate) input: PathBuf,
-    /// How a line is read
-    #[arg(long, value_enum, default_value_t = InputFormat::Payload, value_name = "FORMAT")]
-    pub(crate) input_format: InputFormat,
-    /// Which flow, when the file has several
+    /// The messages, one per line, or the points of a task; `-` is standard input; tasks: may be repeated
+    #[arg(long, required = true, value_name = "DATA")]
+    pub(crate) input: Vec<PathBuf>,
+    /// Flows: how a line is read [default: payload]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) input_format: Option<InputFormat>,
+    /// Flows: which one, when the file has several
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Tasks: the database that line protocol is taken to have been written to
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) db: Option<String>,
+    /// Tasks: its retention policy
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) rp: Option<String>,
+    /// Tasks: the unit of times in line protocol: n, u, ms, s, m or h [default: n]
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) precision: Option<Precision>,
+    /// Tasks: print the statistics of the nodes as the last line
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Tasks: bring back what this version of the original does: 1.8
+    #[arg(long, value_name = "VERSION", value_parser = ["1.8"])]
+    pub(crate) compat: Option<String>,
 }
 
 /// How a line of input is read.
@@ -221,22 +302,24 @@ pub(crate) enum InputFormat {
 
 #[derive(Args, Debug)]
 pub(crate) struct Test {
-    /// Flow files, and files with cases
+    /// Flows, scripts, files with cases, and folders that hold them
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Graph {
-    /// The flow file; `-` is standard input
+    /// The flow or the script; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// text, mermaid, dot or svg
-    #[arg(long, default_value = "text", value_name = "FORMAT")]
-    pub(crate) format: levada_flow::graph::Format,
-    /// Which flow, when the file has several
+    /// text, mermaid, dot or svg [default: text for flows, dot for scripts]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<levada_flow::graph::Format>,
+    /// Flows: which one, when the file has several
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
 }
 
 #[derive(Args, Debug)]

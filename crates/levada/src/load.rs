@@ -9,10 +9,12 @@ use levada_flow::spec::secrets::Secrets;
 use levada_flow::spec::{self, Flow};
 use levada_registry::report::locate;
 use levada_registry::{Document, FieldPath, Node, Report, Severity, manifest};
+use levada_task::cases as task_cases;
 use serde_json::json;
 
 use crate::args::OutputFormat;
 use crate::output;
+use crate::script::{self, Script, ScriptOptions};
 
 /// Everything that files declare, and everything that is wrong with it.
 #[derive(Default)]
@@ -21,8 +23,12 @@ pub(crate) struct Loaded {
     pub(crate) flows: Vec<LoadedFlow>,
     /// How many flows the files declare.
     pub(crate) declared: usize,
-    /// The documents with cases, with the name of their file.
+    /// The scripts; their findings are among those of the files.
+    pub(crate) scripts: Vec<(PathBuf, Script)>,
+    /// The documents with cases of flows, with the name of their file.
     pub(crate) cases: Vec<(String, cases::Cases)>,
+    /// The documents with cases of tasks, with their file.
+    pub(crate) task_cases: Vec<(PathBuf, task_cases::Cases)>,
     /// The secrets.
     pub(crate) secrets: Secrets,
     /// The problems, in file order.
@@ -48,10 +54,14 @@ pub(crate) struct Finding {
     pub(crate) path: String,
     pub(crate) severity: Severity,
     pub(crate) message: String,
+    /// The line of the file with a mark under the place; empty when there is none to show.
+    pub(crate) excerpt: String,
+    /// What is probably meant; part of the excerpt.
+    pub(crate) hint: Option<String>,
 }
 
 /// The kinds of documents that are understood.
-const KINDS: [&str; 3] = [spec::KIND, "Secret", cases::KIND];
+const KINDS: [&str; 4] = [spec::KIND, "Secret", cases::KIND, task_cases::KIND];
 
 impl Loaded {
     /// Reads files; whatever is wrong is in `findings`.
@@ -63,8 +73,30 @@ impl Loaded {
         loaded
     }
 
+    /// Reads files, manifests and scripts.
+    pub(crate) fn read_all(files: &[PathBuf], options: &ScriptOptions) -> Self {
+        let mut loaded = Loaded::default();
+        for file in files {
+            match script::is_script(file) {
+                true => loaded.take_script(file, Script::read(file, options)),
+                false => loaded.read_manifest(file, Some(options)),
+            }
+        }
+        loaded
+    }
+
+    fn take_script(&mut self, file: &Path, mut script: Script) {
+        self.findings.append(&mut script.findings);
+        self.scripts.push((file.to_owned(), script));
+    }
+
     /// Reads one file.
     pub(crate) fn read_file(&mut self, file: &Path) {
+        self.read_manifest(file, None);
+    }
+
+    /// Reads a manifest; with options, standard input may be a script as well.
+    fn read_manifest(&mut self, file: &Path, options: Option<&ScriptOptions>) {
         let name = file_name(file);
         let bytes = match read_bytes(file) {
             Ok(bytes) => bytes,
@@ -73,6 +105,12 @@ impl Loaded {
                 return;
             }
         };
+        if let Some(options) = options
+            && file == Path::new("-")
+            && (options.task_type.is_some() || script::looks_like_script(&bytes))
+        {
+            return self.take_script(file, Script::understand(file, &bytes, options));
+        }
         let documents = match manifest::parse_bytes(&bytes) {
             Ok(documents) => documents,
             Err(error) => {
@@ -83,6 +121,8 @@ impl Loaded {
                     path: String::new(),
                     severity: Severity::Error,
                     message: error.message,
+                    excerpt: String::new(),
+                    hint: None,
                 });
                 return;
             }
@@ -114,6 +154,10 @@ impl Loaded {
         } else if cases::is_cases(&document) {
             if let Some(cases) = cases::decode(&document, &mut report) {
                 self.cases.push((name.to_owned(), cases));
+            }
+        } else if task_cases::is_cases(&document) {
+            if let Some(cases) = task_cases::decode(&document, &mut report) {
+                self.task_cases.push((file.to_owned(), cases));
             }
         } else {
             let at = FieldPath::field("kind");
@@ -158,6 +202,8 @@ impl Loaded {
                 path: problem.path.to_string(),
                 severity: problem.severity,
                 message: problem.text.clone(),
+                excerpt: String::new(),
+                hint: None,
             });
         }
     }
@@ -194,7 +240,7 @@ impl Loaded {
 }
 
 impl Finding {
-    fn of_file(file: &str, message: String) -> Self {
+    pub(crate) fn of_file(file: &str, message: String) -> Self {
         Finding {
             file: file.to_owned(),
             line: 1,
@@ -202,26 +248,34 @@ impl Finding {
             path: String::new(),
             severity: Severity::Error,
             message,
+            excerpt: String::new(),
+            hint: None,
         }
     }
 
-    /// Gives the problem in one line: file, line, column, path, text.
+    /// Gives the problem in one line: file, line, column, path, text; in text, with the excerpt below.
     pub(crate) fn render(&self, format: OutputFormat) -> String {
-        let Finding { file, line, column, path, severity, message } = self;
+        let Finding { file, line, column, path, severity, message, excerpt, hint } = self;
         let severity = match severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
         match format {
-            OutputFormat::Json => json!({
-                "file": file, "line": line, "column": column, "path": path,
-                "severity": severity, "message": message,
-            })
-            .to_string(),
+            OutputFormat::Json => {
+                let mut line = json!({
+                    "file": file, "line": line, "column": column, "path": path,
+                    "severity": severity, "message": message,
+                });
+                if let Some(hint) = hint {
+                    line["hint"] = json!(hint);
+                }
+                line.to_string()
+            }
             OutputFormat::Text => {
                 let mark = if severity == "warning" { "warning: " } else { "" };
                 let colon = if path.is_empty() { "" } else { ": " };
-                format!("{file}:{line}:{column}: {mark}{path}{colon}{message}")
+                let line_end = if excerpt.is_empty() { "" } else { "\n" };
+                format!("{file}:{line}:{column}: {mark}{path}{colon}{message}{line_end}{excerpt}")
             }
         }
     }
@@ -248,7 +302,8 @@ pub(crate) fn read_bytes(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn file_name(file: &Path) -> String {
+/// Gives a file as messages name it.
+pub(crate) fn file_name(file: &Path) -> String {
     match file == Path::new("-") {
         true => "<stdin>".to_owned(),
         false => file.display().to_string(),

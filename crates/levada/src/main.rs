@@ -2,11 +2,13 @@
 
 mod args;
 mod commands;
+mod effects;
 mod exit;
 mod lines;
 mod load;
 mod log;
 mod output;
+mod script;
 
 use std::process::ExitCode;
 

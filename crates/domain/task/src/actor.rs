@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use levada_model::{BatchRef, Group, GroupKey, Point, Str, Timestamp};
+use levada_runtime::Clock;
 use levada_tick::lambda::Env;
 
 use crate::effect::{Answer, Effects};
@@ -14,7 +15,8 @@ use crate::pipeline::start::StartOptions;
 use crate::pipeline::{Pipeline, TaskType};
 use crate::runtime::timers::Timers;
 use crate::runtime::{
-    Context, Failure, Graph, Groups, Reader, StateError, Step, Writer, context::Limits,
+    Context, Failure, Graph, Groups, Node, Reader, StateError, Step, Writer,
+    context::{Limits, Meter},
 };
 
 /// A running task.
@@ -24,8 +26,15 @@ pub struct Actor {
     ungrouped: Arc<Group>,
     /// The places of the query nodes, in the order of recordings: the last one of the script first.
     queries: Vec<usize>,
+    /// Measurements that the source gets twice, as upstream's does (U-1); empty but for compatibility.
+    doubled: Vec<Str>,
     failure: Option<Failure>,
+    /// Points until the next one is measured.
+    until_measured: u32,
 }
+
+/// Of so many points one is measured. Source: ours; upstream times one in ten, which costs a share of its time.
+pub const MEASURED_EVERY: u32 = 256;
 
 /// The version of saved state as a whole; what nodes save has their own.
 const STATE_VERSION: u64 = 1;
@@ -61,6 +70,7 @@ impl Actor {
             held: 0,
             refused_points: 0,
             env,
+            meter: None,
         };
         let graph = pipeline.start(options)?;
         let queries = match pipeline.task_type() {
@@ -73,7 +83,19 @@ impl Actor {
                 places.map(|(place, _)| place).collect()
             }
         };
-        let mut actor = Actor { graph, ctx, ungrouped, queries, failure: None };
+        let doubled = match options.compat.is_1_8 {
+            true => pipeline.doubled_measurements(),
+            false => Vec::new(),
+        };
+        let mut actor = Actor {
+            graph,
+            ctx,
+            ungrouped,
+            queries,
+            doubled,
+            failure: None,
+            until_measured: MEASURED_EVERY,
+        };
         if now != CLOCK_UNSET {
             actor.begin_at(now).map_err(|failure| failure.to_string())?;
         }
@@ -109,14 +131,49 @@ impl Actor {
         self.failure.as_ref()
     }
 
+    /// Measures from now on how long nodes take, on one point of [`MEASURED_EVERY`].
+    pub fn measure(&mut self, clock: Arc<dyn Clock>) {
+        self.ctx.meter = Some(Meter { clock, is_on: false, behind: 0 });
+    }
+
     /// Gives points to the source of a stream task, in their order.
     pub fn points(&mut self, points: &[Point]) -> Step {
         self.guarded(|actor| {
+            if !actor.doubled.is_empty() {
+                return points.iter().try_for_each(|point| actor.give_doubled(point));
+            }
             for point in points {
-                actor.graph.point(0, point, &actor.ungrouped, &mut actor.ctx)?;
+                actor.until_measured =
+                    actor.until_measured.checked_sub(1).unwrap_or(MEASURED_EVERY);
+                if actor.until_measured == 0 {
+                    actor.measured(point)?;
+                } else {
+                    actor.graph.point(0, point, &actor.ungrouped, &mut actor.ctx)?;
+                }
             }
             Ok(())
         })
+    }
+
+    /// Gives a point to the source while the nodes are timed.
+    #[cold]
+    fn measured(&mut self, point: &Point) -> Step {
+        if let Some(meter) = &mut self.ctx.meter {
+            meter.is_on = true;
+        }
+        let result = self.graph.point(0, point, &self.ungrouped, &mut self.ctx);
+        if let Some(meter) = &mut self.ctx.meter {
+            meter.is_on = false;
+        }
+        result
+    }
+
+    fn give_doubled(&mut self, point: &Point) -> Step {
+        let times = if self.doubled.contains(&point.series.name) { 2 } else { 1 };
+        for _ in 0..times {
+            self.graph.point(0, point, &self.ungrouped, &mut self.ctx)?;
+        }
+        Ok(())
     }
 
     /// Gives points to the source, each when the clock shows its time, as a replay does.
@@ -124,7 +181,7 @@ impl Actor {
         self.guarded(|actor| {
             for point in points {
                 actor.graph.advance(point.time, &mut actor.ctx)?;
-                actor.graph.point(0, point, &actor.ungrouped, &mut actor.ctx)?;
+                actor.give_doubled(point)?;
             }
             Ok(())
         })
@@ -143,6 +200,16 @@ impl Actor {
     /// Moves the clock and runs the timers that are due.
     pub fn advance(&mut self, now: Timestamp) -> Step {
         self.guarded(|actor| actor.graph.advance(now, &mut actor.ctx))
+    }
+
+    /// Runs at most `count` timers; `true` when more are due, and the clock does not show `now` yet.
+    pub fn advance_some(&mut self, now: Timestamp, count: usize) -> Result<bool, Box<Failure>> {
+        let mut is_more = false;
+        self.guarded(|actor| {
+            is_more = actor.graph.advance_some(now, count, &mut actor.ctx)?;
+            Ok(())
+        })?;
+        Ok(is_more)
     }
 
     /// Gives when the next timer is due.
@@ -202,6 +269,33 @@ impl Actor {
     /// - Gives the names of the nodes that begin anew.
     /// - Errors: the bytes as a whole are not what [`Actor::save`] gives; nothing was taken over then.
     pub fn load(&mut self, bytes: &[u8]) -> Result<Vec<Str>, StateError> {
+        self.load_or_remake(bytes, &|_| Err("its state is damaged".to_owned()))
+    }
+
+    /// Takes over saved state like [`Actor::load`]; `remake` makes a node anew, by its place, when what was saved for it is
+    /// damaged, because it may have taken over a part.
+    pub fn load_or_remake(
+        &mut self,
+        bytes: &[u8],
+        remake: &dyn Fn(usize) -> Result<Box<dyn Node>, String>,
+    ) -> Result<Vec<Str>, StateError> {
+        let mut result = Ok(Vec::new());
+        // A panic over damaged state ends the task like any other.
+        let step = self.guarded(|actor| {
+            result = actor.take_over(bytes, remake);
+            Ok(())
+        });
+        match step {
+            Ok(()) => result,
+            Err(failure) => Err(StateError::Refused(failure.to_string())),
+        }
+    }
+
+    fn take_over(
+        &mut self,
+        bytes: &[u8],
+        remake: &dyn Fn(usize) -> Result<Box<dyn Node>, String>,
+    ) -> Result<Vec<Str>, StateError> {
         let mut saved: Vec<(String, String, Vec<u8>)> = {
             let mut reader = Reader::new(bytes, &mut self.ctx.groups);
             match reader.uint()? {
@@ -217,21 +311,33 @@ impl Actor {
                 ))
             })?
         };
+        // First by name and identity; after an edit of the script the numbers have moved, so by identity alone what is left.
+        let mut found: Vec<Option<Vec<u8>>> = Vec::new();
+        for slot in self.graph.slots() {
+            let at = saved.iter().position(|(name, identity, _)| {
+                **name == *slot.name.name && **identity == *slot.identity
+            });
+            found.push(at.map(|at| saved.remove(at).2));
+        }
+        for (slot, found) in self.graph.slots().iter().zip(&mut found) {
+            if found.is_none() {
+                let at = saved.iter().position(|(_, identity, _)| **identity == *slot.identity);
+                *found = at.map(|at| saved.remove(at).2);
+            }
+        }
         let mut fresh = Vec::new();
-        for place in 0..self.graph.slots().len() {
-            let slot = &self.graph.slots()[place];
-            // First by name and identity; after an edit of the script the numbers have moved, so by identity alone.
-            let found = saved
-                .iter()
-                .position(|(name, identity, _)| {
-                    **name == *slot.name.name && **identity == *slot.identity
-                })
-                .or_else(|| saved.iter().position(|(_, identity, _)| **identity == *slot.identity));
-            let name = Str::clone(&slot.name.name);
-            let taken = found
-                .map(|at| saved.remove(at))
-                .is_some_and(|(_, _, bytes)| self.graph.load(place, &bytes, &mut self.ctx).is_ok());
-            if !taken {
+        for (place, bytes) in found.into_iter().enumerate() {
+            let name = Str::clone(&self.graph.slots()[place].name.name);
+            let Some(bytes) = bytes else {
+                fresh.push(name);
+                continue;
+            };
+            if self.graph.load(place, &bytes, &mut self.ctx).is_err() {
+                let refused = |text: String| StateError::Refused(format!("{name}: {text}"));
+                let node = remake(place).map_err(refused)?;
+                self.graph
+                    .replace(place, node, &mut self.ctx)
+                    .map_err(|failure| refused(failure.text))?;
                 fresh.push(name);
             }
         }

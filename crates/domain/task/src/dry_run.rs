@@ -141,12 +141,12 @@ impl<L: Lines + 'static> DryRun<L> {
                 (&self.database, &self.retention),
                 precision,
                 &mut self.points,
-            )?;
+            );
             let points = std::mem::take(&mut self.points);
             let result = self.give(&points);
             self.points = points;
             result?;
-            if !is_more {
+            if !is_more? {
                 return Ok(());
             }
         }
@@ -168,7 +168,13 @@ impl<L: Lines + 'static> DryRun<L> {
     }
 
     /// Gives batches to the query nodes: the k-th input to the k-th node, in the order of their times.
-    pub fn batches(&mut self, inputs: Vec<Box<dyn BufRead>>) -> Result<(), DryRunError> {
+    ///
+    /// - Errors: upstream's text when there are more or fewer inputs than nodes.
+    pub fn batches(&mut self, inputs: Vec<Box<dyn BufRead + Send>>) -> Result<(), DryRunError> {
+        let (expected, got) = (inputs.len(), self.queries());
+        if expected != got {
+            return Err(InputError::Count { expected, got }.into());
+        }
         let mut batches = Batches::new(inputs)?;
         while let Some((index, batch)) = batches.next()? {
             self.begin(batch.time)?;

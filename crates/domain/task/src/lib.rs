@@ -16,6 +16,7 @@
 
 pub mod actor;
 pub mod capture;
+pub mod cases;
 pub mod definition;
 pub mod dry_run;
 pub mod effect;

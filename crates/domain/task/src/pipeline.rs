@@ -1,6 +1,7 @@
 //! The graph of a task as it was defined: specs of nodes, linked.
 
 pub mod build;
+mod check;
 pub mod dot;
 pub mod json;
 pub mod order;
@@ -9,10 +10,12 @@ pub mod shard;
 pub mod start;
 
 use levada_model::Str;
+use levada_tick::syntax::Position;
 
 use crate::spec::{Edge, EdgeRule, Spec};
 
 pub use build::Builder;
+pub use check::{Finding, FindingKind};
 pub use levada_tick::declared::TaskType;
 
 /// The place of a node in a pipeline.
@@ -47,6 +50,8 @@ pub struct Linked {
     pub watched: Option<NodeIndex>,
     /// Fixed when it is first read.
     pub name: Option<Str>,
+    /// Where the script makes it; none for the source.
+    pub position: Option<Position>,
 }
 
 // === impl Pipeline ===
@@ -85,23 +90,6 @@ impl Pipeline {
             let node = self.node(index);
             node.spec.validate_behind(node.parents.len())
         })
-    }
-
-    /// Gives all problems that would only show when the task is enabled, with the names of the nodes.
-    pub fn check(&self) -> Vec<(Str, String)> {
-        let mut problems = Vec::new();
-        for index in self.order() {
-            let node = self.node(index);
-            let parent =
-                node.parents.first().map_or(Edge::None, |parent| self.node(*parent).provides);
-            if let Err(problem) = node.spec.check(parent) {
-                problems.push((self.name(index), problem));
-            }
-            if let Err(problem) = self.check_edges(index) {
-                problems.push((self.name(index), problem));
-            }
-        }
-        problems
     }
 
     /// Checks that each child takes what the node gives.

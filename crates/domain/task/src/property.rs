@@ -1,6 +1,6 @@
 //! How nodes declare their properties: one list gives setters, script form and JSON form.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(Clone, Debug, Default)]
 //! pub struct Window { period: Nanos, align: Flag }
 //!
@@ -11,7 +11,10 @@
 
 pub mod types;
 
+use std::sync::Arc;
+
 use levada_tick::script::{CallError, Value};
+use levada_tick::syntax::Node;
 
 pub use types::{Flag, Lambda, Lambdas, Nanos, OptionalFlag, Pairs, PropertyType, Strings, Text};
 
@@ -24,6 +27,27 @@ pub struct PropertyCall {
     pub args: Vec<Value>,
     /// Calls on the handler that this call added, for alerts.
     pub nested: Vec<PropertyCall>,
+}
+
+// === impl PropertyCall ===
+
+impl PropertyCall {
+    /// Adds the lambda expressions among the arguments.
+    pub fn collect_lambdas(&self, into: &mut Vec<Arc<Node>>) {
+        collect_lambdas(&self.args, into);
+        self.nested.iter().for_each(|call| call.collect_lambdas(into));
+    }
+}
+
+/// Adds the lambda expressions among values.
+pub fn collect_lambdas(values: &[Value], into: &mut Vec<Arc<Node>>) {
+    for value in values {
+        match value {
+            Value::Lambda(expression) => into.push(Arc::clone(expression)),
+            Value::List(values) => collect_lambdas(values, into),
+            _ => {}
+        }
+    }
 }
 
 /// One property of `S`.

@@ -7,6 +7,8 @@
 //! - Source: kapacitor reference §8.6. Numbers are floats, as upstream reads them; the tags of a point default to those of
 //!   the batch; `group` is not looked at, since it follows from the tags.
 
+pub mod files;
+
 use std::sync::Arc;
 
 use levada_model::{FieldValue, GroupKey, Point, Series, Shape, Str, Timestamp, Values};

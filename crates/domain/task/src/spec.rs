@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use levada_tick::script::{CallError, Value};
+use levada_tick::syntax::Node as Expression;
 use serde_json::Map;
 
 use crate::nodes::Chain;
-use crate::property::PropertyCall;
+use crate::property::{PropertyCall, collect_lambdas};
 use crate::runtime::{Node, StartContext};
 
 /// What travels along an edge.
@@ -173,6 +175,16 @@ pub trait Spec: Any + Debug + Send + Sync {
     /// Names what the node needs and this build lacks.
     fn not_built_in(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Gives the lambda expressions, as the chaining method and the properties hold them.
+    fn lambdas(&self) -> Vec<Arc<Expression>> {
+        let mut lambdas = Vec::new();
+        collect_lambdas(&self.args(), &mut lambdas);
+        for call in self.calls() {
+            call.collect_lambdas(&mut lambdas);
+        }
+        lambdas
     }
 
     /// Copies the definition.

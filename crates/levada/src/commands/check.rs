@@ -6,9 +6,19 @@ use crate::args::{Check, Common, OutputFormat};
 use crate::exit::Exit;
 use crate::load::Loaded;
 use crate::output;
+use crate::script::ScriptOptions;
 
 pub(super) fn run(args: &Check, common: &Common) -> Exit {
-    let mut loaded = Loaded::read(&args.files);
+    let options = match ScriptOptions::of(&args.task) {
+        Ok(options) => {
+            ScriptOptions { checks_sources: true, is_template: args.template, ..options }
+        }
+        Err(problem) => {
+            output::note(&format!("error: {problem}"));
+            return Exit::Invalid;
+        }
+    };
+    let mut loaded = Loaded::read_all(&args.files, &options);
     if let Some(folder) = &args.secrets {
         loaded.resolve_secrets(folder.clone());
     }
@@ -29,11 +39,15 @@ fn summary(loaded: &Loaded, files: usize) -> String {
         1 => format!("1 {word}"),
         _ => format!("{count} {word}s"),
     };
-    let flows = plural(loaded.declared, "flow");
+    let declared = match (loaded.declared, loaded.scripts.len()) {
+        (flows, 0) => plural(flows, "flow"),
+        (0, tasks) => plural(tasks, "task"),
+        (flows, tasks) => format!("{} and {}", plural(flows, "flow"), plural(tasks, "task")),
+    };
     let files = plural(files, "file");
     match (errors, warnings) {
-        (0, 0) => format!("ok: {flows} in {files}"),
-        (0, _) => format!("ok, with {}: {flows} in {files}", plural(warnings, "warning")),
+        (0, 0) => format!("ok: {declared} in {files}"),
+        (0, _) => format!("ok, with {}: {declared} in {files}", plural(warnings, "warning")),
         _ => format!("{}, {} in {files}", plural(errors, "error"), plural(warnings, "warning")),
     }
 }

@@ -11,21 +11,69 @@ use levada_runtime::SystemClock;
 use crate::args::{self, Common};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
+use crate::script::ScriptOptions;
 use crate::{lines, output};
+
+mod task;
 
 /// A longer line is reported and skipped.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
 pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
-    if args.file == Path::new("-") && args.input == Path::new("-") {
+    let standard = Path::new("-");
+    let of_input = args.input.iter().filter(|input| *input == standard).count();
+    if args.file == standard && of_input > 0 {
         output::note("error: the flow and the messages cannot both be standard input");
         return Exit::Usage;
     }
-    let loaded = Loaded::read(std::slice::from_ref(&args.file));
+    if of_input > 1 {
+        output::note("error: standard input can be read once only");
+        return Exit::Usage;
+    }
+    let options = match ScriptOptions::of(&args.task) {
+        Ok(options) => options,
+        Err(problem) => {
+            output::note(&format!("error: {problem}"));
+            return Exit::Invalid;
+        }
+    };
+    let mut loaded = Loaded::read_all(std::slice::from_ref(&args.file), &options);
+    let script = loaded.scripts.pop();
+    if let Some(option) = misplaced_option(args, script.is_some()) {
+        let what = if script.is_some() { "a script" } else { "a flow" };
+        output::note(&format!("error: `{option}` means nothing for {what}"));
+        return Exit::Usage;
+    }
     load::complain(&loaded.findings, !common.quiet);
     if loaded.has_errors() {
         return Exit::Invalid;
     }
+    match script {
+        Some((_, script)) => task::run(&script, args),
+        None => run_flow(loaded, args),
+    }
+}
+
+/// Names an option that is about the other kind of file.
+fn misplaced_option(args: &args::DryRun, is_task: bool) -> Option<&'static str> {
+    let of_flows =
+        [("--input-format", args.input_format.is_some()), ("--flow", args.flow.is_some())];
+    let of_tasks = [
+        ("--type", args.task.task_type.is_some()),
+        ("--vars", args.task.vars.is_some()),
+        ("--db", args.db.is_some()),
+        ("--rp", args.rp.is_some()),
+        ("--precision", args.precision.is_some()),
+        ("--stats", args.stats),
+        ("--compat", args.compat.is_some()),
+        ("--input, more than once,", args.input.len() > 1),
+    ];
+    let others: &[(&'static str, bool)] = if is_task { &of_flows } else { &of_tasks };
+    others.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
+}
+
+fn run_flow(loaded: Loaded, args: &args::DryRun) -> Exit {
+    let [input] = &args.input[..] else { return Exit::Usage };
     let flow = match loaded.only_flow(args.flow.as_deref()) {
         Ok((flow, _)) => flow.flow,
         Err(message) => {
@@ -40,20 +88,20 @@ pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
             return Exit::Invalid;
         }
     };
-    let input: Box<dyn Read> = if args.input == Path::new("-") {
+    let input: Box<dyn Read> = if input == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
-        match File::open(&args.input) {
+        match File::open(input) {
             Ok(file) => Box::new(file),
             Err(error) => {
-                output::note(&format!("error: `{}` cannot be read: {error}", args.input.display()));
+                output::note(&format!("error: `{}` cannot be read: {error}", input.display()));
                 return Exit::Invalid;
             }
         }
     };
     let format = match args.input_format {
-        args::InputFormat::Payload => InputFormat::Payload,
-        args::InputFormat::Message => InputFormat::Message,
+        None | Some(args::InputFormat::Payload) => InputFormat::Payload,
+        Some(args::InputFormat::Message) => InputFormat::Message,
     };
     match print(&mut dry_run, BufReader::with_capacity(1 << 18, input), format) {
         Ok(()) => Exit::Done,

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod dlq;
 mod dry_run;
+mod fmt;
 mod gen_docs;
 mod graph;
 mod init;
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Init(args) => init::run(&args, &common),
         Command::Run(args) => run::run(args, &common),
         Command::Check(args) => check::run(&args, &common),
+        Command::Fmt(args) => fmt::run(&args, &common),
         Command::DryRun(args) => dry_run::run(&args, &common),
         Command::Test(args) => test::run(&args, &common),
         Command::Graph(args) => graph::run(&args),

@@ -20,15 +20,21 @@ use levada_telemetry::progress::{Progress, Snapshot};
 use crate::args::{Common, OutputFormat, Run};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
-use crate::{log, output};
+use crate::{log, output, script};
 
 pub(super) fn run(args: Run, common: &Common) -> Exit {
     let (scripts, manifests): (Vec<PathBuf>, Vec<PathBuf>) =
-        args.files.iter().cloned().partition(|file| tasks::is_script(file));
+        args.files.iter().cloned().partition(|file| script::is_script(file));
     let loaded = Loaded::read(&manifests);
     load::complain(&loaded.findings, !common.quiet);
     let scripts = tasks::define_all(&scripts, common);
-    let Some(scripts) = scripts.filter(|_| !loaded.has_errors()) else { return Exit::Invalid };
+    if loaded.has_errors() {
+        return Exit::Invalid;
+    }
+    let scripts = match scripts {
+        Ok(scripts) => scripts,
+        Err(exit) => return exit,
+    };
     if loaded.flows.is_empty() && scripts.is_empty() {
         output::note("error: the files declare no DataFlow");
         return Exit::Invalid;

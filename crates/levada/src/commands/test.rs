@@ -1,59 +1,85 @@
-//! `levada test`: runs the cases written next to flows.
+//! `levada test`: runs the cases written next to flows and tasks.
 
 use std::path::{Path, PathBuf};
 
-use levada_flow::spec::Flow;
-use levada_runtime::SystemClock;
 use serde_json::json;
 
 use crate::args::{Common, OutputFormat, Test};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
-use crate::output;
+use crate::{output, script};
+
+mod flows;
+mod folder;
+mod tasks;
+
+/// What became of the cases.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs cases and prints what became of them.
+struct Reporter {
+    format: OutputFormat,
+    tally: Tally,
+}
 
 pub(super) fn run(args: &Test, common: &Common) -> Exit {
-    let mut loaded = Loaded::read(&files(&args.files));
-    load::complain(&loaded.findings, !common.quiet);
-    if loaded.has_errors() {
-        return Exit::Invalid;
-    }
-    let cases = std::mem::take(&mut loaded.cases);
-    if cases.iter().all(|(_, cases)| cases.cases.is_empty()) {
-        output::note(
-            "error: no cases found; write a document with `kind: FlowTest` into the file, or into FLOW.test.yaml beside it",
-        );
-        return Exit::Invalid;
-    }
-    let clock = SystemClock::new();
-    let (mut passed, mut failed) = (0u64, 0u64);
-    for (file, cases) in &cases {
-        let flow = match find(&loaded, cases.flow.as_deref()) {
-            Ok(flow) => flow,
-            Err(message) => {
-                output::note(&format!("{file}: {message}"));
-                return Exit::Invalid;
-            }
-        };
-        for case in &cases.cases {
-            let differences = match case.run(flow, &*clock) {
-                Ok(result) => result.differences,
-                Err(message) => vec![message],
-            };
-            match differences.is_empty() {
-                true => passed += 1,
-                false => failed += 1,
-            }
-            report(file, &flow.object.name, &case.name, &differences, common.output);
+    let groups = match groups(&args.files) {
+        Ok(groups) => groups,
+        Err(problem) => {
+            output::note(&format!("error: {problem}"));
+            return Exit::Invalid;
         }
+    };
+    let mut reporter = Reporter { format: common.output, tally: Tally::default() };
+    // Of several problems, the worst decides how the command ends.
+    let mut exit = Exit::Done;
+    for group in &groups {
+        match run_group(group, common, &mut reporter) {
+            Ok(()) => {}
+            Err(Exit::Failed) if exit != Exit::Invalid => exit = Exit::Failed,
+            Err(_) => exit = Exit::Invalid,
+        }
+    }
+    let Tally { passed, failed } = reporter.tally;
+    if passed + failed == 0 {
+        if exit == Exit::Done {
+            output::note(
+                "error: no cases found; write a document with `kind: FlowTest` into the file, or into FLOW.test.yaml \
+                 beside it; cases of SCRIPT.tick have `kind: TaskTest` and stand in SCRIPT.test.yaml",
+            );
+            exit = Exit::Invalid;
+        }
+        return exit;
     }
     if common.output == OutputFormat::Text {
         output::line(&format!("{passed} passed, {failed} failed"));
     }
-    if failed == 0 { Exit::Done } else { Exit::Invalid }
+    match (exit, failed) {
+        (Exit::Done, 1..) => Exit::Invalid,
+        (exit, _) => exit,
+    }
+}
+
+/// Gives what is read together: the files that were named, and in folders each flow or script with its cases.
+fn groups(named: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, String> {
+    let (folders, files): (Vec<_>, Vec<_>) =
+        named.iter().cloned().partition(|file| file != Path::new("-") && file.is_dir());
+    let mut groups = Vec::new();
+    if !files.is_empty() {
+        groups.push(with_cases(&files));
+    }
+    for folder in folders {
+        groups.extend(folder::groups(&folder)?);
+    }
+    Ok(groups)
 }
 
 /// Adds `FLOW.test.yaml` beside each file.
-fn files(named: &[PathBuf]) -> Vec<PathBuf> {
+fn with_cases(named: &[PathBuf]) -> Vec<PathBuf> {
     let mut all = named.to_vec();
     for file in named {
         let Some(stem) = file.file_stem() else { continue };
@@ -68,35 +94,38 @@ fn files(named: &[PathBuf]) -> Vec<PathBuf> {
     all
 }
 
-fn find<'l>(loaded: &'l Loaded, name: Option<&str>) -> Result<&'l Flow, String> {
-    let names: Vec<&str> =
-        loaded.flows.iter().map(|loaded| loaded.flow.object.name.as_str()).collect();
-    let found = match name {
-        Some(name) => loaded.flows.iter().find(|loaded| loaded.flow.object.name == name),
-        None if names.len() == 1 => loaded.flows.first(),
-        None => {
-            return Err(format!(
-                "`spec.flow` is needed, because there is not one flow; known: {}",
-                names.join(", ")
-            ));
-        }
-    };
-    found.map(|loaded| &loaded.flow).ok_or_else(|| {
-        format!("unknown flow `{}`; known: {}", name.unwrap_or_default(), names.join(", "))
-    })
+fn run_group(files: &[PathBuf], common: &Common, reporter: &mut Reporter) -> Result<(), Exit> {
+    let (scripts, manifests): (Vec<_>, Vec<_>) =
+        files.iter().cloned().partition(|file| script::is_script(file));
+    let loaded = Loaded::read(&manifests);
+    load::complain(&loaded.findings, !common.quiet);
+    if loaded.has_errors() {
+        return Err(Exit::Invalid);
+    }
+    flows::run(&loaded, reporter)?;
+    tasks::run(&loaded.task_cases, &scripts, common, reporter)
 }
 
-fn report(file: &str, flow: &str, case: &str, differences: &[String], format: OutputFormat) {
-    let is_passed = differences.is_empty();
-    if format == OutputFormat::Json {
-        let line = json!({
-            "file": file, "flow": flow, "case": case, "passed": is_passed, "differences": differences,
-        });
-        output::line(&line.to_string());
-        return;
-    }
-    output::line(&format!("{} {flow}: {case}", if is_passed { "ok  " } else { "FAIL" }));
-    for difference in differences {
-        output::line(&format!("       {difference}"));
+// === impl Reporter ===
+
+impl Reporter {
+    /// Counts a case and prints it; `what` is `flow` or `task`.
+    fn report(&mut self, file: &str, what: &str, name: &str, case: &str, differences: &[String]) {
+        let is_passed = differences.is_empty();
+        match is_passed {
+            true => self.tally.passed += 1,
+            false => self.tally.failed += 1,
+        }
+        if self.format == OutputFormat::Json {
+            let line = json!({
+                "file": file, what: name, "case": case, "passed": is_passed, "differences": differences,
+            });
+            output::line(&line.to_string());
+            return;
+        }
+        output::line(&format!("{} {name}: {case}", if is_passed { "ok  " } else { "FAIL" }));
+        for difference in differences {
+            output::line(&format!("       {difference}"));
+        }
     }
 }

@@ -16,12 +16,14 @@ use std::path::Path;
 
 mod compress;
 mod decompress;
+mod reader;
 
 #[cfg(test)]
 mod tests;
 
 pub use compress::{Compressor, compress_all};
 pub use decompress::{Decompressor, Limits, Step, decompress_all};
+pub use reader::PlainReader;
 
 /// Bytes [`Compression::detect`] needs to see to be certain.
 pub const DETECT_BYTES: usize = 4;

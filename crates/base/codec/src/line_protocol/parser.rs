@@ -41,6 +41,23 @@ pub enum Precision {
     Hours,
 }
 
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    /// Reads the unit as the API names it, with the spellings of other versions.
+    fn from_str(word: &str) -> Result<Self, String> {
+        Ok(match word {
+            "n" | "ns" => Precision::Nanoseconds,
+            "u" | "us" | "µ" | "µs" => Precision::Microseconds,
+            "ms" => Precision::Milliseconds,
+            "s" => Precision::Seconds,
+            "m" => Precision::Minutes,
+            "h" => Precision::Hours,
+            _ => return Err(format!("unknown unit `{word}`; known: n, u, ms, s, m, h")),
+        })
+    }
+}
+
 /// What a [`Parser`] keeps and accepts.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -26,9 +26,19 @@ pub enum InputError {
     /// The file itself.
     #[error("the input cannot be read")]
     Io(#[from] io::Error),
+    /// As many inputs as query nodes are needed. Source of the text: kapacitor reference §8.6.
+    #[error("unexpected number of batch collectors. exp {expected} got {got}")]
+    Count {
+        /// How many inputs there are.
+        expected: usize,
+        /// How many query nodes there are.
+        got: usize,
+    },
     /// A line.
     #[error("line {line}: {text}")]
     Line {
+        /// Which input, counted from 0.
+        input: usize,
         /// Counted from 1.
         line: u64,
         /// What is wrong with it.
@@ -55,7 +65,8 @@ pub(super) struct Batches {
 }
 
 struct Batch {
-    input: Box<dyn BufRead>,
+    index: usize,
+    input: Box<dyn BufRead + Send>,
     line: u64,
     next: Option<RecordedBatch>,
 }
@@ -67,7 +78,7 @@ impl<R: BufRead> Stream<R> {
         Stream { input, format, line: 0, chunk: Vec::new() }
     }
 
-    /// Reads the next points; `false` at the end of the input.
+    /// Reads the next points; `false` at the end of the input. Of a chunk with a bad line, `out` gets what stands before it.
     pub(super) fn next(
         &mut self,
         parser: &mut Parser,
@@ -121,7 +132,7 @@ impl<R: BufRead> Stream<R> {
 
     fn too_long(&self) -> InputError {
         let text = format!("more than {LINE_BYTES_MAX} bytes without the end of a point");
-        InputError::Line { line: self.line, text }
+        InputError::Line { input: 0, line: self.line, text }
     }
 
     fn recording(
@@ -138,7 +149,7 @@ impl<R: BufRead> Stream<R> {
             let (retention, after) = cut(after);
             if after.is_empty() {
                 let text = "invalid replay file format, expected another line".to_owned();
-                return Err(InputError::Line { line: line + 1, text });
+                return Err(InputError::Line { input: 0, line: line + 1, text });
             }
             // The point itself may take several lines when a string holds line ends.
             let mut end =
@@ -158,8 +169,11 @@ impl<R: BufRead> Stream<R> {
 }
 
 fn utf8(bytes: &[u8], line: u64) -> Result<Str, InputError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| InputError::Line { line, text: "not UTF-8".to_owned() })?;
+    let text = std::str::from_utf8(bytes).map_err(|_| InputError::Line {
+        input: 0,
+        line,
+        text: "not UTF-8".to_owned(),
+    })?;
     Ok(text.into())
 }
 
@@ -179,14 +193,18 @@ fn parse(
     first: u64,
     out: &mut Vec<Point>,
 ) -> Result<(), InputError> {
+    let count = out.len();
     let outcome = parser.parse(database, retention, precision, Timestamp(0), bytes, out);
-    match outcome.problems.first() {
-        None => Ok(()),
-        Some(problem) => Err(InputError::Line {
-            line: first + problem.line as u64 - 1,
-            text: problem.server_text(),
-        }),
-    }
+    let Some(problem) = outcome.problems.first() else { return Ok(()) };
+    // What stands before the first bad line counts, and nothing behind it.
+    out.truncate(count);
+    let lines_before = (problem.line as usize).saturating_sub(1);
+    let end =
+        bytes.split_inclusive(|byte| *byte == b'\n').take(lines_before).map(<[u8]>::len).sum();
+    let before: &[u8] = bytes.get(..end).unwrap_or_default();
+    parser.parse(database, retention, precision, Timestamp(0), before, out);
+    let text = problem.server_text();
+    Err(InputError::Line { input: 0, line: first + lines_before as u64, text })
 }
 
 /// A line of line protocol has a blank and an `=`; the name of a database that has both is not told apart.
@@ -219,10 +237,10 @@ fn has_even_quotes(bytes: &[u8]) -> bool {
 // === impl Batches ===
 
 impl Batches {
-    pub(super) fn new(inputs: Vec<Box<dyn BufRead>>) -> Result<Self, InputError> {
+    pub(super) fn new(inputs: Vec<Box<dyn BufRead + Send>>) -> Result<Self, InputError> {
         let mut batches = Batches { inputs: Vec::with_capacity(inputs.len()) };
-        for input in inputs {
-            let mut batch = Batch { input, line: 0, next: None };
+        for (index, input) in inputs.into_iter().enumerate() {
+            let mut batch = Batch { index, input, line: 0, next: None };
             batch.advance()?;
             batches.inputs.push(batch);
         }
@@ -261,13 +279,16 @@ impl Batch {
             self.line += 1;
             if read == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
                 let text = format!("longer than {LINE_BYTES_MAX} bytes");
-                return Err(InputError::Line { line: self.line, text });
+                return Err(InputError::Line { input: self.index, line: self.line, text });
             }
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            self.next = recording::batch(&line)
-                .map_err(|error| InputError::Line { line: self.line, text: error.to_string() })?;
+            self.next = recording::batch(&line).map_err(|error| InputError::Line {
+                input: self.index,
+                line: self.line,
+                text: error.to_string(),
+            })?;
             if self.next.is_some() {
                 return Ok(());
             }

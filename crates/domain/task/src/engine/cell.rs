@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use foldhash::fast::{FixedState, RandomState};
@@ -11,7 +11,7 @@ use levada_model::{BatchRef, Point, Series, Str, Timestamp};
 use levada_runtime::Clock;
 
 use super::input::{Inbox, Input, OwnedBatch, Slice};
-use super::queue::Queue;
+use super::queue::{Attempt, Queue};
 use super::workers::Workers;
 use crate::actor::Actor;
 use crate::effect::Answer;
@@ -26,8 +26,15 @@ pub struct Cell {
     /// Loopbacks that the points at hand have been through; the effects read it.
     pub hops: Arc<AtomicU8>,
     state: Mutex<State>,
-    is_scheduled: AtomicBool,
+    /// One of `IDLE`, `IN_LINE`, `RUNNING`, `AGAIN`.
+    phase: AtomicU8,
+    /// The earliest time at which the workers wake the task, so that they are told once.
+    wakes_at: AtomicI64,
     is_failed: AtomicBool,
+    /// It is being stopped: who saves states leaves it out.
+    is_retired: AtomicBool,
+    /// It was stopped: nothing of it runs any more, not even a timer.
+    is_over: AtomicBool,
     /// Points that went through, for the throughput.
     processed: AtomicU64,
     workers: Weak<Workers>,
@@ -67,6 +74,18 @@ pub enum Turn {
     Failed,
 }
 
+/// Nobody works on it, and there is nothing to do.
+const IDLE: u8 = 0;
+/// It stands in the line of the workers.
+const IN_LINE: u8 = 1;
+/// A worker works on it. It is not put in the line meanwhile: a second worker would only wait for the first.
+const RUNNING: u8 = 2;
+/// A worker works on it, and there is more to do since.
+const AGAIN: u8 = 3;
+/// The workers need not wake it.
+const NEVER: i64 = i64::MAX;
+/// Timers between two looks at the clock.
+const TIMERS: usize = 256;
 /// How long a task keeps a worker.
 const TURN: Duration = Duration::from_millis(20);
 /// Points between two looks at the clock, at most and at first.
@@ -74,6 +93,8 @@ const STRIDE_MAX: usize = 512;
 const STRIDE_FIRST: usize = 16;
 /// A stride that takes longer is made shorter.
 const STRIDE_SLOW: Duration = Duration::from_millis(2);
+/// Between two tries to look at an actor.
+const POLL: Duration = Duration::from_millis(1);
 /// Series whose shard is remembered.
 const SERIES_MAX: usize = 1_000_000;
 
@@ -90,13 +111,18 @@ impl Cell {
         workers: &Arc<Workers>,
         failed: Box<dyn Fn(&Cell) + Send + Sync>,
     ) -> Arc<Self> {
+        let mut actor = actor;
+        actor.measure(Arc::clone(workers.clock()));
         Arc::new(Cell {
             id,
             queue,
             hops,
             state: Mutex::new(State { actor, pending: None, shard, stride: STRIDE_FIRST }),
-            is_scheduled: AtomicBool::new(false),
+            phase: AtomicU8::new(IDLE),
+            wakes_at: AtomicI64::new(NEVER),
             is_failed: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             processed: AtomicU64::new(0),
             clock: Arc::clone(workers.clock()),
             workers: Arc::downgrade(workers),
@@ -113,16 +139,58 @@ impl Cell {
         is_taken
     }
 
+    /// Adds an input when there is room; never waits.
+    pub fn try_give(self: &Arc<Self>, input: Input) -> Attempt {
+        let attempt = self.queue.try_push(input);
+        if matches!(attempt, Attempt::Taken) {
+            self.schedule();
+        }
+        attempt
+    }
+
     /// Sees to it that the task gets a turn.
     pub fn schedule(self: &Arc<Self>) {
         if self.is_failed.load(Ordering::Acquire) {
             return;
         }
-        if !self.is_scheduled.swap(true, Ordering::AcqRel)
+        let next = |phase| match phase {
+            IDLE => Some(IN_LINE),
+            RUNNING => Some(AGAIN),
+            _ => None,
+        };
+        let before = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        if before == Ok(IDLE)
             && let Some(workers) = self.workers.upgrade()
         {
             workers.ready(Arc::clone(self));
         }
+    }
+
+    /// Begins a turn.
+    pub(super) fn enter(&self) {
+        self.phase.store(RUNNING, Ordering::Release);
+    }
+
+    /// Ends a turn; `true` when the task goes back in the line.
+    pub(super) fn leave(&self, is_more: bool) -> bool {
+        let next = if is_more { IN_LINE } else { IDLE };
+        let ended = self.phase.compare_exchange(RUNNING, next, Ordering::AcqRel, Ordering::Acquire);
+        if ended.is_ok() {
+            return is_more;
+        }
+        self.phase.store(IN_LINE, Ordering::Release);
+        true
+    }
+
+    /// Says whether the workers have to be told to wake the task at `at`.
+    pub(super) fn wants_wake(&self, at: Timestamp) -> bool {
+        self.wakes_at.fetch_min(at.0, Ordering::AcqRel) > at.0
+    }
+
+    /// Is told that the wake of `at` is used up.
+    pub(super) fn woken(&self, at: Timestamp) {
+        // A later one is still to come only if it was asked for before this earlier one; asking twice does no harm.
+        self.wakes_at.compare_exchange(at.0, NEVER, Ordering::AcqRel, Ordering::Acquire).ok();
     }
 
     /// Counts the points that went through.
@@ -140,16 +208,67 @@ impl Cell {
         look(&mut self.lock().actor)
     }
 
+    /// Looks at the actor for the last time, as [`Cell::try_with_actor`] does; it gets no turn after that.
+    pub fn end<T>(&self, patience: Duration, look: impl FnOnce(&mut Actor) -> T) -> Option<T> {
+        let mut state = self.lock_within(patience);
+        // Before the lock is given back: what a timer did after the state was saved would be done twice.
+        self.is_over.store(true, Ordering::Release);
+        state.as_mut().map(|state| look(&mut state.actor))
+    }
+
+    /// Looks at the actor when no turn is under way, or one ends within `patience`.
+    ///
+    /// - A node may work on one item for long; who only wants to know something must not hang for it.
+    pub fn try_with_actor<T>(
+        &self,
+        patience: Duration,
+        look: impl FnOnce(&mut Actor) -> T,
+    ) -> Option<T> {
+        let mut state = self.lock_within(patience)?;
+        Some(look(&mut state.actor))
+    }
+
+    fn lock_within(&self, patience: Duration) -> Option<MutexGuard<'_, State>> {
+        let mut left = patience;
+        loop {
+            match self.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if left.is_zero() {
+                return None;
+            }
+            // In steps of real time: a clock of a test may stand still.
+            std::thread::sleep(POLL);
+            left = left.saturating_sub(POLL);
+        }
+    }
+
+    /// Says that the task was stopped.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+
+    /// Says whether the task was stopped.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
     /// Works on what is queued, for a bounded time.
     pub(super) fn turn(self: &Arc<Self>) -> Turn {
+        if self.is_failed() {
+            return Turn::Failed;
+        }
         let began = self.clock.monotonic();
         let mut state = self.lock();
-        // Whoever adds an input from here on schedules another turn.
-        self.is_scheduled.store(false, Ordering::Release);
+        if self.is_over.load(Ordering::Acquire) {
+            return Turn::Idle(None);
+        }
         let now = self.clock.now();
-        let mut result = state.actor.advance(now);
-        let mut is_more = false;
-        while result.is_ok() {
+        self.hops.store(0, Ordering::Relaxed);
+        let (mut result, mut is_more) = self.timers(&mut state.actor, now, began);
+        while result.is_ok() && !self.is_over.load(Ordering::Acquire) {
             if self.clock.monotonic().saturating_sub(began) > TURN {
                 is_more = true;
                 break;
@@ -165,14 +284,34 @@ impl Cell {
         }
         if result.is_err() {
             drop(state);
-            self.is_failed.store(true, Ordering::Release);
-            self.queue.close();
-            self.queue.clear();
-            (self.failed)(self);
+            self.fail();
             return Turn::Failed;
         }
         let timer = state.actor.next_timer();
         if is_more { Turn::More } else { Turn::Idle(timer) }
+    }
+
+    /// Ends the task, once.
+    pub(super) fn fail(&self) {
+        if !self.is_failed.swap(true, Ordering::AcqRel) {
+            self.queue.close();
+            self.queue.clear();
+            (self.failed)(self);
+        }
+    }
+
+    /// Runs the timers that are due, for half a turn at most: data have their share when timers never end.
+    fn timers(&self, actor: &mut Actor, now: Timestamp, began: Duration) -> (Step, bool) {
+        loop {
+            match actor.advance_some(now, TIMERS) {
+                Err(failure) => return (Err(failure), false),
+                Ok(false) => return (Ok(()), false),
+                Ok(true) if self.clock.monotonic().saturating_sub(began) > TURN / 2 => {
+                    return (Ok(()), true);
+                }
+                Ok(true) => {}
+            }
+        }
     }
 
     /// Works on points from a place on; what the turn has no time for is left over.
@@ -194,17 +333,22 @@ impl Cell {
                 continue;
             }
             let points = &slice.points[start..end];
+            let mut count = 0;
             match &mut state.shard {
-                None => state.actor.points(points)?,
+                None => {
+                    state.actor.points(points)?;
+                    count = points.len();
+                }
                 Some(shard) => {
                     for run in points.chunk_by(|one, other| one.series.id == other.series.id) {
                         if shard.takes(&run[0].series) {
                             state.actor.points(run)?;
+                            count += run.len();
                         }
                     }
                 }
             }
-            self.processed.fetch_add(points.len() as u64, Ordering::Relaxed);
+            self.processed.fetch_add(count as u64, Ordering::Relaxed);
             at += end - start;
             let now = self.clock.monotonic();
             state.stride = match now.saturating_sub(last) > STRIDE_SLOW {
@@ -221,6 +365,7 @@ impl Cell {
     }
 
     fn other(&self, state: &mut State, input: Input) -> Step {
+        self.hops.store(0, Ordering::Relaxed);
         match input {
             Input::Points(_) => Ok(()),
             Input::Batches { place, batches } => {
@@ -249,9 +394,16 @@ impl Cell {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says whether everything given so far has been worked on.
+    /// Says whether everything given so far has been worked on; `false` while a turn is under way.
     pub fn is_drained(&self) -> bool {
-        self.is_failed() || self.queue.is_empty() && self.lock().pending.is_none()
+        if self.is_failed() {
+            return true;
+        }
+        match self.state.try_lock() {
+            Ok(state) => self.queue.is_empty() && state.pending.is_none(),
+            Err(TryLockError::Poisoned(_)) => true,
+            Err(TryLockError::WouldBlock) => false,
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl LiveEffects {
             );
         }
         let mut ingest = self.loopback.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = ingest.write_hop(vec![point], hops + 1);
+        // The worker that is to make room in the queue is the one that is here, so it must not wait.
+        let written = ingest.write_back(vec![point], hops + 1);
         if written.dropped > 0 { Err("the queue of a task is full".into()) } else { Ok(()) }
     }
 

@@ -25,7 +25,20 @@ use crate::nodes::from::From;
 use crate::pipeline::TaskType;
 use crate::pipeline::start::StartOptions;
 use crate::runtime::context::{Compat, Limits};
-use crate::runtime::{Failure, Services};
+use crate::runtime::{Failure, Node, Services};
+
+/// How long who writes waits for a task that is behind.
+///
+/// - Source: ours; no task is to delay the others by more than a second.
+pub const BLOCK_DEFAULT: Duration = Duration::from_millis(500);
+/// How long the state of a task is waited for while one of its nodes is at work.
+const LOOK_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a checkpoint waits for a task before it leaves it out.
+const SAVE_PATIENCE: Duration = Duration::from_secs(1);
+/// A task that ran so long before it failed begins a new row of failures.
+const CALM: Duration = Duration::from_secs(600);
+/// Doublings of the wait between two starts.
+const DOUBLINGS_MAX: u32 = 20;
 
 /// What happens when a task fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +172,7 @@ impl Default for TaskOptions {
         TaskOptions {
             dbrps: Vec::new(),
             queue_points: QUEUE_POINTS_DEFAULT,
-            overflow: Overflow::Block(Duration::from_secs(10)),
+            overflow: Overflow::Block(BLOCK_DEFAULT),
             limits: Limits::default(),
             compat: Compat::default(),
             shards: 1,
@@ -194,8 +207,24 @@ impl Master {
         definition: Arc<Definition>,
         options: TaskOptions,
     ) -> Result<(), StartError> {
+        self.start_over(id, definition, options, None)
+    }
+
+    /// Starts a task; `only` names the run that it is to follow.
+    fn start_over(
+        &self,
+        id: &str,
+        definition: Arc<Definition>,
+        options: TaskOptions,
+        only: Option<u64>,
+    ) -> Result<(), StartError> {
         let mut tasks = self.tasks();
-        let failures = match tasks.get(id) {
+        let known = tasks.get(id);
+        if only.is_some() && known.map(|task| task.generation) != only {
+            // It was stopped or started by somebody else meanwhile.
+            return Ok(());
+        }
+        let failures = match known {
             Some(task) if task.failure.is_none() => {
                 return Err(StartError::Running(id.to_owned()));
             }
@@ -206,7 +235,7 @@ impl Master {
         let subscription = subscription(&task.definition, &task.options);
         for cell in &task.cells {
             if task.definition.pipeline.task_type() == TaskType::Stream {
-                self.0.routes.add(subscription.clone(), Arc::clone(cell));
+                self.0.routes.add(subscription.clone(), cell);
             }
             cell.schedule();
         }
@@ -282,7 +311,9 @@ impl Master {
         let mut actor = Actor::start(&definition.pipeline, &start, Box::new(effects), env, now)
             .map_err(StartError::Enable)?;
         if options.keeps_state {
-            self.restore(id, index, &mut actor);
+            let shards = shard.as_ref().map_or(1, |shard| shard.count);
+            let remake = |place| definition.pipeline.remake(place, &start);
+            self.restore(id, index, shards, &mut actor, &remake);
         }
         let queue = Queue::new(options.queue_points, options.overflow);
         let master: Weak<Inner> = Arc::downgrade(&self.0);
@@ -294,12 +325,27 @@ impl Master {
         Ok(Cell::new(Str::clone(id), actor, shard, queue, hops, &deps.workers, failed))
     }
 
-    fn restore(&self, id: &Str, shard: u32, actor: &mut Actor) {
+    fn restore(
+        &self,
+        id: &Str,
+        shard: u32,
+        shards: u32,
+        actor: &mut Actor,
+        remake: &dyn Fn(usize) -> Result<Box<dyn Node>, String>,
+    ) {
         let Some(store) = &self.0.deps.store else { return };
         let task = &**id;
         match store.load(id, shard) {
             Ok(None) => {}
-            Ok(Some(state)) => match actor.load(&state) {
+            Ok(Some(state)) if !state.starts_with(&shards.to_le_bytes()) => {
+                // The groups have moved to other actors.
+                tracing::warn!(
+                    task,
+                    shards,
+                    "saved state is of another number of shards, it is not taken over"
+                );
+            }
+            Ok(Some(state)) => match actor.load_or_remake(&state[size_of::<u32>()..], remake) {
                 Ok(fresh) if fresh.is_empty() => tracing::info!(task, "state restored"),
                 Ok(fresh) => {
                     let nodes = fresh.join(",");
@@ -311,14 +357,17 @@ impl Master {
         }
     }
 
-    /// Stops a task: what is queued is worked on first, then its nodes end as upstream's do, and its state is kept.
+    /// Stops a task: what is queued is worked on first, then its state is kept, or its nodes end as upstream's do.
     ///
     /// - `false`: there is no such task.
-    /// - Waits no longer than `patience`; what is left in the queue then is dropped, counted.
+    /// - Waits no longer than `patience`; what is left in the queue then is dropped, counted. A node that is still at work
+    ///   is left alone: it ends by itself, and its state is the one of the last checkpoint.
+    /// - What is held back is given out only when no state is kept: it would come out a second time otherwise.
     pub fn stop(&self, id: &str, patience: Duration) -> bool {
         let Some(task) = self.tasks().remove(id) else { return false };
         for cell in &task.cells {
             self.0.routes.remove(cell);
+            cell.retire();
             cell.queue.close();
             cell.schedule();
         }
@@ -329,10 +378,23 @@ impl Master {
             }
             cell.queue.clear();
         }
-        self.save_task(id, &task);
-        for cell in &task.cells {
-            if !cell.is_failed() && cell.with_actor(Actor::finish).is_err() {
-                tracing::warn!(task = id, "the task failed while it ended");
+        let shards = task.cells.len() as u32;
+        for (index, cell) in task.cells.iter().enumerate() {
+            if cell.is_failed() {
+                continue;
+            }
+            let is_kept = task.options.keeps_state && self.0.deps.store.is_some();
+            let ended = cell.end(LOOK_PATIENCE, |actor| match is_kept {
+                true => Ok(Some(actor.save())),
+                false => actor.finish().map(|()| None),
+            });
+            match ended {
+                Some(Ok(Some(state))) => self.keep(id, index as u32, shards, &state),
+                Some(Ok(None)) => {}
+                Some(Err(_)) => tracing::warn!(task = id, "the task failed while it ended"),
+                None => {
+                    tracing::warn!(task = id, "a node is still at work, its end is not waited for");
+                }
             }
         }
         self.close_topics(id, &task);
@@ -374,44 +436,61 @@ impl Master {
             .collect();
         drop(tasks);
         for (id, cells) in all {
-            self.save_cells(&id, &cells);
+            for (index, cell) in cells.iter().enumerate() {
+                // Of a task that was stopped meanwhile the newest state is there already.
+                if !cell.is_failed() && !cell.is_retired() {
+                    self.save_cell(&id, cell, index as u32, cells.len() as u32);
+                }
+            }
         }
     }
 
-    fn save_task(&self, id: &str, task: &Task) {
-        if task.options.keeps_state {
-            self.save_cells(id, &task.cells);
-        }
+    /// Saves the state of one actor.
+    fn save_cell(&self, id: &str, cell: &Cell, index: u32, shards: u32) {
+        // The actor is busy for as long as it takes to copy its state, not while it is written.
+        let saved = cell.try_with_actor(SAVE_PATIENCE, |actor| actor.save());
+        let Some(state) = saved else {
+            tracing::warn!(
+                task = id,
+                "a node is at work on one item for long, so its state is not kept now"
+            );
+            return;
+        };
+        self.keep(id, index, shards, &state);
     }
 
-    fn save_cells(&self, id: &str, cells: &[Arc<Cell>]) {
+    fn keep(&self, id: &str, index: u32, shards: u32, state: &[u8]) {
         let Some(store) = &self.0.deps.store else { return };
-        for (index, cell) in cells.iter().enumerate() {
-            if cell.is_failed() {
-                continue;
-            }
-            // The actor is busy for as long as it takes to copy its state, not while it is written.
-            let state = cell.with_actor(|actor| actor.save());
-            if let Err(error) = store.save(id, index as u32, &state) {
-                tracing::warn!(task = id, %error, "state is not kept");
-            }
+        let mut bytes = shards.to_le_bytes().to_vec();
+        bytes.extend_from_slice(state);
+        if let Err(error) = store.save(id, index, &bytes) {
+            tracing::warn!(task = id, %error, "state is not kept");
         }
     }
 
     /// Starts tasks again that failed and whose wait is over; call it every so often.
     pub fn restart_due(&self) {
         let now = self.clock().now();
-        let due: Vec<(Str, Arc<Definition>, TaskOptions)> = self
+        let due: Vec<(Str, Arc<Definition>, TaskOptions, u64)> = self
             .tasks()
             .iter()
             .filter(|(_, task)| task.restart_at.is_some_and(|at| at <= now))
-            .map(|(id, task)| (Str::clone(id), Arc::clone(&task.definition), task.options.clone()))
+            .map(|(id, task)| {
+                let definition = Arc::clone(&task.definition);
+                (Str::clone(id), definition, task.options.clone(), task.generation)
+            })
             .collect();
-        for (id, definition, options) in due {
+        for (id, definition, options, generation) in due {
             let task = &*id;
             tracing::info!(task, "task starts again after a failure");
-            if let Err(error) = self.start(&id, definition, options) {
+            if let Err(error) = self.start_over(&id, definition, options, Some(generation)) {
                 tracing::warn!(task, %error, "task cannot be started again");
+                if let Some(task) = self.tasks().get_mut(&id)
+                    && task.generation == generation
+                {
+                    task.failures += 1;
+                    task.restart_at = restart_at(task, now);
+                }
             }
         }
     }
@@ -422,21 +501,26 @@ impl Master {
         if task.generation != generation {
             return;
         }
-        let failure = cell.with_actor(|actor| actor.failure().cloned());
+        if task.failure.is_some() {
+            // Another shard was faster.
+            return;
+        }
+        let panicked = || Failure { node: cell.id.to_string(), text: "panic".to_owned() };
+        let failure =
+            cell.with_actor(|actor| actor.failure().cloned()).or_else(|| Some(panicked()));
         let text = failure.as_ref().map(ToString::to_string).unwrap_or_default();
         tracing::error!(task = &*cell.id, error = text, "task failed");
         task.failure = failure;
+        let now = self.clock().now();
+        if u128::from(now.0.abs_diff(task.started.0)) >= CALM.as_nanos() {
+            task.failures = 0;
+        }
         task.failures += 1;
         for cell in &task.cells {
             self.0.routes.remove(cell);
             cell.queue.close();
         }
-        if let Restart::OnFailure { first, longest } = task.options.restart {
-            let doublings = (task.failures - 1).min(20);
-            let wait = first.saturating_mul(1 << doublings).min(longest);
-            let nanos = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
-            task.restart_at = Some(Timestamp(self.clock().now().0.saturating_add(nanos)));
-        }
+        task.restart_at = restart_at(task, now);
     }
 
     /// Gives what is known of a task.
@@ -448,8 +532,9 @@ impl Master {
         drop(tasks);
         let mut nodes = serde_json::Map::new();
         for cell in &cells {
-            let own = cell.with_actor(|actor| actor.graph().statistics());
-            add_up(&mut nodes, own);
+            // Of a task that is at work on one item for long the rest is shown.
+            let own = cell.try_with_actor(LOOK_PATIENCE, |actor| actor.graph().statistics());
+            add_up(&mut nodes, own.unwrap_or_default());
         }
         Some(TaskStatus {
             is_executing: failure.is_none(),
@@ -491,13 +576,13 @@ impl Master {
             return Offer::Full;
         }
         for cell in cells {
-            let all = std::iter::once(0..points.len() as u32).collect();
-            for ranges in super::routes::parts(all) {
-                let slice = Slice { points: Arc::clone(points), ranges, hops: 0 };
-                if !cell.give(Input::Points(slice)) {
-                    // Room was there a moment ago; what another writer took it for is counted by the queue.
-                    return Offer::Full;
-                }
+            // In one piece, which an empty queue takes whatever its size: of several the last may not fit, and who offers
+            // would send the first ones again.
+            let ranges = std::iter::once(0..points.len() as u32).collect();
+            let slice = Slice { points: Arc::clone(points), ranges, hops: 0 };
+            if !cell.give(Input::Points(slice)) {
+                // Room was there a moment ago; what another writer took it for is counted by the queue.
+                return Offer::Full;
             }
         }
         Offer::Taken
@@ -534,6 +619,15 @@ impl Master {
     fn tasks(&self) -> MutexGuard<'_, HashMap<Str, Task, RandomState>> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When a task that failed starts again.
+fn restart_at(task: &Task, now: Timestamp) -> Option<Timestamp> {
+    let Restart::OnFailure { first, longest } = task.options.restart else { return None };
+    let doublings = task.failures.saturating_sub(1).min(DOUBLINGS_MAX);
+    let wait = first.saturating_mul(1 << doublings).min(longest);
+    let nanos = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
+    Some(Timestamp(now.0.saturating_add(nanos)))
 }
 
 /// What a task listens to: the measurements of its `from` nodes, all when one of them names none.

@@ -39,6 +39,19 @@ struct State {
     inputs: VecDeque<Input>,
     points: usize,
     is_closed: bool,
+    /// Somebody waited in vain, and nothing was taken since: nobody waits again until something is.
+    is_stalled: bool,
+}
+
+/// What became of an input that could not wait.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is in the queue.
+    Taken,
+    /// It was dropped, which is counted.
+    Dropped,
+    /// There is no room, and who has it may wait for some through [`Queue::push`].
+    Full(Input),
 }
 
 // === impl Queue ===
@@ -58,32 +71,75 @@ impl Queue {
 
     /// Adds an input; `false` when its points were dropped, or the queue is closed.
     ///
+    /// - After somebody waited in vain nobody waits until the task has taken something: a task that hangs delays
+    ///   who writes once, not at each write.
+    ///
     /// - An input larger than the whole queue is taken when the queue is empty.
     /// - Answers are always taken: there are at most as many as requests under way.
     pub fn push(&self, input: Input) -> bool {
+        match self.try_push(input) {
+            Attempt::Taken => true,
+            Attempt::Dropped => false,
+            Attempt::Full(input) => self.push_patiently(input),
+        }
+    }
+
+    /// Adds an input when there is room; never waits.
+    pub fn try_push(&self, input: Input) -> Attempt {
         let points = weight(&input);
         let mut state = self.lock();
         if matches!(input, Input::Answer { .. } | Input::QueryFailed { .. }) {
-            if !state.is_closed {
-                state.inputs.push_back(input);
+            if state.is_closed {
+                return Attempt::Dropped;
             }
-            return !state.is_closed;
+            state.inputs.push_back(input);
+            return Attempt::Taken;
         }
-        if !self.fits(&state, points) {
+        if !self.fits(&state, points) && !state.is_closed {
             match self.overflow {
                 Overflow::DropNewest => {}
                 Overflow::DropOldest => self.drop_oldest(&mut state, points),
-                Overflow::Block(patience) => {
-                    let is_full = |state: &mut State| !state.is_closed && !self.fits(state, points);
-                    state = self
-                        .has_room
-                        .wait_timeout_while(state, patience, is_full)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
-                }
+                Overflow::Block(_) if state.is_stalled => {}
+                Overflow::Block(_) => return Attempt::Full(input),
             }
         }
-        if state.is_closed || !self.fits(&state, points) {
+        if self.settle(&mut state, input, points) { Attempt::Taken } else { Attempt::Dropped }
+    }
+
+    /// Drops an input for which there was no room, counted.
+    pub fn refuse(&self, input: &Input) {
+        self.dropped.fetch_add(weight(input) as u64, Ordering::Relaxed);
+    }
+
+    /// Drops an input that has waited elsewhere for as long as it may.
+    pub fn give_up(&self, input: &Input) {
+        self.lock().is_stalled = true;
+        self.refuse(input);
+    }
+
+    fn push_patiently(&self, input: Input) -> bool {
+        let points = weight(&input);
+        let mut state = self.lock();
+        if let Overflow::Block(patience) = self.overflow {
+            let is_full = |state: &mut State| {
+                !state.is_closed && !state.is_stalled && !self.fits(state, points)
+            };
+            let (waited, outcome) = self
+                .has_room
+                .wait_timeout_while(state, patience, is_full)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = waited;
+            if outcome.timed_out() {
+                // Who waits beside this one has waited for nothing as well.
+                state.is_stalled = true;
+                self.has_room.notify_all();
+            }
+        }
+        self.settle(&mut state, input, points)
+    }
+
+    fn settle(&self, state: &mut State, input: Input, points: usize) -> bool {
+        if state.is_closed || !self.fits(state, points) {
             self.dropped.fetch_add(points as u64, Ordering::Relaxed);
             return false;
         }
@@ -98,8 +154,10 @@ impl Queue {
         let mut state = self.lock();
         let input = state.inputs.pop_front()?;
         state.points -= weight(&input).min(state.points);
+        state.is_stalled = false;
         drop(state);
-        self.has_room.notify_one();
+        // All: the one that was waiting first may need more room than there is.
+        self.has_room.notify_all();
         Some(input)
     }
 
@@ -115,6 +173,7 @@ impl Queue {
         self.dropped.fetch_add(state.points as u64, Ordering::Relaxed);
         state.inputs.clear();
         state.points = 0;
+        state.is_stalled = false;
         drop(state);
         self.has_room.notify_all();
     }

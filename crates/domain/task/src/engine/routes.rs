@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use foldhash::fast::RandomState;
 use levada_model::{Point, Series, Str};
@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::cell::Cell;
 use super::input::{Input, Slice};
+use super::queue::Attempt;
 
 /// What a task wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,8 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     version: u64,
-    entries: Vec<(Subscription, Arc<Cell>)>,
+    /// Weak: a task writes to the table that it stands in, and so do writers that have been idle for long.
+    entries: Vec<(Subscription, Weak<Cell>)>,
 }
 
 /// Writes points: one per thread that writes.
@@ -73,13 +75,13 @@ const SLICE_POINTS: usize = 4_096;
 
 impl Routes {
     /// Adds a task.
-    pub fn add(&self, subscription: Subscription, cell: Arc<Cell>) {
-        self.change(|entries| entries.push((subscription, cell)));
+    pub fn add(&self, subscription: Subscription, cell: &Arc<Cell>) {
+        self.change(|entries| entries.push((subscription, Arc::downgrade(cell))));
     }
 
     /// Takes a task out; points that are being written may still reach its queue.
     pub fn remove(&self, cell: &Arc<Cell>) {
-        self.change(|entries| entries.retain(|(_, known)| !Arc::ptr_eq(known, cell)));
+        self.change(|entries| entries.retain(|(_, known)| known.as_ptr() != Arc::as_ptr(cell)));
     }
 
     /// Makes a writer.
@@ -98,7 +100,7 @@ impl Routes {
         Arc::clone(&self.0.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<(Subscription, Arc<Cell>)>)) {
+    fn change(&self, change: impl FnOnce(&mut Vec<(Subscription, Weak<Cell>)>)) {
         let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
         let mut entries = table.entries.clone();
         change(&mut entries);
@@ -123,12 +125,18 @@ impl Subscription {
 
 impl Ingest {
     /// Hands points to the tasks that want them; each task gets a point once.
+    ///
+    /// - Waits for tasks that are behind and want that, after it has served the others.
     pub fn write(&mut self, points: Vec<Point>) -> Written {
-        self.write_hop(points, 0)
+        self.write_hop(points, 0, true)
     }
 
-    /// Hands on points that came back from a task, so many times already.
-    pub fn write_hop(&mut self, points: Vec<Point>, hops: u8) -> Written {
+    /// Hands on points that came back from a task, so many times already; never waits.
+    pub fn write_back(&mut self, points: Vec<Point>, hops: u8) -> Written {
+        self.write_hop(points, hops, false)
+    }
+
+    fn write_hop(&mut self, points: Vec<Point>, hops: u8, may_wait: bool) -> Written {
         self.refresh();
         let mut written = Written::default();
         if self.table.entries.is_empty() {
@@ -157,14 +165,16 @@ impl Ingest {
         if let Some((known, start)) = run {
             self.add_run(&known, start..points.len() as u32, &mut written);
         }
-        self.hand_over(points, hops, &mut written);
+        self.hand_over(points, hops, may_wait, &mut written);
         written
     }
 
     /// Says whether every task that listens to something has room for so many points.
     pub fn would_fit(&mut self, points: &[Point]) -> bool {
         self.refresh();
-        self.table.entries.iter().all(|(_, cell)| cell.queue.has_room(points.len()))
+        let has_room =
+            |cell: &Weak<Cell>| cell.upgrade().is_none_or(|cell| cell.queue.has_room(points.len()));
+        self.table.entries.iter().all(|(_, cell)| has_room(cell))
     }
 
     fn refresh(&mut self) {
@@ -227,26 +237,61 @@ impl Ingest {
         }
     }
 
-    fn hand_over(&mut self, points: Vec<Point>, hops: u8, written: &mut Written) {
+    fn hand_over(&mut self, points: Vec<Point>, hops: u8, may_wait: bool, written: &mut Written) {
         let points = Arc::new(points);
-        for task in std::mem::take(&mut self.touched) {
+        let mut late: Vec<(Arc<Cell>, Slice)> = Vec::new();
+        for task in self.touched.drain(..) {
             let ranges = std::mem::take(&mut self.ranges[task as usize]);
-            let cell = &self.table.entries[task as usize].1;
+            let Some(cell) = self.table.entries[task as usize].1.upgrade() else { continue };
             for part in parts(ranges) {
                 let slice = Slice { points: Arc::clone(&points), ranges: part, hops };
                 let count = slice.len() as u64;
-                if cell.give(Input::Points(slice)) {
-                    written.delivered += count;
-                } else {
-                    written.dropped += count;
+                // What a task gets stays in order.
+                if late.last().is_some_and(|(known, _)| Arc::ptr_eq(known, &cell)) {
+                    late.push((Arc::clone(&cell), slice));
+                    continue;
                 }
+                match cell.try_give(Input::Points(slice)) {
+                    Attempt::Taken => written.delivered += count,
+                    Attempt::Dropped => written.dropped += count,
+                    Attempt::Full(Input::Points(slice)) if may_wait => {
+                        late.push((Arc::clone(&cell), slice));
+                    }
+                    Attempt::Full(input) => {
+                        cell.queue.refuse(&input);
+                        written.dropped += count;
+                    }
+                }
+            }
+        }
+        let mut has_patience = true;
+        for (cell, slice) in late {
+            let count = slice.len() as u64;
+            let is_taken = if has_patience {
+                cell.give(Input::Points(slice))
+            } else {
+                match cell.try_give(Input::Points(slice)) {
+                    Attempt::Taken => true,
+                    Attempt::Dropped => false,
+                    Attempt::Full(input) => {
+                        cell.queue.give_up(&input);
+                        false
+                    }
+                }
+            };
+            // Once is enough: the other tasks that are full were waited for at the same time.
+            has_patience &= is_taken;
+            if is_taken {
+                written.delivered += count;
+            } else {
+                written.dropped += count;
             }
         }
     }
 }
 
 /// Cuts a list of ranges into lists of a bounded number of points.
-pub(super) fn parts(ranges: SmallVec<[Range<u32>; 2]>) -> Vec<SmallVec<[Range<u32>; 2]>> {
+fn parts(ranges: SmallVec<[Range<u32>; 2]>) -> Vec<SmallVec<[Range<u32>; 2]>> {
     let mut parts = Vec::with_capacity(1);
     let mut part = SmallVec::new();
     let mut room = SLICE_POINTS as u32;

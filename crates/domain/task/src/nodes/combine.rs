@@ -14,7 +14,7 @@ use levada_tick::script::{CallError, Value};
 use serde_json::{Map, Value as Json, json};
 
 use self::series::CombinedSeries;
-use super::predicate::Predicate;
+use super::predicate::{Predicate, has_inner_lambda};
 use super::prefix::{Delimiter, Merger, PrefixProblem, find_problem};
 use crate::property::types::{lambda_arguments, one_for_field, wrong_field};
 use crate::property::{Lambdas, Nanos, PropertyType, Strings};
@@ -203,9 +203,13 @@ impl Spec for Combine {
 
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
         let seed = ctx.seed;
-        let programs = self.compile()?.into_iter().zip(0..);
+        let is_1_8 = ctx.compat.is_1_8;
+        let shares = self.expressions.0.iter().map(|one| is_1_8 && has_inner_lambda(one));
+        let programs = self.compile()?.into_iter().zip(0..).zip(shares);
         Ok(Box::new(Running {
-            expressions: programs.map(|(one, at)| Predicate::new(one, seed ^ at)).collect(),
+            expressions: programs
+                .map(|((one, at), shares)| Predicate::new(one, seed ^ at).shared(shares))
+                .collect(),
             prefixes: self
                 .names
                 .0

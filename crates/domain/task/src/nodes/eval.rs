@@ -8,6 +8,7 @@ use levada_model::{BatchRef, FieldValue, Group, GroupKey, Point, Series, Shape, 
 use levada_tick::lambda::{Evaluator, Program, State, Value as Result_};
 use levada_tick::script::{CallError, Value};
 
+use super::predicate::{SHARED, has_inner_lambda};
 use crate::property::types::{lambda_arguments, text, text_arguments};
 use crate::property::{Lambdas, PropertyCall, Strings};
 use crate::runtime::{Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer};
@@ -74,6 +75,10 @@ struct Expression {
     states: PerGroup<State>,
     none: State,
     is_stateful: bool,
+    /// All groups have one state (U-3).
+    is_shared: bool,
+    /// The earlier results that it names, in upstream's way: a field or tag of that name takes their place (U-2).
+    overwrites: Vec<usize>,
 }
 
 enum Keep {
@@ -196,6 +201,7 @@ impl Spec for Eval {
     }
 
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
+        let is_1_8 = ctx.compat.is_1_8;
         let names: Vec<Str> = self.names.0.iter().map(|name| Str::from(name.as_str())).collect();
         let expressions: Vec<Expression> = self
             .programs()?
@@ -204,6 +210,13 @@ impl Spec for Eval {
             .map(|(index, program)| Expression {
                 name: names.get(index).cloned().unwrap_or_default(),
                 is_stateful: program.is_stateful(),
+                is_shared: is_1_8 && has_inner_lambda(&self.expressions.0[index]),
+                overwrites: match is_1_8 {
+                    true => (0..index)
+                        .filter(|earlier| program.references().contains(&names[*earlier]))
+                        .collect(),
+                    false => Vec::new(),
+                },
                 none: program.state(ctx.seed),
                 evaluator: Evaluator::with_earlier(Arc::new(program), &names[..index]),
                 states: PerGroup::default(),
@@ -239,8 +252,13 @@ impl Running {
     /// Evaluates everything for a point; `false` when the point is to be dropped.
     fn evaluate(&mut self, point: &Point, slot: u32, out: &mut Out<'_>) -> bool {
         self.results.clear();
-        for expression in &mut self.expressions {
+        for index in 0..self.expressions.len() {
+            if !self.expressions[index].overwrites.is_empty() {
+                self.overwrite(index, point);
+            }
+            let expression = &mut self.expressions[index];
             let state = if expression.is_stateful {
+                let slot = if expression.is_shared { SHARED } else { slot };
                 let program = expression.evaluator.program();
                 let seed = self.seed ^ u64::from(slot);
                 expression.states.entry(slot, || program.state(seed))
@@ -265,6 +283,26 @@ impl Running {
             }
         }
         true
+    }
+
+    /// Puts the fields and tags of the input that an expression names in the place of earlier results (U-2).
+    fn overwrite(&mut self, index: usize, point: &Point) {
+        for earlier in &self.expressions[index].overwrites {
+            let name = &self.expressions[*earlier].name;
+            let field = point.shape.position(name).map(|at| &point.values[at]);
+            let of_input = match field {
+                Some(FieldValue::Float(number)) => Some(Result_::Float(*number)),
+                Some(FieldValue::Int(number)) => Some(Result_::Int(*number)),
+                Some(FieldValue::Bool(flag)) => Some(Result_::Bool(*flag)),
+                Some(FieldValue::Str(text)) => Some(Result_::Str(Str::clone(text))),
+                Some(FieldValue::Duration(nanos)) => Some(Result_::Duration(*nanos)),
+                Some(_) => None,
+                None => point.series.tag(name).map(|text| Result_::Str(Str::clone(text))),
+            };
+            if let Some(value) = of_input {
+                self.results[*earlier] = value;
+            }
+        }
     }
 
     /// The fields of the output; `None` when a field to be kept is missing.
@@ -454,7 +492,7 @@ impl Node for Running {
     }
 
     fn forget(&mut self, slot: u32) {
-        for expression in &mut self.expressions {
+        for expression in self.expressions.iter_mut().filter(|expression| !expression.is_shared) {
             expression.states.remove(slot);
         }
         self.series.retain(|_, derived| derived.old_slot != slot && derived.group.slot != slot);
@@ -472,7 +510,8 @@ impl Node for Running {
 
     fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
         for expression in &mut self.expressions {
-            expression.states = reader.states()?;
+            let program = Arc::clone(expression.evaluator.program());
+            expression.states = reader.states_of(&program)?;
         }
         Ok(())
     }

@@ -148,7 +148,10 @@ impl Spec for From {
 
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
         let filter = match self.filter.0.as_deref() {
-            Some(filter) => Some(Predicate::new(compile(filter)?, ctx.seed)),
+            Some(filter) => {
+                let predicate = Predicate::new(compile(filter)?, ctx.seed);
+                Some(predicate.shared(ctx.compat.is_1_8))
+            }
             None => None,
         };
         Ok(Box::new(Running {

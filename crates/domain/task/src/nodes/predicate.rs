@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use levada_model::Point;
 use levada_tick::lambda::{Env, EvalError, Evaluator, Program, State};
+use levada_tick::syntax::{Kind as Syntax, Node as Expression};
 
 use crate::runtime::{PerGroup, Reader, StateError, Writer};
 
@@ -16,7 +17,23 @@ pub struct Predicate {
     /// What expressions without state are given.
     none: State,
     is_stateful: bool,
+    /// All groups have one state, as upstream has it in some places (U-3, U-6).
+    is_shared: bool,
     seed: u64,
+}
+
+/// The slot of what all groups share: the one of the group without dimensions, which is there from the start.
+pub const SHARED: u32 = 0;
+
+/// Says whether an expression holds a lambda that a variable held (U-3).
+pub fn has_inner_lambda(expression: &Expression) -> bool {
+    match &expression.kind {
+        Syntax::Lambda(_) => true,
+        Syntax::Unary { operand, .. } => has_inner_lambda(operand),
+        Syntax::Binary { left, right, .. } => has_inner_lambda(left) || has_inner_lambda(right),
+        Syntax::Call(call) => call.args.iter().any(has_inner_lambda),
+        _ => false,
+    }
 }
 
 // === impl Predicate ===
@@ -27,7 +44,13 @@ impl Predicate {
         let is_stateful = program.is_stateful();
         let none = program.state(seed);
         let evaluator = Evaluator::new(Arc::new(program));
-        Predicate { evaluator, states: PerGroup::default(), none, is_stateful, seed }
+        let states = PerGroup::default();
+        Predicate { evaluator, states, none, is_stateful, is_shared: false, seed }
+    }
+
+    /// With one state for all groups when `is_shared`.
+    pub fn shared(self, is_shared: bool) -> Self {
+        Predicate { is_shared, ..self }
     }
 
     /// Says whether it holds for a point of a group.
@@ -36,6 +59,7 @@ impl Predicate {
         if !self.is_stateful {
             return self.evaluator.predicate(point, env, &mut self.none);
         }
+        let slot = if self.is_shared { SHARED } else { slot };
         let (program, seed) = (self.evaluator.program(), self.seed ^ u64::from(slot));
         let state = self.states.entry(slot, || program.state(seed));
         self.evaluator.predicate(point, env, state)
@@ -43,7 +67,9 @@ impl Predicate {
 
     /// Drops the state of a group.
     pub fn forget(&mut self, slot: u32) {
-        self.states.remove(slot);
+        if !self.is_shared {
+            self.states.remove(slot);
+        }
     }
 
     /// Counts the groups with state.
@@ -58,7 +84,8 @@ impl Predicate {
 
     /// Takes over saved state.
     pub fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
-        self.states = reader.states()?;
+        let program = Arc::clone(self.evaluator.program());
+        self.states = reader.states_of(&program)?;
         Ok(())
     }
 }

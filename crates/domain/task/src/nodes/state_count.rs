@@ -77,7 +77,12 @@ impl Spec for StateCount {
 
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
         let program = compile(self.expression.0.as_deref(), KIND.name)?;
-        Ok(Box::new(Running::new(Count, program, &self.result.0, ctx.seed)))
+        Ok(Box::new(Running::new(
+            Count,
+            (self.expression.0.as_deref(), program),
+            &self.result.0,
+            ctx,
+        )))
     }
 }
 

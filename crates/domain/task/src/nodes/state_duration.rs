@@ -91,7 +91,12 @@ impl Spec for StateDuration {
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
         let program = compile(self.expression.0.as_deref(), KIND.name)?;
         let tracker = Duration { unit: self.unit.0 as f64 };
-        Ok(Box::new(Running::new(tracker, program, &self.result.0, ctx.seed)))
+        Ok(Box::new(Running::new(
+            tracker,
+            (self.expression.0.as_deref(), program),
+            &self.result.0,
+            ctx,
+        )))
     }
 }
 

@@ -25,6 +25,8 @@ use crate::runtime::services::{Endpoint, ServerInfo, Services, SideloadSource};
 /// A task under test.
 pub(super) struct Task {
     pub(super) actor: Actor,
+    /// What it was defined by, when that is known.
+    pipeline: Option<Pipeline>,
     lines: Arc<Mutex<Vec<String>>>,
     parser: Parser,
 }
@@ -164,25 +166,31 @@ fn value(expression: &Expression) -> Value {
 /// Starts a task; the error is upstream's enable error.
 pub(super) fn start(pipeline: &Pipeline, limits: &Limits) -> Result<Task, String> {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let options = StartOptions {
+    let options = options(limits);
+    let effects = Box::new(Lines(Arc::clone(&lines)));
+    let env = Env::at(Timestamp(0));
+    let actor = Actor::start(pipeline, &options, effects, env, Timestamp(0))?;
+    Ok(Task { actor, pipeline: None, lines, parser: Parser::new(LineLimits::default()) })
+}
+
+fn options(limits: &Limits) -> StartOptions<'_> {
+    StartOptions {
         task: Str::from("tid"),
         dbrps: &[],
         services: &NoServices,
         limits,
         compat: Compat::default(),
         seed: 1,
-    };
-    let effects = Box::new(Lines(Arc::clone(&lines)));
-    let env = Env::at(Timestamp(0));
-    let actor = Actor::start(pipeline, &options, effects, env, Timestamp(0))?;
-    Ok(Task { actor, lines, parser: Parser::new(LineLimits::default()) })
+    }
 }
 
 // === impl Task ===
 
 impl Task {
     pub(super) fn new(script: &str) -> Task {
-        start(&define(script).expect(script), &Limits::default()).expect(script)
+        let pipeline = define(script).expect(script);
+        let task = start(&pipeline, &Limits::default()).expect(script);
+        Task { pipeline: Some(pipeline), ..task }
     }
 
     /// Points as line protocol, times in seconds, separated by `;` or new lines.
@@ -231,7 +239,12 @@ impl Task {
 
     /// Goes on with the state of another task; gives the nodes that begin anew.
     pub(super) fn load(&mut self, state: &[u8]) -> Vec<Str> {
-        self.actor.load(state).unwrap()
+        let limits = Limits::default();
+        let remake = |place| match &self.pipeline {
+            Some(pipeline) => pipeline.remake(place, &options(&limits)),
+            None => Err("who made it is not known".to_owned()),
+        };
+        self.actor.load_or_remake(state, &remake).unwrap()
     }
 
     /// What was printed since the last call.

@@ -7,8 +7,8 @@ use levada_tick::lambda::Program;
 use levada_tick::syntax::Node as Expression;
 
 use super::derived::WithField;
-use super::predicate::Predicate;
-use crate::runtime::{Node, Out, PerGroup, Reader, StateError, Step, Writer};
+use super::predicate::{Predicate, has_inner_lambda};
+use crate::runtime::{Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer};
 
 /// What is tracked; the state of a group exists as long as the expression holds.
 pub(super) trait Tracker: Send {
@@ -49,10 +49,16 @@ pub(super) fn compile(expression: Option<&Expression>, node: &str) -> Result<Pro
 
 impl<T: Tracker> Running<T> {
     /// Makes a node that writes the field `result`.
-    pub(super) fn new(tracker: T, program: Program, result: &str, seed: u64) -> Self {
+    pub(super) fn new(
+        tracker: T,
+        (expression, program): (Option<&Expression>, Program),
+        result: &str,
+        ctx: &StartContext<'_>,
+    ) -> Self {
+        let shares = ctx.compat.is_1_8 && expression.is_some_and(has_inner_lambda);
         Running {
             tracker,
-            predicate: Predicate::new(program, seed),
+            predicate: Predicate::new(program, ctx.seed).shared(shares),
             result: WithField::new(result),
             groups: PerGroup::default(),
             points: Vec::new(),

@@ -6,7 +6,7 @@ use levada_model::{BatchRef, Group, Point};
 use levada_tick::lambda::Program;
 use levada_tick::script::{CallError, Value};
 
-use super::predicate::Predicate;
+use super::predicate::{Predicate, has_inner_lambda};
 use crate::property::types::{exactly, lambda_argument};
 use crate::property::{Lambda, PropertyCall};
 use crate::runtime::{Node, Out, Reader, StartContext, StateError, Step, Writer};
@@ -90,7 +90,9 @@ impl Spec for Where {
     }
 
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
+        let shares = self.expression.0.as_deref().is_some_and(has_inner_lambda);
         let predicate = Predicate::new(self.compile()?, ctx.seed);
+        let predicate = predicate.shared(shares && ctx.compat.is_1_8);
         Ok(Box::new(Running { predicate, kept: Vec::new() }))
     }
 }

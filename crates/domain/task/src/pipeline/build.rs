@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use levada_model::Str;
 use levada_tick::script::object::Members;
 use levada_tick::script::{CallError, ObjectId, Objects, Value};
+use levada_tick::syntax::Position;
 
 use super::{Linked, NodeIndex, Pipeline, TaskType};
 use crate::nodes;
@@ -23,6 +24,8 @@ pub struct Builder {
     pipeline: Pipeline,
     next_id: u32,
     objects: Vec<Object>,
+    /// Where the call at hand stands.
+    position: Option<Position>,
     /// The settings of deadman.
     pub deadman: Deadman,
     /// The functions that users have configured, by name.
@@ -46,6 +49,7 @@ impl Builder {
             pipeline,
             next_id: 0,
             objects: Vec::new(),
+            position: None,
             deadman: Deadman::default(),
             udfs: BTreeMap::new(),
         };
@@ -192,6 +196,7 @@ impl Builder {
             wants,
             watched: None,
             name: None,
+            position: self.position,
         });
         index
     }
@@ -247,6 +252,10 @@ impl Objects for Builder {
             chain: nodes::method(spec.kind(), name).is_some(),
             dynamic: self.udfs.contains_key(name),
         }
+    }
+
+    fn locate(&mut self, position: Position) {
+        self.position = Some(position);
     }
 
     fn chain(

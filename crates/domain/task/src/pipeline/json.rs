@@ -142,6 +142,7 @@ impl Reading {
             return Err(wrong("another node has its id".to_owned()));
         }
         self.nodes.push(Linked {
+            position: None,
             spec,
             id: number,
             is_quiet: members.get(QUIET).and_then(Json::as_bool).unwrap_or(false),

@@ -1,16 +1,16 @@
 //! From the definition to the nodes that run.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use levada_model::Str;
 
 use super::{NodeIndex, Pipeline};
 use crate::effect::NodeName;
+use crate::nodes::from::From;
 use crate::runtime::context::{Compat, Limits};
 use crate::runtime::graph::{Child, Slot};
 use crate::runtime::statistics::Statistics;
-use crate::runtime::{Graph, PerGroup, Services, StartContext};
+use crate::runtime::{Graph, Node, PerGroup, Services, StartContext};
 
 /// What nodes are made with.
 pub struct StartOptions<'o> {
@@ -32,10 +32,7 @@ impl Pipeline {
     /// Makes the nodes; the first problem in graph order is upstream's enable error.
     pub fn start(&self, options: &StartOptions<'_>) -> Result<Graph, String> {
         let order = self.order();
-        let mut places = vec![0; self.nodes.len()];
-        for (place, index) in order.iter().enumerate() {
-            places[index.0] = place;
-        }
+        let places = self.places(&order);
         for index in &order {
             self.check_edges(*index)?;
         }
@@ -52,7 +49,16 @@ impl Pipeline {
         Ok(Graph::new(slots))
     }
 
-    fn slot(
+    /// Gives the place of each node in the order.
+    pub(super) fn places(&self, order: &[NodeIndex]) -> Vec<usize> {
+        let mut places = vec![0; self.nodes.len()];
+        for (place, index) in order.iter().enumerate() {
+            places[index.0] = place;
+        }
+        places
+    }
+
+    pub(super) fn slot(
         &self,
         index: NodeIndex,
         place: usize,
@@ -88,6 +94,39 @@ impl Pipeline {
         })
     }
 
+    /// Makes the node at `place` of [`Pipeline::start`] again.
+    pub fn remake(
+        &self,
+        place: usize,
+        options: &StartOptions<'_>,
+    ) -> Result<Box<dyn Node>, String> {
+        let order = self.order();
+        let mut places = vec![0; self.nodes.len()];
+        for (place, index) in order.iter().enumerate() {
+            places[index.0] = place;
+        }
+        let index = order.get(place).ok_or_else(|| format!("there is no node {place}"))?;
+        Ok(self.slot(*index, place, &places, options)?.node)
+    }
+
+    /// Whether each actor of a task is to give points twice to its source, as upstream does when one `from` names a
+    /// measurement and another does not (U-1): the measurements that come twice.
+    pub fn doubled_measurements(&self) -> Vec<Str> {
+        let mut named = Vec::new();
+        let mut has_unnamed = false;
+        for node in &self.nodes {
+            let spec: &dyn std::any::Any = &*node.spec;
+            match spec.downcast_ref::<From>().map(From::measurement) {
+                Some("") => has_unnamed = true,
+                Some(name) => named.push(Str::from(name)),
+                None => {}
+            }
+        }
+        named.sort();
+        named.dedup();
+        if has_unnamed { named } else { Vec::new() }
+    }
+
     /// What the node keeps state of: its own definition, and what makes the groups before it.
     ///
     /// - The rest of its ancestors count by kind only, so an edited threshold before a window does not empty it.
@@ -101,7 +140,8 @@ impl Pipeline {
         for _ in 0..PARTS_MAX {
             let Some(index) = stack.pop() else { break };
             let node = self.node(index);
-            let _ = write!(text, "<{}", node.spec.desc());
+            text.push('<');
+            text.push_str(node.spec.desc());
             if node.spec.decides_groups() {
                 text.push_str(&node.spec.identity());
             }
@@ -132,8 +172,7 @@ impl Pipeline {
 fn fuse(slots: &mut [Slot]) {
     for place in 0..slots.len() {
         let [child] = slots[place].children[..] else { continue };
-        let has_one_parent = slots[child.index].statistics.collected.len() == 1;
-        if has_one_parent && slots[child.index].node.folds() {
+        if slots[child.index].statistics.collected.len() == 1 && slots[child.index].node.folds() {
             slots[place].node.fuse();
         }
     }

@@ -82,6 +82,24 @@ impl Slot {
         (&mut *slot.node, out)
     }
 
+    /// Runs a step of the node at the front and notes how long it took, without the nodes behind it.
+    #[cold]
+    fn timed(
+        slots: &mut [Slot],
+        ctx: &mut Context,
+        step: impl FnOnce(&mut [Slot], &mut Context) -> Step,
+    ) -> Step {
+        let Some(meter) = &mut ctx.meter else { return step(slots, ctx) };
+        let (began, outer) = (meter.clock.monotonic(), std::mem::take(&mut meter.behind));
+        let result = step(slots, ctx);
+        if let Some(meter) = &mut ctx.meter {
+            let whole = meter.clock.monotonic().saturating_sub(began).as_nanos() as u64;
+            slots[0].statistics.took(whole.saturating_sub(meter.behind));
+            meter.behind = outer + whole;
+        }
+        result
+    }
+
     #[inline]
     pub(super) fn point(
         slots: &mut [Slot],
@@ -91,6 +109,12 @@ impl Slot {
         ctx: &mut Context,
     ) -> Step {
         slots[0].statistics.collected[child.input] += 1;
+        if ctx.is_measuring() {
+            return Slot::timed(slots, ctx, |slots, ctx| {
+                let (node, mut out) = Slot::enter(slots, child.index, ctx);
+                node.point(child.input, point, group, &mut out)
+            });
+        }
         let (node, mut out) = Slot::enter(slots, child.index, ctx);
         node.point(child.input, point, group, &mut out)
     }
@@ -102,6 +126,12 @@ impl Slot {
         ctx: &mut Context,
     ) -> Step {
         slots[0].statistics.collected[child.input] += 1;
+        if ctx.is_measuring() {
+            return Slot::timed(slots, ctx, |slots, ctx| {
+                let (node, mut out) = Slot::enter(slots, child.index, ctx);
+                node.batch(child.input, batch, &mut out)
+            });
+        }
         let (node, mut out) = Slot::enter(slots, child.index, ctx);
         node.batch(child.input, batch, &mut out)
     }
@@ -177,9 +207,25 @@ impl Graph {
             slot.statistics.emitted = emitted;
         }
         slot.node.load(&mut reader)?;
+        // What it set when it began is set again by what it was doing.
+        ctx.timers.drop_of(place);
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
         node.restored(&mut out);
         Ok(())
+    }
+
+    /// Puts a new node in the place of one that could not take over its state.
+    pub fn replace(&mut self, place: usize, node: Box<dyn Node>, ctx: &mut Context) -> Step {
+        self.slots[place].node = node;
+        if let [child] = self.slots[place].children[..]
+            && self.slots[child.index].statistics.collected.len() == 1
+            && self.slots[child.index].node.folds()
+        {
+            self.slots[place].node.fuse();
+        }
+        ctx.timers.drop_of(place);
+        let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+        node.begin(&mut out)
     }
 
     /// Gives the nodes.
@@ -213,16 +259,33 @@ impl Graph {
 
     /// Runs the timers that are due at `now`, in their order, and sets the clock.
     pub fn advance(&mut self, now: Timestamp, ctx: &mut Context) -> Step {
-        while let Some(timer) = ctx.timers.take_due(now) {
+        while self.advance_some(now, usize::MAX, ctx)? {}
+        Ok(())
+    }
+
+    /// Runs at most `count` of the timers that are due at `now`; `true` when more are due.
+    ///
+    /// - A timer that sets itself again faster than it runs would otherwise never end.
+    pub fn advance_some(
+        &mut self,
+        now: Timestamp,
+        count: usize,
+        ctx: &mut Context,
+    ) -> Result<bool, Box<super::Failure>> {
+        for _ in 0..count {
+            let Some(timer) = ctx.timers.take_due(now) else { break };
             ctx.now = ctx.now.max(timer.at);
             ctx.env.now = ctx.now;
             self.watch(timer.node);
             let (node, mut out) = Slot::enter(&mut self.slots[timer.node..], timer.node, ctx);
             node.timer(timer.token, timer.at, &mut out)?;
         }
+        if ctx.timers.next().is_some_and(|at| at <= now) {
+            return Ok(true);
+        }
         ctx.now = ctx.now.max(now);
         ctx.env.now = ctx.now;
-        Ok(())
+        Ok(false)
     }
 
     /// Gives an answer to the node that asked.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use levada_model::{FieldValue, Group, GroupKey, Point, Series, Shape, Str, Timestamp, Values};
-use levada_tick::lambda::State;
+use levada_tick::lambda::{Program, State};
 use thiserror::Error;
 
 use super::groups::{Groups, PerGroup};
@@ -380,6 +380,14 @@ impl<'s> Reader<'s> {
     pub fn states(&mut self) -> Result<PerGroup<State>, StateError> {
         self.per_group(|reader, _| {
             State::load(reader.bytes()?).map_err(|error| StateError::Refused(error.to_string()))
+        })
+    }
+
+    /// Reads the state of one expression, per group; what does not fit the expression is refused.
+    pub fn states_of(&mut self, program: &Program) -> Result<PerGroup<State>, StateError> {
+        self.per_group(|reader, _| {
+            let state = program.load_state(reader.bytes()?);
+            state.map_err(|error| StateError::Refused(error.to_string()))
         })
     }
 

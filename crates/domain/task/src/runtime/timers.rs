@@ -47,6 +47,11 @@ impl Timers {
         self.heap.pop().map(|Reverse(timer)| timer)
     }
 
+    /// Drops the timers of a node.
+    pub fn drop_of(&mut self, node: usize) {
+        self.heap.retain(|Reverse(timer)| timer.node != node);
+    }
+
     /// Drops all timers.
     pub fn clear(&mut self) {
         self.heap.clear();

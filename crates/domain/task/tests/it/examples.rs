@@ -16,7 +16,7 @@ use crate::notation::Record;
 pub(crate) const EXAMPLES: &str = include_str!("../cases/examples.txt");
 
 /// The clock of the cases: some day, far from the times of the data.
-const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Case {
@@ -51,7 +51,7 @@ pub(crate) fn cases(text: &str) -> Vec<Case> {
     cases
 }
 
-fn points(line: &str, parser: &mut Parser) -> Vec<Point> {
+pub(crate) fn points(line: &str, parser: &mut Parser) -> Vec<Point> {
     let mut points = Vec::new();
     let (database, retention) = (Str::from("db"), Str::from("rp"));
     let outcome = parser.parse(
@@ -70,8 +70,8 @@ fn pause(text: &str) -> i64 {
     levada_tick::syntax::parse_duration(text).expect("a duration")
 }
 
-/// Runs a script on the lines of a case and gives what left it.
-pub(crate) fn run(case: &Case) -> Vec<String> {
+/// Runs a case with switches.
+pub(crate) fn run_with(case: &Case, compat: Compat) -> Vec<String> {
     let task_type = if case.is_batch { TaskType::Batch } else { TaskType::Stream };
     let options = DefineOptions { task_type: Some(task_type), ..DefineOptions::default() };
     let definition = match define(&case.script, &options) {
@@ -86,7 +86,7 @@ pub(crate) fn run(case: &Case) -> Vec<String> {
             dbrps: &[("db".into(), "rp".into())],
             services: &Unconfigured::default(),
             limits: &Limits::default(),
-            compat: Compat::default(),
+            compat,
             seed: 1,
         },
         Box::new(record.clone()),
@@ -145,6 +145,28 @@ fn by_sink(lines: &[String]) -> std::collections::BTreeMap<String, Vec<String>> 
     sinks
 }
 
+/// Says how what a case gives differs from what it is to give.
+pub(crate) fn difference(case: &Case, compat: Compat) -> Option<String> {
+    let got = run_with(case, compat);
+    (by_sink(&got) != by_sink(&case.output)).then(|| {
+        format!(
+            "## {}\n{}wanted:\n  {}\ngot:\n  {}\n",
+            case.name,
+            case.script,
+            case.output.join("\n  "),
+            got.join("\n  ")
+        )
+    })
+}
+
+/// Checks all cases of a file.
+pub(crate) fn check(text: &str, count: usize, compat: Compat) {
+    let cases = cases(text);
+    assert_eq!(cases.len(), count, "all cases are read");
+    let wrong: Vec<String> = cases.iter().filter_map(|case| difference(case, compat)).collect();
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
 #[test]
 fn every_example_gives_what_it_says() {
     let cases = cases(EXAMPLES);
@@ -156,16 +178,7 @@ fn every_example_gives_what_it_says() {
         if only.as_deref().is_some_and(|only| only != id) {
             continue;
         }
-        let got = run(case);
-        if by_sink(&got) != by_sink(&case.output) {
-            wrong.push(format!(
-                "## {}\n{}wanted:\n  {}\ngot:\n  {}\n",
-                case.name,
-                case.script,
-                case.output.join("\n  "),
-                got.join("\n  ")
-            ));
-        }
+        wrong.extend(difference(case, Compat::default()));
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

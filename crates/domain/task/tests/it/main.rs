@@ -1,7 +1,13 @@
 //! Whole tasks, from the text of a script to what leaves it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod dot;
+mod engine;
+mod errors;
 mod examples;
 mod forms;
 mod influxdb;
 mod notation;
 mod outputs;
+mod world;

@@ -13,6 +13,7 @@ use levada_task::dry_run::Unconfigured;
 use levada_task::effect::{Answer, Effect, Effects, NodeName};
 use levada_task::nodes::http_post::WAITING_MAX;
 use levada_task::nodes::query::answer::{Conversion, of_series, of_table};
+use levada_task::nodes::sideload::{FILE_BYTES_MAX, read_folder};
 use levada_task::pipeline::TaskType;
 use levada_task::pipeline::start::StartOptions;
 use levada_task::runtime::context::{Compat, Limits};
@@ -523,6 +524,20 @@ fn sideload_reads_files_and_reads_them_again() {
 }
 
 #[test]
+fn a_sideload_file_is_not_larger_than_the_bound() {
+    let folder = std::env::temp_dir().join(format!("levada-sideload-size-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let size = usize::try_from(FILE_BYTES_MAX).unwrap();
+    std::fs::write(folder.join("a.yml"), format!("a: {}", "x".repeat(size - 3))).unwrap();
+    let at_bound = read_folder(&folder).map(|tables| tables.len());
+    std::fs::write(folder.join("a.yml"), format!("a: {}", "x".repeat(size - 2))).unwrap();
+    let above = read_folder(&folder).unwrap_err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(at_bound, Ok(1));
+    assert_eq!(above, format!("sideload file \"a.yml\" is larger than {FILE_BYTES_MAX} bytes"));
+}
+
+#[test]
 fn sideload_sources_are_checked_and_never_end_the_process() {
     let cases = [
         ("ftp://x", "unsupported source scheme \"ftp\", must be 'file', 'http', or 'https'"),
@@ -565,6 +580,16 @@ fn deadman_makes_three_nodes_and_a_noop() {
         error.to_string(),
         "line 1 char 15: error calling func \"deadman\" on obj *pipeline.FromNode: reflect: Call using int64 as type float64"
     );
+}
+
+#[test]
+fn stats_of_a_batch_source_are_no_query() {
+    let definition =
+        definition("batch|stats(1s)|log()\nbatch|query('SELECT v FROM db.rp.m').every(1s)|log()");
+    assert_eq!(definition.pipeline.dot("t"), "digraph t {\nquery4 -> log5;\nstats1 -> log3;\n}");
+    let script = "batch|stats(1s)|log()\nbatch|query('SELECT v FROM db.rp.m').every(1s)|log()";
+    let actor = start_with(script, &Configured::default(), Box::new(Record::default())).unwrap();
+    assert_eq!(actor.queries().len(), 1);
 }
 
 #[test]

@@ -360,6 +360,7 @@ impl Evaluation<'_> {
         if let Some(refusal) = refusal(kind, members, name, &owner) {
             return Err(ScriptError::at(position, refusal));
         }
+        self.objects.locate(position);
         let called = match kind {
             CallKind::Chain => self.objects.chain(object, name, args.unwrap_or_default()),
             CallKind::Property => self.objects.property(object, name, args.unwrap_or_default()),

@@ -1,6 +1,7 @@
 //! What a script calls: the nodes of a pipeline, seen from the language.
 
 use super::value::Value;
+use crate::syntax::Position;
 
 /// Names a node or a handler of the pipeline that a script builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,9 @@ pub trait Objects {
 
     /// Says what `name` is on this object. Names arrive with their first letter as written; `Where` and `where` are one.
     fn members(&self, object: ObjectId, name: &str) -> Members;
+
+    /// Tells where in the script the calls to come stand; for those who want to say where a node was made.
+    fn locate(&mut self, _position: Position) {}
 
     /// Runs `object|name(args)` and gives the new node.
     fn chain(

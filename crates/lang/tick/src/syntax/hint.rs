@@ -34,7 +34,10 @@ pub(super) fn of(
             "this word is reserved; choose another name"
         }
         _ if wants("*") => "a list holds names, strings and `*` only",
-        _ if wants("(") => "a node is made by a call: `|name()`",
+        TokenKind::Eof if open.is_some() && wants("number") => {
+            return Some(not_closed(token, open?));
+        }
+        _ if wants("(") && !wants("number") => "a node is made by a call: `|name()`",
         TokenKind::Identifier if is_word(rest, "true") => "write `TRUE`",
         TokenKind::Identifier if is_word(rest, "false") => "write `FALSE`",
         TokenKind::Identifier if is_word(rest, "and") => "write `AND`",

@@ -45,7 +45,7 @@ fn index() -> String {
         ("sources.md", "where records come from"),
         ("transformations.md", "what is done with them"),
         ("sinks.md", "where they go"),
-        ("tests.md", "cases beside a flow"),
+        ("tests.md", "cases beside a flow or a task"),
         ("commands.md", "the command line"),
         ("settings.md", "every setting with its default"),
         ("environment.md", "every environment variable"),
@@ -106,6 +106,12 @@ fn tests() -> String {
         "{NOTICE}# FlowTest\n\nCases stand in a document of kind `FlowTest`, in the flow's file or in `FLOW.test.yaml` beside it; `levada test FLOW.yaml` runs them.\n\n```yaml\napiVersion: levada.dev/v1\nkind: FlowTest\nmetadata: {{ name: orders }}\nspec:\n  cases:\n    - name: hides the e-mail\n      input: [{{ payload: {{ email: a@b.c }} }}]\n      expect: [{{ payload: {{ email: \"***\" }} }}]\n```\n"
     );
     fields(&mut text, |generator| generator.subschema_for::<levada_flow::cases::Cases>());
+    let example = include_str!("../../../../../examples/tasks/cpu.test.yaml");
+    text.push_str(&format!(
+        "\n# TaskTest\n\nCases of a TICKscript task stand in a document of kind `TaskTest`, in `SCRIPT.test.yaml` beside `SCRIPT.tick`; `levada test SCRIPT.tick` runs them, and `levada test FOLDER` all of a folder. What must come are the effects that `levada dry-run SCRIPT.tick` prints; of an object it is enough to name the members that matter.\n\n```yaml\n{}\n```\n",
+        example.trim_end()
+    ));
+    fields(&mut text, |generator| generator.subschema_for::<levada_task::cases::Cases>());
     text
 }
 

@@ -1,57 +1,42 @@
 //! The tasks of `levada run`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use levada_model::Str;
 use levada_server::flows::{Host, Job};
 use levada_server::tasks::{TaskHost, TaskJob};
-use levada_task::definition::{DefineOptions, define};
 use levada_task::engine::TaskStatus;
 use levada_task::pipeline::TaskType;
 use serde_json::json;
 
 use super::{Options, grouped};
 use crate::args::{Common, OutputFormat};
-use crate::load::Loaded;
+use crate::exit::Exit;
+use crate::load::{self, Loaded};
 use crate::output;
+use crate::script::{Script, ScriptOptions};
 
-/// Says whether a file holds a script.
-pub(super) fn is_script(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "tick")
-}
-
-/// Understands scripts; nothing when one of them is wrong, which is said on standard error.
-pub(super) fn define_all(files: &[PathBuf], common: &Common) -> Option<Vec<TaskJob>> {
-    let mut jobs = Vec::new();
-    let mut is_wrong = false;
+/// Understands scripts; what is wrong with them is said on standard error.
+///
+/// - Errors: how the command ends.
+pub(super) fn define_all(files: &[PathBuf], common: &Common) -> Result<Vec<TaskJob>, Exit> {
+    let (mut jobs, mut exit) = (Vec::new(), None);
     for file in files {
-        let shown = file.display();
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) => {
-                output::note(&format!("error: `{shown}` cannot be read: {error}"));
-                is_wrong = true;
-                continue;
-            }
-        };
-        match define(&text, &DefineOptions::default()) {
-            Ok(definition) => {
-                if !common.quiet {
-                    for warning in &definition.warnings {
-                        output::note(&format!("{shown}: warning: {warning}"));
-                    }
-                }
-                let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                jobs.push(TaskJob { id, definition: Arc::new(definition) });
-            }
-            Err(error) => {
-                output::note(&format!("{shown}: error: {error}"));
-                is_wrong = true;
-            }
+        let script = Script::read(file, &ScriptOptions::default());
+        load::complain(&script.findings, !common.quiet);
+        if script.has_errors() {
+            exit = Some(Exit::Invalid);
+        }
+        for what in &script.not_built_in {
+            output::note(&format!("error: {what}"));
+            exit.get_or_insert(Exit::Failed);
+        }
+        if let Some(definition) = script.definition {
+            jobs.push(TaskJob { id: script.task, definition: Arc::new(definition) });
         }
     }
-    (!is_wrong).then_some(jobs)
+    exit.map_or(Ok(jobs), Err)
 }
 
 /// Gives a stream task that no flow can feed.

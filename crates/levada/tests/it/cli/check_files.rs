@@ -89,7 +89,7 @@ fn what_is_no_manifest_is_refused_with_its_place() {
     refused(
         "apiVersion: dataflow.dataflow.io/v1\nkind: DataFlowCron\n",
         "f.yaml:2:1: kind: Unsupported value: \"DataFlowCron\": \
-         supported values: \"DataFlow\", \"Secret\", \"FlowTest\"",
+         supported values: \"DataFlow\", \"Secret\", \"FlowTest\", \"TaskTest\"",
     );
 }
 

@@ -1,4 +1,4 @@
-//! The commands of the flow plane: what they print and how they end.
+//! The commands: what they print and how they end.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,5 +13,10 @@ mod flow_test;
 mod graph;
 mod positions;
 mod rules;
+mod script_batch;
+mod script_cases;
+mod script_check;
+mod script_dry_run;
+mod script_fmt;
 mod start;
 mod steps;

@@ -207,7 +207,7 @@ impl Alert {
         Ok(settings)
     }
 
-    fn levels(&self, seed: u64) -> Result<Levels, String> {
+    fn levels(&self, seed: u64, is_shared: bool) -> Result<Levels, String> {
         Levels::new(
             &Words {
                 info: &self.info,
@@ -218,6 +218,7 @@ impl Alert {
                 crit_reset: &self.crit_reset,
             },
             seed,
+            is_shared,
         )
     }
 
@@ -372,7 +373,7 @@ impl Spec for Alert {
     }
 
     fn check(&self, _provides: Edge) -> Result<(), String> {
-        self.levels(0)?;
+        self.levels(0, false)?;
         self.texts(false)?;
         self.settings(false).map(|_| ())
     }
@@ -386,7 +387,7 @@ impl Spec for Alert {
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
         let compat = ctx.compat.is_1_8;
         let texts = self.texts(compat)?;
-        let levels = self.levels(ctx.seed)?;
+        let levels = self.levels(ctx.seed, compat)?;
         let settings = self.settings(compat)?;
         let alerts = ctx.services.alerts();
         let handlers: Vec<&HandlerSpec> = self.handlers().collect();

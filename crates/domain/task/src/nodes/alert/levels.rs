@@ -28,11 +28,11 @@ pub(super) struct Levels {
 // === impl Levels ===
 
 impl Levels {
-    pub(super) fn new(words: &Words<'_>, seed: u64) -> Result<Self, String> {
+    pub(super) fn new(words: &Words<'_>, seed: u64, is_shared: bool) -> Result<Self, String> {
         let compile = |name: &str, lambda: &Lambda| match lambda.0.as_deref() {
             None => Ok(None),
             Some(expression) => match Program::compile(expression) {
-                Ok(program) => Ok(Some(Predicate::new(program, seed))),
+                Ok(program) => Ok(Some(Predicate::new(program, seed).shared(is_shared))),
                 Err(error) => {
                     Err(format!("Failed to compile stateful expression for {name}: {error}"))
                 }

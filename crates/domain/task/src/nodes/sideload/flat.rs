@@ -141,3 +141,66 @@ fn quoted(text: &str) -> Result<(String, &str), &'static str> {
     }
     Err("a quote that is not closed")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn scalars_are_read_as_yaml_has_them() {
+        let text = "---\n# about\na: 1\nb: -2.5 # half\nc: yes it is\n\"d e\": 'it''s'\nf: \"a\\tb\\u0041\"\n\
+            g: true\nh: ~\ni: 0x10\nj: 1_000\nk:l: x#y\nm: .5\nn: 1e3\no:\n...\nnot read";
+        let table = read(text).unwrap();
+        let text_of = |text: &str| FieldValue::Str(text.into());
+        let wanted = [
+            ("a", FieldValue::Int(1)),
+            ("b", FieldValue::Float(-2.5)),
+            ("c", text_of("yes it is")),
+            ("d e", text_of("it's")),
+            ("f", text_of("a\tbA")),
+            ("g", FieldValue::Bool(true)),
+            ("i", FieldValue::Int(16)),
+            ("j", text_of("1_000")),
+            ("k:l", text_of("x#y")),
+            ("m", FieldValue::Float(0.5)),
+            ("n", FieldValue::Float(1000.0)),
+        ];
+        let wanted: BTreeMap<String, FieldValue> =
+            wanted.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert_eq!(table, wanted);
+        assert_eq!(read("{\"a\": 1}").unwrap().len(), 1, "JSON is YAML, too");
+    }
+
+    #[test]
+    fn what_is_not_flat_is_refused_with_its_line() {
+        let cases = [
+            ("a:\n  b: 1", "line 2: only a flat object of scalars can be loaded"),
+            ("- a", "line 1: a key without a value"),
+            ("a: [1]", "line 1: only a flat object of scalars can be loaded"),
+            ("a: |\n  text", "line 1: only a flat object of scalars can be loaded"),
+            ("a: 'x", "line 1: a quote that is not closed"),
+            ("a: 'x' y", "line 1: text behind a quoted value"),
+            ("a: \"\\q\"", "line 1: an escape that is none"),
+            ("a: 1\na: 2", "line 2: the key is there twice"),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(read(text).unwrap_err(), wanted, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-z0-9:#'\"\\\\ \t\n\\-{}\\[\\]~.é]{0,60}") {
+            read(&text).ok();
+        }
+
+        #[test]
+        fn a_quoted_text_comes_back(text in "[^\n\r]{0,20}") {
+            let table = read(&format!("k: '{}'", text.replace('\'', "''"))).unwrap();
+            prop_assert_eq!(&table["k"], &FieldValue::Str(text.into()));
+        }
+    }
+}
