@@ -7,6 +7,7 @@ mod engine;
 mod errors;
 mod examples;
 mod forms;
+mod influxdb;
 mod notation;
 mod outputs;
 mod world;
