@@ -138,7 +138,8 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
             store: None,
         },
     );
-    let deps = HandlerDeps { templates: Arc::new(GoTemplates::default()), ..HandlerDeps::default() };
+    let deps =
+        HandlerDeps { templates: Arc::new(GoTemplates::default()), ..HandlerDeps::default() };
     let alerts = TopicAlerts::new("main".into(), topics, deps);
     let master = Master::new(MasterDeps {
         workers: Arc::clone(&workers),

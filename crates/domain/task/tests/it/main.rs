@@ -9,4 +9,5 @@ mod examples;
 mod forms;
 mod notation;
 mod outputs;
+mod register;
 mod world;

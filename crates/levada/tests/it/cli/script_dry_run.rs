@@ -55,10 +55,7 @@ fn effects_come_in_the_order_in_which_they_happen() {
     let args = ["dry-run", "cpu.tick", "--input", "cpu.lp", "--precision", "s"];
     let files = [("cpu.tick", SCRIPT), ("cpu.lp", POINTS)];
     let ran = run(&args, b"", &files).ends(0);
-    assert_eq!(
-        short(&ran),
-        ["alert3 alert 1970-01-01T00:00:20Z", "log4 log 1970-01-01T00:00:20Z"]
-    );
+    assert_eq!(short(&ran), ["alert3 alert 1970-01-01T00:00:20Z", "log4 log 1970-01-01T00:00:20Z"]);
     let lines = ran.json();
     let alert = &lines[0]["data"];
     assert_eq!((&alert["id"], &alert["level"]), (&json!("a"), &json!("CRITICAL")));
@@ -79,7 +76,10 @@ fn effects_come_in_the_order_in_which_they_happen() {
     let last = ran.json().pop().unwrap();
     assert_eq!(last["kind"], "stats");
     let eval = &last["data"]["node-stats"]["eval2"];
-    assert_eq!((&eval["collected"], &eval["emitted"], &eval["errors"]), (&json!(4), &json!(3), &json!(1)));
+    assert_eq!(
+        (&eval["collected"], &eval["emitted"], &eval["errors"]),
+        (&json!(4), &json!(3), &json!(1))
+    );
     assert_eq!(last["data"]["node-stats"]["stream0"]["collected"], 5);
     assert!(last["data"]["task-stats"]["throughput"].is_number());
 }
@@ -121,7 +121,10 @@ fn all_forms_of_an_input_give_the_same() {
     assert_eq!(ran.text(), expected.text());
     // The script may be standard input.
     let ran = folder.run_with(&["dry-run", "-", "--input", "points"], SCRIPT.as_bytes()).ends(0);
-    assert_eq!(ran.text(), expected.text().replace("\\\"cpu\\\",\\\"Group", "\\\"stdin\\\",\\\"Group"));
+    assert_eq!(
+        ran.text(),
+        expected.text().replace("\\\"cpu\\\",\\\"Group", "\\\"stdin\\\",\\\"Group")
+    );
 }
 
 #[test]
@@ -133,7 +136,9 @@ fn points_belong_to_the_databases_of_the_task() {
     folder.file("p.lp", "m v=1 1\n");
     let place = |args: &[&str]| {
         let ran = folder.run(&[&["dry-run"], args].concat()).ends(0);
-        let data = |line: &Value| format!("{}.{}", line["data"]["database"], line["data"]["retentionPolicy"]);
+        let data = |line: &Value| {
+            format!("{}.{}", line["data"]["database"], line["data"]["retentionPolicy"])
+        };
         ran.json().iter().map(data).collect::<Vec<_>>().join(" ").replace('"', "")
     };
     assert_eq!(place(&["d.tick", "--input", "p.lp"]), "a.b");
@@ -157,7 +162,11 @@ fn bad_input_ends_with_one_after_what_stands_before_it() {
     check(b"db\nrp\n", 0, "line 2: invalid replay file format, expected another line");
     check(&gzip(b"m v=1 1\n")[..15], 0, "the input cannot be read: gzip data ends at byte");
     check(b"PK\x03\x04 no archive", 0, "in: not a zip archive that can be read: ");
-    check(&zip(&[("0", b"m v=1 1"), ("1", b"")]), 0, "an archive with one file is needed for a stream task");
+    check(
+        &zip(&[("0", b"m v=1 1"), ("1", b"")]),
+        0,
+        "an archive with one file is needed for a stream task",
+    );
     folder.run(&["dry-run", "t.tick", "--input", "none"]).ends(1);
     folder.run(&["dry-run", "t.tick", "--input", "-", "--input", "-"]).ends(2);
     folder.run(&["dry-run", "-", "--input", "-"]).ends(2);
@@ -177,7 +186,11 @@ fn scripts_that_cannot_run() {
     for (script, code, message) in [
         ("stream|from(", 1, "t.tick:1:13: parser: unexpected EOF"),
         ("stream|from()|foo()", 1, "no method or property \"foo\" on *pipeline.FromNode"),
-        ("stream|from()|where(lambda: 'a' > 1)|log()", 1, "Failed to compile expression in where clause"),
+        (
+            "stream|from()|where(lambda: 'a' > 1)|log()",
+            1,
+            "Failed to compile expression in where clause",
+        ),
         ("stream|from()@outside().x(1)|log()", 3, "not built in"),
     ] {
         folder.file("t.tick", script);

@@ -88,7 +88,10 @@ fn what_does_not_parse_is_left_alone_and_the_rest_is_not() {
          none.tick:1:1: cannot be read: No such file or directory (os error 2)\n"
     );
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-    assert_eq!((read("bad.tick"), read("good.tick")), ("stream|from(".into(), "stream\n    |from()\n".into()));
+    assert_eq!(
+        (read("bad.tick"), read("good.tick")),
+        ("stream|from(".into(), "stream\n    |from()\n".into())
+    );
     let ran = run(&["fmt", "-", "--output", "json"], b"var", &[]).ends(1);
     assert_eq!(ran.json()[0]["line"], 1);
     run(&["fmt"], b"", &[]).ends(2);
