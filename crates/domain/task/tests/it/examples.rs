@@ -22,6 +22,8 @@ pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) is_batch: bool,
+    /// Upstream's way, where there is a switch for it.
+    pub(crate) is_1_8: bool,
     pub(crate) script: String,
     pub(crate) input: Vec<String>,
     pub(crate) output: Vec<String>,
@@ -40,6 +42,7 @@ pub(crate) fn cases(text: &str) -> Vec<Case> {
         match (line, part) {
             ("script:" | "in:" | "out:", _) => part = line,
             ("type: batch", "") => case.is_batch = true,
+            ("compat: 1.8", "") => case.is_1_8 = true,
             (_, "script:") => case.script.push_str(&format!("{line}\n")),
             ("", _) => {}
             (_, "in:") => case.input.push(line.to_owned()),
@@ -70,8 +73,8 @@ fn pause(text: &str) -> i64 {
     levada_tick::syntax::parse_duration(text).expect("a duration")
 }
 
-/// Runs a case with switches.
-pub(crate) fn run_with(case: &Case, compat: Compat) -> Vec<String> {
+/// Runs a script on the lines of a case and gives what left it.
+pub(crate) fn run(case: &Case) -> Vec<String> {
     let task_type = if case.is_batch { TaskType::Batch } else { TaskType::Stream };
     let options = DefineOptions { task_type: Some(task_type), ..DefineOptions::default() };
     let definition = match define(&case.script, &options) {
@@ -86,7 +89,7 @@ pub(crate) fn run_with(case: &Case, compat: Compat) -> Vec<String> {
             dbrps: &[("db".into(), "rp".into())],
             services: &Unconfigured::default(),
             limits: &Limits::default(),
-            compat,
+            compat: Compat { is_1_8: case.is_1_8 },
             seed: 1,
         },
         Box::new(record.clone()),
@@ -146,8 +149,8 @@ fn by_sink(lines: &[String]) -> std::collections::BTreeMap<String, Vec<String>> 
 }
 
 /// Says how what a case gives differs from what it is to give.
-pub(crate) fn difference(case: &Case, compat: Compat) -> Option<String> {
-    let got = run_with(case, compat);
+pub(crate) fn difference(case: &Case) -> Option<String> {
+    let got = run(case);
     (by_sink(&got) != by_sink(&case.output)).then(|| {
         format!(
             "## {}\n{}wanted:\n  {}\ngot:\n  {}\n",
@@ -160,10 +163,10 @@ pub(crate) fn difference(case: &Case, compat: Compat) -> Option<String> {
 }
 
 /// Checks all cases of a file.
-pub(crate) fn check(text: &str, count: usize, compat: Compat) {
+pub(crate) fn check(text: &str, count: usize) {
     let cases = cases(text);
     assert_eq!(cases.len(), count, "all cases are read");
-    let wrong: Vec<String> = cases.iter().filter_map(|case| difference(case, compat)).collect();
+    let wrong: Vec<String> = cases.iter().filter_map(difference).collect();
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
@@ -178,7 +181,7 @@ fn every_example_gives_what_it_says() {
         if only.as_deref().is_some_and(|only| only != id) {
             continue;
         }
-        wrong.extend(difference(case, Compat::default()));
+        wrong.extend(difference(case));
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

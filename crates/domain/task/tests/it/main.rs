@@ -10,4 +10,5 @@ mod forms;
 mod influxdb;
 mod notation;
 mod outputs;
+mod register;
 mod world;
