@@ -146,8 +146,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
         services: Arc::new(Unconfigured::default()),
         alerts,
         store: None,
-        requests: None,
-        writes: None,
+        sides: None,
         zone: jiff::tz::TimeZone::UTC,
     });
     let definition = define(workload.script, &DefineOptions::default()).expect("a valid script");

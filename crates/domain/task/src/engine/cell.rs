@@ -417,6 +417,17 @@ impl Inbox for Arc<Cell> {
     }
 }
 
+/// What is kept by those who must not keep the task.
+impl Inbox for Weak<Cell> {
+    fn push(&self, input: Input) -> bool {
+        self.upgrade().is_some_and(|cell| cell.give(input))
+    }
+
+    fn is_open(&self) -> bool {
+        self.upgrade().is_some_and(|cell| cell.queue.is_open())
+    }
+}
+
 /// Hands an answer in for a task that may be gone.
 pub fn answer(cell: &Weak<Cell>, place: usize, token: u64, answer: Answer) -> bool {
     cell.upgrade().is_some_and(|cell| cell.give(Input::Answer { place, token, answer }))
