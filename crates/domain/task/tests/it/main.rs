@@ -10,5 +10,6 @@ mod forms;
 mod influxdb;
 mod notation;
 mod outputs;
+mod queries;
 mod register;
 mod world;
