@@ -9,5 +9,6 @@ mod examples;
 mod forms;
 mod notation;
 mod outputs;
+mod properties;
 mod register;
 mod world;
