@@ -20,7 +20,7 @@ const FIRST: Timestamp = Timestamp(1_000_000_000_000);
 
 // === Scripts ===
 
-fn condition() -> impl Strategy<Value = String> {
+pub(crate) fn condition() -> impl Strategy<Value = String> {
     let simple = select(vec![
         "TRUE",
         "\"v\" > 3.0",
@@ -153,7 +153,7 @@ fn chain() -> impl Strategy<Value = String> {
 }
 
 /// A script without timers: one chain, one with a branch, or two that come together.
-fn script() -> impl Strategy<Value = String> {
+pub(crate) fn script() -> impl Strategy<Value = String> {
     let end = "|log().prefix('end')\n";
     prop_oneof![
         3 => (source(), chain()).prop_map(move |(source, chain)| format!("{source}{chain}{end}")),
@@ -188,7 +188,7 @@ fn regroup() -> impl Strategy<Value = &'static str> {
 // === Points ===
 
 #[derive(Clone, Debug)]
-struct Made {
+pub(crate) struct Made {
     name: &'static str,
     h: &'static str,
     i: Option<&'static str>,
@@ -212,7 +212,7 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 /// Points whose series and shapes are shared as the parser shares them.
-fn points(made: &[Made]) -> Vec<Point> {
+pub(crate) fn points(made: &[Made]) -> Vec<Point> {
     let mut series = std::collections::BTreeMap::<(&str, &str, Option<&str>), Arc<Series>>::new();
     let mut shapes = std::collections::BTreeMap::<Vec<&str>, Arc<Shape>>::new();
     let mut seconds = 0;
@@ -254,19 +254,19 @@ fn points(made: &[Made]) -> Vec<Point> {
     points
 }
 
-fn feed() -> impl Strategy<Value = Vec<Made>> {
+pub(crate) fn feed() -> impl Strategy<Value = Vec<Made>> {
     prop::collection::vec(made(), 1..40)
 }
 
 // === Runs ===
 
-struct Run {
-    actor: Actor,
-    record: Record,
+pub(crate) struct Run {
+    pub(crate) actor: Actor,
+    pub(crate) record: Record,
 }
 
 impl Run {
-    fn start(definition: &Definition) -> Self {
+    pub(crate) fn start(definition: &Definition) -> Self {
         let record = Record::default();
         let actor = Actor::start(
             &definition.pipeline,
@@ -285,7 +285,7 @@ impl Run {
         Run { actor: actor.expect("it starts"), record }
     }
 
-    fn feed(&mut self, points: &[Point]) {
+    pub(crate) fn feed(&mut self, points: &[Point]) {
         self.actor.replay(points).expect("no failure");
     }
 
@@ -295,7 +295,7 @@ impl Run {
     }
 }
 
-fn defined(script: &str) -> Definition {
+pub(crate) fn defined(script: &str) -> Definition {
     define(script, &DefineOptions::default()).unwrap_or_else(|error| panic!("{script}{error}"))
 }
 
@@ -311,7 +311,7 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
 }
 
 /// So many cases, unless the environment asks for another number.
-fn config(cases: u32) -> ProptestConfig {
+pub(crate) fn config(cases: u32) -> ProptestConfig {
     match std::env::var("PROPTEST_CASES") {
         Ok(_) => ProptestConfig::default(),
         Err(_) => ProptestConfig { cases, ..ProptestConfig::default() },
