@@ -11,6 +11,7 @@ pub(crate) mod floor;
 mod measure;
 mod orders;
 mod servers;
+mod tasks;
 mod verify;
 
 use std::fs::{self, File};
@@ -76,7 +77,9 @@ struct Plan {
 
 /// Measures what the arguments ask for. A missed goal is printed and is not a failure; a wrong output is one.
 pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
+    let is_task = arguments.first().is_some_and(|first| first == "task");
     let plan = match parse(arguments) {
+        Ok(plan) if is_task => return tasks::run(plan.only, plan.records, plan.runs),
         Ok(plan) => plan,
         Err(problem) => return Ok(Outcome::Usage(problem)),
     };
@@ -126,19 +129,23 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
 }
 
 fn parse(arguments: &[String]) -> Result<Plan, String> {
-    let Some(("flow", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
+    let Some((what @ ("flow" | "task"), rest)) =
+        arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
     else {
-        return Err("bench what? known: `flow`".to_owned());
+        return Err("bench what? known: `flow`, `task`".to_owned());
     };
     let mut plan = Plan { records: None, runs: RUNS_DEFAULT, only: None };
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
-            "--records" => plan.records = Some(number(argument, rest.next(), RECORDS_MAX)?),
+            "--records" | "--points" => {
+                plan.records = Some(number(argument, rest.next(), RECORDS_MAX)?)
+            }
             "--runs" => {
                 let runs = number(argument, rest.next(), RUNS_MAX as u64)?;
                 plan.runs = usize::try_from(runs).map_err(|_| "too many runs".to_owned())?;
             }
+            name if what == "task" => plan.only = Some(tasks::known(name)?),
             name => {
                 let known = names().find(|known| *known == name);
                 plan.only = Some(known.ok_or_else(|| unknown_flow(name))?);

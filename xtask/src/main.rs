@@ -41,6 +41,8 @@ usage: cargo xtask <task>
   gen [--check]          writes docs/reference; with --check only says whether it is up to date
   bench flow [--records N] [--runs N] [p1|p1-null]
                          records per second, CPU seconds per million records and peak memory of the record engine
+  bench task [--points N] [--runs N] [w0|w1n|w1|w2|w3|w4|w5]
+                         the same for points: line protocol in, tasks, alerts out, in one process
   soak [fuzz|kill|property] [--count N]
                          the long counts of the randomised tests
 

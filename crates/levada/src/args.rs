@@ -223,6 +223,9 @@ pub(crate) struct Check {
     pub(crate) secrets: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub(crate) task: TaskArgs,
+    /// Scripts are templates: variables need no value, and what depends on values is not checked
+    #[arg(long)]
+    pub(crate) template: bool,
 }
 
 /// What a script is read with.

@@ -22,6 +22,10 @@ pub(crate) const EXTENSION: &str = "tick";
 pub(crate) struct ScriptOptions {
     pub(crate) task_type: Option<TaskType>,
     pub(crate) vars: Vars,
+    /// Queries may read what the `dbrp` statements name and nothing else; recorded input is not queried.
+    pub(crate) checks_sources: bool,
+    /// Variables may lack values; what depends on values is not checked then.
+    pub(crate) is_template: bool,
 }
 
 /// A script and what was found about it.
@@ -83,7 +87,7 @@ impl ScriptOptions {
     pub(crate) fn of(args: &TaskArgs) -> Result<Self, String> {
         let vars = args.vars.as_deref().map(read_vars).transpose()?;
         let task_type = args.task_type.map(ScriptType::task_type);
-        Ok(ScriptOptions { task_type, vars: vars.unwrap_or_default() })
+        Ok(ScriptOptions { task_type, vars: vars.unwrap_or_default(), ..ScriptOptions::default() })
     }
 }
 
@@ -143,6 +147,7 @@ impl Script {
         let define_options = DefineOptions {
             task_type: options.task_type,
             vars: options.vars.clone(),
+            is_template: options.is_template,
             ..DefineOptions::default()
         };
         let definition = match define_program(program, &define_options) {
@@ -154,7 +159,12 @@ impl Script {
             let finding = source.finding(warning.position, Severity::Warning, &warning.message);
             self.findings.push(Finding { excerpt, ..finding });
         }
-        self.check(source, &definition);
+        if !options.is_template {
+            self.check(source, &definition);
+        }
+        if options.checks_sources && !definition.dbrps.is_empty() {
+            self.check_sources(source, &definition);
+        }
         self.definition = Some(definition);
     }
 
@@ -183,6 +193,18 @@ impl Script {
         let finding = source.finding(script_error.position, Severity::Error, &text);
         let excerpt = script_error.caret(source.text);
         self.findings.push(Finding { excerpt, hint: script_error.hint.clone(), ..finding });
+    }
+
+    /// Finds queries that the original stops a task for.
+    fn check_sources(&mut self, source: &Source<'_>, definition: &Definition) {
+        let pipeline = &definition.pipeline;
+        for named in pipeline.query_plans(false) {
+            let Err(problem) = named.plan.check_sources(&definition.dbrps) else { continue };
+            let node = pipeline.nodes().find(|(index, _)| pipeline.name(*index) == named.name);
+            let position = node.and_then(|(_, node)| node.position);
+            let finding = source.finding(position, Severity::Error, &problem);
+            self.findings.push(Finding { path: named.name.to_string(), ..finding });
+        }
     }
 
     /// Finds what upstream finds when the task is enabled.

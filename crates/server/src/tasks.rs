@@ -9,15 +9,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use levada_alert::handlers::{GoTemplates, HandlerDeps};
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
+use levada_clients::http::{Poster, TlsOptions};
+use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
 use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
 use levada_model::{Point, Str};
 use levada_runtime::{Clock, TaskKind};
 use levada_settings::{Overflow as OverflowSetting, Settings};
 use levada_store::StateFiles;
 use levada_task::definition::Definition;
+use levada_task::engine::queries::QuerySettings;
+use levada_task::engine::requests::RequestLimits;
+use levada_task::engine::writer::WriterLimits;
 use levada_task::engine::{
-    Master, MasterDeps, Offer, Overflow, Restart, StartError, StateStore, StateStoreError,
-    TaskOptions, TaskStatus, TopicAlerts, Workers,
+    Master, MasterDeps, Offer, Overflow, Restart, SideSettings, StartError, StateStore,
+    StateStoreError, TaskOptions, TaskStatus, TopicAlerts, Workers,
 };
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
@@ -30,6 +35,9 @@ pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
 
 /// The name of the task master. Source: kapacitor: server/server.go.
 const MASTER: &str = "main";
+
+/// The name of the one cluster of the settings. Source: kapacitor: the default of `[[influxdb]] name`.
+const CLUSTER: &str = "default";
 
 /// How long the end of a task may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -64,11 +72,11 @@ struct LiveServices {
 // === impl TaskHost ===
 
 impl TaskHost {
-    /// Starts the threads; call it inside a tokio runtime.
+    /// Starts the threads.
     ///
     /// - `keeps_state`: states are kept under the data folder.
-    /// - Errors: that folder cannot be made.
-    pub fn start(host: &Host, keeps_state: bool) -> io::Result<Self> {
+    /// - Errors: that folder cannot be made, or a client of the settings.
+    pub async fn start(host: &Host, keeps_state: bool) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -102,8 +110,7 @@ impl TaskHost {
             services: Arc::new(LiveServices { alerts: alerts.clone(), server: server_info() }),
             alerts,
             store,
-            requests: None,
-            writes: None,
+            sides: Some(side_settings(host).await?),
             zone: jiff::tz::TimeZone::system(),
         });
         let tasks = TaskHost { master, workers, topics, clock: Arc::clone(&host.clock), settings };
@@ -200,6 +207,34 @@ impl TaskHost {
         self.topics.shut_down(STOP_PATIENCE).await;
         ended
     }
+}
+
+/// What tasks do outside: the `InfluxDB` of the settings, requests over HTTP.
+async fn side_settings(host: &Host) -> io::Result<SideSettings> {
+    let settings = &host.settings.influxdb;
+    let mut clusters: Vec<(String, Arc<dyn InfluxDb>)> = Vec::new();
+    if !settings.url.is_empty() {
+        let config = Config {
+            username: settings.username.clone(),
+            password: settings.password.clone(),
+            token: settings.token.clone(),
+            timeout: settings.timeout.into(),
+            ..Config::of(&*settings.url)
+        };
+        let client = Client::new(&config, &host.tasks).await.map_err(io::Error::other)?;
+        clusters.push((CLUSTER.to_owned(), Arc::new(client)));
+    }
+    let post = Poster::new(&TlsOptions::default()).await.map_err(io::Error::other)?;
+    Ok(SideSettings {
+        clusters: Clusters::new(CLUSTER, clusters),
+        post: Arc::new(post),
+        clock: Arc::clone(&host.clock),
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        writers: WriterLimits::default(),
+        requests: RequestLimits::default(),
+        queries: QuerySettings { zone: jiff::tz::TimeZone::system(), ..QuerySettings::default() },
+    })
 }
 
 fn server_info() -> ServerInfo {

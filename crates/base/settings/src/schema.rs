@@ -18,6 +18,8 @@ pub struct Settings {
     pub flow: Flow,
     /// Bounds and pace of tasks.
     pub task: Task,
+    /// The InfluxDB of scripts.
+    pub influxdb: Influxdb,
     /// Log output.
     pub log: Log,
     /// Metrics.
@@ -98,6 +100,22 @@ pub struct Task {
     pub restart_max: Duration,
     /// `1.8` brings back what Kapacitor 1.8 does; empty means Levada's own.
     pub compat: String,
+}
+
+/// The InfluxDB of scripts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Influxdb {
+    /// Its address; empty means there is none.
+    pub url: String,
+    /// User name; empty means no credentials, or a token.
+    pub username: String,
+    /// Password of the user.
+    pub password: Secret<String>,
+    /// Token of InfluxDB 2.x.
+    pub token: Secret<String>,
+    /// How long a query or a write may take.
+    pub timeout: Duration,
 }
 
 /// What happens to points when a queue is full.

@@ -146,8 +146,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
         services: Arc::new(Unconfigured::default()),
         alerts,
         store: None,
-        requests: None,
-        writes: None,
+        sides: None,
         zone: jiff::tz::TimeZone::UTC,
     });
     let definition = define(workload.script, &DefineOptions::default()).expect("a valid script");
@@ -193,6 +192,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
             "wall_seconds": wall,
             "points_per_second": points as f64 / wall,
             "peak_memory_mb": peak_memory_mb(),
+            "input_mb": bodies.iter().map(String::len).sum::<usize>() as f64 / 1e6,
             "dropped": dropped,
             "error": status.error,
             "nodes": status.nodes,

@@ -226,13 +226,11 @@ fn write_tags(series: &Series, out: &mut Vec<u8>) {
 
 fn write_fields(point: &Point, out: &mut Vec<u8>) {
     out.push(b'{');
-    let mut index = 0;
-    for (name, value) in point.fields() {
+    for (index, (name, value)) in point.fields().enumerate() {
         comma(index, out);
         json::write_text(name, out);
         out.push(b':');
         write_value(value, out);
-        index += 1;
     }
     out.push(b'}');
 }

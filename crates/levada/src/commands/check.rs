@@ -10,7 +10,9 @@ use crate::script::ScriptOptions;
 
 pub(super) fn run(args: &Check, common: &Common) -> Exit {
     let options = match ScriptOptions::of(&args.task) {
-        Ok(options) => options,
+        Ok(options) => {
+            ScriptOptions { checks_sources: true, is_template: args.template, ..options }
+        }
         Err(problem) => {
             output::note(&format!("error: {problem}"));
             return Exit::Invalid;

@@ -149,7 +149,7 @@ async fn supervise(
             .map_err(|error| format!("probes cannot be served on `{address}`: {error}"))?;
         tracing::info!(address = %bound, "probes and metrics are served");
     }
-    let tasks = tasks::start(&host, &mut jobs, options)?;
+    let tasks = tasks::start(&host, &mut jobs, options).await?;
     let counters: Vec<Arc<Counters>> = jobs.iter().map(|job| job.counters.clone()).collect();
     let progress = progress(&host, counters, common, console);
     let outcomes = host.run(jobs, &shutdown).await;

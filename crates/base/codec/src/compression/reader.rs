@@ -47,6 +47,8 @@ impl<R: BufRead> Read for PlainReader<R> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::super::compress_all;
     use super::*;
 

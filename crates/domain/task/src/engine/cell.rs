@@ -111,6 +111,8 @@ impl Cell {
         workers: &Arc<Workers>,
         failed: Box<dyn Fn(&Cell) + Send + Sync>,
     ) -> Arc<Self> {
+        let mut actor = actor;
+        actor.measure(Arc::clone(workers.clock()));
         Arc::new(Cell {
             id,
             queue,
@@ -188,7 +190,7 @@ impl Cell {
     /// Is told that the wake of `at` is used up.
     pub(super) fn woken(&self, at: Timestamp) {
         // A later one is still to come only if it was asked for before this earlier one; asking twice does no harm.
-        let _ = self.wakes_at.compare_exchange(at.0, NEVER, Ordering::AcqRel, Ordering::Acquire);
+        self.wakes_at.compare_exchange(at.0, NEVER, Ordering::AcqRel, Ordering::Acquire).ok();
     }
 
     /// Counts the points that went through.
@@ -412,6 +414,17 @@ impl Inbox for Arc<Cell> {
 
     fn is_open(&self) -> bool {
         self.queue.is_open()
+    }
+}
+
+/// What is kept by those who must not keep the task.
+impl Inbox for Weak<Cell> {
+    fn push(&self, input: Input) -> bool {
+        self.upgrade().is_some_and(|cell| cell.give(input))
+    }
+
+    fn is_open(&self) -> bool {
+        self.upgrade().is_some_and(|cell| cell.queue.is_open())
     }
 }
 

@@ -18,6 +18,7 @@ use super::effects::{LiveEffects, Requests, Writes};
 use super::input::{Input, Slice};
 use super::queue::{Overflow, QUEUE_POINTS_DEFAULT, Queue};
 use super::routes::{Routes, Subscription};
+use super::sides::{SideSettings, Sides};
 use super::workers::Workers;
 use crate::actor::Actor;
 use crate::definition::Definition;
@@ -85,10 +86,8 @@ pub struct MasterDeps {
     pub services: Arc<dyn Services>,
     /// Where state is kept; nothing when it is not.
     pub store: Option<Arc<dyn StateStore>>,
-    /// Where requests of httpPost go.
-    pub requests: Option<Arc<dyn Requests>>,
-    /// Where points of influxDBOut go.
-    pub writes: Option<Arc<dyn Writes>>,
+    /// What side actors share; without it nodes that write, post or query do not start or report every item.
+    pub sides: Option<SideSettings>,
     /// The time zone of lambdas.
     pub zone: jiff::tz::TimeZone,
 }
@@ -110,6 +109,8 @@ struct Task {
     options: TaskOptions,
     generation: u64,
     cells: Vec<Arc<Cell>>,
+    /// The side actors of each cell.
+    sides: Vec<Sides>,
     started: Timestamp,
     failure: Option<Failure>,
     failures: u32,
@@ -256,7 +257,7 @@ impl Master {
         let generation = self.0.generation.fetch_add(1, Ordering::Relaxed) + 1;
         let dimensions = definition.pipeline.shard_dimensions();
         let shards = if dimensions.is_some() { options.shards.max(1) } else { 1 };
-        let mut cells = Vec::with_capacity(shards as usize);
+        let (mut cells, mut sides) = (Vec::with_capacity(shards as usize), Vec::new());
         for index in 0..shards {
             let shard = match &dimensions {
                 Some(dimensions) if shards > 1 => {
@@ -264,7 +265,9 @@ impl Master {
                 }
                 _ => None,
             };
-            cells.push(self.cell(&id, &definition, &options, shard, generation, index)?);
+            let (cell, side) = self.cell(&id, &definition, &options, shard, generation, index)?;
+            cells.push(cell);
+            sides.extend(side);
         }
         let started = self.clock().now();
         Ok(Task {
@@ -272,6 +275,7 @@ impl Master {
             options,
             generation,
             cells,
+            sides,
             started,
             failure: None,
             failures,
@@ -287,22 +291,26 @@ impl Master {
         shard: Option<Shard>,
         generation: u64,
         index: u32,
-    ) -> Result<Arc<Cell>, StartError> {
+    ) -> Result<(Arc<Cell>, Option<Sides>), StartError> {
         let deps = &self.0.deps;
         let now = self.clock().now();
         let hops = Arc::new(AtomicU8::new(0));
+        let sides = deps.sides.as_ref().map(Sides::new);
         let effects = LiveEffects::new(
             Str::clone(id),
             deps.alerts.clone(),
             &self.0.routes,
             Arc::clone(&hops),
-            deps.requests.clone(),
-            deps.writes.clone(),
+            sides.as_ref().map(|sides| Arc::clone(&sides.requests) as Arc<dyn Requests>),
+            sides.as_ref().map(|sides| Arc::clone(&sides.writers) as Arc<dyn Writes>),
         );
+        let around = &*deps.services;
+        let of_sides = sides.as_ref().map(|sides| sides.services(around));
+        let services = of_sides.as_ref().map_or(around, |services| services as &dyn Services);
         let start = StartOptions {
             task: Str::clone(id),
             dbrps: &options.dbrps,
-            services: &*deps.services,
+            services,
             limits: &options.limits,
             compat: options.compat,
             seed: now.0 as u64,
@@ -322,7 +330,13 @@ impl Master {
                 Master(inner).task_failed(cell, generation);
             }
         });
-        Ok(Cell::new(Str::clone(id), actor, shard, queue, hops, &deps.workers, failed))
+        let cell = Cell::new(Str::clone(id), actor, shard, queue, hops, &deps.workers, failed);
+        if let Some(sides) = &sides {
+            sides.attach(Box::new(Arc::downgrade(&cell)));
+            let plans = definition.pipeline.query_plans(options.compat.is_1_8);
+            sides.start_queries(id, plans, &options.dbrps).map_err(StartError::Enable)?;
+        }
+        Ok((cell, sides))
     }
 
     fn restore(
@@ -365,6 +379,7 @@ impl Master {
     /// - What is held back is given out only when no state is kept: it would come out a second time otherwise.
     pub fn stop(&self, id: &str, patience: Duration) -> bool {
         let Some(task) = self.tasks().remove(id) else { return false };
+        task.sides.iter().for_each(Sides::close_queries);
         for cell in &task.cells {
             self.0.routes.remove(cell);
             cell.retire();
@@ -397,8 +412,18 @@ impl Master {
                 }
             }
         }
+        self.close_sides(&task, deadline);
         self.close_topics(id, &task);
         true
+    }
+
+    /// Lets the side actors finish what the nodes gave them, up to `deadline`.
+    fn close_sides(&self, task: &Task, deadline: Duration) {
+        let left = deadline.saturating_sub(self.clock().monotonic());
+        task.sides.iter().for_each(|sides| sides.close(left));
+        while !task.sides.iter().all(Sides::is_done) && self.clock().monotonic() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Deletes what a stopped task leaves: its state and its own topics.
@@ -516,6 +541,7 @@ impl Master {
             task.failures = 0;
         }
         task.failures += 1;
+        task.sides.iter().for_each(|sides| sides.close(Duration::ZERO));
         for cell in &task.cells {
             self.0.routes.remove(cell);
             cell.queue.close();

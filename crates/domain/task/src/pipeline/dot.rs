@@ -1,7 +1,5 @@
 //! The graph as DOT.
 
-use std::fmt::Write as _;
-
 use super::{Pipeline, TaskType};
 use crate::runtime::Graph;
 
@@ -40,7 +38,7 @@ impl Pipeline {
                 continue;
             }
             for child in &node.children {
-                let _ = writeln!(dot, "{} -> {};", self.name(index), self.name(*child));
+                dot.push_str(&format!("{} -> {};\n", self.name(index), self.name(*child)));
             }
         }
         dot.push('}');
@@ -54,34 +52,26 @@ impl Graph {
     /// - `throughput` counts points or batches per second, as `unit` says.
     pub fn dot(&self, task: &str, view: DotView, throughput: f64, unit: &str) -> String {
         let mut dot = format!("digraph {task} {{\n");
-        let _ = match view {
-            DotView::Attributes => {
-                writeln!(dot, "graph [throughput=\"{throughput:.2} {unit}/s\"];")
-            }
-            DotView::Labels => writeln!(
-                dot,
-                "graph [label=\"Throughput: {throughput:.2} {unit}/s\" forcelabels=true pad=\"0.8,0.5\"];"
+        dot.push_str(&match view {
+            DotView::Attributes => format!("graph [throughput=\"{throughput:.2} {unit}/s\"];\n"),
+            DotView::Labels => format!(
+                "graph [label=\"Throughput: {throughput:.2} {unit}/s\" forcelabels=true pad=\"0.8,0.5\"];\n"
             ),
-        };
+        });
         for slot in self.slots() {
             let name = &slot.name.name;
-            let _ = match view {
+            let statistics = slot.shown_statistics().into_iter();
+            dot.push_str(&match view {
                 DotView::Attributes => {
-                    let mut line = String::new();
-                    for (key, value) in slot.shown_statistics() {
-                        let _ = write!(line, "{key}=\"{value}\" ");
-                    }
-                    writeln!(dot, "\n{name} [{line}];")
+                    let pairs = statistics.map(|(key, value)| format!("{key}=\"{value}\" "));
+                    format!("\n{name} [{}];\n", pairs.collect::<String>())
                 }
                 DotView::Labels => {
-                    let pairs: Vec<String> = slot
-                        .shown_statistics()
-                        .into_iter()
-                        .map(|(key, value)| format!("{key}={value}"))
-                        .collect();
-                    writeln!(dot, "\n{name} [xlabel=\"{}\"];", pairs.join("\\r"))
+                    let pairs: Vec<String> =
+                        statistics.map(|(key, value)| format!("{key}={value}")).collect();
+                    format!("\n{name} [xlabel=\"{}\"];\n", pairs.join("\\r"))
                 }
-            };
+            });
             for child in &slot.children {
                 let below = &self.slots()[child.index];
                 let count = below.statistics.collected[child.input];
@@ -89,7 +79,7 @@ impl Graph {
                     DotView::Attributes => format!("processed=\"{count}\""),
                     DotView::Labels => format!("label=\"processed={count}\""),
                 };
-                let _ = writeln!(dot, "{name} -> {} [{key}];", below.name.name);
+                dot.push_str(&format!("{name} -> {} [{key}];\n", below.name.name));
             }
         }
         dot.push('}');

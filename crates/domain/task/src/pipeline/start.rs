@@ -1,6 +1,5 @@
 //! From the definition to the nodes that run.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use levada_model::Str;
@@ -141,7 +140,8 @@ impl Pipeline {
         for _ in 0..PARTS_MAX {
             let Some(index) = stack.pop() else { break };
             let node = self.node(index);
-            let _ = write!(text, "<{}", node.spec.desc());
+            text.push('<');
+            text.push_str(node.spec.desc());
             if node.spec.decides_groups() {
                 text.push_str(&node.spec.identity());
             }

@@ -48,6 +48,18 @@ pub struct Context {
     pub refused_points: u64,
     /// Time zone and clock for lambdas.
     pub env: Env,
+    /// Measures how long nodes take; nothing when nobody wants to know.
+    pub meter: Option<Meter>,
+}
+
+/// Measures how long nodes take, for one item out of many.
+pub struct Meter {
+    /// The clock.
+    pub clock: Arc<dyn levada_runtime::Clock>,
+    /// The item at hand is measured.
+    pub is_on: bool,
+    /// Nanoseconds spent in the nodes behind the one at hand.
+    pub behind: u64,
 }
 
 /// What a node gets when it is made.
@@ -85,6 +97,12 @@ impl Default for Limits {
 // === impl Context ===
 
 impl Context {
+    /// Says whether the item at hand is measured.
+    #[inline]
+    pub fn is_measuring(&self) -> bool {
+        self.meter.as_ref().is_some_and(|meter| meter.is_on)
+    }
+
     /// Interns a group; `None` when there are too many, which is counted.
     pub fn group(&mut self, key: GroupKey) -> Option<Arc<Group>> {
         self.groups.intern(key)

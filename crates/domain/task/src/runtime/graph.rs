@@ -82,6 +82,24 @@ impl Slot {
         (&mut *slot.node, out)
     }
 
+    /// Runs a step of the node at the front and notes how long it took, without the nodes behind it.
+    #[cold]
+    fn timed(
+        slots: &mut [Slot],
+        ctx: &mut Context,
+        step: impl FnOnce(&mut [Slot], &mut Context) -> Step,
+    ) -> Step {
+        let Some(meter) = &mut ctx.meter else { return step(slots, ctx) };
+        let (began, outer) = (meter.clock.monotonic(), std::mem::take(&mut meter.behind));
+        let result = step(slots, ctx);
+        if let Some(meter) = &mut ctx.meter {
+            let whole = meter.clock.monotonic().saturating_sub(began).as_nanos() as u64;
+            slots[0].statistics.took(whole.saturating_sub(meter.behind));
+            meter.behind = outer + whole;
+        }
+        result
+    }
+
     #[inline]
     pub(super) fn point(
         slots: &mut [Slot],
@@ -91,6 +109,12 @@ impl Slot {
         ctx: &mut Context,
     ) -> Step {
         slots[0].statistics.collected[child.input] += 1;
+        if ctx.is_measuring() {
+            return Slot::timed(slots, ctx, |slots, ctx| {
+                let (node, mut out) = Slot::enter(slots, child.index, ctx);
+                node.point(child.input, point, group, &mut out)
+            });
+        }
         let (node, mut out) = Slot::enter(slots, child.index, ctx);
         node.point(child.input, point, group, &mut out)
     }
@@ -102,6 +126,12 @@ impl Slot {
         ctx: &mut Context,
     ) -> Step {
         slots[0].statistics.collected[child.input] += 1;
+        if ctx.is_measuring() {
+            return Slot::timed(slots, ctx, |slots, ctx| {
+                let (node, mut out) = Slot::enter(slots, child.index, ctx);
+                node.batch(child.input, batch, &mut out)
+            });
+        }
         let (node, mut out) = Slot::enter(slots, child.index, ctx);
         node.batch(child.input, batch, &mut out)
     }

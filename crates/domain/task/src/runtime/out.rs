@@ -106,7 +106,7 @@ impl Out<'_> {
         if !self.is_quiet {
             let problem = Effect::Problem(Problem { message, cause, context });
             // A full log is counted by who keeps it.
-            let _ = self.ctx.effects.effect(self.name, problem);
+            self.ctx.effects.effect(self.name, problem).ok();
         }
     }
 

@@ -246,7 +246,7 @@ proptest! {
             && let Ok(pipeline) = Pipeline::from_json(&json, &BTreeMap::new())
         {
             pipeline.check();
-            let _ = pipeline.to_script();
+            pipeline.to_script().ok();
         }
     }
 }

@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod examples;
 mod forms;
+mod influxdb;
 mod notation;
 mod outputs;
 mod properties;

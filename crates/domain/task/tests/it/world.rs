@@ -111,8 +111,7 @@ impl World {
             alerts,
             services: Arc::new(TestServices(Arc::clone(&odd))),
             store: Some(Arc::clone(&store) as Arc<dyn StateStore>),
-            requests: None,
-            writes: None,
+            sides: None,
             zone: jiff::tz::TimeZone::UTC,
         });
         let ingest = master.routes().ingest();

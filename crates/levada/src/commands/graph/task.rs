@@ -1,7 +1,6 @@
 //! The graph of a task for terminals and Mermaid; DOT is the task's own.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use levada_task::pipeline::{NodeIndex, Pipeline};
 
@@ -17,7 +16,7 @@ pub(super) fn text(pipeline: &Pipeline) -> String {
     while let Some((index, lead, below)) = stack.pop() {
         let is_new = seen.insert(index);
         let above = if is_new { "" } else { " (above)" };
-        let _ = writeln!(picture, "{lead}{}{above}", pipeline.name(index));
+        picture.push_str(&format!("{lead}{}{above}\n", pipeline.name(index)));
         if !is_new {
             continue;
         }
@@ -41,9 +40,10 @@ pub(super) fn mermaid(pipeline: &Pipeline) -> String {
     let mut picture = "flowchart TD\n".to_owned();
     for index in pipeline.order() {
         let node = pipeline.node(index);
-        let _ = writeln!(picture, "    {}", pipeline.name(index));
+        let name = pipeline.name(index);
+        picture.push_str(&format!("    {name}\n"));
         for child in &node.children {
-            let _ = writeln!(picture, "    {} --> {}", pipeline.name(index), pipeline.name(*child));
+            picture.push_str(&format!("    {name} --> {}\n", pipeline.name(*child)));
         }
     }
     picture

@@ -49,7 +49,7 @@ pub(super) fn unfed<'s>(scripts: &'s [TaskJob], loaded: &Loaded) -> Option<&'s s
 }
 
 /// Starts the tasks, and lets the flows find them.
-pub(super) fn start(
+pub(super) async fn start(
     host: &Host,
     jobs: &mut [Job],
     options: &Options,
@@ -57,11 +57,9 @@ pub(super) fn start(
     if options.scripts.is_empty() {
         return Ok(None);
     }
-    let tasks = TaskHost::start(host, !options.no_checkpoints).map_err(|error| {
-        format!(
-            "the folder for the state of tasks cannot be used: {error}; choose another with --data"
-        )
-    })?;
+    let tasks = TaskHost::start(host, !options.no_checkpoints)
+        .await
+        .map_err(|error| format!("tasks cannot run: {error}"))?;
     for script in &options.scripts {
         let job = TaskJob { id: script.id.clone(), definition: Arc::clone(&script.definition) };
         tasks.run(job).map_err(|error| format!("{}: {error}", script.id))?;

@@ -31,7 +31,9 @@ pub(super) fn run(
         };
         let script = find(file, cases, scripts).map_err(invalid)?;
         let vars = cases.vars().map_err(invalid)?;
-        let script = Script::read(&script, &ScriptOptions { task_type: cases.task_type(), vars });
+        let task_type = cases.task_type();
+        let options = ScriptOptions { task_type, vars, ..ScriptOptions::default() };
+        let script = Script::read(&script, &options);
         load::complain(&script.findings, !common.quiet);
         if script.has_errors() {
             return Err(Exit::Invalid);

@@ -13,6 +13,7 @@ mod flow_test;
 mod graph;
 mod positions;
 mod rules;
+mod script_batch;
 mod script_cases;
 mod script_check;
 mod script_dry_run;

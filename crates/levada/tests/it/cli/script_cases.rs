@@ -205,6 +205,38 @@ fn a_script_is_drawn() {
     run(&["graph", "t.tick"], b"", &[("t.tick", "stream|from()|where(lambda: 'a' > 1)")]).ends(0);
 }
 
+/// Source: kapacitor reference §14.3.
+#[test]
+fn dot_is_that_of_the_original() {
+    for (script, body) in [
+        (
+            "stream|from()|window().period(1s).every(1s)|mean('v')|log()",
+            "stream0 -> from1;\nfrom1 -> window2;\nwindow2 -> mean3;\nmean3 -> log4;\n",
+        ),
+        (
+            "var d = stream|from().groupBy('host')\nd|deadman(2.0, 1s)",
+            "stream0 -> from1;\nfrom1 -> noop3;\nstats2 -> derivative4;\nderivative4 -> alert5;\n",
+        ),
+        (
+            "batch|stats(1s)|log()\nbatch|query('SELECT v FROM a.b.c').every(1s)|log()",
+            "query4 -> log5;\nstats1 -> log3;\n",
+        ),
+        (
+            "var a = stream|from()\na|join(a).as('x', 'y')|log()",
+            "stream0 -> from1;\nfrom1 -> join3;\nfrom1 -> join3;\njoin3 -> log4;\n",
+        ),
+    ] {
+        let ran = run(&["graph", "TASKID.tick"], b"", &[("TASKID.tick", script)]).ends(0);
+        assert_eq!(ran.text(), format!("digraph TASKID {{\n{body}}}\n"));
+        for format in ["text", "mermaid"] {
+            let args = ["graph", "TASKID.tick", "--format", format];
+            let picture = run(&args, b"", &[("TASKID.tick", script)]).ends(0).text().to_owned();
+            let node = body.split(" -> ").next().unwrap();
+            assert!(picture.contains(node), "{picture}");
+        }
+    }
+}
+
 /// The examples are in good order: checked, laid out, and what their cases say.
 #[test]
 fn the_example_tasks_do_what_their_cases_say() {

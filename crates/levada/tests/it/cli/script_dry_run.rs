@@ -211,3 +211,48 @@ fn many_problems_of_one_kind_are_counted() {
     assert!(lines[99].starts_with("error: where2: error while evaluating expression: "));
     assert_eq!(lines[100], "error: where2: error while evaluating expression: 900 more like this");
 }
+
+/// What crashes the original; source: kapacitor reference §14.4.
+#[test]
+fn inputs_that_crash_the_original_are_problems_with_single_points() {
+    let lambda = |lambda: &str| format!("stream|from()|where(lambda: {lambda})|log()");
+    for (script, point, problem) in [
+        (
+            lambda("10 / \"v\" > 1"),
+            "m v=0i 1",
+            "where2: error while evaluating expression: runtime error: integer divide by zero",
+        ),
+        (
+            lambda("strSubstring(\"s\", 3, 1) == ''"),
+            "m s=\"abcd\" 1",
+            "where2: error while evaluating expression: ",
+        ),
+        (
+            lambda("strReplace('a', 'b', 'c', 1, 2) == ''"),
+            "m v=1 1",
+            "where2: error while evaluating expression: ",
+        ),
+        (
+            "stream|from().where(lambda: 10 / \"v\" > 1)|log()".into(),
+            "m v=0i 1",
+            "from1: failed to evaluate WHERE expression: ",
+        ),
+        ("stream|from()|alert().crit(lambda: \"v\" % 0 == 0)|log()".into(), "m v=1i 1", "alert2: "),
+    ] {
+        let files = [("t.tick", script.as_str()), ("in", point)];
+        let ran = run(&["dry-run", "t.tick", "--input", "in"], b"", &files).ends(0);
+        assert_eq!(ran.text(), "", "{script}");
+        assert!(ran.stderr.contains(&format!("error: {problem}")), "{script}\n{}", ran.stderr);
+    }
+    for script in [
+        "stream|from()|window().period(1s)|elapsed('v', 0s)|log()",
+        "stream|from()|window().period(1s)|movingAverage('v', 0)|log()",
+        "stream|from()|window().period(1s)|top(0, 'v')|log()",
+        "stream|from()|sideload().source('http://%zz').order('a').field('f', 1.0)|log()",
+    ] {
+        run(&["check", "t.tick"], b"", &[("t.tick", script)]).ends(1);
+    }
+    let script = "stream|from()|window().period(1s).every(1s)|trickle()";
+    run(&["dry-run", "t.tick", "--input", "in"], b"", &[("t.tick", script), ("in", "m v=1 1")])
+        .ends(0);
+}

@@ -194,7 +194,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "[a-z0-9:#'\"\\\\ \t\n\\-{}\\[\\]~.é]{0,60}") {
-            let _ = read(&text);
+            read(&text).ok();
         }
 
         #[test]

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::io::Write;
 
 use levada_codec::compression::compress_all;

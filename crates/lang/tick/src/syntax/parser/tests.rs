@@ -69,6 +69,18 @@ fn mistakes_have_the_texts_of_the_original() {
 }
 
 #[test]
+fn a_call_that_is_never_closed_is_named() {
+    for (text, place) in [
+        ("stream|from(", "line 1 char 12"),
+        ("x|eval(lambda: \"a\",", "line 1 char 7"),
+        ("var x = (1 +", "line 1 char 9"),
+    ] {
+        let hint = parse(text).unwrap_err().hint.unwrap_or_default();
+        assert_eq!(hint, format!("what opens at {place} is never closed"), "{text}");
+    }
+}
+
+#[test]
 fn a_mistake_is_shown_with_a_mark_and_a_hint() {
     let script = "stream\n\t|from()\n\t|where(lambda: \"a\" = 1)\n";
     let found = parse(script).expect_err("an assignment in a lambda");

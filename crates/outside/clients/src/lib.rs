@@ -1,0 +1,20 @@
+//! Clients of foreign servers that more than one part of the product asks.
+//!
+//! ```text
+//! caller ─▶ InfluxDb (trait) ─▶ influxdb::Client ─┐
+//! caller ─▶ Post (trait)     ─▶ http::Poster ─────┴─▶ reqwest, with bounds on time and bytes
+//! ```
+//! - Nothing is tried again here, except at the next address of one cluster when an address cannot be reached: who calls
+//!   knows how long a thing is worth trying. [`ClientError::is_transient`] says whether it may help.
+//! - Redirects are not followed and proxies of the environment are not used: requests go where the settings say.
+//! - No message holds credentials, and no answer is read beyond a bound.
+//!
+//! Where to start: [`influxdb`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
+
+pub mod error;
+pub mod http;
+pub mod influxdb;
+
+pub use error::ClientError;

@@ -1,0 +1,3 @@
+//! Clients against real servers.
+
+mod influxdb;

@@ -1,0 +1,138 @@
+//! `bench task`: what a point costs, in one process, from line protocol to alerts.
+//!
+//! The workloads run in the optimised example `task_bench` of the task crate, one process each, so that memory and CPU
+//! time are those of one workload.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::measure;
+use crate::{Outcome, cargo, repo};
+
+/// One workload, with the figures it is compared with.
+struct Workload {
+    name: &'static str,
+    what: &'static str,
+    /// CPU seconds per million points of Kapacitor, as a server over HTTP. Source: the definition of the workloads.
+    kapacitor: Option<f64>,
+    /// CPU seconds per million points that we want to stay within.
+    goal: Option<f64>,
+}
+
+const WORKLOADS: &[Workload] = &[
+    Workload { name: "w0", what: "parse and route", kapacitor: Some(2.4), goal: Some(0.3) },
+    Workload {
+        name: "w1n",
+        what: "alert, 1,000 series, nothing fires",
+        kapacitor: Some(6.1),
+        goal: Some(0.6),
+    },
+    Workload {
+        name: "w1",
+        what: "alert, 1,000 series, one point in twenty fires",
+        kapacitor: None,
+        goal: None,
+    },
+    Workload {
+        name: "w2",
+        what: "groupBy, window 10 s, mean, eval, alert, httpOut",
+        kapacitor: Some(4.9),
+        goal: Some(0.5),
+    },
+    Workload {
+        name: "w3",
+        what: "join of two streams, eval, derivative, alert",
+        kapacitor: Some(8.3),
+        goal: Some(0.8),
+    },
+    Workload {
+        name: "w4",
+        what: "window 60 s every 10 s, percentile 95 and stddev, joined",
+        kapacitor: Some(18.8),
+        goal: Some(1.9),
+    },
+    Workload {
+        name: "w5",
+        what: "100,000 series, stateDuration, alert",
+        kapacitor: Some(20.6),
+        goal: Some(2.0),
+    },
+];
+
+/// Points of a run.
+const POINTS_DEFAULT: u64 = 2_000_000;
+/// Peak memory stays below this, the text of all points left out, which is made beforehand.
+const MEMORY_GOAL_MB: f64 = 200.0;
+
+/// Measures all workloads, or the one that is named; a missed goal is printed and is not a failure.
+pub(super) fn run(only: Option<&str>, points: Option<u64>, runs: usize) -> Result<Outcome> {
+    let mut build = cargo::command("build");
+    build.args(["--release", "--locked", "--package", "levada-task", "--example", "task_bench"]);
+    if !cargo::succeeds(&mut build, "cargo build")? {
+        bail!("the release build failed");
+    }
+    let program = repo::target()?.join("release/examples/task_bench");
+    println!("machine: {}", measure::machine());
+    println!(
+        "{:<4} {:>9} {:>9} {:>6} {:>11} {:>8} {:>9}  workload",
+        "", "CPU s/M", "goal", "", "points/s", "MB", "Kapacitor"
+    );
+    for workload in WORKLOADS.iter().filter(|w| only.is_none_or(|only| only == w.name)) {
+        let mut results = Vec::new();
+        for _ in 0..runs {
+            results.push(once(&program, workload, points.unwrap_or(POINTS_DEFAULT))?);
+        }
+        print(workload, &results);
+    }
+    Ok(Outcome::Good)
+}
+
+/// Finds the name of a workload.
+pub(super) fn known(name: &str) -> Result<&'static str, String> {
+    let names = || WORKLOADS.iter().map(|workload| workload.name);
+    names().find(|known| *known == name).ok_or_else(|| {
+        let all: Vec<&str> = names().collect();
+        format!("unknown workload `{name}`; known: {}", all.join(", "))
+    })
+}
+
+fn once(program: &std::path::Path, workload: &Workload, points: u64) -> Result<Value> {
+    let output = Command::new(program)
+        .args([workload.name, &points.to_string()])
+        .output()
+        .context("cannot start the bench")?;
+    let result: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{}: no result", workload.name))?;
+    if !output.status.success() || !result["error"].is_null() || result["dropped"] != 0 {
+        bail!("{}: {result}", workload.name);
+    }
+    Ok(result)
+}
+
+fn print(workload: &Workload, results: &[Value]) {
+    let median = |key: &str| {
+        let mut values: Vec<f64> =
+            results.iter().filter_map(|result| result[key].as_f64()).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let cpu = median("cpu_seconds_per_million");
+    let verdict = match workload.goal {
+        Some(goal) if cpu <= goal => "met",
+        Some(_) => "missed",
+        None => "",
+    };
+    let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let memory = median("peak_memory_mb") - median("input_mb");
+    let too_much = if memory > MEMORY_GOAL_MB { " (goal 200)" } else { "" };
+    println!(
+        "{:<4} {cpu:>9.2} {:>9} {verdict:>6} {:>11.0} {memory:>8.0} {:>9}  {}{too_much}",
+        workload.name,
+        optional(workload.goal),
+        median("points_per_second"),
+        optional(workload.kapacitor),
+        workload.what
+    );
+}
