@@ -135,13 +135,13 @@ fn go_as_far_as_possible(script: &str, points: &[Point]) {
     let Ok(mut actor) = started else { return };
     if definition.pipeline.task_type() == levada_task::pipeline::TaskType::Stream {
         // A node may refuse to go on; it may not panic.
-        let _ = actor.points(points);
+        actor.points(points).ok();
         // Timers that never end are the trouble of who drives the task.
-        let _ = actor.advance_some(Timestamp(first.0 + 100_000_000_000), 1_000);
+        actor.advance_some(Timestamp(first.0 + 100_000_000_000), 1_000).ok();
     }
     let saved = actor.save();
-    let _ = actor.load(&saved);
-    let _ = actor.finish();
+    actor.load(&saved).ok();
+    actor.finish().ok();
     if let Some(failure) = actor.failure() {
         assert!(!failure.text.contains("panic"), "{script}\n{failure}");
     }
@@ -178,7 +178,7 @@ proptest! {
         if has_version {
             bytes.insert(0, 1);
         }
-        let _ = run.actor.load(&bytes);
+        run.actor.load(&bytes).ok();
         prop_assert_eq!(run.actor.failure(), None);
     }
 }
@@ -214,9 +214,9 @@ proptest! {
         if let Err(error) = outcome {
             prop_assert!(!error.to_string().contains("panic"), "{}", error);
         }
-        let _ = second.actor.points(&points);
-        let _ = second.actor.save();
-        let _ = second.actor.finish();
+        second.actor.points(&points).ok();
+        let _saved = second.actor.save();
+        second.actor.finish().ok();
         if let Some(failure) = second.actor.failure() {
             prop_assert!(!failure.text.contains("panic"), "{}", failure);
         }

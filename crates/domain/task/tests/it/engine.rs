@@ -568,3 +568,28 @@ fn the_bound_of_rounds_is_exact() {
     let errors = |id: &str| status(id).nodes["kapacitor_loopback2"]["errors"].as_u64().unwrap();
     assert_eq!(errors("there") + errors("back"), 1, "the last one is reported");
 }
+
+#[test]
+fn all_shards_of_a_task_end_with_the_first_that_fails() {
+    let (mut world, clock) = World::virtual_from(1_000);
+    let script = format!(
+        "stream|from().groupBy('n')|barrier().period(1s)|window().period(1s).every(1s)|count('v')|alert().id('{{{{ index .Tags \"n\" }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
+    world.run_with("task", &script, TaskOptions { shards: 3, ..TaskOptions::default() });
+    let lines: Vec<String> = (0..20).map(|n| format!("m,n={n} v=1 1000\n")).collect();
+    world.write(&lines.concat());
+    world.settle();
+    clock.advance(Duration::from_secs(1));
+    world.wait("each group ticks", |world| world.heard().len() >= 20);
+    world.write("m,n=panic v=1 1000");
+    world.settle();
+    clock.advance(Duration::from_secs(1));
+    world.wait("it fails", |world| !world.master.status("task").unwrap().is_executing);
+    world.settle();
+    let heard = world.heard().len();
+    clock.advance(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_millis(150));
+    world.settle();
+    assert_eq!(world.heard().len(), heard, "no shard ticks any more");
+    assert_eq!(world.master.status("task").unwrap().failures, 1);
+}
