@@ -208,6 +208,14 @@ impl Cell {
         look(&mut self.lock().actor)
     }
 
+    /// Ends the turns, because another actor of the task has failed; what is queued is dropped, counted.
+    pub fn halt(&self) {
+        self.retire();
+        self.is_over.store(true, Ordering::Release);
+        self.queue.close();
+        self.queue.clear();
+    }
+
     /// Looks at the actor for the last time, as [`Cell::try_with_actor`] does; it gets no turn after that.
     pub fn end<T>(&self, patience: Duration, look: impl FnOnce(&mut Actor) -> T) -> Option<T> {
         let mut state = self.lock_within(patience);

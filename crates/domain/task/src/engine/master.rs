@@ -544,7 +544,7 @@ impl Master {
         task.sides.iter().for_each(|sides| sides.close(Duration::ZERO));
         for cell in &task.cells {
             self.0.routes.remove(cell);
-            cell.queue.close();
+            cell.halt();
         }
         task.restart_at = restart_at(task, now);
     }

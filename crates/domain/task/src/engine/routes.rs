@@ -320,7 +320,7 @@ mod tests {
         let ranges: SmallVec<[Range<u32>; 2]> = SmallVec::from_iter([0..5_000, 6_000..6_010]);
         let parts = parts(ranges);
         assert_eq!(parts.len(), 2);
-        assert_eq!(parts[0].to_vec(), vec![0..4_096]);
+        assert_eq!(parts[0].to_vec(), Vec::from_iter(std::iter::once(0..4_096)));
         assert_eq!(parts[1].to_vec(), [4_096..5_000, 6_000..6_010]);
     }
 

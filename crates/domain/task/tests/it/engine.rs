@@ -506,3 +506,90 @@ fn hundreds_of_tasks_start_and_stop_under_load() {
     world.wait("the engine is alive", |world| world.ids().contains(&"77".to_owned()));
     assert_eq!(world.heard().last().unwrap().time, Timestamp(1_000_000_000));
 }
+
+/// Two tasks that hand a point to each other: a circle that no single script shows.
+#[test]
+fn a_point_that_goes_round_in_circles_is_dropped_after_some_rounds() {
+    let mut world = World::start();
+    let loop_to = |database: &str| {
+        format!(
+            "stream|from().measurement('bad')|kapacitorLoopback().database('{database}').retentionPolicy('rp')"
+        )
+    };
+    let there = |database: &str| TaskOptions {
+        dbrps: vec![(database.into(), "rp".into())],
+        // A task must not wait for room that only it can make.
+        overflow: Overflow::Block(Duration::from_secs(60)),
+        queue_points: 2,
+        ..TaskOptions::default()
+    };
+    world.master.start("there", defined(&loop_to("other")), there("db")).unwrap();
+    world.master.start("back", defined(&loop_to("db")), there("other")).unwrap();
+    beside(&mut world, |at| format!("bad v=1 {at}"));
+    world.settle();
+    let processed = |id: &str| {
+        world.master.status(id).unwrap().processed + world.master.status(id).unwrap().dropped
+    };
+    let rounds = processed("there") + processed("back");
+    // Each point is seen once, and once more for each time it comes back.
+    assert!(rounds <= 30 * (1 + u64::from(levada_task::engine::effects::HOPS_MAX)), "{rounds}");
+    let back = world.master.status("back").unwrap();
+    assert!(back.is_executing && back.processed > 0, "{back:?}");
+}
+
+/// A task that would read what it writes is refused.
+#[test]
+fn a_task_does_not_loop_back_to_itself() {
+    let world = World::start();
+    let script = "stream|from()|kapacitorLoopback().database('db').retentionPolicy('rp')";
+    let options = TaskOptions { dbrps: vec![("db".into(), "rp".into())], ..TaskOptions::default() };
+    let error = world.master.start("task", defined(script), options).unwrap_err();
+    assert_eq!(error.to_string(), "loop detected on dbrp: \"db\".\"rp\"");
+}
+
+/// A loop within one task, which goes through another: exact hops.
+#[test]
+fn the_bound_of_rounds_is_exact() {
+    let mut world = World::start();
+    let to = |database: &str| {
+        format!("stream|from()|kapacitorLoopback().database('{database}').retentionPolicy('rp')")
+    };
+    let on = |database: &str| TaskOptions {
+        dbrps: vec![(database.into(), "rp".into())],
+        ..TaskOptions::default()
+    };
+    world.master.start("there", defined(&to("other")), on("db")).unwrap();
+    world.master.start("back", defined(&to("db")), on("other")).unwrap();
+    world.write("m v=1 1");
+    world.settle();
+    let status = |id: &str| world.master.status(id).unwrap();
+    let hops = u64::from(levada_task::engine::effects::HOPS_MAX);
+    assert_eq!(status("there").processed + status("back").processed, 1 + hops);
+    let errors = |id: &str| status(id).nodes["kapacitor_loopback2"]["errors"].as_u64().unwrap();
+    assert_eq!(errors("there") + errors("back"), 1, "the last one is reported");
+}
+
+#[test]
+fn all_shards_of_a_task_end_with_the_first_that_fails() {
+    let (mut world, clock) = World::virtual_from(1_000);
+    let script = format!(
+        "stream|from().groupBy('n')|barrier().period(1s)|window().period(1s).every(1s)|count('v')|alert().id('{{{{ index .Tags \"n\" }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
+    world.run_with("task", &script, TaskOptions { shards: 3, ..TaskOptions::default() });
+    let lines: Vec<String> = (0..20).map(|n| format!("m,n={n} v=1 1000\n")).collect();
+    world.write(&lines.concat());
+    world.settle();
+    clock.advance(Duration::from_secs(1));
+    world.wait("each group ticks", |world| world.heard().len() >= 20);
+    world.write("m,n=panic v=1 1000");
+    world.settle();
+    clock.advance(Duration::from_secs(1));
+    world.wait("it fails", |world| !world.master.status("task").unwrap().is_executing);
+    world.settle();
+    let heard = world.heard().len();
+    clock.advance(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_millis(150));
+    world.settle();
+    assert_eq!(world.heard().len(), heard, "no shard ticks any more");
+    assert_eq!(world.master.status("task").unwrap().failures, 1);
+}

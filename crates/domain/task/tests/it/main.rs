@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod bad_input;
 mod dot;
 mod engine;
 mod errors;
@@ -10,6 +11,7 @@ mod forms;
 mod influxdb;
 mod notation;
 mod outputs;
+mod properties;
 mod queries;
 mod register;
 mod world;

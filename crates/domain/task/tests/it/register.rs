@@ -59,7 +59,9 @@ fn no_row_is_left_out() {
 
 /// Keeps events and the levels of log items.
 #[derive(Clone, Default)]
-struct Keep(Arc<Mutex<(Vec<Arc<Event>>, Vec<String>)>>);
+struct Keep(Arc<Mutex<Kept>>);
+
+type Kept = (Vec<Arc<Event>>, Vec<String>);
 
 impl Effects for Keep {
     fn effect(&mut self, _node: &NodeName, effect: Effect<'_>) -> Result<Option<Answer>, Str> {
@@ -73,7 +75,7 @@ impl Effects for Keep {
     }
 }
 
-fn kept(script: &str, lines: &[&str], is_1_8: bool) -> (Vec<Arc<Event>>, Vec<String>) {
+fn kept(script: &str, lines: &[&str], is_1_8: bool) -> Kept {
     let definition = define(script, &DefineOptions::default()).expect(script);
     let keep = Keep::default();
     let mut actor = Actor::start(

@@ -17,7 +17,7 @@ use levada_model::{Point, Str, Timestamp};
 use levada_runtime::{Clock, SystemClock, Tasks, VirtualClock};
 use levada_task::definition::{DefineOptions, Definition, define};
 use levada_task::engine::{
-    Ingest, Master, MasterDeps, MemoryStateStore, StateStore, TaskOptions, TopicAlerts, Workers,
+    Ingest, Master, MasterDeps, MemoryStateStore, TaskOptions, TopicAlerts, Workers,
 };
 use levada_task::runtime::Services;
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
@@ -37,8 +37,6 @@ pub(crate) struct Heard {
 pub(crate) struct World {
     pub(crate) master: Master,
     pub(crate) workers: Arc<Workers>,
-    pub(crate) store: Arc<MemoryStateStore>,
-    pub(crate) clock: Arc<dyn Clock>,
     real: Arc<SystemClock>,
     heard: Arc<Mutex<Vec<Heard>>>,
     odd: Arc<Odd>,
@@ -105,12 +103,11 @@ impl World {
             hanging: AtomicUsize::new(0),
         });
         let workers = Workers::start(threads, Arc::clone(&clock), &tasks);
-        let store = Arc::new(MemoryStateStore::default());
         let master = Master::new(MasterDeps {
             workers: Arc::clone(&workers),
             alerts,
             services: Arc::new(TestServices(Arc::clone(&odd))),
-            store: Some(Arc::clone(&store) as Arc<dyn StateStore>),
+            store: Some(Arc::new(MemoryStateStore::default())),
             sides: None,
             zone: jiff::tz::TimeZone::UTC,
         });
@@ -118,7 +115,7 @@ impl World {
         let parser = Parser::new(ParserLimits::default());
         drop(_inside);
         let runtime = Some(runtime);
-        World { master, workers, store, clock, real, heard, odd, parser, ingest, runtime }
+        World { master, workers, real, heard, odd, parser, ingest, runtime }
     }
 
     /// Starts a task on `db.rp` and `db.other`.
