@@ -207,6 +207,12 @@ impl Graph {
             slot.statistics.emitted = emitted;
         }
         slot.node.load(&mut reader)?;
+        if !reader.is_at_end() {
+            // It was written by a node that keeps more, so what was read may be something else.
+            return Err(super::StateError::Refused(
+                "the saved state holds more than is known".into(),
+            ));
+        }
         // What it set when it began is set again by what it was doing.
         ctx.timers.drop_of(place);
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
