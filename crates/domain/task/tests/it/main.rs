@@ -12,5 +12,6 @@ mod influxdb;
 mod notation;
 mod outputs;
 mod properties;
+mod queries;
 mod register;
 mod world;
