@@ -270,7 +270,9 @@ impl Graph {
     /// Runs the timers that are due at `now`, in their order, and sets the clock.
     pub fn advance(&mut self, now: Timestamp, ctx: &mut Context) -> Step {
         if self.advance_some(now, TIMERS_MAX, ctx)? {
-            let text = format!("more than {TIMERS_MAX} timers between two times, the shortest interval is too short");
+            let text = format!(
+                "more than {TIMERS_MAX} timers between two times, the shortest interval is too short"
+            );
             return Err(Box::new(super::Failure { node: ctx.task.to_string(), text }));
         }
         Ok(())
