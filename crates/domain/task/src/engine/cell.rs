@@ -404,7 +404,7 @@ impl Cell {
 
     /// Says whether everything given so far has been worked on; `false` while a turn is under way.
     pub fn is_drained(&self) -> bool {
-        if self.is_failed() {
+        if self.is_failed() || self.is_over.load(Ordering::Acquire) {
             return true;
         }
         match self.state.try_lock() {

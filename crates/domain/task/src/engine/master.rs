@@ -1,6 +1,6 @@
 //! The tasks that run: started, stopped, restarted after a failure, saved every so often.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -100,6 +100,8 @@ struct Inner {
     deps: MasterDeps,
     routes: Routes,
     tasks: Mutex<HashMap<Str, Task, RandomState>>,
+    /// Tasks whose end is under way: a new run would read state that is not written yet, and lose its topics.
+    stopping: Mutex<HashSet<Str, RandomState>>,
     /// Tells runs of one task apart: a failure of an old one does not touch the new one (U-50).
     generation: AtomicU64,
 }
@@ -192,6 +194,7 @@ impl Master {
             deps,
             routes: Routes::default(),
             tasks: Mutex::default(),
+            stopping: Mutex::default(),
             generation: AtomicU64::new(0),
         }))
     }
@@ -220,6 +223,9 @@ impl Master {
         only: Option<u64>,
     ) -> Result<(), StartError> {
         let mut tasks = self.tasks();
+        if self.stopping().contains(id) {
+            return Err(StartError::Running(id.to_owned()));
+        }
         let known = tasks.get(id);
         if only.is_some() && known.map(|task| task.generation) != only {
             // It was stopped or started by somebody else meanwhile.
@@ -378,7 +384,12 @@ impl Master {
     ///   is left alone: it ends by itself, and its state is the one of the last checkpoint.
     /// - What is held back is given out only when no state is kept: it would come out a second time otherwise.
     pub fn stop(&self, id: &str, patience: Duration) -> bool {
-        let Some(task) = self.tasks().remove(id) else { return false };
+        let (task, _stopping) = {
+            let mut tasks = self.tasks();
+            let Some(task) = tasks.remove(id) else { return false };
+            self.stopping().insert(id.into());
+            (task, Stopping { master: self, id })
+        };
         task.sides.iter().for_each(Sides::close_queries);
         for cell in &task.cells {
             self.0.routes.remove(cell);
@@ -638,12 +649,28 @@ impl Master {
         cells.iter().all(|cell| cell.is_drained())
     }
 
+    fn stopping(&self) -> MutexGuard<'_, HashSet<Str, RandomState>> {
+        self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn clock(&self) -> &Arc<dyn Clock> {
         self.0.deps.workers.clock()
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<Str, Task, RandomState>> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task whose end is under way, until this is dropped.
+struct Stopping<'m> {
+    master: &'m Master,
+    id: &'m str,
+}
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.master.stopping().remove(self.id);
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Limits {
 /// Switches that bring back what upstream does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compat {
-    /// `compat = "1.8"`: rows U-2, U-3, U-6, U-16, U-19, U-21, U-34 of the register as upstream has them.
+    /// `compat = "1.8"`: rows U-1, U-2, U-3, U-6, U-16, U-19, U-21, U-34 of the register as upstream has them.
     pub is_1_8: bool,
 }
 

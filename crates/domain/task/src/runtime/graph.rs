@@ -38,6 +38,10 @@ pub struct Slot {
     pub statistics: Statistics,
 }
 
+/// Timers between two times that a dry run is given: a minute of work. Ours; intervals can be as short as a microsecond, and
+/// the times of recorded data years apart.
+pub const TIMERS_MAX: usize = 100_000_000;
+
 /// The nodes of a running task; parents stand before their children.
 pub struct Graph {
     slots: Vec<Slot>,
@@ -207,6 +211,12 @@ impl Graph {
             slot.statistics.emitted = emitted;
         }
         slot.node.load(&mut reader)?;
+        if !reader.is_at_end() {
+            // It was written by a node that keeps more, so what was read may be something else.
+            return Err(super::StateError::Refused(
+                "the saved state holds more than is known".into(),
+            ));
+        }
         // What it set when it began is set again by what it was doing.
         ctx.timers.drop_of(place);
         let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
@@ -259,7 +269,12 @@ impl Graph {
 
     /// Runs the timers that are due at `now`, in their order, and sets the clock.
     pub fn advance(&mut self, now: Timestamp, ctx: &mut Context) -> Step {
-        while self.advance_some(now, usize::MAX, ctx)? {}
+        if self.advance_some(now, TIMERS_MAX, ctx)? {
+            let text = format!(
+                "more than {TIMERS_MAX} timers between two times, the shortest interval is too short"
+            );
+            return Err(Box::new(super::Failure { node: ctx.task.to_string(), text }));
+        }
         Ok(())
     }
 

@@ -593,3 +593,44 @@ fn all_shards_of_a_task_end_with_the_first_that_fails() {
     assert_eq!(world.heard().len(), heard, "no shard ticks any more");
     assert_eq!(world.master.status("task").unwrap().failures, 1);
 }
+
+#[test]
+fn an_edit_of_levels_keeps_what_an_alert_knows() {
+    let levels = |more: &str| {
+        format!(
+            "stream|from().groupBy('h')|alert().id('{{{{ .Group }}}}').message('{{{{ .ID }}}}'){more}.crit(lambda: count() > 2 AND \"v\" > 5).stateChangesOnly().topic('{TOPIC}')"
+        )
+    };
+    for (before, after) in [("", ".warn(lambda: \"v\" > 7)"), (".warn(lambda: \"v\" > 7)", "")] {
+        let mut world = World::start();
+        world.run("task", &levels(before));
+        // Counted twice: the third time is the first that is enough.
+        world.write("m,h=a v=1 1\nm,h=a v=1 2");
+        assert!(world.stop("task"));
+        world.run("task", &levels(after));
+        world.write("m,h=a v=6 3");
+        world.settle();
+        assert_eq!(world.ids(), ["h=a"], "from {before:?} to {after:?}");
+    }
+}
+
+#[test]
+fn a_task_starts_again_only_when_its_end_is_over() {
+    let mut world = World::start();
+    world.hang_for(Duration::from_millis(300));
+    let script = format!(
+        "stream|from()|alert().id('{{{{ index .Tags \"n\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('{TOPIC}')"
+    );
+    world.run("task", &script);
+    world.write("m,n=hang v=1 0");
+    world.wait("it hangs", |world| world.hanging() == 1);
+    let master = world.master.clone();
+    let stopping = std::thread::spawn(move || master.stop("task", Duration::from_secs(5)));
+    world.wait("its end is under way", |world| world.master.status("task").is_none());
+    let options =
+        || TaskOptions { dbrps: vec![("db".into(), "rp".into())], ..TaskOptions::default() };
+    let error = world.master.start("task", defined(&script), options()).unwrap_err();
+    assert_eq!(error.to_string(), "task task is already running");
+    assert!(stopping.join().unwrap());
+    world.master.start("task", defined(&script), options()).unwrap();
+}

@@ -84,13 +84,20 @@ impl Levels {
     }
 
     pub(super) fn save(&self, writer: &mut Writer<'_>) {
-        for predicate in self.levels.iter().chain(&self.resets).flatten() {
-            predicate.save(writer);
+        // Each has its place, so that a level that is added or taken away does not spoil the others.
+        for predicate in self.levels.iter().chain(&self.resets) {
+            writer.option(predicate.as_ref(), |writer, predicate| predicate.save(writer));
         }
     }
 
     pub(super) fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
-        self.all_mut().try_for_each(|predicate| predicate.load(reader))
+        for predicate in self.levels.iter_mut().chain(&mut self.resets) {
+            reader.option(|reader| match predicate {
+                Some(predicate) => predicate.load(reader),
+                None => reader.states().map(|_| ()),
+            })?;
+        }
+        Ok(())
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Predicate> {
