@@ -27,6 +27,7 @@ use levada_task::engine::{
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
 
@@ -158,7 +159,11 @@ impl TaskHost {
                 OverflowSetting::DropNewest => Overflow::DropNewest,
                 OverflowSetting::DropOldest => Overflow::DropOldest,
             },
-            limits: Limits { groups: task.groups_max, buffered_points: task.buffered_points },
+            limits: Limits {
+                groups: task.groups_max,
+                buffered_points: task.buffered_points,
+                group_ttl: nanos(task.group_ttl.into()),
+            },
             compat: Compat { is_1_8: task.compat == "1.8" },
             shards: task.shards,
             restart: match task.restart_initial.is_zero() {
@@ -168,6 +173,10 @@ impl TaskHost {
                     longest: task.restart_max.into(),
                 },
             },
+            watermark: task.watermark.then(|| WatermarkSettings {
+                lateness: nanos(task.watermark_lateness.into()),
+                idle: nanos(task.watermark_idle.into()),
+            }),
             keeps_state: true,
         }
     }
@@ -235,6 +244,10 @@ async fn side_settings(host: &Host) -> io::Result<SideSettings> {
         requests: RequestLimits::default(),
         queries: QuerySettings { zone: jiff::tz::TimeZone::system(), ..QuerySettings::default() },
     })
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn server_info() -> ServerInfo {

@@ -98,6 +98,14 @@ pub struct Task {
     pub restart_initial: Duration,
     /// Longest wait before a failed task starts again.
     pub restart_max: Duration,
+    /// Close windows and the like by the progress of the data.
+    pub watermark: bool,
+    /// How far a point may be behind the newest one.
+    pub watermark_lateness: Duration,
+    /// How long no data come before the watermark follows the clock; 0s means never.
+    pub watermark_idle: Duration,
+    /// Groups without data for so long are forgotten; 0s means never.
+    pub group_ttl: Duration,
     /// `1.8` brings back what Kapacitor 1.8 does; empty means Levada's own.
     pub compat: String,
 }

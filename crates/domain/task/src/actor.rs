@@ -18,6 +18,7 @@ use crate::runtime::{
     Context, Failure, Graph, Groups, Node, Reader, StateError, Step, Writer,
     context::{Limits, Meter},
 };
+use crate::watermark::{Watermark, WatermarkSettings};
 
 /// A running task.
 pub struct Actor {
@@ -31,13 +32,15 @@ pub struct Actor {
     failure: Option<Failure>,
     /// Points until the next one is measured.
     until_measured: u32,
+    /// Only when it is on.
+    watermark: Option<Watermark>,
 }
 
 /// Of so many points one is measured. Source: ours; upstream times one in ten, which costs a share of its time.
 pub const MEASURED_EVERY: u32 = 256;
 
 /// The version of saved state as a whole; what nodes save has their own.
-const STATE_VERSION: u64 = 1;
+const STATE_VERSION: u64 = 2;
 
 /// The clock of a task that starts with its first item, as a replay does.
 pub const CLOCK_UNSET: Timestamp = Timestamp(i64::MIN);
@@ -95,6 +98,7 @@ impl Actor {
             doubled,
             failure: None,
             until_measured: MEASURED_EVERY,
+            watermark: None,
         };
         if now != CLOCK_UNSET {
             actor.begin_at(now).map_err(|failure| failure.to_string())?;
@@ -142,6 +146,9 @@ impl Actor {
             if !actor.doubled.is_empty() {
                 return points.iter().try_for_each(|point| actor.give_doubled(point));
             }
+            if actor.watermark.is_some() {
+                return points.iter().try_for_each(|point| actor.give_watched(point));
+            }
             for point in points {
                 actor.until_measured =
                     actor.until_measured.checked_sub(1).unwrap_or(MEASURED_EVERY);
@@ -176,12 +183,46 @@ impl Actor {
         Ok(())
     }
 
+    /// Gives a point to the source, unless it comes too late; the nodes hear of the watermark before it.
+    fn give_watched(&mut self, point: &Point) -> Step {
+        let Some(watermark) = &mut self.watermark else { return self.give_doubled(point) };
+        if watermark.is_late(point.time) {
+            return Ok(());
+        }
+        if let Some(time) = watermark.advance(point.time, self.ctx.now) {
+            self.graph.watermark(time, &mut self.ctx)?;
+        }
+        self.give_doubled(point)
+    }
+
+    /// Closes what is older than the data by so much, from now on.
+    pub fn watch(&mut self, settings: WatermarkSettings) {
+        self.watermark = Some(Watermark::new(settings, self.ctx.now));
+    }
+
+    /// Counts the points that came later than the watermark and were dropped.
+    pub fn late_points(&self) -> u64 {
+        self.watermark.as_ref().map_or(0, Watermark::late)
+    }
+
+    /// Lets the watermark follow the clock when no data came for long enough.
+    fn follow(&mut self) -> Step {
+        let now = self.ctx.now;
+        match self.watermark.as_mut().and_then(|watermark| watermark.follow(now)) {
+            Some(time) => self.graph.watermark(time, &mut self.ctx),
+            None => Ok(()),
+        }
+    }
+
     /// Gives points to the source, each when the clock shows its time, as a replay does.
     pub fn replay(&mut self, points: &[Point]) -> Step {
         self.guarded(|actor| {
             for point in points {
                 actor.graph.advance(point.time, &mut actor.ctx)?;
-                actor.give_doubled(point)?;
+                match actor.watermark {
+                    Some(_) => actor.give_watched(point)?,
+                    None => actor.give_doubled(point)?,
+                }
             }
             Ok(())
         })
@@ -189,7 +230,14 @@ impl Actor {
 
     /// Gives a batch to the query node at `place`.
     pub fn batch(&mut self, place: usize, batch: BatchRef<'_>) -> Step {
-        self.guarded(|actor| actor.graph.batch(place, batch, &mut actor.ctx))
+        self.guarded(|actor| {
+            let now = actor.ctx.now;
+            let time = actor.watermark.as_mut().and_then(|mark| mark.advance(batch.time, now));
+            if let Some(time) = time {
+                actor.graph.watermark(time, &mut actor.ctx)?;
+            }
+            actor.graph.batch(place, batch, &mut actor.ctx)
+        })
     }
 
     /// Interns a group for a batch; `None` when there are too many.
@@ -199,7 +247,10 @@ impl Actor {
 
     /// Moves the clock and runs the timers that are due.
     pub fn advance(&mut self, now: Timestamp) -> Step {
-        self.guarded(|actor| actor.graph.advance(now, &mut actor.ctx))
+        self.guarded(|actor| {
+            actor.graph.advance(now, &mut actor.ctx)?;
+            actor.follow()
+        })
     }
 
     /// Runs at most `count` timers; `true` when more are due, and the clock does not show `now` yet.
@@ -207,14 +258,15 @@ impl Actor {
         let mut is_more = false;
         self.guarded(|actor| {
             is_more = actor.graph.advance_some(now, count, &mut actor.ctx)?;
-            Ok(())
+            if is_more { Ok(()) } else { actor.follow() }
         })?;
         Ok(is_more)
     }
 
     /// Gives when the next timer is due.
     pub fn next_timer(&self) -> Option<Timestamp> {
-        self.ctx.timers.next()
+        let idle = self.watermark.as_ref().and_then(Watermark::idle_at);
+        self.ctx.timers.next().into_iter().chain(idle).min()
     }
 
     /// Gives an answer to the node that asked.
@@ -241,6 +293,10 @@ impl Actor {
     pub fn finish(&mut self) -> Step {
         self.guarded(|actor| {
             actor.ctx.timers.clear();
+            // With watermarks the end of the data closes what is open.
+            if let Some(time) = actor.watermark.as_ref().and_then(Watermark::last) {
+                actor.graph.watermark(time, &mut actor.ctx)?;
+            }
             actor.graph.finish(&mut actor.ctx)
         })
     }
@@ -250,6 +306,10 @@ impl Actor {
         let mut writer = Writer::new(&self.ctx.groups);
         writer.uint(STATE_VERSION);
         writer.time(self.ctx.now);
+        writer.option(self.watermark.as_ref().map(Watermark::saved), |writer, (newest, told)| {
+            writer.option(newest, Writer::time);
+            writer.time(told);
+        });
         writer.list(self.graph.slots().iter(), |writer, slot| {
             // Bytes within bytes: what a node cannot take over must not spoil what follows it.
             let mut own = Writer::new(&self.ctx.groups);
@@ -303,6 +363,11 @@ impl Actor {
                 value => return Err(StateError::Unknown { what: "version", value }),
             }
             self.ctx.now = reader.time()?.max(self.ctx.now);
+            let watermark =
+                reader.option(|reader| Ok((reader.option(Reader::time)?, reader.time()?)))?;
+            if let (Some(own), Some((newest, told))) = (&mut self.watermark, watermark) {
+                own.restore(newest, told, self.ctx.now);
+            }
             reader.list(|reader| {
                 Ok((
                     reader.text()?.to_owned(),

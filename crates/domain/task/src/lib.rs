@@ -27,3 +27,4 @@ pub mod property;
 pub mod recording;
 pub mod runtime;
 pub mod spec;
+pub mod watermark;

@@ -20,6 +20,7 @@ pub mod group_by;
 pub mod group_series;
 pub mod http_out;
 pub mod http_post;
+pub mod idle;
 pub mod influxdb_out;
 pub mod join;
 pub mod log;

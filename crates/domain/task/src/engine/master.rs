@@ -27,6 +27,7 @@ use crate::pipeline::TaskType;
 use crate::pipeline::start::StartOptions;
 use crate::runtime::context::{Compat, Limits};
 use crate::runtime::{Failure, Node, Services};
+use crate::watermark::WatermarkSettings;
 
 /// How long who writes waits for a task that is behind.
 ///
@@ -72,6 +73,8 @@ pub struct TaskOptions {
     pub shards: u32,
     /// What happens when it fails.
     pub restart: Restart,
+    /// Closes windows and the like by the progress of the data; nothing is upstream's way.
+    pub watermark: Option<WatermarkSettings>,
     /// Restores and keeps the state of its nodes.
     pub keeps_state: bool,
 }
@@ -180,6 +183,7 @@ impl Default for TaskOptions {
             compat: Compat::default(),
             shards: 1,
             restart: Restart::Never,
+            watermark: None,
             keeps_state: true,
         }
     }
@@ -324,6 +328,9 @@ impl Master {
         let env = Env { now, zone: deps.zone.clone() };
         let mut actor = Actor::start(&definition.pipeline, &start, Box::new(effects), env, now)
             .map_err(StartError::Enable)?;
+        if let Some(watermark) = options.watermark {
+            actor.watch(watermark);
+        }
         if options.keeps_state {
             let shards = shard.as_ref().map_or(1, |shard| shard.count);
             let remake = |place| definition.pipeline.remake(place, &start);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use levada_model::time::{round, truncate};
-use levada_model::{BatchRef, Group, Point, Series};
+use levada_model::{BatchRef, Group, Point, Series, Timestamp};
 use levada_tick::lambda::Program;
 use levada_tick::script::{CallError, Value};
 use levada_tick::syntax::{Kind as Syntax, Node as Expression, Operator};
 
 use super::dimensions::{Dimensions, Grouper, Grouping};
+use super::idle::{self, Idle};
 use super::predicate::Predicate;
 use crate::property::types::{exactly, lambda_argument};
 use crate::property::{Flag, Lambda, Nanos, Text};
@@ -69,6 +70,7 @@ struct Running {
     measurement: String,
     filter: Option<Predicate>,
     grouper: Grouper,
+    idle: Option<Idle>,
     /// Whether a series has the right names; only kept when there is something to compare.
     is_ours: HashMap<u64, bool, RandomState>,
     truncate: i64,
@@ -160,6 +162,7 @@ impl Spec for From {
             measurement: self.measurement.0.clone(),
             filter,
             grouper: Grouper::new(self.grouping()),
+            idle: Idle::new(ctx.limits.group_ttl),
             is_ours: HashMap::default(),
             truncate: self.truncate.0,
             round: self.round.0,
@@ -226,7 +229,7 @@ impl Running {
         }
     }
 
-    fn time(&self, point: &Point) -> Option<levada_model::Timestamp> {
+    fn time(&self, point: &Point) -> Option<Timestamp> {
         let mut time = point.time;
         if self.truncate > 0 {
             time = truncate(time, self.truncate);
@@ -253,6 +256,9 @@ impl Node for Running {
             out.error("too many groups", &point.series.name, &[]);
             return Ok(());
         };
+        if let Some(idle) = &mut self.idle {
+            idle.touch(&group, out.ctx.now);
+        }
         if !self.passes(point, &group, out) {
             return Ok(());
         }
@@ -275,6 +281,28 @@ impl Node for Running {
             filter.forget(slot);
         }
         self.grouper.forget(slot);
+        if let Some(idle) = &mut self.idle {
+            idle.forget(slot);
+        }
+    }
+
+    fn begin(&mut self, out: &mut Out<'_>) -> Step {
+        if let Some(idle) = &self.idle {
+            let next = idle.next(out.ctx.now);
+            out.set_timer(0, next);
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, _token: u64, now: Timestamp, out: &mut Out<'_>) -> Step {
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        let (expired, next) = (idle.expired(now), idle.next(now));
+        out.set_timer(0, next);
+        for group in expired {
+            self.forget(group.slot);
+            idle::delete(group, out)?;
+        }
+        Ok(())
     }
 
     fn cardinality(&self) -> usize {

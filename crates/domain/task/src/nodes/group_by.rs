@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use levada_model::{BatchRef, Group, Point};
+use levada_model::{BatchRef, Group, Point, Timestamp};
 use levada_tick::script::{CallError, Value};
 use serde_json::{Map, Value as Json};
 
 use self::batches::Batches;
 use super::dimensions::{Dimensions, Grouper, Grouping};
+use super::idle::{self, Idle};
 use crate::property::types::MoreStrings;
 use crate::property::{Flag, PropertyType};
 use crate::runtime::{
@@ -76,6 +77,7 @@ struct NewGroups {
 
 struct Streaming {
     grouper: Grouper,
+    idle: Option<Idle>,
     links: Links,
     /// Barriers and deletes keep the old group, as upstream has it.
     keeps_old: bool,
@@ -128,7 +130,12 @@ impl Spec for GroupBy {
         let keeps_old = ctx.compat.is_1_8;
         Ok(match ctx.wants {
             Edge::Batch => Box::new(Batches::new(grouper, keeps_old)),
-            _ => Box::new(Streaming { grouper, links: Links::default(), keeps_old }),
+            _ => Box::new(Streaming {
+                grouper,
+                idle: Idle::new(ctx.limits.group_ttl),
+                links: Links::default(),
+                keeps_old,
+            }),
         })
     }
 }
@@ -230,6 +237,9 @@ impl Node for Streaming {
         if !self.keeps_old {
             self.links.link(group, &new);
         }
+        if let Some(idle) = &mut self.idle {
+            idle.touch(&new, out.ctx.now);
+        }
         out.point(point, &new)
     }
 
@@ -260,6 +270,28 @@ impl Node for Streaming {
     fn forget(&mut self, slot: u32) {
         self.links.forget(slot);
         self.grouper.forget(slot);
+        if let Some(idle) = &mut self.idle {
+            idle.forget(slot);
+        }
+    }
+
+    fn begin(&mut self, out: &mut Out<'_>) -> Step {
+        if let Some(idle) = &self.idle {
+            let next = idle.next(out.ctx.now);
+            out.set_timer(0, next);
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, _token: u64, now: Timestamp, out: &mut Out<'_>) -> Step {
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        let (expired, next) = (idle.expired(now), idle.next(now));
+        out.set_timer(0, next);
+        for group in expired {
+            self.forget(group.slot);
+            idle::delete(group, out)?;
+        }
+        Ok(())
     }
 
     fn cardinality(&self) -> usize {

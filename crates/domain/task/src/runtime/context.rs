@@ -19,6 +19,8 @@ pub struct Limits {
     pub groups: usize,
     /// Points held back in all nodes together.
     pub buffered_points: usize,
+    /// Nanoseconds after which a group without data is forgotten; 0 means never.
+    pub group_ttl: i64,
 }
 
 /// Switches that bring back what upstream does.
@@ -90,7 +92,7 @@ pub struct StartContext<'c> {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { groups: 1_000_000, buffered_points: 10_000_000 }
+        Limits { groups: 1_000_000, buffered_points: 10_000_000, group_ttl: 0 }
     }
 }
 

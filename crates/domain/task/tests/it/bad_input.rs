@@ -27,7 +27,7 @@ const FORMS: &str = include_str!("../cases/forms.txt");
 
 /// Limits that are reached soon.
 fn tight() -> Limits {
-    Limits { groups: 20, buffered_points: 50 }
+    Limits { groups: 20, buffered_points: 50, ..Limits::default() }
 }
 
 /// A change of a text.

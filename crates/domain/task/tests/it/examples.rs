@@ -9,6 +9,7 @@ use levada_task::pipeline::TaskType;
 use levada_task::pipeline::start::StartOptions;
 use levada_task::recording;
 use levada_task::runtime::context::{Compat, Limits};
+use levada_task::watermark::WatermarkSettings;
 use levada_tick::lambda::Env;
 
 use crate::notation::Record;
@@ -24,6 +25,10 @@ pub(crate) struct Case {
     pub(crate) is_batch: bool,
     /// Upstream's way, where there is a switch for it.
     pub(crate) is_1_8: bool,
+    /// Lateness and idle time of the watermark, when it is on.
+    pub(crate) watermark: Option<(i64, i64)>,
+    /// When groups are forgotten; 0 is never.
+    pub(crate) group_ttl: i64,
     pub(crate) script: String,
     pub(crate) input: Vec<String>,
     pub(crate) output: Vec<String>,
@@ -43,6 +48,11 @@ pub(crate) fn cases(text: &str) -> Vec<Case> {
             ("script:" | "in:" | "out:", _) => part = line,
             ("type: batch", "") => case.is_batch = true,
             ("compat: 1.8", "") => case.is_1_8 = true,
+            (_, "") if line.starts_with("watermark: ") => {
+                let (lateness, idle) = line["watermark: ".len()..].split_once(", ").unwrap();
+                case.watermark = Some((pause(lateness), pause(idle)));
+            }
+            (_, "") if line.starts_with("ttl: ") => case.group_ttl = pause(&line["ttl: ".len()..]),
             (_, "script:") => case.script.push_str(&format!("{line}\n")),
             ("", _) => {}
             (_, "in:") => case.input.push(line.to_owned()),
@@ -88,7 +98,7 @@ pub(crate) fn run(case: &Case) -> Vec<String> {
             task: "tid".into(),
             dbrps: &[("db".into(), "rp".into())],
             services: &Unconfigured::default(),
-            limits: &Limits::default(),
+            limits: &Limits { group_ttl: case.group_ttl, ..Limits::default() },
             compat: Compat { is_1_8: case.is_1_8 },
             seed: 1,
         },
@@ -100,6 +110,9 @@ pub(crate) fn run(case: &Case) -> Vec<String> {
         Ok(actor) => actor,
         Err(error) => return vec![format!("ENABLE ERR {error}")],
     };
+    if let Some((lateness, idle)) = case.watermark {
+        actor.watch(WatermarkSettings { lateness, idle });
+    }
     let mut parser = Parser::new(ParserLimits::default());
     let mut now = START;
     let mut result = Ok(());
@@ -184,4 +197,9 @@ fn every_example_gives_what_it_says() {
         wrong.extend(difference(case));
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn watermarks_and_idle_groups() {
+    check(include_str!("../cases/watermarks.txt"), 6);
 }
