@@ -256,3 +256,31 @@ fn inputs_that_crash_the_original_are_problems_with_single_points() {
     run(&["dry-run", "t.tick", "--input", "in"], b"", &[("t.tick", script), ("in", "m v=1 1")])
         .ends(0);
 }
+
+#[test]
+fn the_level_before_an_event_is_what_its_topic_knew() {
+    let previous = |script: &str, points: &str| {
+        let args = ["dry-run", "t.tick", "--input", "t.lp", "--precision", "s"];
+        let ran = run(&args, b"", &[("t.tick", script), ("t.lp", points)]).ends(0);
+        let text = |line: &Value, name: &str| line["data"][name].as_str().unwrap().to_owned();
+        ran.json()
+            .iter()
+            .map(|line| format!("{} after {}", text(line, "level"), text(line, "previousLevel")))
+            .collect::<Vec<_>>()
+    };
+    // A recovery that is not published is not known to the topic.
+    let quiet = "stream|from()|alert().topic('t').crit(lambda: \"v\" > 5).noRecoveries()";
+    let points = "m v=9 1\nm v=1 2\nm v=9 3\n";
+    assert_eq!(previous(quiet, points), ["CRITICAL after OK", "CRITICAL after CRITICAL"]);
+    // Groups that share an event share its level, and a group that is new goes on from it.
+    let shared = "stream|from().groupBy('h')|alert().id('x').crit(lambda: \"v\" > 5)";
+    let points = "m,h=a v=9 1\nm,h=b v=1 2\nm,h=a v=9 3\nm,h=c v=9 4\n";
+    let wanted =
+        ["CRITICAL after OK", "OK after CRITICAL", "CRITICAL after OK", "CRITICAL after CRITICAL"];
+    for handler in [".topic('t')", ".log('/tmp/alerts')", ".topic('t').log('/tmp/alerts')"] {
+        assert_eq!(previous(&format!("{shared}{handler}"), points), wanted, "{handler}");
+    }
+    // Without a topic every group is alone.
+    let alone = ["CRITICAL after OK", "CRITICAL after CRITICAL", "CRITICAL after OK"];
+    assert_eq!(previous(shared, points), alone);
+}
