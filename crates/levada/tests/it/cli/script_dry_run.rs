@@ -284,3 +284,36 @@ fn the_level_before_an_event_is_what_its_topic_knew() {
     let alone = ["CRITICAL after OK", "CRITICAL after CRITICAL", "CRITICAL after OK"];
     assert_eq!(previous(shared, points), alone);
 }
+
+#[test]
+fn quotes_of_tags_hide_no_line_ends_and_those_of_fields_do() {
+    let folder = Folder::new();
+    folder.file("t.tick", "stream|from().where(lambda: \"n\" == 0)|log()");
+    // Long enough for several chunks; the quote of the tag is never closed.
+    let mut points = "m,size=5\",t=a\\\" s=\"one\ntwo \\\" = , three\n\",n=0i 1\n".repeat(1000);
+    points.push_str(&"m,size=5\",t=\\ b s=\"text\",n=1i 1\n".repeat(4000));
+    points.push_str("m,size=5\" n=0i 1\n");
+    folder.file("in", &points);
+    let ran = folder.run(&["dry-run", "t.tick", "--input", "in"]).ends(0);
+    let lines = ran.json();
+    assert_eq!(lines.len(), 1001, "{}", ran.stderr);
+    assert_eq!(lines[7]["data"]["fields"]["s"], "one\ntwo \" = , three\n");
+    assert_eq!(lines[7]["data"]["tags"]["size"], "5\"");
+    // A recording has three lines per point, as systems that end lines with two characters write them, too.
+    let of = |end: &str| {
+        let mut recording = String::new();
+        for point in ["m,size=5\" s=\"a\nb\",n=0i 1", "m n=0i 2"].repeat(2000) {
+            for line in ["my \"db", "rp", point] {
+                recording.push_str(line);
+                recording.push_str(end);
+            }
+        }
+        folder.file("r.srpl", &recording);
+        folder.run(&["dry-run", "t.tick", "--input", "r.srpl"]).ends(0).json()
+    };
+    let lines = of("\n");
+    assert_eq!(lines.len(), 4000);
+    assert_eq!(lines[2]["data"]["fields"]["s"], "a\nb");
+    assert_eq!(lines[3]["data"]["database"], "my \"db");
+    assert_eq!(of("\r\n"), lines);
+}
