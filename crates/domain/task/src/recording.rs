@@ -9,6 +9,7 @@
 
 pub mod files;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use levada_model::{FieldValue, GroupKey, Point, Series, Shape, Str, Timestamp, Values};
@@ -54,7 +55,7 @@ pub fn batch(line: &[u8]) -> Result<Option<RecordedBatch>, RecordingError> {
         Some(other) => return Err(wrong("points", "a list", other)),
     }
     let Some(last) = points.iter().map(|point| point.time).max() else { return Ok(None) };
-    let written = members.get("tmax").map(time).transpose()?;
+    let written = members.get("tmax").filter(|tmax| !tmax.is_null()).map(time).transpose()?;
     let time = written.map_or(last, |written| written.max(last));
     Ok(Some(RecordedBatch { name, key, time, points }))
 }
@@ -62,8 +63,8 @@ pub fn batch(line: &[u8]) -> Result<Option<RecordedBatch>, RecordingError> {
 /// Shapes and series of the batch at hand, so that equal ones are shared.
 #[derive(Default)]
 struct Layouts {
-    shapes: Vec<Arc<Shape>>,
-    series: Vec<Arc<Series>>,
+    shapes: HashMap<Vec<Str>, Arc<Shape>>,
+    series: HashMap<Vec<(Str, Str)>, Arc<Series>>,
 }
 
 fn key(name: &Str, tags: &[(Str, Str)], by_name: bool) -> GroupKey {
@@ -108,7 +109,7 @@ fn point(
         values.push(value);
     }
     let time = time(members.get("time").unwrap_or(&Json::Null))?;
-    Ok(Point { series: layouts.series(name, &tags), shape: layouts.shape(names), values, time })
+    Ok(Point { series: layouts.series(name, tags), shape: layouts.shape(names), values, time })
 }
 
 fn tags(json: Option<&Json>) -> Result<Vec<(Str, Str)>, RecordingError> {
@@ -150,28 +151,21 @@ fn wrong(what: &str, wanted: &str, got: &Json) -> RecordingError {
 
 impl Layouts {
     fn shape(&mut self, names: Vec<Str>) -> Arc<Shape> {
-        if let Some(known) = self.shapes.iter().find(|known| *known.names == *names) {
+        if let Some(known) = self.shapes.get(&names) {
             return Arc::clone(known);
         }
-        let shape = Shape::new(names.into());
-        self.shapes.push(Arc::clone(&shape));
+        let shape = Shape::new(names.clone().into());
+        self.shapes.insert(names, Arc::clone(&shape));
         shape
     }
 
-    fn series(&mut self, name: &Str, tags: &[(Str, Str)]) -> Arc<Series> {
-        let is_same = |known: &&Arc<Series>| {
-            known.values.len() == tags.len()
-                && known
-                    .tags()
-                    .zip(tags)
-                    .all(|((key, value), tag)| *key == tag.0 && *value == tag.1)
-        };
-        if let Some(known) = self.series.iter().find(is_same) {
+    fn series(&mut self, name: &Str, tags: Vec<(Str, Str)>) -> Arc<Series> {
+        if let Some(known) = self.series.get(&tags) {
             return Arc::clone(known);
         }
         let none = Str::default();
-        let series = Series::new(none.clone(), none, Str::clone(name), tags.to_vec());
-        self.series.push(Arc::clone(&series));
+        let series = Series::new(none.clone(), none, Str::clone(name), tags.clone());
+        self.series.insert(tags, Arc::clone(&series));
         series
     }
 }

@@ -56,7 +56,22 @@ pub(super) struct Stream<R> {
     input: R,
     format: StreamFormat,
     line: u64,
+    /// Line ends outside of strings.
+    ends: u64,
     chunk: Vec<u8>,
+    quotes: Quotes,
+}
+
+/// Tells whether a line end is one, or stands in a string; each byte is looked at once.
+///
+/// As upstream, only quotes of field values count: in names and tags they are characters like others.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Quotes {
+    is_escaped: bool,
+    in_fields: bool,
+    in_string: bool,
+    equals: usize,
+    commas: usize,
 }
 
 /// Reads batches of several inputs in the order of their times.
@@ -75,7 +90,7 @@ struct Batch {
 
 impl<R: BufRead> Stream<R> {
     pub(super) fn new(input: R, format: StreamFormat) -> Self {
-        Stream { input, format, line: 0, chunk: Vec::new() }
+        Stream { input, format, line: 0, ends: 0, chunk: Vec::new(), quotes: Quotes::default() }
     }
 
     /// Reads the next points; `false` at the end of the input. Of a chunk with a bad line, `out` gets what stands before it.
@@ -122,9 +137,13 @@ impl<R: BufRead> Stream<R> {
             if self.chunk.last() != Some(&b'\n') && self.chunk.len() >= LINE_BYTES_MAX {
                 return Err(self.too_long());
             }
-            // A string may hold line ends, so a chunk ends where the quotes are closed.
-            let is_whole = self.line.is_multiple_of(3) && has_even_quotes(&self.chunk);
-            if self.chunk.len() >= CHUNK_BYTES && is_whole {
+            // A string may hold line ends, so a chunk ends where none is open.
+            self.quotes.feed(&self.chunk[length..]);
+            if self.quotes.is_inside() {
+                continue;
+            }
+            self.ends += 1;
+            if self.chunk.len() >= CHUNK_BYTES && self.ends.is_multiple_of(3) {
                 return Ok(true);
             }
         }
@@ -154,13 +173,19 @@ impl<R: BufRead> Stream<R> {
             // The point itself may take several lines when a string holds line ends.
             let mut end =
                 after.iter().position(|byte| *byte == b'\n').map_or(after.len(), |at| at + 1);
-            while end < after.len() && !has_even_quotes(&after[..end]) {
+            let mut quotes = Quotes::default();
+            quotes.feed(&after[..end]);
+            while end < after.len() && quotes.is_inside() {
                 let more = after[end..].iter().position(|byte| *byte == b'\n');
-                end = more.map_or(after.len(), |at| end + at + 1);
+                let next = more.map_or(after.len(), |at| end + at + 1);
+                quotes.feed(&after[end..next]);
+                end = next;
             }
             let (point, after) = after.split_at(end);
             let names = (utf8(database, line)?, utf8(retention, line + 1)?);
-            parse(parser, (&names.0, &names.1), precision, point, line + 2, out)?;
+            // Upstream reads lines without a carriage return at their end.
+            let text = point.strip_suffix(b"\r\n").unwrap_or(point);
+            parse(parser, (&names.0, &names.1), precision, text, line + 2, out)?;
             line += 2 + point.iter().filter(|byte| **byte == b'\n').count().max(1) as u64;
             rest = after;
         }
@@ -217,21 +242,33 @@ fn tell(chunk: &[u8]) -> StreamFormat {
     }
 }
 
-fn has_even_quotes(bytes: &[u8]) -> bool {
-    let mut count = 0usize;
-    let mut is_escaped = false;
-    for byte in bytes {
-        match byte {
-            b'\\' if !is_escaped => {
-                is_escaped = true;
+// === impl Quotes ===
+
+impl Quotes {
+    /// What was fed does not end with the end of a line.
+    fn is_inside(&self) -> bool {
+        *self != Quotes::default()
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if std::mem::take(&mut self.is_escaped) {
                 continue;
             }
-            b'"' if !is_escaped => count += 1,
-            _ => {}
+            match byte {
+                b'\\' => self.is_escaped = true,
+                b'"' if self.in_fields && self.equals > self.commas => {
+                    self.in_string = !self.in_string;
+                }
+                _ if self.in_string => {}
+                b'\n' => *self = Quotes::default(),
+                b' ' => self.in_fields = true,
+                b'=' if self.in_fields => self.equals += 1,
+                b',' if self.in_fields => self.commas += 1,
+                _ => {}
+            }
         }
-        is_escaped = false;
     }
-    count.is_multiple_of(2)
 }
 
 // === impl Batches ===

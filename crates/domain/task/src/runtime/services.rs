@@ -1,10 +1,11 @@
 //! What is configured around tasks, as nodes see it when they are made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use levada_alert::event::Event;
 use levada_alert::handlers::{GoTemplates, HandlerDeps, HandlerSpec};
 pub use levada_alert::info::ServerInfo;
 use levada_alert::inhibit::Inhibitors;
@@ -101,12 +102,37 @@ pub trait Alerts: Send + Sync {
         topic: Option<&str>,
         event: &str,
     ) -> Option<(Level, Timestamp)>;
+
+    /// Notes an event where events are only captured; gives the level that its topic knew before.
+    ///
+    /// Where topics get the event, they attach that level themselves.
+    fn note(
+        &self,
+        _node: &str,
+        _has_handlers: bool,
+        _topic: Option<&str>,
+        _event: &Event,
+    ) -> Option<Level> {
+        None
+    }
 }
 
-/// Alerts that are captured: handlers are checked and not started, no topic knows anything.
+/// The most events of a topic whose levels are remembered where alerts are captured; of more, a group's own history
+/// counts.
+const CAPTURED_MAX: usize = 100_000;
+
+/// Alerts that are captured: handlers are checked and not started; topics only remember levels.
 #[derive(Debug, Default)]
 pub struct CapturedAlerts {
     inhibitors: Inhibitors,
+    /// By topic: that of a node, or a named one.
+    levels: Mutex<HashMap<CapturedTopic, HashMap<Str, (Level, Timestamp)>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum CapturedTopic {
+    OfNode(Str),
+    Named(Str),
 }
 
 /// Where a sideload node reads.
@@ -170,11 +196,50 @@ impl Alerts for CapturedAlerts {
     fn restore(
         &self,
         _task: &str,
-        _node: &str,
-        _has_handlers: bool,
-        _topic: Option<&str>,
-        _event: &str,
+        node: &str,
+        has_handlers: bool,
+        topic: Option<&str>,
+        event: &str,
     ) -> Option<(Level, Timestamp)> {
-        None
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = captured_topics(node, has_handlers, topic)
+            .find_map(|topic| levels.get(&topic)?.get(event).copied());
+        known.filter(|(level, _)| *level != Level::Ok)
     }
+
+    fn note(
+        &self,
+        node: &str,
+        has_handlers: bool,
+        topic: Option<&str>,
+        event: &Event,
+    ) -> Option<Level> {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = None;
+        for topic in captured_topics(node, has_handlers, topic) {
+            let known = levels.entry(topic).or_default();
+            let now = (event.level, event.time);
+            let has_room = known.len() < CAPTURED_MAX;
+            let previous = match known.get_mut(&event.id) {
+                Some(state) => Some(std::mem::replace(state, now).0),
+                None if has_room => {
+                    known.insert(Str::clone(&event.id), now);
+                    Some(Level::Ok)
+                }
+                None => None,
+            };
+            before = before.or(previous);
+        }
+        before
+    }
+}
+
+/// Gives the topics that an event of a node goes to: its own one only when it has handlers.
+fn captured_topics(
+    node: &str,
+    has_handlers: bool,
+    topic: Option<&str>,
+) -> impl Iterator<Item = CapturedTopic> {
+    let own = has_handlers.then(|| CapturedTopic::OfNode(node.into()));
+    own.into_iter().chain(topic.map(|topic| CapturedTopic::Named(topic.into())))
 }

@@ -311,7 +311,8 @@ fn write_float(out: &mut String, value: &Value<'_>, number: f64, verb: char, fla
         content.replace_range(..1, " ");
     }
     if !number.is_finite() {
-        if content.starts_with('+') && !flags.plus {
+        // An infinity keeps its sign.
+        if number.is_nan() && content.starts_with('+') && !flags.plus {
             content.remove(0);
         }
         return pad_with_spaces(out, &content, flags);
@@ -396,4 +397,32 @@ fn container(out: &mut String, value: &Value<'_>, verb: char, flags: &mut Flags,
         _ => {}
     }
     out.push(close);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::go::printf::printf;
+    use crate::value::Value;
+
+    #[test]
+    fn infinities_keep_their_sign() {
+        let (up, down, none) = (f64::INFINITY, f64::NEG_INFINITY, f64::NAN);
+        for (format, value, wanted) in [
+            ("%v", up, "+Inf"),
+            ("%f", up, "+Inf"),
+            ("%06.1f", up, "  +Inf"),
+            ("%-6g|", up, "+Inf  |"),
+            ("% e", up, " Inf"),
+            ("%+e", up, "+Inf"),
+            ("%d", up, "%!d(float64=+Inf)"),
+            ("%.2f", down, "-Inf"),
+            ("%v", none, "NaN"),
+            ("% v", none, " NaN"),
+            ("%+.1f", none, "+NaN"),
+        ] {
+            let mut out = String::new();
+            printf(&mut out, format, &[Value::Float(value)]);
+            assert_eq!(out, wanted, "{format}");
+        }
+    }
 }

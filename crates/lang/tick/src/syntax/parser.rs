@@ -264,7 +264,6 @@ impl<'a> Parser<'a> {
             let Some(precedence) = operator.precedence().filter(|own| *own >= least) else { break };
             let comment = self.comments.take();
             let position = self.take().0;
-            let right_line = self.position().line;
             let mut right = self.primary()?;
             while let TokenKind::Operator(next) = self.token.kind
                 && let Some(tighter) = next.precedence().filter(|next| *next > precedence)
@@ -272,12 +271,15 @@ impl<'a> Parser<'a> {
                 right = self.binary(right, tighter)?;
             }
             let depth = left.depth.max(right.depth);
+            let is_multi_line = right.node.position.line > left.node.position.line
+                // Its right side will stand on a line of its own, and this one below.
+                || matches!(left.node.kind, Kind::Binary { is_multi_line: true, .. });
             let kind = Kind::Binary {
                 operator,
                 left: Box::new(left.node),
                 right: Box::new(right.node),
                 in_parens: false,
-                is_multi_line: right_line > position.line,
+                is_multi_line,
             };
             left = self.built(Node { position, comment, kind }, depth)?;
         }

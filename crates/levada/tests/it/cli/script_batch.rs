@@ -206,3 +206,15 @@ fn queries_read_what_the_task_may_read_when_it_says_what_that_is() {
     let ran = run(&["dry-run", "other.tick", "--input", "in"], b"", &files).ends(0);
     assert_eq!(ran.lines().len(), 1);
 }
+
+#[test]
+fn a_batch_without_a_tmax_ends_with_its_last_point() {
+    let folder = Folder::new();
+    folder.file("t.tick", "batch|query('SELECT v FROM a.b.c').every(1s)|log()");
+    let points = "\"points\":[{\"fields\":{\"v\":1},\"time\":\"1970-01-01T00:00:09Z\"}]";
+    for tmax in ["", "\"tmax\":null,", "\"tmax\":\"1970-01-01T00:00:05Z\","] {
+        folder.file("0.brpl", format!("{{\"name\":\"c\",{tmax}{points}}}\n"));
+        let ran = folder.run(&["dry-run", "t.tick", "--input", "0.brpl"]).ends(0);
+        assert_eq!(ran.json()[0]["data"]["tmax"], "1970-01-01T00:00:09Z", "{tmax}");
+    }
+}

@@ -256,3 +256,64 @@ fn inputs_that_crash_the_original_are_problems_with_single_points() {
     run(&["dry-run", "t.tick", "--input", "in"], b"", &[("t.tick", script), ("in", "m v=1 1")])
         .ends(0);
 }
+
+#[test]
+fn the_level_before_an_event_is_what_its_topic_knew() {
+    let previous = |script: &str, points: &str| {
+        let args = ["dry-run", "t.tick", "--input", "t.lp", "--precision", "s"];
+        let ran = run(&args, b"", &[("t.tick", script), ("t.lp", points)]).ends(0);
+        let text = |line: &Value, name: &str| line["data"][name].as_str().unwrap().to_owned();
+        ran.json()
+            .iter()
+            .map(|line| format!("{} after {}", text(line, "level"), text(line, "previousLevel")))
+            .collect::<Vec<_>>()
+    };
+    // A recovery that is not published is not known to the topic.
+    let quiet = "stream|from()|alert().topic('t').crit(lambda: \"v\" > 5).noRecoveries()";
+    let points = "m v=9 1\nm v=1 2\nm v=9 3\n";
+    assert_eq!(previous(quiet, points), ["CRITICAL after OK", "CRITICAL after CRITICAL"]);
+    // Groups that share an event share its level, and a group that is new goes on from it.
+    let shared = "stream|from().groupBy('h')|alert().id('x').crit(lambda: \"v\" > 5)";
+    let points = "m,h=a v=9 1\nm,h=b v=1 2\nm,h=a v=9 3\nm,h=c v=9 4\n";
+    let wanted =
+        ["CRITICAL after OK", "OK after CRITICAL", "CRITICAL after OK", "CRITICAL after CRITICAL"];
+    for handler in [".topic('t')", ".log('/tmp/alerts')", ".topic('t').log('/tmp/alerts')"] {
+        assert_eq!(previous(&format!("{shared}{handler}"), points), wanted, "{handler}");
+    }
+    // Without a topic every group is alone.
+    let alone = ["CRITICAL after OK", "CRITICAL after CRITICAL", "CRITICAL after OK"];
+    assert_eq!(previous(shared, points), alone);
+}
+
+#[test]
+fn quotes_of_tags_hide_no_line_ends_and_those_of_fields_do() {
+    let folder = Folder::new();
+    folder.file("t.tick", "stream|from().where(lambda: \"n\" == 0)|log()");
+    // Long enough for several chunks; the quote of the tag is never closed.
+    let mut points = "m,size=5\",t=a\\\" s=\"one\ntwo \\\" = , three\n\",n=0i 1\n".repeat(1000);
+    points.push_str(&"m,size=5\",t=\\ b s=\"text\",n=1i 1\n".repeat(4000));
+    points.push_str("m,size=5\" n=0i 1\n");
+    folder.file("in", &points);
+    let ran = folder.run(&["dry-run", "t.tick", "--input", "in"]).ends(0);
+    let lines = ran.json();
+    assert_eq!(lines.len(), 1001, "{}", ran.stderr);
+    assert_eq!(lines[7]["data"]["fields"]["s"], "one\ntwo \" = , three\n");
+    assert_eq!(lines[7]["data"]["tags"]["size"], "5\"");
+    // A recording has three lines per point, as systems that end lines with two characters write them, too.
+    let of = |end: &str| {
+        let mut recording = String::new();
+        for point in ["m,size=5\" s=\"a\nb\",n=0i 1", "m n=0i 2"].repeat(2000) {
+            for line in ["my \"db", "rp", point] {
+                recording.push_str(line);
+                recording.push_str(end);
+            }
+        }
+        folder.file("r.srpl", &recording);
+        folder.run(&["dry-run", "t.tick", "--input", "r.srpl"]).ends(0).json()
+    };
+    let lines = of("\n");
+    assert_eq!(lines.len(), 4000);
+    assert_eq!(lines[2]["data"]["fields"]["s"], "a\nb");
+    assert_eq!(lines[3]["data"]["database"], "my \"db");
+    assert_eq!(of("\r\n"), lines);
+}

@@ -254,7 +254,7 @@ impl Running {
         let message: Str = message.into();
         let details = self.details(shown, &message, out)?;
         let group_text = if group.id.is_empty() { Str::from("nil") } else { Str::clone(&group.id) };
-        let event = Event {
+        let mut event = Event {
             id: Str::clone(&id),
             message: Str::clone(&message),
             details,
@@ -276,6 +276,8 @@ impl Running {
         self.counts.triggered += 1;
         self.counts.by_level[report.level as usize] += 1;
         let topic = (!self.topic.is_empty()).then_some(&*self.topic);
+        let noted = self.alerts.note(&out.name().name, self.has_handlers, topic, &event);
+        event.previous_level = noted.unwrap_or(event.previous_level);
         let effect =
             Effect::Alert { event: &Arc::new(event), topic, has_handlers: self.has_handlers };
         if let Err(cause) = out.effect(effect) {

@@ -41,7 +41,16 @@ fn what_spanned_lines_spans_lines() {
     );
     check(
         "var x = lambda: \"a\" > 1 AND\n\"b\" > 2 OR\n(\"c\" < 3\n AND TRUE)",
-        "var x = lambda: \"a\" > 1 AND\n    \"b\" > 2 OR\n    (\"c\" < 3 AND TRUE)\n",
+        "var x = lambda: \"a\" > 1 AND\n    \"b\" > 2 OR\n    (\"c\" < 3 AND\n        TRUE)\n",
+    );
+    // Also where the operator leads the line.
+    check(
+        "var x = lambda: \"a\" > 1\nAND \"b\" > 2\nOR \"c\" < 3",
+        "var x = lambda: \"a\" > 1 AND\n    \"b\" > 2 OR\n    \"c\" < 3\n",
+    );
+    check(
+        "a|where(lambda: \"a\" > 1 // one\n AND \"b\" < 2)",
+        "a\n    |where(\n        lambda:\n        // one\n        \"a\" > 1 AND\n            \"b\" < 2\n    )\n",
     );
 }
 
