@@ -8,6 +8,7 @@ mod errors;
 mod examples;
 mod forms;
 mod influxdb;
+mod nodes;
 mod notation;
 mod outputs;
 mod queries;
