@@ -4,5 +4,5 @@ use crate::examples::check;
 
 #[test]
 fn nodes_behave_at_their_edges() {
-    check(include_str!("../cases/nodes.txt"), 2);
+    check(include_str!("../cases/nodes.txt"), 3);
 }
