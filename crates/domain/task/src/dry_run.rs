@@ -6,6 +6,7 @@ mod services;
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::tz::TimeZone;
 use levada_codec::line_protocol::{Limits as ParserLimits, Parser, Precision};
 use levada_model::{BatchRef, Point, Str, Timestamp};
 use levada_tick::lambda::Env;
@@ -50,6 +51,8 @@ pub struct DryRunOptions {
     pub compat: Compat,
     /// Bounds.
     pub limits: Limits,
+    /// `hour()` and the like are in the time zone of this machine, as in a server; otherwise in UTC.
+    pub is_local: bool,
 }
 
 /// Why a dry run ended early.
@@ -93,6 +96,7 @@ impl<L: Lines + 'static> DryRun<L> {
         } else {
             definition.dbrps.clone()
         };
+        let zone = if options.is_local { TimeZone::system() } else { TimeZone::UTC };
         let services = Unconfigured::default();
         let known = [(Str::clone(&database), Str::clone(&retention))];
         let actor = Actor::start(
@@ -106,7 +110,7 @@ impl<L: Lines + 'static> DryRun<L> {
                 seed: 1,
             },
             Box::new(Capture::new(Arc::clone(&lines))),
-            Env::at(Timestamp(0)),
+            Env { now: Timestamp(0), zone },
             CLOCK_UNSET,
         )?;
         Ok(DryRun {

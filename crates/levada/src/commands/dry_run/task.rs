@@ -33,6 +33,7 @@ pub(super) fn run(script: &Script, args: &args::DryRun) -> Exit {
         retention: args.rp.clone(),
         compat: Compat { is_1_8: args.compat.is_some() },
         limits: Limits::default(),
+        is_local: true,
     };
     let run = match DryRun::start(definition, &options, Arc::clone(&printer)) {
         Ok(run) => run,

@@ -256,3 +256,21 @@ fn inputs_that_crash_the_original_are_problems_with_single_points() {
     run(&["dry-run", "t.tick", "--input", "in"], b"", &[("t.tick", script), ("in", "m v=1 1")])
         .ends(0);
 }
+
+#[test]
+fn hours_are_those_of_the_time_zone_of_the_machine() {
+    let mut folder = Folder::new();
+    folder.file(
+        "t.tick",
+        "stream|from()|eval(lambda: hour(\"time\"), lambda: minute(\"time\")).as('h', 'm')|log()",
+    );
+    folder.file("p.lp", "m v=1 0\n");
+    let fields = |folder: &Folder| {
+        let ran = folder.run(&["dry-run", "t.tick", "--input", "p.lp"]).ends(0);
+        ran.json()[0]["data"]["fields"].clone()
+    };
+    folder.variable("TZ", "<+0530>-5:30");
+    assert_eq!(fields(&folder), json!({"h": 5, "m": 30}));
+    folder.variable("TZ", "UTC");
+    assert_eq!(fields(&folder), json!({"h": 0, "m": 0}));
+}
