@@ -286,6 +286,9 @@ pub(crate) struct DryRun {
     /// Tasks: print the statistics of the nodes as the last line
     #[arg(long)]
     pub(crate) stats: bool,
+    /// Tasks: close windows and the like when the data have moved on by this much, such as `5s`; later points are dropped
+    #[arg(long, value_name = "LATENESS")]
+    pub(crate) watermark: Option<levada_settings::Duration>,
     /// Tasks: bring back what this version of the original does: 1.8
     #[arg(long, value_name = "VERSION", value_parser = ["1.8"])]
     pub(crate) compat: Option<String>,

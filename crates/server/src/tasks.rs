@@ -1,5 +1,7 @@
 //! Tasks of the point engine in this process.
 
+mod metrics;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -123,12 +125,21 @@ impl TaskHost {
     fn keep_watch(&self, host: &Host) {
         let own = self.clone();
         let every = Duration::from(self.settings.task.checkpoint_interval);
+        let mut metrics = metrics::TaskMetrics::new(&host.metrics)
+            .map_err(|error| tracing::warn!(%error, "tasks have no metrics"))
+            .ok();
         host.tasks.spawn(TaskKind::Task, "task watch", async move {
             const TICK: Duration = Duration::from_secs(1);
             let mut saved = own.clock.monotonic();
             loop {
                 own.clock.sleep(TICK.min(if every.is_zero() { TICK } else { every })).await;
                 own.master.restart_due();
+                if let Some(metrics) = &mut metrics {
+                    for id in own.master.ids() {
+                        let status = tokio::task::block_in_place(|| own.master.status(&id));
+                        status.iter().for_each(|status| metrics.show(&id, status));
+                    }
+                }
                 if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
                     saved = own.clock.monotonic();
                     let master = own.master.clone();

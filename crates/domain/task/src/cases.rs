@@ -210,6 +210,9 @@ impl Case {
             retention: cases.rp.clone(),
             compat: Compat { is_1_8: cases.compat.is_some() },
             limits: Limits::default(),
+            watermark: None,
+            // What a case expects is the same everywhere.
+            is_local: false,
         };
         let run = DryRun::start(definition, &options, Arc::clone(&lines))?;
         let ended = self.feed(run, definition.pipeline.task_type());

@@ -6,6 +6,7 @@ mod services;
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::tz::TimeZone;
 use levada_codec::line_protocol::{Limits as ParserLimits, Parser, Precision};
 use levada_model::{BatchRef, Point, Str, Timestamp};
 use levada_tick::lambda::Env;
@@ -19,6 +20,7 @@ use crate::pipeline::start::StartOptions;
 use crate::recording::RecordedBatch;
 use crate::runtime::Failure;
 use crate::runtime::context::{Compat, Limits};
+use crate::watermark::WatermarkSettings;
 use input::Batches;
 
 pub use input::{InputError, StreamFormat};
@@ -50,6 +52,10 @@ pub struct DryRunOptions {
     pub compat: Compat,
     /// Bounds.
     pub limits: Limits,
+    /// Closes windows and the like by the progress of the data.
+    pub watermark: Option<WatermarkSettings>,
+    /// `hour()` and the like are in the time zone of this machine, as in a server; otherwise in UTC.
+    pub is_local: bool,
 }
 
 /// Why a dry run ended early.
@@ -93,9 +99,10 @@ impl<L: Lines + 'static> DryRun<L> {
         } else {
             definition.dbrps.clone()
         };
+        let zone = if options.is_local { TimeZone::system() } else { TimeZone::UTC };
         let services = Unconfigured::default();
         let known = [(Str::clone(&database), Str::clone(&retention))];
-        let actor = Actor::start(
+        let mut actor = Actor::start(
             &definition.pipeline,
             &StartOptions {
                 task: options.task.as_str().into(),
@@ -106,9 +113,12 @@ impl<L: Lines + 'static> DryRun<L> {
                 seed: 1,
             },
             Box::new(Capture::new(Arc::clone(&lines))),
-            Env::at(Timestamp(0)),
+            Env { now: Timestamp(0), zone },
             CLOCK_UNSET,
         )?;
+        if let Some(watermark) = options.watermark {
+            actor.watch(watermark);
+        }
         Ok(DryRun {
             actor,
             lines,

@@ -140,8 +140,25 @@ pub struct TaskStatus {
     pub shards: usize,
     /// How often it failed.
     pub failures: u32,
+    /// What its actors hold and refused.
+    pub usage: Usage,
     /// The statistics of the nodes, summed over the actors.
     pub nodes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What the actors of a task hold and refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Groups.
+    pub groups: usize,
+    /// Points held back in nodes.
+    pub buffered: usize,
+    /// Points whose group would have been one too many.
+    pub refused_groups: u64,
+    /// Points that would have been too many to hold back.
+    pub refused_points: u64,
+    /// Points that came later than the watermark.
+    pub late_points: u64,
 }
 
 /// What became of points that were offered.
@@ -574,11 +591,14 @@ impl Master {
         let (cells, failure) = (task.cells.clone(), task.failure.clone());
         let failures = task.failures;
         drop(tasks);
-        let mut nodes = serde_json::Map::new();
+        let (mut nodes, mut usage) = (serde_json::Map::new(), Usage::default());
         for cell in &cells {
             // Of a task that is at work on one item for long the rest is shown.
-            let own = cell.try_with_actor(LOOK_PATIENCE, |actor| actor.graph().statistics());
-            add_up(&mut nodes, own.unwrap_or_default());
+            let seen = cell.try_with_actor(LOOK_PATIENCE, |actor| {
+                usage.add(actor);
+                actor.graph().statistics()
+            });
+            add_up(&mut nodes, seen.unwrap_or_default());
         }
         Some(TaskStatus {
             is_executing: failure.is_none(),
@@ -588,6 +608,7 @@ impl Master {
             dropped: cells.iter().map(|cell| cell.queue.dropped()).sum(),
             shards: cells.len(),
             failures,
+            usage,
             nodes,
         })
     }
@@ -678,6 +699,19 @@ struct Stopping<'m> {
 impl Drop for Stopping<'_> {
     fn drop(&mut self) {
         self.master.stopping().remove(self.id);
+    }
+}
+
+// === impl Usage ===
+
+impl Usage {
+    fn add(&mut self, actor: &Actor) {
+        let ctx = actor.context();
+        self.groups += ctx.groups.len();
+        self.buffered += ctx.held;
+        self.refused_groups += ctx.groups.refused();
+        self.refused_points += ctx.refused_points;
+        self.late_points += actor.late_points();
     }
 }
 

@@ -66,6 +66,8 @@ struct Running {
     layouts: HashMap<u64, Layout, RandomState>,
     series: HashMap<u64, Derived, RandomState>,
     changed: Vec<Point>,
+    /// The groups that came by.
+    seen: PerGroup<()>,
     seed: u64,
 }
 
@@ -102,6 +104,8 @@ struct Layout {
 enum Source {
     Field(usize),
     Result(usize),
+    /// The tag of a name of `keep` that an expression names.
+    Tag(usize),
 }
 
 /// The series that a series became last, by the values its new tags had.
@@ -241,6 +245,7 @@ impl Spec for Eval {
             layouts: HashMap::default(),
             series: HashMap::default(),
             changed: Vec::new(),
+            seen: PerGroup::default(),
             seed: ctx.seed,
         }))
     }
@@ -311,7 +316,7 @@ impl Running {
             if self.layouts.len() >= CACHED_MAX {
                 self.layouts.clear();
             }
-            let layout = self.layout(&point.shape, &point.series);
+            let layout = self.layout(&point.shape);
             self.layouts.insert(point.shape.id, layout);
         }
         let layout = &self.layouts[&point.shape.id];
@@ -326,12 +331,21 @@ impl Running {
                 Source::Result(at) => {
                     self.results[*at].clone().into_field().unwrap_or(FieldValue::Null)
                 }
+                Source::Tag(at) => {
+                    let Keep::List(kept) = &self.keep else { continue };
+                    let Some(text) = point.series.tag(&kept[*at]) else {
+                        let name = &kept[*at];
+                        complain(&format!("cannot keep field {name:?}, field does not exist"), out);
+                        return None;
+                    };
+                    FieldValue::Str(Str::clone(text))
+                }
             });
         }
         Some((Arc::clone(&layout.shape), values))
     }
 
-    fn layout(&self, shape: &Shape, _series: &Series) -> Layout {
+    fn layout(&self, shape: &Shape) -> Layout {
         let last_result =
             |name: &str| self.expressions.iter().rposition(|expression| *expression.name == *name);
         let mut names: Vec<Str> = Vec::new();
@@ -363,10 +377,16 @@ impl Running {
                 }
             }
             Keep::List(kept) => {
-                for name in kept {
+                let is_named = |name: &Str| {
+                    let mut programs = self.expressions.iter().map(|e| e.evaluator.program());
+                    programs.any(|program| program.references().contains(name))
+                };
+                for (index_kept, name) in kept.iter().enumerate() {
                     match (last_result(name), shape.position(name)) {
                         (Some(index), _) => add(name, Source::Result(index)),
                         (None, Some(at)) => add(name, Source::Field(at)),
+                        // What an expression names is bound, and a tag is bound as a text.
+                        (None, None) if is_named(name) => add(name, Source::Tag(index_kept)),
                         (None, None) => missing = missing.or_else(|| Some(Str::clone(name))),
                     }
                 }
@@ -472,6 +492,7 @@ impl Node for Running {
         group: &Arc<Group>,
         out: &mut Out<'_>,
     ) -> Step {
+        self.seen.entry(group.slot, || ());
         match self.output(point, group, true, out) {
             Some((point, group)) => out.point(&point, &group),
             None => Ok(()),
@@ -479,6 +500,7 @@ impl Node for Running {
     }
 
     fn batch(&mut self, _input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step {
+        self.seen.entry(batch.group.slot, || ());
         let mut changed = std::mem::take(&mut self.changed);
         for point in batch.points {
             if let Some((point, _)) = self.output(point, batch.group, false, out) {
@@ -492,6 +514,7 @@ impl Node for Running {
     }
 
     fn forget(&mut self, slot: u32) {
+        self.seen.remove(slot);
         for expression in self.expressions.iter_mut().filter(|expression| !expression.is_shared) {
             expression.states.remove(slot);
         }
@@ -499,7 +522,7 @@ impl Node for Running {
     }
 
     fn cardinality(&self) -> usize {
-        self.expressions.iter().map(|expression| expression.states.len()).max().unwrap_or(0)
+        self.seen.len()
     }
 
     fn save(&self, writer: &mut Writer<'_>) {

@@ -72,11 +72,6 @@ impl Predicate {
         }
     }
 
-    /// Counts the groups with state.
-    pub fn cardinality(&self) -> usize {
-        self.states.len()
-    }
-
     /// Appends the state.
     pub fn save(&self, writer: &mut Writer<'_>) {
         writer.states(&self.states);

@@ -141,14 +141,12 @@ impl Node for Running {
         group: &Arc<Group>,
         out: &mut Out<'_>,
     ) -> Step {
-        let is_kept = match self.rate {
-            Rate::Count(_) => self.rate.keeps(self.groups.entry(group.slot, || 0), point),
-            Rate::Duration(_) => self.rate.keeps(&mut 0, point),
-        };
-        if is_kept { out.point(point, group) } else { Ok(()) }
+        let missing = self.groups.entry(group.slot, || 0);
+        if self.rate.keeps(missing, point) { out.point(point, group) } else { Ok(()) }
     }
 
     fn batch(&mut self, _input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step {
+        self.groups.entry(batch.group.slot, || 0);
         let (rate, mut missing) = (self.rate, 0);
         let kept = batch.points.iter().filter(|point| rate.keeps(&mut missing, point));
         self.points.extend(kept.cloned());

@@ -41,8 +41,7 @@ pub(super) struct Running<T: Tracker> {
 /// Compiles the expression of `node`.
 pub(super) fn compile(expression: Option<&Expression>, node: &str) -> Result<Program, String> {
     let expression = expression.ok_or_else(|| format!("a {node} node needs an expression"))?;
-    Program::compile(expression)
-        .map_err(|error| format!("Failed to compile expression in {node} clause: {error}"))
+    Program::compile(expression).map_err(|error| error.to_string())
 }
 
 // === impl Running ===

@@ -9,7 +9,7 @@ use levada_tick::script::{CallError, Value};
 use super::predicate::{Predicate, has_inner_lambda};
 use crate::property::types::{exactly, lambda_argument};
 use crate::property::{Lambda, PropertyCall};
-use crate::runtime::{Node, Out, Reader, StartContext, StateError, Step, Writer};
+use crate::runtime::{Node, Out, PerGroup, Reader, StartContext, StateError, Step, Writer};
 use crate::spec::{Edge, EdgeRule, Kind, Set, Spec};
 use crate::spec_json;
 
@@ -40,6 +40,8 @@ pub static KIND: Kind = Kind {
 
 struct Running {
     predicate: Predicate,
+    /// The groups that came by.
+    seen: PerGroup<()>,
     kept: Vec<Point>,
 }
 
@@ -93,7 +95,7 @@ impl Spec for Where {
         let shares = self.expression.0.as_deref().is_some_and(has_inner_lambda);
         let predicate = Predicate::new(self.compile()?, ctx.seed);
         let predicate = predicate.shared(shares && ctx.compat.is_1_8);
-        Ok(Box::new(Running { predicate, kept: Vec::new() }))
+        Ok(Box::new(Running { predicate, seen: PerGroup::default(), kept: Vec::new() }))
     }
 }
 
@@ -119,10 +121,12 @@ impl Node for Running {
         group: &Arc<Group>,
         out: &mut Out<'_>,
     ) -> Step {
+        self.seen.entry(group.slot, || ());
         if self.keeps(point, group, out) { out.point(point, group) } else { Ok(()) }
     }
 
     fn batch(&mut self, _input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step {
+        self.seen.entry(batch.group.slot, || ());
         let mut kept = std::mem::take(&mut self.kept);
         for point in batch.points {
             if self.keeps(point, batch.group, out) {
@@ -136,11 +140,12 @@ impl Node for Running {
     }
 
     fn forget(&mut self, slot: u32) {
+        self.seen.remove(slot);
         self.predicate.forget(slot);
     }
 
     fn cardinality(&self) -> usize {
-        self.predicate.cardinality()
+        self.seen.len()
     }
 
     fn save(&self, writer: &mut Writer<'_>) {

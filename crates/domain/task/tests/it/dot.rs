@@ -99,7 +99,7 @@ stream0 -> from1 [processed="3"];
 from1 [avg_exec_time_ns="0s" errors="0" working_cardinality="0" ];
 from1 -> where2 [processed="2"];
 
-where2 [avg_exec_time_ns="0s" errors="1" working_cardinality="0" ];
+where2 [avg_exec_time_ns="0s" errors="1" working_cardinality="2" ];
 }"#
     );
     assert_eq!(
@@ -113,7 +113,7 @@ stream0 -> from1 [label="processed=3"];
 from1 [xlabel="avg_exec_time_ns=0s\rerrors=0\rworking_cardinality=0"];
 from1 -> where2 [label="processed=2"];
 
-where2 [xlabel="avg_exec_time_ns=0s\rerrors=1\rworking_cardinality=0"];
+where2 [xlabel="avg_exec_time_ns=0s\rerrors=1\rworking_cardinality=2"];
 }"#
     );
 }

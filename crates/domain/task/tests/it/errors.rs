@@ -5,7 +5,7 @@ use crate::examples::check;
 /// Scripts that cannot be defined or enabled, and one whose points fail.
 #[test]
 fn scripts_are_refused_with_exact_texts() {
-    check(include_str!("../cases/errors.txt"), 44);
+    check(include_str!("../cases/errors.txt"), 46);
 }
 
 #[test]

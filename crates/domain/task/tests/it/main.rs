@@ -9,6 +9,7 @@ mod errors;
 mod examples;
 mod forms;
 mod influxdb;
+mod nodes;
 mod notation;
 mod outputs;
 mod properties;

@@ -9,6 +9,7 @@ use levada_task::dry_run::{DryRun, DryRunError, DryRunOptions, InputError, Strea
 use levada_task::pipeline::TaskType;
 use levada_task::recording::files::{self, OpenError, Plain};
 use levada_task::runtime::context::{Compat, Limits};
+use levada_task::watermark::WatermarkSettings;
 
 use crate::args;
 use crate::effects::Printer;
@@ -33,6 +34,11 @@ pub(super) fn run(script: &Script, args: &args::DryRun) -> Exit {
         retention: args.rp.clone(),
         compat: Compat { is_1_8: args.compat.is_some() },
         limits: Limits::default(),
+        watermark: args.watermark.map(|lateness| WatermarkSettings {
+            lateness: i64::try_from(lateness.get().as_nanos()).unwrap_or(i64::MAX),
+            idle: 0,
+        }),
+        is_local: true,
     };
     let run = match DryRun::start(definition, &options, Arc::clone(&printer)) {
         Ok(run) => run,

@@ -317,3 +317,21 @@ fn quotes_of_tags_hide_no_line_ends_and_those_of_fields_do() {
     assert_eq!(lines[3]["data"]["database"], "my \"db");
     assert_eq!(of("\r\n"), lines);
 }
+
+#[test]
+fn hours_are_those_of_the_time_zone_of_the_machine() {
+    let mut folder = Folder::new();
+    folder.file(
+        "t.tick",
+        "stream|from()|eval(lambda: hour(\"time\"), lambda: minute(\"time\")).as('h', 'm')|log()",
+    );
+    folder.file("p.lp", "m v=1 0\n");
+    let fields = |folder: &Folder| {
+        let ran = folder.run(&["dry-run", "t.tick", "--input", "p.lp"]).ends(0);
+        ran.json()[0]["data"]["fields"].clone()
+    };
+    folder.variable("TZ", "<+0530>-5:30");
+    assert_eq!(fields(&folder), json!({"h": 5, "m": 30}));
+    folder.variable("TZ", "UTC");
+    assert_eq!(fields(&folder), json!({"h": 0, "m": 0}));
+}

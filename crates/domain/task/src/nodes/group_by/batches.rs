@@ -14,7 +14,8 @@ use crate::runtime::{Barrier, Node, Out, PerGroup, Reader, StateError, Step, Wri
 /// Collects the batches of one time.
 ///
 /// They are given away when
-/// - every group has delivered as many batches as it did for the time before: the last contributor is known then,
+/// - every group has delivered as many batches as it did for the time before, and no group has come or gone for
+///   [`SETTLED`] times: the last contributor is known then,
 /// - a batch, a barrier or a watermark of another time comes,
 /// - the input ends.
 ///
@@ -31,8 +32,14 @@ pub(super) struct Batches {
     counts: HashMap<u32, Count, RandomState>,
     /// Batches that are still to come before all have delivered.
     missing: usize,
+    /// For how many times in a row all groups have delivered the same number of batches, up to [`SETTLED`].
+    settled: u32,
     held: usize,
 }
+
+/// After so many times without a new group none is expected. One that comes too early gets a batch of its own for that
+/// time, which would make a sum over all groups wrong.
+const SETTLED: u32 = 8;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
@@ -52,6 +59,7 @@ impl Batches {
             pending: PerGroup::default(),
             counts: HashMap::default(),
             missing: 0,
+            settled: 0,
             held: 0,
         }
     }
@@ -96,8 +104,15 @@ impl Batches {
         Ok(())
     }
 
+    /// Says whether the last contributor has delivered.
+    fn is_complete(&self) -> bool {
+        self.missing == 0 && self.settled >= SETTLED
+    }
+
     /// Begins another time: what each group delivered is what is expected of it.
     fn begin(&mut self, time: Timestamp) {
+        let is_same = self.counts.values().all(|count| count.before == count.now);
+        self.settled = if is_same { SETTLED.min(self.settled + 1) } else { 0 };
         self.time = Some(time);
         self.missing = 0;
         self.counts.retain(|_, count| {
@@ -131,7 +146,7 @@ impl Node for Batches {
         count.now = count.now.saturating_add(1);
         if count.now <= count.before {
             self.missing = self.missing.saturating_sub(1);
-            if self.missing == 0 {
+            if self.is_complete() {
                 return self.flush(out);
             }
         }
@@ -154,7 +169,7 @@ impl Node for Batches {
         if let Some(count) = self.counts.remove(&group.slot) {
             let missing = count.before.saturating_sub(count.now) as usize;
             self.missing = self.missing.saturating_sub(missing);
-            if missing > 0 && self.missing == 0 {
+            if missing > 0 && self.is_complete() {
                 self.flush(out)?;
             }
         }
@@ -213,6 +228,7 @@ impl Node for Batches {
         for (slot, count) in &self.counts {
             counts.entry(*slot, || *count);
         }
+        writer.uint(u64::from(self.settled));
         writer.per_group(&counts, |writer, count| {
             writer.uint(u64::from(count.before));
             writer.uint(u64::from(count.now));
@@ -228,6 +244,7 @@ impl Node for Batches {
             Ok(Batch { name, group: Arc::clone(group), time, points })
         })?;
         self.held = self.pending.iter().map(|(_, batch)| batch.points.len()).sum();
+        self.settled = u32::try_from(reader.uint()?).unwrap_or(0).min(SETTLED);
         let counts = reader.per_group(|reader, _| {
             let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
             Ok(Count { before: number(reader.uint()?), now: number(reader.uint()?) })

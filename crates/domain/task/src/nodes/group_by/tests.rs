@@ -108,6 +108,7 @@ fn batches_of_one_time_are_grouped_anew() {
     // Who else contributes is not known yet.
     assert_eq!(run.take(), [""; 0]);
     run.batch(0, "cpu", "", 5, ",host=a v=3 3");
+    run.actor.finish().unwrap();
     let expected = [
         r#"B cpu {host=a} tmax=3 | group="host=a"; v=1 @1; v=2 @2"#,
         r#"B cpu {host=b} tmax=3 | group="host=b"; v=9 @1"#,
@@ -117,22 +118,49 @@ fn batches_of_one_time_are_grouped_anew() {
     assert_eq!(run.actor.context().held, 0);
 }
 
+/// Two groups that deliver for ten times, until it is settled that there are only these two.
+fn settle(run: &mut Run) {
+    for time in (10..=100).step_by(10) {
+        for host in ["h=a", "h=b"] {
+            run.batch(0, "m", host, time, "v=1 1");
+        }
+    }
+    assert_eq!(run.take().len(), 10, "the last one waits for nobody");
+}
+
 #[test]
 fn the_last_contributor_completes_a_time() {
     let mut run = batches(vec![]);
+    settle(&mut run);
+    run.batch(0, "m", "h=a", 110, "v=3 101");
+    assert_eq!(run.take(), [""; 0]);
+    run.batch(0, "m", "h=b", 110, "v=4 102");
+    assert_eq!(run.take(), [r#"B m {} tmax=110 | group=""; v=3 @101; v=4 @102"#]);
+    // One that does not come any more is waited for until the next time, and nothing is settled any more.
+    run.batch(0, "m", "h=a", 120, "v=5 111");
+    assert_eq!(run.take(), [""; 0]);
+    run.batch(0, "m", "h=a", 130, "v=6 121");
+    assert_eq!(run.take(), [r#"B m {} tmax=120 | group=""; v=5 @111"#]);
+    run.batch(0, "m", "h=a", 140, "v=7 131");
+    assert_eq!(run.take(), [r#"B m {} tmax=130 | group=""; v=6 @121"#]);
+}
+
+#[test]
+fn a_group_that_comes_later_shares_the_batch() {
+    let mut run = batches(vec![]);
     run.batch(0, "m", "h=a", 10, "v=1 1");
-    run.batch(0, "m", "h=b", 10, "v=2 2");
-    assert_eq!(run.take(), [""; 0]);
-    run.batch(0, "m", "h=a", 20, "v=3 11");
-    assert_eq!(run.take(), [r#"B m {} tmax=10 | group=""; v=1 @1; v=2 @2"#]);
-    run.batch(0, "m", "h=b", 20, "v=4 12");
-    assert_eq!(run.take(), [r#"B m {} tmax=20 | group=""; v=3 @11; v=4 @12"#]);
-    // One that does not come any more is waited for until the next time, and not again.
-    run.batch(0, "m", "h=a", 30, "v=5 21");
-    assert_eq!(run.take(), [""; 0]);
-    run.batch(0, "m", "h=a", 40, "v=6 31");
-    let expected =
-        [r#"B m {} tmax=30 | group=""; v=5 @21"#, r#"B m {} tmax=40 | group=""; v=6 @31"#];
+    for host in ["h=a", "h=b"] {
+        run.batch(0, "m", host, 20, "v=2 11");
+    }
+    for host in ["h=a", "h=b", "h=c"] {
+        run.batch(0, "m", host, 30, "v=3 21");
+    }
+    run.actor.finish().unwrap();
+    let expected = [
+        r#"B m {} tmax=10 | group=""; v=1 @1"#,
+        r#"B m {} tmax=20 | group=""; v=2 @11; v=2 @11"#,
+        r#"B m {} tmax=30 | group=""; v=3 @21; v=3 @21; v=3 @21"#,
+    ];
     assert_eq!(run.take(), expected);
 }
 
@@ -163,16 +191,13 @@ fn the_end_a_barrier_and_a_watermark_give_what_is_pending() {
 #[test]
 fn pending_batches_survive_a_restart() {
     let mut first = batches(vec![]);
-    for host in ["h=a", "h=b"] {
-        first.batch(0, "m", host, 10, "v=1 1");
-    }
-    first.batch(0, "m", "h=a", 20, "v=2 11");
-    first.take();
+    settle(&mut first);
+    first.batch(0, "m", "h=a", 110, "v=2 101");
     let mut second = batches(vec![]);
     assert!(second.actor.load(&first.actor.save()).unwrap().is_empty());
     assert_eq!(second.actor.context().held, 1);
-    second.batch(0, "m", "h=b", 20, "v=3 12");
-    assert_eq!(second.take(), [r#"B m {} tmax=20 | group=""; v=2 @11; v=3 @12"#]);
+    second.batch(0, "m", "h=b", 110, "v=3 102");
+    assert_eq!(second.take(), [r#"B m {} tmax=110 | group=""; v=2 @101; v=3 @102"#]);
 }
 
 #[test]

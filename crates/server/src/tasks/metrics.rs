@@ -1,0 +1,97 @@
+//! The metrics of tasks, one series per task each.
+
+use std::collections::HashMap;
+
+use levada_model::Str;
+use levada_task::engine::TaskStatus;
+use levada_telemetry::metrics::{CounterFamily, IntGaugeFamily, MetricsError, Registry};
+
+/// What is shown of tasks.
+pub(super) struct TaskMetrics {
+    counters: Vec<(CounterFamily<1>, fn(&TaskStatus) -> u64)>,
+    gauges: Vec<(IntGaugeFamily<1>, fn(&TaskStatus) -> i64)>,
+    /// What each counter of a task showed last.
+    last: HashMap<(Str, usize), u64>,
+}
+
+type CounterRow = (&'static str, &'static str, fn(&TaskStatus) -> u64);
+type GaugeRow = (&'static str, &'static str, fn(&TaskStatus) -> i64);
+
+const COUNTERS: &[CounterRow] = &[
+    ("levada_task_points_total", "Points that a task worked on.", |status| status.processed),
+    ("levada_task_points_dropped_total", "Points that a full queue dropped.", |status| {
+        status.dropped
+    }),
+    (
+        "levada_task_late_points_dropped_total",
+        "Points that came later than the watermark and were dropped.",
+        |status| status.usage.late_points,
+    ),
+    (
+        "levada_task_groups_refused_total",
+        "Points whose group would have been one too many.",
+        |status| status.usage.refused_groups,
+    ),
+    (
+        "levada_task_points_refused_total",
+        "Points that nodes would have had to hold back above their bound.",
+        |status| status.usage.refused_points,
+    ),
+    ("levada_task_errors_total", "Problems with single items, reported by nodes.", |status| {
+        sum(status, "errors")
+    }),
+    ("levada_task_alerts_total", "Alert events.", |status| sum(status, "alerts_triggered")),
+    ("levada_task_failures_total", "Times that a task ended by itself.", |status| {
+        u64::from(status.failures)
+    }),
+];
+
+const GAUGES: &[GaugeRow] = &[
+    ("levada_task_executing", "1 while a task works on points, 0 after it failed.", |status| {
+        i64::from(status.is_executing)
+    }),
+    ("levada_task_queue_points", "Points that wait in front of a task.", |status| {
+        status.queued as i64
+    }),
+    ("levada_task_groups", "Groups of a task.", |status| status.usage.groups as i64),
+    ("levada_task_buffered_points", "Points that nodes hold back.", |status| {
+        status.usage.buffered as i64
+    }),
+];
+
+fn sum(status: &TaskStatus, key: &str) -> u64 {
+    status.nodes.values().filter_map(|node| node.get(key)?.as_u64()).sum()
+}
+
+// === impl TaskMetrics ===
+
+impl TaskMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let counters = COUNTERS.iter().map(|(name, help, read)| {
+            registry.counter_family(name, help, &["task"]).map(|family| (family, *read))
+        });
+        let gauges = GAUGES.iter().map(|(name, help, read)| {
+            registry.int_gauge_family(name, help, &["task"]).map(|family| (family, *read))
+        });
+        Ok(TaskMetrics {
+            counters: counters.collect::<Result<_, _>>()?,
+            gauges: gauges.collect::<Result<_, _>>()?,
+            last: HashMap::new(),
+        })
+    }
+
+    /// Shows what is known of a task.
+    pub(super) fn show(&mut self, task: &Str, status: &TaskStatus) {
+        for (index, (family, read)) in self.counters.iter().enumerate() {
+            let now = read(status);
+            let last = self.last.entry((Str::clone(task), index)).or_insert(0);
+            // A task that was started again counts from 0.
+            let more = if now >= *last { now - *last } else { now };
+            *last = now;
+            family.with(&[&**task]).add(more);
+        }
+        for (family, read) in &self.gauges {
+            family.with(&[&**task]).set(read(status));
+        }
+    }
+}
