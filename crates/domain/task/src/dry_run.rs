@@ -37,6 +37,7 @@ pub struct DryRun<L> {
     /// Points of other databases are not the task's; empty when any will do.
     dbrps: Vec<(Str, Str)>,
     count: u64,
+    ticks_max: usize,
 }
 
 /// How a task is run dry.
@@ -69,6 +70,8 @@ pub enum DryRunError {
     Failed(Box<Failure>),
 }
 
+/// The most ticks of timers between two items: one wrong time must not keep a run busy for days.
+const TICKS_MAX: usize = 10_000_000;
 /// Used when neither the command nor the script names a database.
 const DATABASE_DEFAULT: &str = "db";
 /// Used when neither the command nor the script names a retention policy.
@@ -128,6 +131,7 @@ impl<L: Lines + 'static> DryRun<L> {
             retention,
             dbrps,
             count: 0,
+            ticks_max: TICKS_MAX,
         })
     }
 
@@ -206,11 +210,16 @@ impl<L: Lines + 'static> DryRun<L> {
         self.actor.batch(place, batch).map_err(DryRunError::Failed)
     }
 
-    /// Sets the clock to the first item: what ticks does so from there.
+    /// Sets the clock to the first item: what ticks does so from there, up to the item at hand.
     fn begin(&mut self, time: Timestamp) -> Result<(), DryRunError> {
         self.count += 1;
         if self.count == 1 {
             self.actor.begin_at(time).map_err(DryRunError::Failed)?;
+        } else if self.actor.next_timer().is_some_and(|at| at <= time) {
+            let ticks = self.ticks_max;
+            if self.actor.advance_some(time, ticks).map_err(DryRunError::Failed)? {
+                return Err(InputError::Jump { time, ticks }.into());
+            }
         }
         Ok(())
     }
@@ -248,3 +257,6 @@ impl<L: Lines + 'static> DryRun<L> {
         result.map_err(DryRunError::Failed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,14 @@ pub enum InputError {
         /// How many query nodes there are.
         got: usize,
     },
+    /// The time jumps too far.
+    #[error("an item is at {} s, and more than {ticks} ticks of timers are due before it", time.0 / 1_000_000_000)]
+    Jump {
+        /// The time of the item.
+        time: Timestamp,
+        /// As many ticks are allowed.
+        ticks: usize,
+    },
     /// A line.
     #[error("line {line}: {text}")]
     Line {
