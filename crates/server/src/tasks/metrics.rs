@@ -8,14 +8,16 @@ use levada_telemetry::metrics::{CounterFamily, IntGaugeFamily, MetricsError, Reg
 
 /// What is shown of tasks.
 pub(super) struct TaskMetrics {
-    counters: Vec<(CounterFamily<1>, fn(&TaskStatus) -> u64)>,
-    gauges: Vec<(IntGaugeFamily<1>, fn(&TaskStatus) -> i64)>,
+    counters: Vec<(CounterFamily<1>, ReadCounter)>,
+    gauges: Vec<(IntGaugeFamily<1>, ReadGauge)>,
     /// What each counter of a task showed last.
     last: HashMap<(Str, usize), u64>,
 }
 
-type CounterRow = (&'static str, &'static str, fn(&TaskStatus) -> u64);
-type GaugeRow = (&'static str, &'static str, fn(&TaskStatus) -> i64);
+type ReadCounter = fn(&TaskStatus) -> u64;
+type ReadGauge = fn(&TaskStatus) -> i64;
+type CounterRow = (&'static str, &'static str, ReadCounter);
+type GaugeRow = (&'static str, &'static str, ReadGauge);
 
 const COUNTERS: &[CounterRow] = &[
     ("levada_task_points_total", "Points that a task worked on.", |status| status.processed),

@@ -30,6 +30,8 @@ fn a_time_that_jumps_too_far_ends_the_run() {
         retention: None,
         compat: Compat::default(),
         limits: Limits::default(),
+        watermark: None,
+        is_local: false,
     };
     let run = |points: &str| {
         let lines = Arc::new(Mutex::new(Count(0)));
