@@ -126,8 +126,11 @@ const CAPTURED_MAX: usize = 100_000;
 pub struct CapturedAlerts {
     inhibitors: Inhibitors,
     /// By topic: that of a node, or a named one.
-    levels: Mutex<HashMap<CapturedTopic, HashMap<Str, (Level, Timestamp)>>>,
+    levels: Mutex<HashMap<CapturedTopic, CapturedLevels>>,
 }
+
+/// By event.
+type CapturedLevels = HashMap<Str, (Level, Timestamp)>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum CapturedTopic {
