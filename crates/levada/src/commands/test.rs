@@ -68,6 +68,9 @@ pub(super) fn run(args: &Test, common: &Common) -> Exit {
 fn groups(named: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, String> {
     let (folders, files): (Vec<_>, Vec<_>) =
         named.iter().cloned().partition(|file| file != Path::new("-") && file.is_dir());
+    if let Some(missing) = files.iter().find(|file| **file != *Path::new("-") && !file.exists()) {
+        return Err(format!("`{}` cannot be read: there is no such file", missing.display()));
+    }
     let mut groups = Vec::new();
     if !files.is_empty() {
         groups.push(with_cases(&files));

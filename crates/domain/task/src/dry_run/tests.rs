@@ -1,4 +1,5 @@
 //! A run that is fed what no timer can follow.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
 

@@ -126,11 +126,11 @@ const CAPTURED_MAX: usize = 100_000;
 pub struct CapturedAlerts {
     inhibitors: Inhibitors,
     /// By topic: that of a node, or a named one.
-    levels: Mutex<HashMap<CapturedTopic, KnownLevels>>,
+    levels: Mutex<HashMap<CapturedTopic, CapturedLevels>>,
 }
 
-/// The level and the time of each event of a topic.
-type KnownLevels = HashMap<Str, (Level, Timestamp)>;
+/// By event.
+type CapturedLevels = HashMap<Str, (Level, Timestamp)>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum CapturedTopic {

@@ -176,7 +176,10 @@ fn a_document_says_what_it_is_about() {
     check("  task: bad.tick\n", one, "bad.tick:1:1: task does nothing");
     let ran = folder.run(&["test", "bad.tick"]).ends(1);
     assert!(ran.stderr.contains("no cases found"), "{}", ran.stderr);
-    folder.run(&["test", "none"]).ends(1);
+    for missing in ["none.tick", "none.yaml"] {
+        let ran = folder.run(&["test", missing]).ends(1);
+        assert!(ran.stderr.contains(&format!("`{missing}` cannot be read")), "{}", ran.stderr);
+    }
 }
 
 #[test]
