@@ -39,6 +39,12 @@ pub(super) fn run(args: Run, common: &Common) -> Exit {
         output::note("error: the files declare no DataFlow");
         return Exit::Invalid;
     }
+    if let Some(twice) = tasks::named_twice(&scripts) {
+        output::note(&format!(
+            "error: two scripts are called `{twice}`, and a task is known by the name of its file; rename one"
+        ));
+        return Exit::Invalid;
+    }
     if let Some(script) = tasks::unfed(&scripts, &loaded) {
         output::note(&format!(
             "error: nothing feeds the stream task `{script}`; add a flow with `sink: {{type: task, …}}`, such as `levada run flow.yaml {script}.tick`"

@@ -39,6 +39,13 @@ pub(super) fn define_all(files: &[PathBuf], common: &Common) -> Result<Vec<TaskJ
     exit.map_or(Ok(jobs), Err)
 }
 
+/// Gives a name that two scripts share.
+pub(super) fn named_twice(scripts: &[TaskJob]) -> Option<&str> {
+    let mut names: Vec<&str> = scripts.iter().map(|job| job.id.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
 /// Gives a stream task that no flow can feed.
 pub(super) fn unfed<'s>(scripts: &'s [TaskJob], loaded: &Loaded) -> Option<&'s str> {
     let is_fed = !loaded.flows.is_empty();
