@@ -1,8 +1,8 @@
 //! Tasks of the point engine in this process.
 
 mod metrics;
+mod sideload;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,19 +19,21 @@ use levada_runtime::{Clock, TaskKind};
 use levada_settings::{Overflow as OverflowSetting, Settings};
 use levada_store::StateFiles;
 use levada_task::definition::Definition;
-use levada_task::engine::queries::QuerySettings;
+use levada_task::engine::queries::{CatchUp, QuerySettings};
 use levada_task::engine::requests::RequestLimits;
 use levada_task::engine::writer::WriterLimits;
 use levada_task::engine::{
     Master, MasterDeps, Offer, Overflow, Restart, SideSettings, StartError, StateStore,
     StateStoreError, TaskOptions, TaskStatus, TopicAlerts, Workers,
 };
+use levada_task::nodes::sideload::Source;
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
+use sideload::Fetcher;
 
 /// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
 pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
@@ -69,6 +71,7 @@ struct FileStates(StateFiles);
 
 struct LiveServices {
     alerts: TopicAlerts,
+    fetcher: Fetcher,
     server: ServerInfo,
 }
 
@@ -110,7 +113,11 @@ impl TaskHost {
         };
         let master = Master::new(MasterDeps {
             workers: Arc::clone(&workers),
-            services: Arc::new(LiveServices { alerts: alerts.clone(), server: server_info() }),
+            services: Arc::new(LiveServices {
+                alerts: alerts.clone(),
+                fetcher: Fetcher::new().await?,
+                server: server_info(),
+            }),
             alerts,
             store,
             sides: Some(side_settings(host).await?),
@@ -231,7 +238,7 @@ impl TaskHost {
 
 /// What tasks do outside: the `InfluxDB` of the settings, requests over HTTP.
 async fn side_settings(host: &Host) -> io::Result<SideSettings> {
-    let settings = &host.settings.influxdb;
+    let (settings, task) = (&host.settings.influxdb, &host.settings.task);
     let mut clusters: Vec<(String, Arc<dyn InfluxDb>)> = Vec::new();
     if !settings.url.is_empty() {
         let config = Config {
@@ -253,7 +260,15 @@ async fn side_settings(host: &Host) -> io::Result<SideSettings> {
         runtime: tokio::runtime::Handle::current(),
         writers: WriterLimits::default(),
         requests: RequestLimits::default(),
-        queries: QuerySettings { zone: jiff::tz::TimeZone::system(), ..QuerySettings::default() },
+        queries: QuerySettings {
+            zone: jiff::tz::TimeZone::system(),
+            keep_integers: task.query_integers,
+            catch_up: match task.query_catch_up {
+                0 => CatchUp::None,
+                count => CatchUp::All(count),
+            },
+            ..QuerySettings::default()
+        },
     })
 }
 
@@ -330,12 +345,10 @@ impl Services for LiveServices {
     }
 
     fn sideload(&self, source: &str) -> Result<SideloadSource, String> {
-        match source.strip_prefix("file://") {
-            Some(path) => Ok(SideloadSource::Folder(PathBuf::from(path))),
-            None if source.starts_with("http") => {
-                Err("sideload over HTTP is not built in yet".to_owned())
-            }
-            None => Ok(SideloadSource::Tables(BTreeMap::new())),
+        match Source::parse(source)? {
+            Source::Folder(path) => Ok(SideloadSource::Folder(PathBuf::from(path))),
+            Source::Url(url) => self.fetcher.fetch(&url).map(SideloadSource::Tables),
+            Source::Endpoint(name) => Err(format!("unknown sideload endpoint {name:?}")),
         }
     }
 

@@ -106,6 +106,10 @@ pub struct Task {
     pub watermark_idle: Duration,
     /// Groups without data for so long are forgotten; 0s means never.
     pub group_ttl: Duration,
+    /// Numbers of `InfluxQL` answers stay integers when they have no fraction.
+    pub query_integers: bool,
+    /// Ticks of a query that wait while an earlier one runs; 0 is Kapacitor's way.
+    pub query_catch_up: usize,
     /// `1.8` brings back what Kapacitor 1.8 does; empty means Levada's own.
     pub compat: String,
 }
@@ -243,6 +247,7 @@ impl Settings {
         );
         expect(self.task.workers <= 1_024, "task.workers", "must be in 0 to 1024");
         expect((1..=1_024).contains(&self.task.shards), "task.shards", "must be in 1 to 1024");
+        expect(self.task.query_catch_up <= 10_000, "task.query-catch-up", "must be at most 10000");
         expect(
             matches!(self.task.compat.as_str(), "" | "1.8"),
             "task.compat",

@@ -77,6 +77,26 @@ impl Poster {
     }
 }
 
+impl Poster {
+    /// Asks for what is at an address; every status is an answer.
+    ///
+    /// - Of the body at most `answer_bytes_max` bytes are kept.
+    pub async fn get(
+        &self,
+        url: &str,
+        timeout: Duration,
+        answer_bytes_max: usize,
+    ) -> Result<PostAnswer, ClientError> {
+        let url = address(url)?;
+        let shown = shown_url(&url);
+        let response = self.0.get(url).timeout(timeout).send().await;
+        let response = response.map_err(|error| ClientError::no_answer(&shown, error))?;
+        let status = response.status().as_u16();
+        let body = beginning(response, answer_bytes_max).await;
+        Ok(PostAnswer { status, body })
+    }
+}
+
 #[async_trait]
 impl Post for Poster {
     async fn post(&self, request: PostRequest) -> Result<PostAnswer, ClientError> {
