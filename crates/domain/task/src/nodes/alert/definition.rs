@@ -380,8 +380,8 @@ impl Spec for Alert {
 
     fn identity(&self) -> String {
         // What a group has is a level; how it is worded may change without the group beginning anew.
-        let (stream, batch) = (&self.all.0, &self.history);
-        format!("{stream}{batch}")
+        let (all, history) = (self.all.0, self.history);
+        format!("{all}{history}")
     }
 
     fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
