@@ -348,9 +348,12 @@ mod tests {
         assert_eq!(plan(&["flow"]), Ok(default));
         let asked = Plan { records: Some(10_000), runs: 1, only: Some("p1-null") };
         assert_eq!(plan(&["flow", "--records", "10_000", "p1-null", "--runs", "1"]), Ok(asked));
+        let task = Plan { records: Some(5), runs: 5, only: Some("w3") };
+        assert_eq!(plan(&["task", "--points", "5", "w3"]), Ok(task));
         for bad in [
             &[][..],
-            &["task"],
+            &["tasks"],
+            &["task", "p1"],
             &["flow", "p9"],
             &["flow", "--runs"],
             &["flow", "--runs", "0"],

@@ -263,17 +263,28 @@ pub(crate) fn feed() -> impl Strategy<Value = Vec<Made>> {
 pub(crate) struct Run {
     pub(crate) actor: Actor,
     pub(crate) record: Record,
+    /// What topics know of levels: it outlives a task, as it does in a server.
+    services: Unconfigured,
 }
 
 impl Run {
     pub(crate) fn start(definition: &Definition) -> Self {
+        Run::start_with(definition, Unconfigured::default())
+    }
+
+    /// Starts the task anew in the same surroundings.
+    pub(crate) fn again(&self, definition: &Definition) -> Self {
+        Run::start_with(definition, self.services.clone())
+    }
+
+    fn start_with(definition: &Definition, services: Unconfigured) -> Self {
         let record = Record::default();
         let actor = Actor::start(
             &definition.pipeline,
             &StartOptions {
                 task: "tid".into(),
                 dbrps: &[("db".into(), "rp".into())],
-                services: &Unconfigured::default(),
+                services: &services,
                 limits: &Limits::default(),
                 compat: Compat::default(),
                 seed: 1,
@@ -282,7 +293,7 @@ impl Run {
             Env::at(FIRST),
             FIRST,
         );
-        Run { actor: actor.expect("it starts"), record }
+        Run { actor: actor.expect("it starts"), record, services }
     }
 
     pub(crate) fn feed(&mut self, points: &[Point]) {
@@ -358,7 +369,7 @@ proptest! {
         let mut first = Run::start(&definition);
         first.feed(&points[..cut]);
         let saved = first.actor.save();
-        let mut second = Run::start(&definition);
+        let mut second = first.again(&definition);
         let fresh = second.actor.load(&saved).unwrap();
         prop_assert!(fresh.is_empty(), "{fresh:?} began anew");
         prop_assert_eq!(second.actor.context().held, first.actor.context().held, "points held");
@@ -421,7 +432,7 @@ proptest! {
         let mut first = Run::start(&definition);
         let cut = at.index(points.len() + 1);
         first.feed(&points[..cut]);
-        let mut second = Run::start(&definition);
+        let mut second = first.again(&definition);
         prop_assert!(second.actor.load(&first.actor.save()).unwrap().is_empty());
         second.feed(&points[cut..]);
         let mut lines = first.record.lines();
