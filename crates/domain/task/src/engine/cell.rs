@@ -7,14 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use foldhash::fast::{FixedState, RandomState};
-use levada_model::{BatchRef, Point, Series, Str, Timestamp};
+use levada_model::{BatchRef, Series, Str, Timestamp};
 use levada_runtime::Clock;
 
 use super::input::{Inbox, Input, OwnedBatch, Slice};
 use super::queue::{Attempt, Queue};
 use super::workers::Workers;
 use crate::actor::Actor;
-use crate::effect::Answer;
 use crate::runtime::Step;
 
 /// A task, or one shard of it, on the workers.
@@ -436,11 +435,6 @@ impl Inbox for Weak<Cell> {
     }
 }
 
-/// Hands an answer in for a task that may be gone.
-pub fn answer(cell: &Weak<Cell>, place: usize, token: u64, answer: Answer) -> bool {
-    cell.upgrade().is_some_and(|cell| cell.give(Input::Answer { place, token, answer }))
-}
-
 // === impl Shard ===
 
 impl Shard {
@@ -469,9 +463,4 @@ impl Shard {
             self.dimensions.iter().map(|name| series.tag(name).unwrap_or(&empty)).collect();
         FixedState::with_seed(0).hash_one(values)
     }
-}
-
-/// Points of a slice, for tests.
-pub fn points_of(slice: &Slice) -> Vec<Point> {
-    slice.runs().flatten().cloned().collect()
 }

@@ -287,18 +287,12 @@ impl Node for Running {
     }
 
     fn begin(&mut self, out: &mut Out<'_>) -> Step {
-        if let Some(idle) = &self.idle {
-            let next = idle.next(out.ctx.now);
-            out.set_timer(0, next);
-        }
+        Idle::begin(self.idle.as_ref(), out);
         Ok(())
     }
 
     fn timer(&mut self, _token: u64, now: Timestamp, out: &mut Out<'_>) -> Step {
-        let Some(idle) = &mut self.idle else { return Ok(()) };
-        let (expired, next) = (idle.expired(now), idle.next(now));
-        out.set_timer(0, next);
-        for group in expired {
+        for group in Idle::look(self.idle.as_mut(), now, out) {
             self.forget(group.slot);
             idle::delete(group, out)?;
         }

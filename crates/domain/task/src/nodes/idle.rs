@@ -17,6 +17,8 @@ pub struct Idle {
 const LOOKS: i64 = 4;
 /// …and not more often than this.
 const LOOK_MIN: i64 = 100_000_000;
+/// What the nodes know the timer by.
+const TOKEN: u64 = 0;
 
 // === impl Idle ===
 
@@ -32,13 +34,28 @@ impl Idle {
         self.seen.entry(group.slot, || (Arc::clone(group), now)).1 = now;
     }
 
+    /// Asks for the timer of the first look; for the start of a node.
+    pub fn begin(idle: Option<&Self>, out: &mut Out<'_>) {
+        if let Some(idle) = idle {
+            let next = idle.next(out.ctx.now);
+            out.set_timer(TOKEN, next);
+        }
+    }
+
+    /// Takes out what has expired and asks for the next look; for the timer of a node, which has no other.
+    pub fn look(idle: Option<&mut Self>, now: Timestamp, out: &mut Out<'_>) -> Vec<Arc<Group>> {
+        let Some(idle) = idle else { return Vec::new() };
+        out.set_timer(TOKEN, idle.next(now));
+        idle.expired(now)
+    }
+
     /// Gives when to look next.
-    pub fn next(&self, now: Timestamp) -> Timestamp {
+    fn next(&self, now: Timestamp) -> Timestamp {
         Timestamp(now.0.saturating_add((self.ttl / LOOKS).max(LOOK_MIN)))
     }
 
     /// Takes out the groups that had no data for so long.
-    pub fn expired(&mut self, now: Timestamp) -> Vec<Arc<Group>> {
+    fn expired(&mut self, now: Timestamp) -> Vec<Arc<Group>> {
         let is_idle = |seen: Timestamp| now.0.saturating_sub(seen.0) >= self.ttl;
         let slots: Vec<u32> = self
             .seen
