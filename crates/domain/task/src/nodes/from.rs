@@ -1,9 +1,7 @@
 //! `from`: the points of one database, retention policy and measurement, filtered and grouped.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use levada_model::time::{round, truncate};
 use levada_model::{BatchRef, Group, Point, Series, Timestamp};
 use levada_tick::lambda::Program;
@@ -61,9 +59,6 @@ pub static KIND: Kind = Kind {
     empty: || Box::new(From::default()),
 };
 
-/// Series whose answer is remembered.
-const SERIES_MAX: usize = 1_000_000;
-
 struct Running {
     database: String,
     retention: String,
@@ -71,8 +66,6 @@ struct Running {
     filter: Option<Predicate>,
     grouper: Grouper,
     idle: Option<Idle>,
-    /// Whether a series has the right names; only kept when there is something to compare.
-    is_ours: HashMap<u64, bool, RandomState>,
     truncate: i64,
     round: i64,
 }
@@ -163,7 +156,6 @@ impl Spec for From {
             filter,
             grouper: Grouper::new(self.grouping()),
             idle: Idle::new(ctx.limits.group_ttl),
-            is_ours: HashMap::default(),
             truncate: self.truncate.0,
             round: self.round.0,
         }))
@@ -199,22 +191,13 @@ fn both(one: &Arc<Expression>, other: &Arc<Expression>) -> Arc<Expression> {
 // === impl Running ===
 
 impl Running {
-    fn selects(&mut self, series: &Series) -> bool {
-        if self.measurement.is_empty() && self.database.is_empty() && self.retention.is_empty() {
-            return true;
-        }
-        if let Some(known) = self.is_ours.get(&series.id) {
-            return *known;
-        }
+    #[inline]
+    fn selects(&self, series: &Series) -> bool {
+        // Comparing short texts is cheaper than looking up what was found for this series before.
         let matches = |wanted: &str, given: &str| wanted.is_empty() || wanted == given;
-        let is_ours = matches(&self.measurement, &series.name)
+        matches(&self.measurement, &series.name)
             && matches(&self.database, &series.database)
-            && matches(&self.retention, &series.retention);
-        if self.is_ours.len() >= SERIES_MAX {
-            self.is_ours.clear();
-        }
-        self.is_ours.insert(series.id, is_ours);
-        is_ours
+            && matches(&self.retention, &series.retention)
     }
 
     fn passes(&mut self, point: &Point, group: &Group, out: &mut Out<'_>) -> bool {

@@ -195,10 +195,11 @@ impl Merged {
         values: impl Fn(usize) -> Option<&'v Values>,
         fill: &FieldValue,
     ) -> Values {
-        let pick = |pick: &Pick| {
+        let mut merged = Values::with_capacity(self.picks.len());
+        for pick in &self.picks {
             let own = values(pick.part as usize).and_then(|own| own.get(pick.place as usize));
-            own.unwrap_or(fill).clone()
-        };
-        self.picks.iter().map(pick).collect()
+            merged.push(own.unwrap_or(fill).clone());
+        }
+        merged
     }
 }
