@@ -82,7 +82,7 @@ pub struct Shape {
 pub type Values = SmallVec<[FieldValue; 4]>;
 
 /// One point.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Point {
     /// Measurement and tags.
     pub series: Arc<Series>,
@@ -92,6 +92,19 @@ pub struct Point {
     pub values: Values,
     /// When it was measured.
     pub time: Timestamp,
+}
+
+impl Clone for Point {
+    // Inlined pushes: the way of `SmallVec` through iterators was a tenth of the time of a join.
+    #[inline]
+    fn clone(&self) -> Self {
+        let mut values = Values::with_capacity(self.values.len());
+        for value in &self.values {
+            values.push(value.clone());
+        }
+        let (series, shape) = (Arc::clone(&self.series), Arc::clone(&self.shape));
+        Point { series, shape, values, time: self.time }
+    }
 }
 
 /// The points of one request, of one database and retention policy.
