@@ -1,4 +1,6 @@
-//! Crash-safe checkpoints: which positions of its sources a flow has finished.
+//! What outlives the process: checkpoints of flows, the state of tasks, and documents ([`Documents`]).
+//!
+//! Checkpoints are crash-safe and say which positions of its sources a flow has finished.
 //!
 //! A flow takes a [`Lease`] on its name, loads the last [`Checkpoint`], and saves a newer one from time to time:
 //!
@@ -28,6 +30,7 @@
 
 mod amend;
 mod checkpoint;
+mod documents;
 mod error;
 mod file;
 mod memory;
@@ -40,6 +43,10 @@ use std::sync::Arc;
 
 pub use amend::{Amendment, AuditLine, Change, PositionChange, Sources};
 pub use checkpoint::{Checkpoint, DecodeError, VERSION, decode, encode};
+pub use documents::{
+    Document, DocumentError, Documents, Expect, KEY_BYTES_MAX, MemoryDocuments, Range,
+    VALUE_BYTES_MAX, Write,
+};
 pub use error::StoreError;
 pub use file::FileCheckpointStore;
 pub use memory::MemoryCheckpointStore;
