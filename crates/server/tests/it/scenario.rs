@@ -18,7 +18,7 @@ use reqwest::{Client, Method};
 
 /// A request and what it must get.
 #[derive(Debug, Default)]
-pub struct Step {
+pub(crate) struct Step {
     title: String,
     request: String,
     headers: Vec<(String, String)>,
@@ -29,7 +29,7 @@ pub struct Step {
 }
 
 /// Reads the steps of a file.
-pub fn parse(text: &str) -> Vec<Step> {
+pub(crate) fn parse(text: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for block in text.split("\n### ").skip(1) {
         let mut lines = block.lines();
@@ -67,7 +67,7 @@ fn header(line: &str) -> (String, String) {
 }
 
 /// Runs the steps; gives what was not as it must be.
-pub async fn run(steps: &[Step], url: &str) -> Vec<String> {
+pub(crate) async fn run(steps: &[Step], url: &str) -> Vec<String> {
     let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let mut problems = Vec::new();
     for step in steps {

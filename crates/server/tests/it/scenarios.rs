@@ -7,7 +7,7 @@ use crate::scenario;
 use crate::started::Started;
 
 /// Runs every file of a folder, each against a server of its own.
-pub async fn run_all(folder: &str) {
+pub(crate) async fn run_all(folder: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance").join(folder);
     let mut files: Vec<PathBuf> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -8,9 +8,9 @@ use levada_server::flows::Host;
 use levada_server::serve::{LogControl, Server, ServerDeps};
 
 /// A server on a free port.
-pub struct Started {
+pub(crate) struct Started {
     /// Its address, e.g. `http://127.0.0.1:1234`.
-    pub url: String,
+    pub(crate) url: String,
     server: Server,
     handle: ShutdownHandle,
 }
@@ -26,7 +26,7 @@ impl LogControl for NoLog {
 
 impl Started {
     /// Starts one on a data folder, with settings as `--set` takes them.
-    pub async fn new(data: &Path, settings: &[&str]) -> Self {
+    pub(crate) async fn new(data: &Path, settings: &[&str]) -> Self {
         let mut loader = levada_settings::Loader::new()
             .flag("--data", "data.dir", &data.to_string_lossy())
             .flag("--listen", "http.listen", "127.0.0.1:0");
@@ -42,7 +42,7 @@ impl Started {
     }
 
     /// Stops it as `SIGTERM` does.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.handle.drain();
         self.server.stop(&self.handle).await;
     }
