@@ -21,8 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 static STATEMENTS: Statements = Statements {
     begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
     version: "SELECT version, txid_current() FROM levada_documents_version FOR UPDATE",
-    state: "SELECT (to_regclass('levada_documents_migrations') IS NOT NULL)::int::bigint,
-        (to_regclass('levada_documents') IS NOT NULL)::int::bigint",
+    // Not `to_regclass`, which may not see what was committed while this transaction waited for a lock.
+    state: "SELECT count(*) FILTER (WHERE relname = 'levada_documents_migrations'), count(*)
+        FROM pg_catalog.pg_class
+        WHERE relname IN ('levada_documents', 'levada_documents_migrations') AND pg_catalog.pg_table_is_visible(oid)",
     lock_migrations: "SELECT pg_advisory_xact_lock(hashtextextended('levada_documents_migrations', 0))",
     migrations: migrations!("postgres": "0001_documents"),
 };
