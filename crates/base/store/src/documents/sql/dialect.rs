@@ -1,16 +1,20 @@
 //! What the databases do differently.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use levada_model::ErrorKind;
 use levada_runtime::Tasks;
 use sqlx::Error as SqlError;
 
-use super::connection::Connection;
+use super::connection::{Connection, Value};
 use super::migrate::Migration;
+use super::plan::Name;
+use super::statements as sql;
 use crate::DocumentError;
 
 /// A database.
@@ -30,6 +34,47 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// Looks whether the database is fit to keep documents, once, before anything else is done.
     async fn inspect(&self, connection: &mut Connection) -> Result<(), Failure>;
+
+    /// Gives the versions of those of some documents that are there.
+    async fn versions<'a>(
+        &self,
+        connection: &mut Connection,
+        names: &[Name<'a>],
+    ) -> Result<BTreeMap<Name<'a>, i64>, SqlError> {
+        let mut found = BTreeMap::new();
+        for name in names {
+            let values = [Value::Text(name.0), Value::Text(name.1)];
+            let version = connection.fetch::<i64>(sql::VERSION, &values).await?.pop();
+            found.extend(version.map(|version| (*name, version)));
+        }
+        Ok(found)
+    }
+
+    /// Stores documents, whatever was there.
+    async fn put(
+        &self,
+        connection: &mut Connection,
+        documents: &[(Name<'_>, i64, &Bytes)],
+    ) -> Result<(), SqlError> {
+        for ((space, key), version, value) in documents {
+            let names = [Value::Text(space), Value::Text(key)];
+            let values = [names[0], names[1], Value::Bytes(value), Value::Number(*version)];
+            connection.execute(sql::PUT, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes documents, as far as they are there.
+    async fn delete(
+        &self,
+        connection: &mut Connection,
+        names: &[Name<'_>],
+    ) -> Result<(), SqlError> {
+        for (space, key) in names {
+            connection.execute(sql::DELETE, &[Value::Text(space), Value::Text(key)]).await?;
+        }
+        Ok(())
+    }
 
     /// Says how far an error reaches.
     fn reach(&self, error: &SqlError) -> Reach;

@@ -3,6 +3,7 @@
 //! ```text
 //! mod.rs         what a caller sees
 //! writer.rs      one task makes all changes, many calls in one transaction
+//! plan.rs        what a transaction changes: expectations, all or nothing
 //! readers.rs     connections that only read
 //! statements.rs  SQL that both databases understand
 //! migrate.rs     tables, by the files of `migrations/`
@@ -19,6 +20,7 @@
 mod connection;
 mod dialect;
 mod migrate;
+mod plan;
 #[cfg(feature = "postgresql")]
 mod postgres;
 mod readers;
@@ -175,10 +177,10 @@ impl Documents for SqlDocuments {
     async fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            if let Err(error) = writer.await {
-                tracing::warn!(%error, store = self.describe(), "the writer of documents did not end well");
-            }
+        if let Some(writer) = writer
+            && let Err(error) = writer.await
+        {
+            tracing::warn!(%error, store = self.describe(), "the writer of documents did not end well");
         }
         self.readers.close().await;
         self.dialect.release();

@@ -8,21 +8,8 @@ use crate::Range;
 pub(super) const PUT: &str = "
     INSERT INTO levada_documents (space, key, value, version) VALUES ($1, $2, $3, $4)
     ON CONFLICT (space, key) DO UPDATE SET value = excluded.value, version = excluded.version";
-pub(super) const PUT_ABSENT: &str = "
-    INSERT INTO levada_documents (space, key, value, version) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (space, key) DO NOTHING";
-pub(super) const PUT_PRESENT: &str =
-    "UPDATE levada_documents SET value = $3, version = $4 WHERE space = $1 AND key = $2";
-/// `$5` the version that is expected.
-pub(super) const PUT_VERSION: &str = "
-    UPDATE levada_documents SET value = $3, version = $4
-    WHERE space = $1 AND key = $2 AND version = $5";
-
 /// `$1` space, `$2` key.
 pub(super) const DELETE: &str = "DELETE FROM levada_documents WHERE space = $1 AND key = $2";
-/// `$3` the version that is expected.
-pub(super) const DELETE_VERSION: &str =
-    "DELETE FROM levada_documents WHERE space = $1 AND key = $2 AND version = $3";
 /// `$1` space.
 pub(super) const CLEAR: &str = "DELETE FROM levada_documents WHERE space = $1";
 

@@ -4,8 +4,8 @@
 //! apply ──> queue ──> writer: one transaction for all that wait ──> answers
 //! ```
 //! While a transaction is made durable, calls gather; the next one takes them all. So the cost of a flush to disk is shared by
-//! as many calls as come in that time. Each call is done as a whole or not at all: what one of them changed is taken back when
-//! its expectations are not met, and when the database refuses something, each call is tried alone.
+//! as many calls as come in that time. Each call is done as a whole or not at all: one whose expectations are not met is left out
+//! of what is written, and when the database refuses something, each call is tried alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 
 use super::connection::{Connection, Value};
 use super::dialect::{Dialect, Failure, Reach, Role, bounded};
+use super::plan::{self, Plan};
 use super::statements as sql;
-use crate::{DocumentError, Expect, Write};
+use crate::{DocumentError, Write};
 
 /// Calls in one transaction at most; the first of them waits for all the others.
 const CALLS_MAX: usize = 512;
@@ -82,10 +83,10 @@ impl Writer {
             calls.retain(|call| !call.answer.is_closed());
             self.make(calls).await;
         }
-        if let Some(connection) = self.connection.take() {
-            if let Err(error) = connection.close().await {
-                tracing::warn!(%error, store = self.dialect.describe(), "cannot close the documents");
-            }
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, store = self.dialect.describe(), "cannot close the documents");
         }
     }
 
@@ -195,99 +196,26 @@ impl Progress {
         connection.execute(statements.begin, &[]).await?;
         let (before, transaction): (i64, i64) =
             connection.fetch_one(statements.version, &[]).await?;
-        let mut version = before;
-        for call in calls {
-            let outcome = make_call(connection, &call.writes, &mut version).await?;
-            self.outcomes.push(outcome);
-        }
+        let expected = plan::expected(calls.iter().flat_map(|call| &call.writes));
+        let expected: Vec<_> = expected.into_iter().collect();
+        let found = dialect.versions(connection, &expected).await?;
+        let mut plan = Plan::new(before, found);
+        self.outcomes = calls.iter().map(|call| plan.add(&call.writes)).collect();
         if self.outcomes.iter().all(Result::is_err) {
             connection.execute("ROLLBACK", &[]).await?;
             return Ok(());
         }
-        if version != before {
-            connection.execute(sql::KEEP_VERSION, &[Value::Number(version)]).await?;
+        for space in plan.cleared() {
+            connection.execute(sql::CLEAR, &[Value::Text(space)]).await?;
+        }
+        dialect.put(connection, &plan.stored()).await?;
+        dialect.delete(connection, &plan.deleted()).await?;
+        if plan.version() != before {
+            connection.execute(sql::KEEP_VERSION, &[Value::Number(plan.version())]).await?;
         }
         self.committing = Some(transaction);
         connection.execute("COMMIT", &[]).await?;
         Ok(())
-    }
-}
-
-/// Makes the changes of one call, or none.
-async fn make_call(
-    connection: &mut Connection,
-    writes: &[Write],
-    version: &mut i64,
-) -> Result<Outcome, SqlError> {
-    // A single change that does not meet what it expects has changed nothing.
-    if let [write] = writes {
-        return make_change(connection, write, version).await;
-    }
-    connection.execute("SAVEPOINT apply", &[]).await?;
-    for write in writes {
-        if let Err(error) = make_change(connection, write, version).await? {
-            connection.execute("ROLLBACK TO SAVEPOINT apply", &[]).await?;
-            connection.execute("RELEASE SAVEPOINT apply", &[]).await?;
-            return Ok(Err(error));
-        }
-    }
-    connection.execute("RELEASE SAVEPOINT apply", &[]).await?;
-    Ok(Ok(()))
-}
-
-/// Makes one change if what it expects is there.
-async fn make_change(
-    connection: &mut Connection,
-    write: &Write,
-    version: &mut i64,
-) -> Result<Outcome, SqlError> {
-    use Value::{Bytes, Number, Text};
-
-    let (space, key, expect, changed) = match write {
-        Write::Put { space, key, value, expect } => {
-            *version += 1;
-            let values =
-                [Text(space), Text(key), Bytes(value), Number(*version), expected(*expect)];
-            let (statement, values) = match expect {
-                Expect::Any => (sql::PUT, &values[..4]),
-                Expect::Absent => (sql::PUT_ABSENT, &values[..4]),
-                Expect::Present => (sql::PUT_PRESENT, &values[..4]),
-                Expect::Version(_) => (sql::PUT_VERSION, &values[..]),
-            };
-            (space, key, *expect, connection.execute(statement, values).await?)
-        }
-        Write::Delete { space, key, expect } => {
-            let values = [Text(space), Text(key), expected(*expect)];
-            let changed = match expect {
-                Expect::Any | Expect::Present => {
-                    connection.execute(sql::DELETE, &values[..2]).await?
-                }
-                Expect::Version(_) => connection.execute(sql::DELETE_VERSION, &values).await?,
-                // There is nothing to delete; what remains is the look below.
-                Expect::Absent => 0,
-            };
-            (space, key, *expect, changed)
-        }
-        Write::Clear { space } => {
-            connection.execute(sql::CLEAR, &[Text(space)]).await?;
-            return Ok(Ok(()));
-        }
-    };
-    if changed > 0 || expect == Expect::Any {
-        return Ok(Ok(()));
-    }
-    let found = connection.fetch::<i64>(sql::VERSION, &[Text(space), Text(key)]).await?;
-    let found = found.first().map(|found| u64::try_from(*found).unwrap_or(0));
-    let conflict =
-        |reason| DocumentError::Conflict { space: space.clone(), key: key.clone(), reason };
-    Ok(expect.check(found).map_err(conflict))
-}
-
-/// Gives the version that is expected; one that was never given out when it is none, or too high.
-fn expected(expect: Expect) -> Value<'static> {
-    match expect {
-        Expect::Version(version) => Value::Number(i64::try_from(version).unwrap_or(-1)),
-        _ => Value::Number(-1),
     }
 }
 
