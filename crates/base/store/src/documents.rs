@@ -29,7 +29,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use levada_model::ErrorKind;
-use levada_runtime::Tasks;
+use levada_runtime::{EdgeStats, Tasks};
 
 pub use memory::MemoryDocuments;
 #[cfg(any(feature = "sqlite", feature = "postgresql"))]
@@ -41,8 +41,6 @@ pub const KEY_BYTES_MAX: usize = 1024;
 /// The largest value in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 << 20;
 
-/// What opening is called in errors.
-const OPEN: &str = "keep documents";
 /// What a backup is called in errors.
 const BACK_UP: &str = "back up documents";
 
@@ -75,6 +73,11 @@ pub trait Documents: Send + Sync + fmt::Debug + 'static {
     /// Finishes what was begun and lets others have the store; after that nothing can be read or changed.
     async fn close(&self) {}
 
+    /// Gives how many calls of [`Documents::apply`] and bytes of them wait, and how often one had to wait for a place; for metrics.
+    fn waiting(&self) -> EdgeStats {
+        EdgeStats::default()
+    }
+
     /// Says what the store is, for people: `memory`, `SQLite at data/levada.db`. Holds no secrets.
     fn describe(&self) -> String;
 }
@@ -88,6 +91,10 @@ pub trait Documents: Send + Sync + fmt::Debug + 'static {
 /// | `memory:` | nowhere: all is forgotten with the process |
 ///
 /// - Errors: [`DocumentError::Address`] when it is no such address, [`DocumentError::Failed`] when the store cannot be used.
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgresql")),
+    expect(unused_variables, reason = "nothing that needs tasks is there")
+)]
 pub async fn open(address: &str, tasks: &Tasks) -> Result<Arc<dyn Documents>, DocumentError> {
     let unusable = |reason: String| Err(DocumentError::Address { reason });
     let scheme = address.split_once("://").map(|(scheme, _)| scheme);

@@ -124,6 +124,7 @@ pub(super) enum Reach {
     /// The connection cannot be used any more.
     Connection,
     /// The transaction got in the way of another one; it can be done again.
+    #[cfg_attr(not(feature = "postgresql"), expect(dead_code, reason = "SQLite has one writer"))]
     Transaction,
     /// The call; another one may be done nevertheless.
     Call,

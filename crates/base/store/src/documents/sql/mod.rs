@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use levada_model::ErrorKind;
-use levada_runtime::{Bounds, EdgeSender, TaskKind, Tasks, edge};
+use levada_runtime::{Bounds, EdgeSender, EdgeStats, TaskKind, Tasks, edge};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -48,6 +48,9 @@ use super::{Document, DocumentError, Documents, Range, Write};
 /// Calls and bytes of calls that wait to be made; who comes then waits for a place. Twice what one transaction takes, and room
 /// for the largest value beside others.
 const QUEUE: Bounds = Bounds { records: 1_024, bytes: 96 << 20 };
+
+/// What opening is called in errors.
+const OPEN: &str = "keep documents";
 
 /// Keeps documents in a SQL database.
 pub struct SqlDocuments {
@@ -82,7 +85,7 @@ impl SqlDocuments {
     }
 
     async fn open(dialect: Arc<dyn Dialect>, tasks: &Tasks) -> Result<Self, DocumentError> {
-        let failed = |failure: Failure| failure.in_store(super::OPEN, &*dialect);
+        let failed = |failure: Failure| failure.in_store(OPEN, &*dialect);
         let mut connection = dialect.connect(Role::Write).await.map_err(failed)?;
         dialect.inspect(&mut connection).await.map_err(failed)?;
         migrate::migrate(&*dialect, &mut connection).await.map_err(failed)?;
@@ -184,6 +187,11 @@ impl Documents for SqlDocuments {
         }
         self.readers.close().await;
         self.dialect.release();
+    }
+
+    fn waiting(&self) -> EdgeStats {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().map(EdgeSender::stats).unwrap_or_default()
     }
 
     fn describe(&self) -> String {

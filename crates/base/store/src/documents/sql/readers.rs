@@ -34,9 +34,7 @@ impl Readers {
         statement: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<T>, DocumentError> {
-        // Large values may be among the rows; how large, nobody knows before.
-        let most = crate::VALUE_BYTES_MAX as u64;
-        let fetched = bounded(dialect, most, self.ask(dialect, statement, values)).await;
+        let fetched = bounded(dialect, 0, self.ask(dialect, statement, values)).await;
         let fetched = fetched.unwrap_or_else(|| Err(Failure::no_answer()));
         fetched.map_err(|failure| failure.in_store(ACTION, dialect))
     }

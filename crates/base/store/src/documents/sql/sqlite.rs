@@ -60,9 +60,7 @@ impl Sqlite {
         let unlocked = |path| Self { shown, path, lock: Mutex::default() };
         match taken {
             Ok((path, lock)) => Ok(Self { lock: Mutex::new(Some(lock)), ..unlocked(path) }),
-            Err(failure) => {
-                Err(failure.in_store(crate::documents::OPEN, &unlocked(PathBuf::new())))
-            }
+            Err(failure) => Err(failure.in_store(super::OPEN, &unlocked(PathBuf::new()))),
         }
     }
 

@@ -129,13 +129,17 @@ impl Writer {
             };
             let mut progress = Progress::default();
             let work = progress.make(&*dialect, &mut connection, calls);
+            let mut is_silent = false;
             let (reach, failure) = match bounded(&*dialect, bytes, work).await {
                 Some(Ok(())) => {
                     self.connection = Some(connection);
                     return Ok(progress.outcomes);
                 }
                 Some(Err(error)) => (dialect.reach(&error), dialect.failure(&error)),
-                None => (Reach::Connection, Failure::no_answer()),
+                None => {
+                    is_silent = true;
+                    (Reach::Connection, Failure::no_answer())
+                }
             };
             if reach != Reach::Connection {
                 // Where nothing is left to roll back, a new connection is the way to a clean state.
@@ -153,7 +157,8 @@ impl Writer {
                 }
             }
             let is_again = match reach {
-                Reach::Connection => is_used,
+                // One that was idle may have been silent for long; silence on a new one is no accident.
+                Reach::Connection => is_used || !is_silent,
                 Reach::Transaction => true,
                 Reach::Call | Reach::Database => false,
             };

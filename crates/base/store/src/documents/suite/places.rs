@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use levada_runtime::Tasks;
-
 use crate::{Documents, MemoryDocuments};
 
 /// A store that can be opened again.
@@ -40,16 +38,16 @@ impl Place {
     }
 
     pub(super) async fn open(&self) -> Arc<dyn Documents> {
-        let address = match self {
-            Self::Memory(documents) => return documents.clone(),
+        match self {
+            Self::Memory(documents) => documents.clone(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(folder) => {
-                format!("sqlite:{}", folder.path().join("new/documents.db").display())
+                let path = folder.path().join("new/documents.db");
+                opened(&format!("sqlite:{}", path.display())).await
             }
             #[cfg(feature = "postgresql")]
-            Self::Postgres(schema) => schema.url("documents"),
-        };
-        crate::open_documents(&address, &Tasks::new()).await.unwrap()
+            Self::Postgres(schema) => opened(&schema.url("documents")).await,
+        }
     }
 
     pub(super) async fn reopen(&self, documents: Arc<dyn Documents>) -> Arc<dyn Documents> {
@@ -57,4 +55,9 @@ impl Place {
         drop(documents);
         self.open().await
     }
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgresql"))]
+async fn opened(address: &str) -> Arc<dyn Documents> {
+    crate::open_documents(address, &levada_runtime::Tasks::new()).await.unwrap()
 }

@@ -6,13 +6,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use levada_model::ErrorKind;
 use levada_runtime::{Clock as _, SystemClock, Tasks};
+use tokio::time::timeout;
 
 use super::told;
+use crate::documents::sql::QUEUE;
 use crate::documents::sql::connection::Connection;
 use crate::documents::sql::dialect::{Dialect as _, Role};
 use crate::documents::sql::sqlite::Sqlite;
+use crate::documents::sql::statements as sql;
 use crate::{DocumentError, Documents as _, Range, SqlDocuments, Write, open_documents};
 
 async fn opened(path: &Path) -> Result<SqlDocuments, DocumentError> {
@@ -245,6 +249,40 @@ async fn another_program_that_locks_the_file_is_waited_for_and_told() {
 }
 
 #[tokio::test]
+async fn calls_wait_for_a_place_and_who_gives_up_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("documents.db");
+    let documents = opened(&path).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut shell = Connection::Sqlite(sqlx::ConnectOptions::connect(&options).await.unwrap());
+    shell.execute("BEGIN IMMEDIATE", &[]).await.unwrap();
+    let moment = Duration::from_millis(20);
+    let mut under_way = Box::pin(documents.apply(vec![Write::put("s", "under way", "")]));
+    assert!(timeout(moment, &mut under_way).await.is_err(), "the file is locked");
+    let mut given_up = Box::pin(documents.apply(vec![Write::put("given up", "", "")]));
+    assert!(timeout(moment, &mut given_up).await.is_err());
+    let many = QUEUE.records + 5;
+    let mut calls = Box::pin(join_all(
+        (0..many).map(|number| documents.apply(vec![Write::put("s", format!("{number:05}"), "")])),
+    ));
+    assert!(timeout(moment, &mut calls).await.is_err());
+    let waiting = documents.waiting();
+    assert_eq!((waiting.records, waiting.waits), (QUEUE.records, 6), "the rest waits for a place");
+    drop(given_up);
+    shell.execute("COMMIT", &[]).await.unwrap();
+    under_way.await.unwrap();
+    let outcomes = calls.await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(documents.waiting().items, 0);
+    let found = documents.list("s", Range::default()).await.unwrap();
+    assert_eq!(found.len() as u64, many + 1);
+    let (numbered, first) = found.split_at(found.len() - 1);
+    assert!(numbered.is_sorted_by_key(|document| document.version), "in the order of the calls");
+    assert!(first[0].version < numbered[0].version);
+    assert_eq!(documents.spaces("").await.unwrap(), ["s"]);
+}
+
+#[tokio::test]
 async fn a_copy_is_whole_and_replaces_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("documents.db"), folder.path().join("copy.db"));
@@ -330,11 +368,8 @@ async fn listing_goes_by_the_index() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("documents.db");
     filled(&path).await;
-    let sqlite = Sqlite::open(&path, &Tasks::new()).await.unwrap();
-    let Connection::Sqlite(mut connection) = sqlite.connect(Role::Read).await.unwrap() else {
-        return;
-    };
-    use crate::documents::sql::statements as sql;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
     for statement in
         [sql::LIST, sql::LIST_TO_THE_END, sql::SPACES, sql::SPACES_TO_THE_END, sql::GET]
     {

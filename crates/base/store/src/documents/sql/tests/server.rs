@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use levada_model::ErrorKind;
 use levada_runtime::Tasks;
 use levada_testkit::instance::Instance;
+use levada_testkit::proxy::Proxy;
 use levada_testkit::services::POSTGRES;
 
 use super::told;
@@ -96,6 +97,36 @@ async fn a_server_that_is_away_is_an_error_that_passes() {
         assert_eq!(found.value, round.to_string(), "what was confirmed survives");
         documents.apply(vec![Write::put("s", "c", "")]).await.unwrap();
     }
+}
+
+/// The connection is cut after each number of bytes that the server sent: also between a commit and its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_at_any_byte_does_a_change_exactly_once() {
+    let test = "a_cut_at_any_byte_does_a_change_exactly_once";
+    let Some(server) = POSTGRES.address(test) else { return };
+    let proxy = Proxy::start(&server);
+    let schema = Schema::on(&proxy.address(), test);
+    let documents = opened(&schema.url("a")).await;
+    let made = proxy.accepted();
+    let mut cut = 0;
+    for bytes in (0..700).step_by(9) {
+        // With a connection that is alive, for a former cut may have come behind the last answer.
+        documents.apply(vec![Write::put("s", "alive", "")]).await.unwrap();
+        let before = proxy.accepted();
+        proxy.cut_after(bytes);
+        let key = format!("{bytes}");
+        documents
+            .apply(vec![Write::create("s", &*key, ""), Write::put("t", &*key, "")])
+            .await
+            .unwrap();
+        cut += u32::from(proxy.accepted() > before);
+        // What was not used up must not cut the look at the outcome.
+        proxy.cut_after(u32::MAX);
+        assert!(documents.get("s", &key).await.unwrap().is_some(), "{bytes}");
+    }
+    assert!(cut > 10 && proxy.accepted() > made, "{cut}");
+    assert_eq!(documents.list("t", Range::default()).await.unwrap().len(), 78);
+    documents.close().await;
 }
 
 #[tokio::test]
