@@ -1,4 +1,4 @@
-//! What outlives the process: checkpoints of flows, the state of tasks, and documents ([`Documents`]).
+//! What outlives the process: checkpoints of flows, the state of tasks, and documents ([`Documents`], opened by [`open_documents`]).
 //!
 //! Checkpoints are crash-safe and say which positions of its sources a flow has finished.
 //!

@@ -1,6 +1,7 @@
 //! What every store of documents must do; one line per store at the end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(any(feature = "sqlite", feature = "postgresql"))]
 mod histories;
 mod places;
 

@@ -16,6 +16,8 @@
 //! - All changes are made under a lock of the whole store (SQLite has no other; in PostgreSQL it is the row with the version), so
 //!   expectations hold until the end of the transaction, also against other processes, and versions grow in the order of changes.
 //! - A call is answered when its transaction is on disk. A caller that stops waiting may find it done or not.
+//! - When the connection to PostgreSQL is lost between a commit and its answer, the server is asked how it ended. Only when that
+//!   is in vain, too, the error says that it is not known.
 
 mod connection;
 mod dialect;

@@ -59,7 +59,7 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     let text = told(&error);
     assert!(text.contains("no space is left; free some, what was confirmed is intact"), "{text}");
     assert_eq!(documents.list("s", Range::default()).await.unwrap().len(), confirmed);
-    grow(&disk.0);
+    remount(&disk.0, "size=8m");
     put("after".into(), 20_000).await.unwrap();
     documents.close().await;
     let documents = SqlDocuments::sqlite(&path, &Tasks::new()).await.unwrap();
@@ -67,7 +67,24 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     documents.close().await;
 }
 
-fn grow(disk: &Path) {
-    let grown = Command::new("mount").args(["-o", "remount,size=8m"]).arg(disk).status();
-    assert!(grown.unwrap().success());
+#[tokio::test]
+async fn a_disk_that_cannot_be_written_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = TinyDisk::mount(folder.path().join("disk")) else {
+        levada_testkit::skipped("a_disk_that_cannot_be_written_is_told", "only root may mount");
+        return;
+    };
+    remount(&disk.0, "ro");
+    for path in ["documents.db", "new/documents.db"] {
+        let opened = SqlDocuments::sqlite(&disk.0.join(path), &Tasks::new()).await;
+        let error = opened.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forbidden, "{}", told(&error));
+        assert!(told(&error).contains("Read-only file system"), "{}", told(&error));
+    }
+}
+
+fn remount(disk: &Path, options: &str) {
+    let options = format!("remount,{options}");
+    let remounted = Command::new("mount").arg("-o").arg(options).arg(disk).status();
+    assert!(remounted.unwrap().success());
 }

@@ -206,3 +206,20 @@ async fn a_role_that_may_not_create_needs_the_tables_made() {
     opened(&url).await.apply(vec![Write::put("s", "a", "")]).await.unwrap();
     schema.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_all_names_is_refused() {
+    let test = "a_database_that_cannot_hold_all_names_is_refused";
+    let Some(schema) = Schema::new(test) else { return };
+    let name = format!("{}_ascii", schema.name);
+    schema.execute(&format!(
+        "CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    ));
+    let address = schema.url("a").replace("/postgres?", &format!("/{name}?"));
+    let opened = SqlDocuments::postgres(&address, &Tasks::new()).await;
+    let gone = format!("DROP DATABASE {name} WITH (FORCE)");
+    schema.execute(&gone);
+    let error = opened.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(told(&error).contains("its encoding is SQL_ASCII"), "{}", told(&error));
+}
