@@ -85,13 +85,11 @@ async fn writes_check_what_they_expect(place: &Place) {
                 let after = documents.get("s", &key).await.unwrap();
                 if expected.is_empty() {
                     outcome.unwrap();
-                    let after = after.map(|document| (document.value, document.version > version));
-                    let new = is_put.then(|| (Bytes::from("new"), is_there));
-                    assert_eq!(
-                        after.as_ref().map(|(value, _)| value),
-                        new.as_ref().map(|new| &new.0)
-                    );
-                    assert!(after.is_none_or(|(_, is_higher)| is_higher || !is_there));
+                    let new = after.as_ref().map(|document| &*document.value);
+                    assert_eq!(new, is_put.then_some(b"new".as_slice()), "{write:?}");
+                    let is_newer =
+                        |new: Document| before.is_none_or(|old| new.version > old.version);
+                    assert!(after.is_none_or(is_newer), "{write:?}");
                     continue;
                 }
                 let error = outcome.unwrap_err();

@@ -180,7 +180,7 @@ fn code(error: &SqlError) -> Option<i32> {
     Some(extended & 0xff)
 }
 
-/// Source: https://www.sqlite.org/rescode.html
+/// Result codes. Source: <https://www.sqlite.org/rescode.html>
 mod code {
     pub(super) const PERMISSION: i32 = 3;
     pub(super) const BUSY: i32 = 5;
