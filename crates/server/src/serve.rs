@@ -13,12 +13,14 @@ use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSetti
 use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
-use levada_store::{DocumentError, Documents, MemoryDocuments};
+use levada_store::{DocumentError, Documents};
 use thiserror::Error;
 
 use crate::flows::Host;
 use crate::tasks::TaskHost;
 
+/// The file of the store, in the data folder.
+const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -88,7 +90,7 @@ impl Server {
         let ServerDeps { host, log, shutdown } = deps;
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
-        let documents = documents(&settings)?;
+        let documents = documents(&settings, &host).await?;
         let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
@@ -138,8 +140,13 @@ impl Server {
     }
 }
 
-fn documents(_settings: &Settings) -> Result<Arc<dyn Documents>, ServeError> {
-    Ok(Arc::new(MemoryDocuments::default()))
+async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {
+    let url = settings.store.url.expose();
+    let address = match url.is_empty() {
+        true => format!("sqlite:{}", settings.data.dir.join(DATABASE).display()),
+        false => url.clone(),
+    };
+    levada_store::open_documents(&address, &host.tasks).await.map_err(ServeError::Store)
 }
 
 /// Opens the users, and makes the first one.

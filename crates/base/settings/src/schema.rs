@@ -164,7 +164,7 @@ pub struct Auth {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Store {
-    /// The database; empty means SQLite under `data.dir`, `memory` means none.
+    /// The database; empty means SQLite under `data.dir`, `memory:` means none.
     pub url: Secret<String>,
 }
 
@@ -295,9 +295,9 @@ impl Settings {
         let store = self.store.url.expose();
         let is_postgres = ["postgres://", "postgresql://"].iter().any(|s| store.starts_with(s));
         expect(
-            store.is_empty() || store == "memory" || is_postgres,
+            store.is_empty() || store == "memory:" || is_postgres,
             "store.url",
-            "must be empty, `memory`, or like `postgres://user:password@host:5432/database`",
+            "must be empty, `memory:`, or like `postgres://user:password@host:5432/database`",
         );
         expect(
             self.http.listen.split(',').any(|address| !address.trim().is_empty()),
