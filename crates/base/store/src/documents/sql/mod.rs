@@ -42,7 +42,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::connection::Value;
-use self::dialect::{Dialect, Failure, Role};
+use self::dialect::{Dialect, Failure, Role, bounded};
 use self::readers::Readers;
 use self::writer::{Call, Writer};
 use super::{Document, DocumentError, Documents, Range, Write};
@@ -89,8 +89,11 @@ impl SqlDocuments {
     async fn open(dialect: Arc<dyn Dialect>, tasks: &Tasks) -> Result<Self, DocumentError> {
         let failed = |failure: Failure| failure.in_store(OPEN, &*dialect);
         let mut connection = dialect.connect(Role::Write).await.map_err(failed)?;
-        dialect.inspect(&mut connection).await.map_err(failed)?;
-        migrate::migrate(&*dialect, &mut connection).await.map_err(failed)?;
+        let prepared = bounded(&*dialect, 0, async {
+            dialect.inspect(&mut connection).await?;
+            migrate::migrate(&*dialect, &mut connection).await
+        });
+        prepared.await.unwrap_or_else(|| Err(Failure::no_answer())).map_err(failed)?;
         let (sender, receiver) = edge(QUEUE);
         let writer = Writer::new(Arc::clone(&dialect), connection, receiver);
         let writer = tasks.spawn(TaskKind::Store, "documents", writer.run());
@@ -187,7 +190,7 @@ impl Documents for SqlDocuments {
         {
             tracing::warn!(%error, store = self.describe(), "the writer of documents did not end well");
         }
-        self.readers.close().await;
+        self.readers.close(&*self.dialect).await;
         self.dialect.release();
     }
 

@@ -66,7 +66,7 @@ impl Readers {
     }
 
     /// Ends all connections, and lets nobody read any more.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close(&self, dialect: &dyn Dialect) {
         let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
         let under_way = self.permits.acquire_many(all).await;
         self.permits.close();
@@ -74,7 +74,8 @@ impl Readers {
         let idle = std::mem::take(&mut *self.idle());
         for connection in idle {
             // One that cannot say goodbye is gone as well.
-            connection.close().await.ok();
+            let _gone =
+                bounded(dialect, 0, connection.close()).await.is_none_or(|end| end.is_err());
         }
     }
 

@@ -81,10 +81,12 @@ impl Writer {
             }
             // Who waits no longer does not want it any more.
             calls.retain(|call| !call.answer.is_closed());
-            self.make(calls).await;
+            if !calls.is_empty() {
+                self.make(calls).await;
+            }
         }
         if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
+            && let Some(Err(error)) = bounded(&*self.dialect, 0, connection.close()).await
         {
             tracing::warn!(%error, store = self.dialect.describe(), "cannot close the documents");
         }
@@ -143,8 +145,8 @@ impl Writer {
             };
             if reach != Reach::Connection {
                 // Where nothing is left to roll back, a new connection is the way to a clean state.
-                let is_clean = connection.script("ROLLBACK").await.is_ok();
-                self.connection = is_clean.then_some(connection);
+                let ended = bounded(&*dialect, 0, connection.script("ROLLBACK")).await;
+                self.connection = matches!(ended, Some(Ok(()))).then_some(connection);
             } else if let Some(transaction) = progress.committing {
                 match was_committed(&*dialect, transaction).await {
                     Some(true) => return Ok(progress.outcomes),
@@ -172,7 +174,7 @@ impl Writer {
 /// Says whether a transaction was committed, when that can be found out.
 async fn was_committed(dialect: &dyn Dialect, transaction: i64) -> Option<bool> {
     for _ in 1..ATTEMPTS_MAX {
-        let committed = dialect.was_committed(transaction).await;
+        let committed = bounded(dialect, 0, dialect.was_committed(transaction)).await.flatten();
         if committed.is_some() {
             return committed;
         }

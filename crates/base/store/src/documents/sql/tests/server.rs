@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use levada_model::ErrorKind;
 use levada_runtime::Tasks;
 use levada_testkit::instance::Instance;
-use levada_testkit::proxy::Proxy;
+use levada_testkit::proxy::{Link, Proxy};
 use levada_testkit::services::POSTGRES;
 
 use super::told;
@@ -127,6 +127,27 @@ async fn a_cut_at_any_byte_does_a_change_exactly_once() {
     assert!(cut > 10 && proxy.accepted() > made, "{cut}");
     assert_eq!(documents.list("t", Range::default()).await.unwrap().len(), 78);
     documents.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_swallows_everything_keeps_nobody_for_ever() {
+    let test = "a_network_that_swallows_everything_keeps_nobody_for_ever";
+    let Some(server) = POSTGRES.address(test) else { return };
+    let proxy = Proxy::start(&server);
+    let schema = Schema::on(&proxy.address(), test);
+    let documents = opened(&schema.url("a")).await;
+    documents.apply(vec![Write::put("s", "a", "1")]).await.unwrap();
+    documents.get("s", "a").await.unwrap();
+    proxy.set(Link::Hold);
+    let (changed, read) =
+        tokio::join!(documents.apply(vec![Write::put("s", "a", "2")]), documents.get("s", "a"));
+    for error in [changed.unwrap_err(), read.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(told(&error).contains("no answer"), "{}", told(&error));
+    }
+    proxy.set(Link::Forward);
+    documents.apply(vec![Write::put("s", "a", "3")]).await.unwrap();
+    assert_eq!(documents.get("s", "a").await.unwrap().unwrap().value, "3");
 }
 
 #[tokio::test]
