@@ -11,6 +11,7 @@
 
 mod address_filter;
 mod deps;
+mod form;
 mod go_templates;
 mod http;
 mod kind;

@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::topics::{Handler, HandlerError};
 
 /// The longest time a receiver may ask for. Ours: what waits longer than a day is no news.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes of an answer that a message shows.
 const SHOWN_MAX: usize = 1_000;
@@ -99,6 +99,16 @@ pub(super) fn form(pairs: &[(&str, &str)]) -> Vec<u8> {
     let Ok(mut url) = Url::parse("http://form") else { return Vec::new() };
     url.query_pairs_mut().extend_pairs(pairs);
     url.query().unwrap_or_default().as_bytes().to_vec()
+}
+
+/// Gives the first text unless it is empty: options of a handler over those of its section.
+pub(super) fn first<'t>(text: &'t str, other: &'t str) -> &'t str {
+    if text.is_empty() { other } else { text }
+}
+
+/// Gives the first list unless it is empty.
+pub(super) fn first_list<'t>(texts: &'t [String], others: &'t [String]) -> &'t [String] {
+    if texts.is_empty() { others } else { texts }
 }
 
 // === impl Outgoing ===

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use levada_model::Timestamp;
 use serde_json::Value;
 
 use super::spec::Arg;
@@ -119,6 +120,65 @@ pub(super) fn value(value: &Value) -> Vec<u8> {
     }
 }
 
+/// Gives whole seconds since 1970.
+pub(super) fn seconds(time: Timestamp) -> i64 {
+    time.0.div_euclid(1_000_000_000)
+}
+
+/// Gives RFC 3339 UTC with all nine digits of the fraction.
+pub(super) fn nine_digits(time: Timestamp) -> String {
+    let whole = time.rfc3339();
+    let whole = whole.strip_suffix('Z').unwrap_or(&whole);
+    format!("{whole}.{:09}Z", time.0.rem_euclid(1_000_000_000))
+}
+
+/// Gives a text without the escapes that templates of HTML make; others stay.
+pub(super) fn html_unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match unescaped(rest) {
+            Some((character, length)) => {
+                out.push(character);
+                rest = &rest[length..];
+            }
+            None => {
+                out.push('&');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Gives the character of the escape at the start of a text, and the length of the escape.
+fn unescaped(text: &str) -> Option<(char, usize)> {
+    // The longest escape is `&#x10ffff;`.
+    let end = text.bytes().take(10).position(|byte| byte == b';')?;
+    let name = &text[1..end];
+    let character = match name.strip_prefix('#') {
+        Some(number) => {
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)?
+        }
+        None => match name {
+            "amp" => '&',
+            "lt" => '<',
+            "gt" => '>',
+            "quot" => '"',
+            "apos" => '\'',
+            _ => return None,
+        },
+    };
+    Some((character, end + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -144,6 +204,35 @@ mod tests {
             shown(object.done()),
             r#"{"b":"\u003c{\u003e","a":-1,"yes":true,"inner":{},"list":["p","q"],"none":[]}"#
         );
+    }
+
+    #[test]
+    fn times_have_nine_digits() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (1_000_000_001, "1970-01-01T00:00:01.000000001Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+        ];
+        for (nanos, expected) in cases {
+            assert_eq!(nine_digits(Timestamp(nanos)), expected);
+        }
+        assert_eq!((seconds(Timestamp(-1)), seconds(Timestamp(1_999_999_999))), (-1, 1));
+    }
+
+    #[test]
+    fn escapes_of_html_are_undone() {
+        let cases = [
+            ("a &lt;b&gt; &amp;amp; &#34;c&#39; &quot;&apos;&#x2B;&#43;", "a <b> &amp; \"c' \"'++"),
+            (
+                "&nbsp; & &; &#; &#x; &#1114112; &#xd800; &lt",
+                "&nbsp; & &; &#; &#x; &#1114112; &#xd800; &lt",
+            ),
+            ("é&#233;é &ééééééé;", "ééé &ééééééé;"),
+            ("", ""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(html_unescape(text), expected);
+        }
     }
 
     #[test]

@@ -82,7 +82,15 @@ fn render(template: &dyn Template, event: &Event) -> Result<Str, HandlerError> {
 impl Text {
     /// Parses a property.
     pub(super) fn of(spec: &HandlerSpec, deps: &HandlerDeps, name: &str) -> Result<Self, Trouble> {
-        spec.text(name).map(|text| parse(deps, name, text)).transpose().map(Text)
+        Text::parse(deps, name, spec.text(name).unwrap_or_default())
+    }
+
+    /// Parses a text; an empty one counts as not set.
+    pub(super) fn parse(deps: &HandlerDeps, name: &str, text: &str) -> Result<Self, Trouble> {
+        match text {
+            "" => Ok(Text(None)),
+            text => parse(deps, name, text).map(|template| Text(Some(template))),
+        }
     }
 
     /// Parses all texts of a property.

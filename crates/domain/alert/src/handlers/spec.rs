@@ -240,6 +240,16 @@ impl HandlerSpec {
         self.all(name).flatten().filter_map(Arg::as_text).collect()
     }
 
+    /// Gives a text to keep; empty when it is not set.
+    pub(super) fn owned(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default().to_owned()
+    }
+
+    /// Gives all texts of a list to keep.
+    pub(super) fn owned_texts(&self, name: &str) -> Vec<String> {
+        self.texts(name).into_iter().map(|text| text.to_string()).collect()
+    }
+
     /// Gives keys and texts.
     pub fn pairs(&self, name: &str) -> Vec<(&Str, &Str)> {
         self.all(name)
