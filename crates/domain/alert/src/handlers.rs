@@ -13,6 +13,7 @@ mod address_filter;
 mod deps;
 mod endpoint;
 mod form;
+mod global;
 mod go_templates;
 mod http;
 mod kind;
@@ -59,6 +60,7 @@ pub use deps::{
     SERVER_URL_DEFAULT,
 };
 pub use endpoint::{Endpoint, endpoint};
+pub use global::{global_handlers, state_changes};
 pub use go_templates::GoTemplates;
 pub use http::{Clients, Tls};
 pub use kind::{
