@@ -4,6 +4,7 @@
 //! and the key it came from, and not only the first. Keys are known because `default.toml` has all of them.
 
 mod layer;
+mod named;
 mod problem;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +53,7 @@ enum FileNeed {
 pub struct Loaded {
     /// The settings to run on.
     pub settings: Settings,
-    /// Every key in the order of `default.toml`.
+    /// Every key in the order of `default.toml`, then those of named copies of sections.
     pub entries: Vec<Entry>,
     /// What is odd but no error, such as an unknown `LEVADA_` variable; for the log.
     pub warnings: Vec<Problem>,
@@ -147,9 +148,11 @@ impl Loader {
         let mut origins = BTreeMap::new();
         for Assignment { key, value, origin } in assignments {
             let mut trial = defaults.clone();
+            named::make(&mut trial, &defaults, &key);
             set(&mut trial, &key, value.clone());
             match Settings::deserialize(Value::Table(trial)) {
                 Ok(_) => {
+                    named::make(&mut merged, &defaults, &key);
                     set(&mut merged, &key, value);
                     origins.insert(key, origin);
                 }
@@ -170,8 +173,8 @@ impl Loader {
             }
         };
         for (key, message) in settings.check() {
-            let origin = origins.get(key).cloned().unwrap_or(Origin::Default);
-            problems.push(Problem { origin, key: key.into(), message });
+            let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
+            problems.push(Problem { origin, key, message });
         }
         if !problems.is_empty() {
             return Err(SettingsError { problems });
@@ -189,10 +192,13 @@ impl Loader {
             Entry { key, value: value.to_string(), origin }
         };
         let mut values: BTreeMap<String, &Value> = leaves(&merged).into_iter().collect();
-        let order = default_keys()
+        let mut order: Vec<_> = default_keys()
             .into_iter()
-            .filter_map(|(key, _)| values.remove(&key).map(|value| (key, value)));
-        Ok(Loaded { entries: order.map(entry).collect(), settings, warnings })
+            .filter_map(|(key, _)| values.remove(&key).map(|value| (key, value)))
+            .collect();
+        // What is left are the keys of named copies of sections.
+        order.extend(values);
+        Ok(Loaded { entries: order.into_iter().map(entry).collect(), settings, warnings })
     }
 }
 
