@@ -17,6 +17,9 @@ use levada_store::{DocumentError, Documents};
 use thiserror::Error;
 
 use crate::flows::Host;
+use crate::influxdb::{InfluxDbs, InfluxDeps};
+use crate::inputs::metrics::InputMetrics;
+use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::TaskHost;
 
 /// The file of the store, in the data folder.
@@ -38,6 +41,8 @@ pub struct ServerDeps {
 pub struct Server {
     host: Host,
     tasks: TaskHost,
+    inputs: Inputs,
+    influxdb: Arc<InfluxDbs>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -102,8 +107,19 @@ impl Server {
             }
             None => Arc::new(NoGate),
         };
+        let health = Health::default();
+        let input_deps = input_deps(&host, &tasks);
+        let influxdb = InfluxDbs::new(&InfluxDeps {
+            host: &host,
+            clients: tasks.clusters(),
+            identity: &identity,
+            users: users.clone(),
+            inputs: &input_deps,
+        });
+        let inputs = Inputs::start(&settings, &input_deps, &health);
         let api = Arc::new(Api {
             identity,
+            subscriptions: Some(influxdb.clone()),
             router: Router::new(&tables).map_err(ServeError::Internal)?,
             gate,
             users,
@@ -111,14 +127,15 @@ impl Server {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
             },
-            health: Health::default(),
+            health: health.clone(),
             metrics: host.metrics.clone(),
             log,
             documents,
             clock: Arc::clone(&host.clock),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        Ok(Server { host, tasks, addresses })
+        influxdb.start(&addresses, &host, &health, &shutdown);
+        Ok(Server { host, tasks, inputs, influxdb, addresses })
     }
 
     /// Gives the bound addresses.
@@ -126,8 +143,19 @@ impl Server {
         &self.addresses
     }
 
+    /// Gives the listeners for line protocol.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Gives the `InfluxDB` clusters.
+    pub fn influxdb(&self) -> &InfluxDbs {
+        &self.influxdb
+    }
+
     /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
     pub async fn stop(self, handle: &ShutdownHandle) {
+        self.inputs.stop().await;
         self.tasks.stop().await;
         handle.abort();
         let clock = &self.host.clock;
@@ -137,6 +165,19 @@ impl Server {
         while is_serving() && clock.monotonic() < deadline {
             clock.sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
+    let metrics = InputMetrics::new(&host.metrics).unwrap_or_else(|error| {
+        tracing::warn!(%error, "listeners have no metrics");
+        InputMetrics::hidden()
+    });
+    InputDeps {
+        routes: tasks.master().routes().clone(),
+        clock: Arc::clone(&host.clock),
+        tasks: host.tasks.clone(),
+        metrics: Arc::new(metrics),
     }
 }
 

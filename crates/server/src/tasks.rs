@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use levada_alert::handlers::{GoTemplates, HandlerDeps};
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
-use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
+use levada_clients::influxdb::Clusters;
 use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
 use levada_model::{Point, Str};
 use levada_runtime::{Clock, TaskKind};
@@ -33,6 +33,7 @@ use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSourc
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
+use crate::influxdb;
 use sideload::Fetcher;
 
 /// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
@@ -40,9 +41,6 @@ pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
 
 /// The name of the task master. Source: kapacitor: server/server.go.
 const MASTER: &str = "main";
-
-/// The name of the one cluster of the settings. Source: kapacitor: the default of `[[influxdb]] name`.
-const CLUSTER: &str = "default";
 
 /// How long the end of a task may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +53,7 @@ pub struct TaskHost {
     master: Master,
     workers: Arc<Workers>,
     topics: Topics,
+    clusters: Clusters,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
 }
@@ -111,6 +110,7 @@ impl TaskHost {
             }
             false => None,
         };
+        let clusters = influxdb::clients(host).await;
         let master = Master::new(MasterDeps {
             workers: Arc::clone(&workers),
             services: Arc::new(LiveServices {
@@ -120,10 +120,11 @@ impl TaskHost {
             }),
             alerts,
             store,
-            sides: Some(side_settings(host).await?),
+            sides: Some(side_settings(host, clusters.clone()).await?),
             zone: jiff::tz::TimeZone::system(),
         });
-        let tasks = TaskHost { master, workers, topics, clock: Arc::clone(&host.clock), settings };
+        let clock = Arc::clone(&host.clock);
+        let tasks = TaskHost { master, workers, topics, clusters, clock, settings };
         tasks.keep_watch(host);
         Ok(tasks)
     }
@@ -204,6 +205,11 @@ impl TaskHost {
         &self.master
     }
 
+    /// Gives the `InfluxDB` clusters of the settings.
+    pub fn clusters(&self) -> &Clusters {
+        &self.clusters
+    }
+
     /// Gives what flows are to be given, so that their `task` sinks find the tasks.
     pub fn targets(&self) -> PointTargets {
         PointTargets(Arc::new(Targets { master: self.master.clone(), host: self.clone() }))
@@ -236,24 +242,12 @@ impl TaskHost {
     }
 }
 
-/// What tasks do outside: the `InfluxDB` of the settings, requests over HTTP.
-async fn side_settings(host: &Host) -> io::Result<SideSettings> {
-    let (settings, task) = (&host.settings.influxdb, &host.settings.task);
-    let mut clusters: Vec<(String, Arc<dyn InfluxDb>)> = Vec::new();
-    if !settings.url.is_empty() {
-        let config = Config {
-            username: settings.username.clone(),
-            password: settings.password.clone(),
-            token: settings.token.clone(),
-            timeout: settings.timeout.into(),
-            ..Config::of(&*settings.url)
-        };
-        let client = Client::new(&config, &host.tasks).await.map_err(io::Error::other)?;
-        clusters.push((CLUSTER.to_owned(), Arc::new(client)));
-    }
+/// What tasks do outside: the `InfluxDB` clusters of the settings, requests over HTTP.
+async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettings> {
+    let task = &host.settings.task;
     let post = Poster::new(&TlsOptions::default()).await.map_err(io::Error::other)?;
     Ok(SideSettings {
-        clusters: Clusters::new(CLUSTER, clusters),
+        clusters,
         post: Arc::new(post),
         clock: Arc::clone(&host.clock),
         tasks: host.tasks.clone(),

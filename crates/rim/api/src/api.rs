@@ -25,6 +25,8 @@ pub struct Api {
     pub gate: Arc<dyn Gate>,
     /// The users, where there is authentication.
     pub users: Option<Arc<Users>>,
+    /// The subscriptions at `InfluxDB`, where there is any.
+    pub subscriptions: Option<Arc<dyn Subscriptions>>,
     /// The largest bodies.
     pub limits: Limits,
     /// What is known about parts that do not work.
@@ -107,6 +109,18 @@ pub trait LogControl: fmt::Debug + Send + Sync + 'static {
     ///
     /// - Errors: what does not work.
     fn set_level(&self, level: &str) -> Result<(), String>;
+}
+
+/// What `InfluxDB` servers send here by themselves.
+#[async_trait]
+pub trait Subscriptions: Send + Sync + 'static {
+    /// Compares the subscriptions of every cluster with what should be, now.
+    ///
+    /// - Errors: what does not work.
+    async fn relink(&self) -> Result<(), String>;
+
+    /// Gives how many there are.
+    fn count(&self) -> usize;
 }
 
 /// Knows what does not work; cheap to clone.

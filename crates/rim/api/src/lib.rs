@@ -21,7 +21,7 @@ mod request;
 mod router;
 
 pub use answer::Answer;
-pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Visit};
+pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, Visit};
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, HEAD_TIMEOUT, Listener, Served, serve};

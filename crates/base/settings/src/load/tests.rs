@@ -289,7 +289,7 @@ fn what_is_wrong_with_named_copies_is_found() {
         "flag --set: influxdb.clusters.h.http-port: `x` is not a whole number",
         "levada.toml:6:11: influxdb.clusters.b.default: More than one InfluxDB default was specified: default b",
         "default: tcp.listeners.t.database: must be set to listen",
-        "levada.toml:15:14: tcp.listeners.t.line-bytes: must be in 1KiB to 1GiB",
+        "levada.toml:15:14: tcp.listeners.t.line-bytes: must be in 64KiB to 1GiB",
     ];
     for start in starts {
         assert!(found.iter().any(|line| line.starts_with(start)), "{start}\nin {found:#?}");

@@ -124,8 +124,8 @@ impl Tcp {
                 problems
                     .push((format!("{prefix}connections-max"), "must be at least 1".to_owned()));
             }
-            if !(1_024..=1 << 30).contains(&listener.line_bytes.bytes()) {
-                let message = "must be in 1KiB to 1GiB".to_owned();
+            if !(64 << 10..=1 << 30).contains(&listener.line_bytes.bytes()) {
+                let message = "must be in 64KiB to 1GiB".to_owned();
                 problems.push((format!("{prefix}line-bytes"), message));
             }
             let common = Common {
