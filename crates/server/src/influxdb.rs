@@ -280,6 +280,3 @@ impl Cluster {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -319,6 +319,3 @@ fn resolve(bind: &str) -> io::Result<SocketAddr> {
     let missing = || io::Error::new(io::ErrorKind::InvalidInput, "it names no address");
     text.to_socket_addrs()?.next().ok_or_else(missing)
 }
-
-#[cfg(test)]
-mod tests;

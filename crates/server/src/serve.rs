@@ -143,6 +143,11 @@ impl Server {
         &self.addresses
     }
 
+    /// Gives the tasks.
+    pub fn tasks(&self) -> &TaskHost {
+        &self.tasks
+    }
+
     /// Gives the listeners for line protocol.
     pub fn inputs(&self) -> &Inputs {
         &self.inputs

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use levada_model::Timestamp;
 use levada_runtime::{Shutdown, TaskKind};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
 use super::feed::{self, Chunk};
+use super::metrics::Counts;
 use super::{InputDeps, Shared, Target, resolve};
 
 /// The largest datagram. Source: reference (server) §3.5.
@@ -101,14 +103,38 @@ async fn read(
                 continue;
             }
         };
-        counts.bytes.add(length as u64);
-        if length > DATAGRAM_BYTES_MAX {
-            counts.dropped.inc();
-            continue;
+        queue(&sender, counts, &buffer[..length], deps.clock.now());
+    }
+}
+
+/// Queues a datagram, or counts that it was dropped.
+fn queue(sender: &Sender<Chunk>, counts: &Counts, datagram: &[u8], received: Timestamp) {
+    counts.bytes.add(datagram.len() as u64);
+    let is_taken = datagram.len() <= DATAGRAM_BYTES_MAX
+        && sender.try_send(Chunk { bytes: Bytes::copy_from_slice(datagram), received }).is_ok();
+    if !is_taken {
+        counts.dropped.inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_above_either_bound_are_dropped_and_counted() {
+        let (sender, mut receiver) = mpsc::channel(2);
+        let counts = Counts::default();
+        let largest = vec![b'a'; DATAGRAM_BYTES_MAX];
+        let too_large = vec![b'a'; DATAGRAM_BYTES_MAX + 1];
+        for datagram in [&largest[..], &too_large, b"b", b"c"] {
+            queue(&sender, &counts, datagram, Timestamp(7));
         }
-        let bytes = Bytes::copy_from_slice(&buffer[..length]);
-        if sender.try_send(Chunk { bytes, received: deps.clock.now() }).is_err() {
-            counts.dropped.inc();
-        }
+        assert_eq!(counts.dropped.value(), 2);
+        assert_eq!(counts.bytes.value(), 2 * DATAGRAM_BYTES_MAX as u64 + 3);
+        let lengths: Vec<usize> = std::iter::from_fn(|| receiver.try_recv().ok())
+            .map(|chunk| chunk.bytes.len())
+            .collect();
+        assert_eq!(lengths, [DATAGRAM_BYTES_MAX, 1]);
     }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod auth;
+mod influxdb;
+mod inputs;
 mod scenario;
 mod scenarios;
 mod started;

@@ -41,6 +41,11 @@ impl Started {
         Started { url, server, handle }
     }
 
+    /// Gives the server itself.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// Stops it as `SIGTERM` does.
     pub(crate) async fn stop(self) {
         self.handle.drain();
