@@ -69,7 +69,7 @@ struct Cluster {
     /// What is told once: the server has no subscriptions.
     is_unlinkable: Mutex<bool>,
     count: AtomicUsize,
-    links: tokio::sync::Mutex<Links>,
+    links: Links,
     metrics: ClusterMetrics,
 }
 
@@ -77,6 +77,8 @@ struct Cluster {
 struct Here {
     host: String,
     port: u16,
+    /// Only by this machine.
+    is_local: bool,
 }
 
 // === impl InfluxDbs ===
@@ -102,7 +104,7 @@ impl InfluxDbs {
                 problem: Mutex::new(Some("has not answered yet".to_owned())),
                 is_unlinkable: Mutex::new(false),
                 count: AtomicUsize::new(0),
-                links: tokio::sync::Mutex::default(),
+                links: Links::default(),
                 metrics: ClusterMetrics::new(&deps.host.metrics, name),
             }));
         }
@@ -127,12 +129,15 @@ impl InfluxDbs {
     }
 
     /// Gives what became of the datagrams of subscriptions.
-    pub async fn udp_statistics(&self) -> Vec<UdpStatistics> {
-        let mut found = Vec::new();
+    pub fn udp_statistics(&self) -> Vec<UdpStatistics> {
+        self.clusters.iter().flat_map(|cluster| cluster.links.statistics()).collect()
+    }
+
+    /// Takes no more datagrams of subscriptions; waits until those that came have reached the tasks.
+    pub(crate) async fn stop(&self) {
         for cluster in &self.clusters {
-            found.extend(cluster.links.lock().await.statistics());
+            cluster.links.stop().await;
         }
-        found
     }
 }
 
@@ -161,19 +166,8 @@ impl Subscriptions for InfluxDbs {
 impl Cluster {
     /// Settles where `InfluxDB` finds this server.
     fn is_at(&self, addresses: &[SocketAddr]) {
-        let is_local = addresses.iter().all(|address| address.ip().is_loopback());
-        let host = match &*self.settings.kapacitor_hostname {
-            "" if is_local => "localhost".to_owned(),
-            "" => self.identity.host.clone(),
-            host => host.to_owned(),
-        };
-        // An address that others reach is the one to tell them.
-        let open = addresses.iter().find(|address| !address.ip().is_loopback());
-        let port = match self.settings.http_port {
-            0 => open.or(addresses.first()).map_or(0, SocketAddr::port),
-            port => port,
-        };
-        if self.here.set(Here { host, port }).is_err() {
+        let here = Here::new(&self.settings, addresses, &self.identity.host);
+        if self.here.set(here).is_err() {
             tracing::debug!(cluster = self.name, "a cluster was started twice");
         }
     }
@@ -278,5 +272,55 @@ impl Cluster {
 
     fn problem(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Here ===
+
+impl Here {
+    fn new(settings: &Influxdb, addresses: &[SocketAddr], machine: &str) -> Self {
+        // An address that others reach is the one to tell them.
+        let open = addresses.iter().find(|address| !address.ip().is_loopback());
+        let host = match (&*settings.kapacitor_hostname, open) {
+            ("", None) => "localhost".to_owned(),
+            ("", Some(open)) if !open.ip().is_unspecified() => open.ip().to_string(),
+            ("", Some(_)) => machine.to_owned(),
+            (host, _) => host.trim_matches(['[', ']']).to_owned(),
+        };
+        let port = match settings.http_port {
+            0 => open.or(addresses.first()).map_or(0, SocketAddr::port),
+            port => port,
+        };
+        let is_here = ["localhost", "127.0.0.1", "::1"].contains(&&*host);
+        Here { host, port, is_local: open.is_none() && is_here }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn the_address_told_is_one_that_others_reach() {
+        let mut settings = levada_settings::Settings::default().influxdb;
+        for (listen, host, port, expected) in [
+            ("127.0.0.1:9092", "", 0, "localhost:9092"),
+            ("127.0.0.1:9092", "tunnel", 0, "tunnel:9092"),
+            ("127.0.0.1:9092 0.0.0.0:9093", "", 0, "machine:9093"),
+            ("[::1]:1 10.1.2.3:2", "", 0, "10.1.2.3:2"),
+            ("[fe80::1]:2", "", 0, "fe80::1:2"),
+            ("10.1.2.3:2", "proxy", 0, "proxy:2"),
+            ("10.1.2.3:2", "[::7]", 80, "::7:80"),
+        ] {
+            settings.kapacitor_hostname = host.to_owned();
+            settings.http_port = port;
+            let addresses: Vec<SocketAddr> =
+                listen.split(' ').map(|address| address.parse().unwrap()).collect();
+            let here = Here::new(&settings, &addresses, "machine");
+            assert_eq!(format!("{}:{}", here.host, here.port), expected, "{listen} {host}");
+            assert_eq!(here.is_local, expected.starts_with("localhost"));
+        }
     }
 }

@@ -236,6 +236,12 @@ impl Listener {
         Ok(listener)
     }
 
+    /// Takes no more; waits until what was received has reached the tasks.
+    pub(crate) async fn stop(&self) {
+        self.stop.drain();
+        self.ended().await;
+    }
+
     /// Gives the bound port, 0 when there is none yet.
     pub(crate) fn port(&self) -> u16 {
         self.shared.address.get().map_or(0, SocketAddr::port)

@@ -161,6 +161,7 @@ impl Server {
     /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
     pub async fn stop(self, handle: &ShutdownHandle) {
         self.inputs.stop().await;
+        self.influxdb.stop().await;
         self.tasks.stop().await;
         handle.abort();
         let clock = &self.host.clock;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -36,7 +37,9 @@ type Pair = (String, String);
 /// The sockets of UDP subscriptions.
 #[derive(Default)]
 pub(super) struct Links {
-    sockets: BTreeMap<Pair, Listener>,
+    /// Held while subscriptions are compared: the API may ask for that at any moment.
+    turn: tokio::sync::Mutex<()>,
+    sockets: Mutex<BTreeMap<Pair, Arc<Listener>>>,
 }
 
 /// Why subscriptions are not what they should be.
@@ -63,7 +66,19 @@ enum Found {
 
 impl Links {
     pub(super) fn statistics(&self) -> Vec<UdpStatistics> {
-        self.sockets.values().map(Listener::statistics).collect()
+        self.lock().values().map(|socket| socket.statistics()).collect()
+    }
+
+    /// Takes no more datagrams; waits until those that came have reached the tasks.
+    pub(super) async fn stop(&self) {
+        let sockets: Vec<_> = std::mem::take(&mut *self.lock()).into_values().collect();
+        for socket in sockets {
+            socket.stop().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Pair, Arc<Listener>>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,15 +88,14 @@ impl Cluster {
     /// Drops what is stale, makes what is missing; gives how many there are.
     pub(super) async fn compare(&self) -> Result<usize, LinkError> {
         let here = self.here.get().ok_or(LinkError::Early)?;
-        // One at a time: the API may ask for it at any moment.
-        let mut links = self.links.lock().await;
+        let _turn = self.links.turn.lock().await;
         let present = subscriptions(&*self.server).await?;
         let wanted: BTreeSet<Pair> = retentions(&*self.server)
             .await?
             .into_iter()
             .filter(|(database, retention)| self.wanted.wants(database, retention))
             .collect();
-        links.sockets.retain(|pair, _| wanted.contains(pair));
+        self.links.lock().retain(|pair, _| wanted.contains(pair));
         let (mut kept, mut tokens) = (BTreeSet::new(), Vec::new());
         // What fails for one does not keep the others from being made.
         let mut failed = None;
@@ -91,7 +105,7 @@ impl Cluster {
                 && wanted.contains(&pair)
                 && !kept.contains(&pair);
             let found = match is_candidate {
-                true => self.look_at(subscription, &pair, here, &links).await?,
+                true => self.look_at(subscription, &pair, here).await?,
                 false => Found::Stale,
             };
             match found {
@@ -111,7 +125,7 @@ impl Cluster {
             }
         }
         for pair in wanted.difference(&kept.clone()) {
-            match self.create(pair, here, &mut links).await {
+            match self.create(pair, here).await {
                 Ok(token) => {
                     kept.insert(pair.clone());
                     tokens.extend(token);
@@ -155,14 +169,15 @@ impl Cluster {
         subscription: &Subscription,
         pair: &Pair,
         here: &Here,
-        links: &Links,
     ) -> Result<Found, LinkError> {
         let first = subscription.destinations.first();
         let Some(found) = first.and_then(|text| Destination::parse(text)) else {
             return Ok(Found::Stale);
         };
         let port = match self.settings.subscription_protocol {
-            SubscriptionProtocol::Udp => links.sockets.get(pair).map_or(0, Listener::port),
+            SubscriptionProtocol::Udp => {
+                self.links.lock().get(pair).map_or(0, |socket| socket.port())
+            }
             _ => here.port,
         };
         let is_right = found.is_like(&self.destination(here, port))
@@ -182,14 +197,9 @@ impl Cluster {
     }
 
     /// Makes a subscription; gives its token.
-    async fn create(
-        &self,
-        pair: &Pair,
-        here: &Here,
-        links: &mut Links,
-    ) -> Result<Option<String>, LinkError> {
+    async fn create(&self, pair: &Pair, here: &Here) -> Result<Option<String>, LinkError> {
         let port = match self.settings.subscription_protocol {
-            SubscriptionProtocol::Udp => self.socket(pair, links)?,
+            SubscriptionProtocol::Udp => self.socket(pair, here)?,
             _ => here.port,
         };
         let mut destination = self.destination(here, port);
@@ -211,14 +221,19 @@ impl Cluster {
     }
 
     /// Gives the port of the socket for a pair; makes the socket when there is none.
-    fn socket(&self, pair: &Pair, links: &mut Links) -> Result<u16, LinkError> {
-        if let Some(socket) = links.sockets.get(pair) {
+    fn socket(&self, pair: &Pair, here: &Here) -> Result<u16, LinkError> {
+        let mut sockets = self.links.lock();
+        if let Some(socket) = sockets.get(pair) {
             return Ok(socket.port());
         }
+        let every = match here.is_local {
+            true => Ipv4Addr::LOCALHOST,
+            false => Ipv4Addr::UNSPECIFIED,
+        };
         let address = match self.settings.udp_bind.parse::<IpAddr>() {
             Ok(address) => SocketAddr::new(address, 0).to_string(),
             Err(_) if self.settings.udp_bind.is_empty() => {
-                SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0).to_string()
+                SocketAddr::new(every.into(), 0).to_string()
             }
             Err(_) => format!("{}:0", self.settings.udp_bind),
         };
@@ -237,7 +252,7 @@ impl Cluster {
         };
         let socket = Listener::udp(spec, &self.inputs)?;
         let port = socket.port();
-        links.sockets.insert(pair.clone(), socket);
+        sockets.insert(pair.clone(), Arc::new(socket));
         Ok(port)
     }
 

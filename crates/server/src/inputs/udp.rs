@@ -18,6 +18,8 @@ use super::{InputDeps, Shared, Target, resolve};
 
 /// The largest datagram. Source: reference (server) §3.5.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
+/// Datagrams that are still taken when the server stops.
+const LATE_MAX: usize = 10_000;
 /// After a failed read the next one waits.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Failed reads are told at most this often.
@@ -78,14 +80,16 @@ async fn read(
     // One more than is taken, to see when there was more.
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX + 1];
     let mut tell_at = Duration::ZERO;
+    let mut late = 0;
     loop {
         let received = tokio::select! {
             biased;
             () = stop.draining() => {
-                // What the system has already taken is not lost.
+                // What the system has already taken is not lost, unless there is no end of it.
+                late += 1;
                 match socket.try_recv(&mut buffer) {
-                    Ok(length) => Ok(length),
-                    Err(_) => return,
+                    Ok(length) if late <= LATE_MAX => Ok(length),
+                    Ok(_) | Err(_) => return,
                 }
             }
             received = socket.recv(&mut buffer) => received,

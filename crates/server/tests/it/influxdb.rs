@@ -489,7 +489,7 @@ async fn points_of_a_real_server_come_as_datagrams() {
         }
     }
     assert!(processed > 1, "points of a subscription reach the task");
-    let statistics = server.server().influxdb().udp_statistics().await;
+    let statistics = server.server().influxdb().udp_statistics();
     assert_eq!(statistics.len(), 1);
     assert!(statistics[0].fields.iter().any(|(name, value)| *name == "points_tx" && *value > 1));
     // The port is another one after a start; what leads to the old one goes.

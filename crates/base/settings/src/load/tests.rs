@@ -276,20 +276,21 @@ fn sections_can_have_named_copies() {
 #[test]
 fn what_is_wrong_with_named_copies_is_found() {
     let (_folder, loader) = in_file(
-        "[influxdb]\nurl = 'http://a'\ndefault = true\n[influxdb.clusters.b]\nurl = 'http://b'\ndefault = true\nurls = []\n[influxdb.clusters.'c d']\nurl = 'x'\n[influxdb.clusters]\ne = 1\nf.clusters.g.url = 'x'\n[tcp.listeners.t]\nbind-address = ':1'\nline-bytes = 5\n",
+        "[influxdb]\nurl = 'http://a'\ndefault = true\nsubscriptions = '\"a\\\"'\n[influxdb.clusters.b]\nurl = 'http://b'\ndefault = true\nurls = []\n[influxdb.clusters.'c d']\nurl = 'x'\n[influxdb.clusters]\ne = 1\nf.clusters.g.url = 'x'\n[tcp.listeners.t]\nbind-address = ':1'\nline-bytes = 5\n",
     );
     let loader = loader.assignment("--set", "influxdb.clusters.h=1");
     let found = problems(loader.assignment("--set", "influxdb.clusters.h.http-port=x"));
     let starts = [
-        "levada.toml:7:1: influxdb.clusters.b.urls: unknown key; known: `influxdb.clusters.b.ca-file`, ",
-        "levada.toml:8:20: influxdb.clusters.c d: not a name; names have 1 to 64",
-        "levada.toml:11:5: influxdb.clusters.e: this is a section: write `[influxdb.clusters.e]`",
-        "levada.toml:12:3: influxdb.clusters.f.clusters: unknown key; known: ",
+        "levada.toml:8:1: influxdb.clusters.b.urls: unknown key; known: `influxdb.clusters.b.ca-file`, ",
+        "levada.toml:9:20: influxdb.clusters.c d: not a name; names have 1 to 64",
+        "levada.toml:12:5: influxdb.clusters.e: this is a section: write `[influxdb.clusters.e]`",
+        "levada.toml:13:3: influxdb.clusters.f.clusters: unknown key; known: ",
         "flag --set: influxdb.clusters.h: this is a section; known keys: ",
         "flag --set: influxdb.clusters.h.http-port: `x` is not a whole number",
-        "levada.toml:6:11: influxdb.clusters.b.default: More than one InfluxDB default was specified: default b",
+        "levada.toml:7:11: influxdb.clusters.b.default: More than one InfluxDB default was specified: default b",
+        "levada.toml:4:17: influxdb.subscriptions: a quote is not closed",
         "default: tcp.listeners.t.database: must be set to listen",
-        "levada.toml:15:14: tcp.listeners.t.line-bytes: must be in 64KiB to 1GiB",
+        "levada.toml:16:14: tcp.listeners.t.line-bytes: must be in 64KiB to 1GiB",
     ];
     for start in starts {
         assert!(found.iter().any(|line| line.starts_with(start)), "{start}\nin {found:#?}");

@@ -144,6 +144,14 @@ impl Influxdb {
             if cluster.subscriptions_sync_interval.is_zero() {
                 add(format!("{prefix}subscriptions-sync-interval"), "must be longer than 0s");
             }
+            for (key, list) in [
+                ("subscriptions", &cluster.subscriptions),
+                ("excluded-subscriptions", &cluster.excluded_subscriptions),
+            ] {
+                if is_open(list) {
+                    add(format!("{prefix}{key}"), "a quote is not closed");
+                }
+            }
             let path = &cluster.subscription_path;
             if !path.is_empty() && !path.starts_with('/') {
                 add(format!("{prefix}subscription-path"), "must start with `/`");
@@ -161,4 +169,17 @@ impl Influxdb {
     fn prefix(name: &str) -> String {
         if name == FIRST { "influxdb.".into() } else { format!("influxdb.clusters.{name}.") }
     }
+}
+
+/// Says whether a quote is not closed; within quotes, `\` stands in front of what is meant as it is.
+fn is_open(list: &str) -> bool {
+    let (mut is_open, mut characters) = (false, list.chars());
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => is_open = !is_open,
+            '\\' if is_open => is_open = characters.next().is_some(),
+            _ => {}
+        }
+    }
+    is_open
 }
