@@ -12,7 +12,7 @@ use super::ast::{Kind, Literal, Node, Offset, Statements};
 use super::clause::{Clause, Note, Rule};
 use super::error::{EMPTY, Problem};
 use super::lookup::{Key, Keys, Value};
-use super::pattern::{AnyOf, Budget, Pattern};
+use super::pattern::{AnyOf, Budget, Pattern, PatternError};
 use super::set::Set;
 use super::test::Test;
 use super::token::{ListOperator, Operator, quoted};
@@ -341,11 +341,20 @@ impl Compiler<'_> {
                     patterns.push(pattern);
                     sources.push(&**source);
                 }
-                // Upstream shows the pattern once more, and where the list ends.
-                Err(error) if self.is_strict() => {
-                    self.refuse(close.0, &format!("invalid regex: {error}: {source}"));
+                Err(error @ PatternError::TooMuch(_)) => {
+                    self.refuse(close.0, &format!("invalid regex: {error}"));
+                    return None;
                 }
-                Err(error) => self.warn(close.0, &error, source),
+                // Upstream shows the pattern once more, and where the list ends.
+                Err(error) => {
+                    let message = format!("invalid regex: {error}: {source}");
+                    match self.is_strict() {
+                        true => {
+                            self.refuse(close.0, &message);
+                        }
+                        false => self.warn(close.0, &format!("{message}, ignored")),
+                    }
+                }
             }
         }
         if operator == ListOperator::NotMatch && !self.is_strict() {
@@ -363,9 +372,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn warn(&mut self, at: usize, error: &str, source: &str) {
+    fn warn(&mut self, at: usize, message: &str) {
         if self.warnings.len() < PROBLEMS_MAX {
-            let message = format!("invalid regex: {error}: {source}, ignored");
             self.warnings.push(Problem::new(self.text, at, message));
         }
     }

@@ -43,6 +43,9 @@ pub struct ListError {
 /// What a filter without any condition is called.
 pub(super) const EMPTY: &str = "condition empty";
 
+/// The longest message; patterns are shown whole, and may be as long as a filter.
+const MESSAGE_BYTES_MAX: usize = 1_024;
+
 // === impl Position ===
 
 impl Position {
@@ -60,7 +63,12 @@ impl Position {
 
 impl Problem {
     pub(super) fn new(text: &str, offset: usize, message: impl Into<String>) -> Self {
-        Problem { position: Position::of(text, offset), text: message.into() }
+        let mut message = message.into();
+        if message.len() > MESSAGE_BYTES_MAX {
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+            message.push_str("...");
+        }
+        Problem { position: Position::of(text, offset), text: message }
     }
 }
 

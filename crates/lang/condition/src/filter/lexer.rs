@@ -222,6 +222,8 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+const OPEN: &str = "escape sequence not terminated";
+
 /// Reads an escape whose backslash is taken already, and adds what it stands for.
 ///
 /// Differs: upstream refuses an octal, hexadecimal or Unicode escape right before the closing quote (B18).
@@ -229,28 +231,40 @@ fn append_escape(
     characters: &mut std::str::CharIndices<'_>,
     bytes: &mut Vec<u8>,
 ) -> Result<(), String> {
-    const OPEN: &str = "escape sequence not terminated";
     let (_, character) = characters.next().ok_or(OPEN)?;
-    let (digits, base) = match character {
-        'a' => return Ok(bytes.push(0x07)),
-        'b' => return Ok(bytes.push(0x08)),
-        'f' => return Ok(bytes.push(0x0c)),
-        'n' => return Ok(bytes.push(b'\n')),
-        'r' => return Ok(bytes.push(b'\r')),
-        't' => return Ok(bytes.push(b'\t')),
-        'v' => return Ok(bytes.push(0x0b)),
-        '\\' => return Ok(bytes.push(b'\\')),
-        '\'' => return Ok(bytes.push(b'\'')),
-        '"' => return Ok(bytes.push(b'"')),
+    let byte = match character {
+        'a' => 0x07,
+        'b' => 0x08,
+        'f' => 0x0c,
+        'n' => b'\n',
+        'r' => b'\r',
+        't' => b'\t',
+        'v' => 0x0b,
+        '\\' => b'\\',
+        '\'' => b'\'',
+        '"' => b'"',
+        _ => return append_code(character, characters, bytes),
+    };
+    bytes.push(byte);
+    Ok(())
+}
+
+/// Reads an escape that names a byte or a character by its number.
+fn append_code(
+    first: char,
+    characters: &mut std::str::CharIndices<'_>,
+    bytes: &mut Vec<u8>,
+) -> Result<(), String> {
+    let (digits, base) = match first {
         '0'..='7' => (3, 8),
         'x' => (2, 16),
         'u' => (4, 16),
         'U' => (8, 16),
-        _ => return Err(format!("unknown escape sequence {}", code_point(character))),
+        _ => return Err(format!("unknown escape sequence {}", code_point(first))),
     };
     let mut code: u32 = 0;
     let mut taken = 0;
-    if let Some(first) = character.to_digit(8).filter(|_| base == 8) {
+    if let Some(first) = first.to_digit(8).filter(|_| base == 8) {
         (code, taken) = (first, 1);
     }
     while taken < digits {

@@ -4,6 +4,7 @@ use levada_pattern::{COMPILED_BYTES_MAX, Regex};
 use memchr::memmem::Finder;
 use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::hir::{Hir, HirKind, Look};
+use thiserror::Error;
 
 /// The most memory of all compiled patterns of one filter, in bytes, roughly.
 pub const PATTERN_BYTES_MAX: usize = 32 << 20;
@@ -21,6 +22,17 @@ const CHARGES: [usize; 6] = [1 << 13, 1 << 16, 1 << 18, COMPILED_BYTES_MAX, 1 <<
 /// How much memory is left for patterns.
 #[derive(Debug)]
 pub(super) struct Budget(usize);
+
+/// Why a pattern cannot be compiled.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(super) enum PatternError {
+    /// It is none; in Go's words, ``error parsing regexp: missing closing ): `x(` ``.
+    #[error("{0}")]
+    Invalid(String),
+    /// Together with the others it is too large.
+    #[error("the patterns of the filter take more than {0} bytes")]
+    TooMuch(usize),
+}
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -47,41 +59,63 @@ impl Budget {
         Budget(PATTERN_BYTES_MAX)
     }
 
-    /// Compiles with the smallest limit that suffices, and takes it off.
+    /// Compiles with the smallest limit that suffices, and takes it off; what does not compile costs as much as what
+    /// was tried, because the trying took its time.
     fn spend<T>(
         &mut self,
         limit: usize,
         build: impl Fn(usize) -> Result<T, regex::Error>,
-    ) -> Result<T, String> {
-        for charge in CHARGES.into_iter().filter(|charge| *charge <= limit.min(self.0)) {
+    ) -> Option<T> {
+        let limit = limit.min(self.0);
+        for charge in CHARGES.into_iter().filter(|charge| *charge <= limit) {
             if let Ok(built) = build(charge) {
                 self.0 -= charge;
-                return Ok(built);
+                return Some(built);
             }
         }
-        Err(format!("the patterns of the filter take more than {PATTERN_BYTES_MAX} bytes"))
+        self.0 -= limit;
+        None
     }
+
+    /// Says whether nothing more can be compiled.
+    fn is_spent(&self) -> bool {
+        self.0 < CHARGES[0]
+    }
+}
+
+fn too_much() -> PatternError {
+    PatternError::TooMuch(PATTERN_BYTES_MAX)
 }
 
 // === impl Pattern ===
 
 impl Pattern {
     /// Compiles a pattern.
-    ///
-    /// - Errors: in Go's words, ``error parsing regexp: missing closing ): `x(` ``.
-    pub(super) fn compile(pattern: &str, budget: &mut Budget) -> Result<Pattern, String> {
-        let translated = levada_pattern::translate(pattern)?;
-        if let Some(simple) = Pattern::simple(&translated) {
+    pub(super) fn compile(pattern: &str, budget: &mut Budget) -> Result<Pattern, PatternError> {
+        let translated = levada_pattern::translate(pattern).map_err(PatternError::Invalid)?;
+        let Ok(tree) = regex_syntax::parse(&translated) else { return Pattern::refused(pattern) };
+        if let Some(simple) = Pattern::simple(&tree) {
             return Ok(simple);
         }
-        // For the words of the error; what it compiles is thrown away.
-        Regex::compile(pattern)?;
-        budget
-            .spend(COMPILED_BYTES_MAX, |bytes| {
-                let mut builder = RegexBuilder::new(&translated);
-                builder.size_limit(bytes).dfa_size_limit(SEARCH_BYTES_MAX).build()
-            })
-            .map(Pattern::Regex)
+        if budget.is_spent() {
+            return Err(too_much());
+        }
+        let compiled = budget.spend(COMPILED_BYTES_MAX, |bytes| {
+            let mut builder = RegexBuilder::new(&translated);
+            builder.size_limit(bytes).dfa_size_limit(SEARCH_BYTES_MAX).build()
+        });
+        match compiled {
+            Some(compiled) => Ok(Pattern::Regex(compiled)),
+            None if budget.is_spent() => Err(too_much()),
+            None => Pattern::refused(pattern),
+        }
+    }
+
+    /// Gives the error of a pattern that cannot be compiled, in the words of Go.
+    #[cold]
+    fn refused(pattern: &str) -> Result<Pattern, PatternError> {
+        let compiled = Regex::compile(pattern).map_err(PatternError::Invalid)?;
+        Ok(Pattern::Regex(compiled.regex))
     }
 
     /// Makes a pattern that is found where a text is.
@@ -95,11 +129,10 @@ impl Pattern {
     }
 
     /// Gives the pattern if it is a text, perhaps with anchors: `abc`, `^abc`, `abc.*`, `^abc$`.
-    fn simple(translated: &str) -> Option<Pattern> {
-        let tree = regex_syntax::parse(translated).ok()?;
+    fn simple(tree: &Hir) -> Option<Pattern> {
         let mut parts = match tree.kind() {
             HirKind::Concat(parts) => parts.as_slice(),
-            _ => std::slice::from_ref(&tree),
+            _ => std::slice::from_ref(tree),
         };
         let is_look =
             |part: &Hir, wanted| matches!(part.kind(), HirKind::Look(look) if *look == wanted);
@@ -174,14 +207,14 @@ impl AnyOf {
         patterns: Vec<Pattern>,
         sources: &[&str],
         budget: &mut Budget,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PatternError> {
         let is_regex = |pattern: &Pattern| matches!(pattern, Pattern::Regex(_));
         let simple = patterns.iter().filter(|pattern| !is_regex(pattern)).count();
         let is_joined = |pattern: &Pattern| is_regex(pattern) || simple > SIMPLE_MAX;
         let mut joined = Vec::new();
         for (pattern, source) in patterns.iter().zip(sources) {
             if is_joined(pattern) {
-                joined.push(levada_pattern::translate(source)?);
+                joined.push(levada_pattern::translate(source).map_err(PatternError::Invalid)?);
             }
         }
         if joined.len() < 2 {
@@ -190,7 +223,8 @@ impl AnyOf {
         let set = budget.spend(usize::MAX, |bytes| {
             let mut builder = RegexSetBuilder::new(&joined);
             builder.size_limit(bytes).dfa_size_limit(SEARCH_BYTES_MAX).build()
-        })?;
+        });
+        let set = set.ok_or_else(too_much)?;
         let patterns = patterns.into_iter().filter(|pattern| !is_joined(pattern)).collect();
         Ok(AnyOf { patterns, set: Some(set) })
     }
@@ -249,7 +283,7 @@ mod tests {
         let count = results.iter().filter(|is_ok| **is_ok).count();
         assert!((16..=128).contains(&count), "{count}");
         let error = Pattern::compile(r"\pL{10}", &mut budget).unwrap_err();
-        assert!(error.contains("take more than 33554432 bytes"), "{error}");
+        assert_eq!(error, PatternError::TooMuch(PATTERN_BYTES_MAX));
         assert!(Pattern::compile("^text", &mut budget).is_ok(), "texts are free");
     }
 

@@ -2,5 +2,6 @@
 
 mod cases;
 mod errors;
+mod explain;
 mod properties;
 mod robust;

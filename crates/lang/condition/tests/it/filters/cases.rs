@@ -27,9 +27,21 @@ fn truth_tables() {
 
 #[test]
 fn examples() {
+    let rows = check_points(include_str!("../../cases/examples.txt"));
+    assert!(rows > 150, "{rows}");
+}
+
+#[test]
+fn register() {
+    let rows = check_points(include_str!("../../cases/register.txt"));
+    assert!(rows > 50, "{rows}");
+}
+
+/// Checks the rows of points in a case file, and gives how many there are.
+fn check_points(text: &str) -> usize {
     let mut point = Record::default();
     let mut rows = 0;
-    for (number, line) in lines(include_str!("../../cases/examples.txt")) {
+    for (number, line) in lines(text) {
         if line.starts_with("== ") {
             continue;
         }
@@ -44,7 +56,7 @@ fn examples() {
         check(number, expression, &point, expected);
         rows += 1;
     }
-    assert!(rows > 150, "{rows}");
+    rows
 }
 
 /// Gives the lines of a case file with their numbers; blank lines and notes left out.

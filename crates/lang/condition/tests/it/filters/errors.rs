@@ -67,15 +67,15 @@ fn nesting_is_bounded() {
     for compat in MODES {
         // The two operands, the comparison and the `and` are levels as well.
         assert!(Filter::parse(&nested(DEPTH_MAX - 3), compat).is_ok());
-        for levels in [DEPTH_MAX - 2, DEPTH_MAX + 1, 100_000] {
+        for levels in [DEPTH_MAX - 2, DEPTH_MAX + 1, 20_000] {
             let error = Filter::parse(&nested(levels), compat).unwrap_err().to_string();
             assert!(error.contains("nested too deeply: more than 64 levels"), "{error}");
         }
         for text in [
-            format!("{{ a = {} }}", "2^".repeat(100_000) + "2"),
-            format!("{{ a = 1 {} }}", "= 1 ".repeat(100_000)),
-            format!("{{ a = 1 {} }}", "+ 1 ".repeat(100_000)),
-            format!("{{ {}a{} = 1 }}", "f(".repeat(100_000), ")".repeat(100_000)),
+            format!("{{ a = {} }}", "2^".repeat(20_000) + "2"),
+            format!("{{ a = 1 {} }}", "= 1 ".repeat(20_000)),
+            format!("{{ a = 1 {} }}", "+ 1 ".repeat(20_000)),
+            format!("{{ {}a{} = 1 }}", "f(".repeat(20_000), ")".repeat(20_000)),
         ] {
             let error = Filter::parse(&text, compat).unwrap_err().to_string();
             assert!(error.contains("nested too deeply"), "{error}");
@@ -85,7 +85,7 @@ fn nesting_is_bounded() {
 
 #[test]
 fn long_chains_are_no_nesting() {
-    for (word, count) in [("or", 50_000), ("and", 50_000)] {
+    for (word, count) in [("or", 20_000), ("and", 20_000)] {
         let text = format!("{{ a = 1 {} }}", format!("{word} a = 1 ").repeat(count));
         let filter = Filter::parse(&text, Compat::Strict).unwrap();
         assert_eq!(filter, Filter::parse(&filter.to_string(), Compat::Strict).unwrap());
@@ -120,6 +120,10 @@ fn compiled_patterns_are_bounded() {
     assert!(Filter::parse(&list(3), Compat::Strict).is_ok());
     let error = Filter::parse(&list(300), Compat::Strict).unwrap_err().to_string();
     assert!(error.contains(&format!("take more than {PATTERN_BYTES_MAX} bytes")), "{error}");
+    // Patterns that are too large are ignored in the modes of the original, but trying them costs something.
+    let huge = vec!["'(a{1000}){1000}'"; 10_000].join(", ");
+    let error = Filter::parse(&format!("{{ a match [{huge}] }}"), Compat::Head).unwrap_err();
+    assert!(error.to_string().contains("take more than"), "{error}");
     let huge = "{ a = re('(a{1000}){1000}') }";
     let error = Filter::parse(huge, Compat::Strict).unwrap_err().to_string();
     assert!(error.contains("expression too large"), "{error}");

@@ -51,7 +51,9 @@ fn expressions() -> Vec<String> {
     });
     let errors =
         include_str!("../../cases/errors.txt").lines().filter(|line| line.starts_with('{'));
-    let examples = include_str!("../../cases/examples.txt").lines().filter_map(|line| {
+    let points =
+        concat!(include_str!("../../cases/examples.txt"), include_str!("../../cases/register.txt"));
+    let examples = points.lines().filter_map(|line| {
         line.starts_with('{').then(|| line.rsplit_once(" => ").map(|(text, _)| text.to_owned()))?
     });
     truth.chain(errors.map(str::to_owned)).chain(examples).collect()
@@ -124,7 +126,7 @@ const PIECES: &[&str] = &[
 #[test]
 fn the_corpus_is_whole() {
     let expressions = expressions();
-    assert!(expressions.len() > 300, "{}", expressions.len());
+    assert!(expressions.len() > 380, "{}", expressions.len());
     expressions.iter().for_each(|text| survive(text));
 }
 
