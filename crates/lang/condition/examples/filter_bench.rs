@@ -111,12 +111,14 @@ fn print_line(label: &str, filter: &Filter, record: &Record) {
 fn measure<T>(mut run: impl FnMut() -> T) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..5 {
-        const ROUNDS: u32 = 100_000;
-        let started = Instant::now();
-        for _ in 0..ROUNDS {
-            black_box(run());
+        let (started, mut rounds) = (Instant::now(), 0);
+        while started.elapsed().as_millis() < 50 {
+            for _ in 0..100 {
+                black_box(run());
+            }
+            rounds += 100;
         }
-        best = best.min(started.elapsed().as_nanos() as f64 / f64::from(ROUNDS));
+        best = best.min(started.elapsed().as_nanos() as f64 / f64::from(rounds));
     }
     best
 }
