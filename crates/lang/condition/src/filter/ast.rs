@@ -64,6 +64,8 @@ pub(super) enum Literal {
     Nil,
     Bool(bool),
     Int(i64),
+    /// Beyond [`Literal::Int`]; a float to the modes of the original.
+    UInt(u64),
     Float(f64),
     Str(Box<str>),
 }
@@ -127,6 +129,7 @@ impl PartialEq for Literal {
             (Literal::Nil, Literal::Nil) => true,
             (Literal::Bool(one), Literal::Bool(other)) => one == other,
             (Literal::Int(one), Literal::Int(other)) => one == other,
+            (Literal::UInt(one), Literal::UInt(other)) => one == other,
             (Literal::Float(one), Literal::Float(other)) => {
                 one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan()
             }

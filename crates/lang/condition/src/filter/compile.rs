@@ -200,10 +200,12 @@ impl Compiler<'_> {
             let rule = self.refuse(node.at, "nil and booleans have no order");
             return self.clause(rule, print::node(node), None);
         }
+        let left = &self.of_mode(left);
         let value = match left {
             Literal::Nil => None,
             Literal::Bool(value) => Some(Value::Bool(*value)),
             Literal::Int(number) => Some(Value::Int(*number)),
+            Literal::UInt(number) => Some(Value::UInt(*number)),
             Literal::Float(number) => Some(Value::Float(*number)),
             Literal::Str(text) => Some(Value::Str(text)),
         };
@@ -224,6 +226,7 @@ impl Compiler<'_> {
         at: usize,
     ) -> Option<(bool, Test)> {
         let is_strict = self.is_strict();
+        let literal = &self.of_mode(literal);
         let has_order = !matches!(literal, Literal::Nil | Literal::Bool(_));
         match (operator, literal) {
             (Operator::Equal | Operator::NotEqual, Literal::Nil | Literal::Bool(_))
@@ -247,6 +250,14 @@ impl Compiler<'_> {
             (Operator::Greater, _) => Some((false, Test::Greater(literal.clone()))),
             (Operator::GreaterEqual, _) => Some((false, Test::GreaterEqual(literal.clone()))),
             _ => None,
+        }
+    }
+
+    /// Gives a literal as the mode reads it: to the original an integer that is too large is a float.
+    fn of_mode(&self, literal: &Literal) -> Literal {
+        match literal {
+            Literal::UInt(number) if !self.is_strict() => Literal::Float(*number as f64),
+            literal => literal.clone(),
         }
     }
 
@@ -307,11 +318,11 @@ impl Compiler<'_> {
                 }
             }
         }
-        let mut literals: Vec<&Literal> = Vec::with_capacity(items.len());
-        literals.extend(items.iter().filter_map(|item| match &item.kind {
-            Kind::Literal(literal) => Some(literal),
+        let literals = items.iter().filter_map(|item| match &item.kind {
+            Kind::Literal(literal) => Some(self.of_mode(literal)),
             _ => None,
-        }));
+        });
+        let mut literals: Vec<Literal> = literals.collect();
         let has_nil = match (self.compat, operator) {
             (Compat::Seed, _) => false,
             // Source: only the first item is looked at (B24).
@@ -323,7 +334,7 @@ impl Compiler<'_> {
         if self.compat == Compat::Seed {
             literals.retain(|literal| !matches!(literal, Literal::Bool(_)));
         }
-        (is_negated, Test::In(Box::new(Set::new(literals.into_iter(), has_nil))))
+        (is_negated, Test::In(Box::new(Set::new(&literals, has_nil))))
     }
 
     fn patterns_test(

@@ -23,10 +23,12 @@ pub(super) fn parse(text: &str, is_negative: bool) -> Option<Number> {
         _ => (text, 10),
     };
     let sign = if is_negative { -1 } else { 1 };
-    if let Ok(size) = u64::from_str_radix(digits, base)
-        && let Ok(number) = i64::try_from(i128::from(size) * sign)
-    {
-        return Some(Number::Int(number));
+    if let Ok(size) = u64::from_str_radix(digits, base) {
+        match i64::try_from(i128::from(size) * sign) {
+            Ok(number) => return Some(Number::Int(number)),
+            Err(_) if !is_negative => return Some(Number::UInt(size)),
+            Err(_) => {}
+        }
     }
     let size = match base {
         16 => digits
@@ -59,14 +61,17 @@ pub(super) fn equal(one: Number, other: Number) -> bool {
     match (one.exact(), other.exact()) {
         (Ok(one), Ok(other)) => one == other,
         (Err(one), Err(other)) => one == other || floats_equal(one, other),
-        (Ok(whole), Err(float)) | (Err(float), Ok(whole)) => {
-            // Beyond this size no float lies between two integers, and the difference could be rounded away.
-            const EXACT_MAX: f64 = (1u64 << 53) as f64;
-            match float.abs() < EXACT_MAX {
-                true => nearest(float) == whole && floats_equal(float.round(), float),
-                false => compare_mixed(whole, float) == Some(Ordering::Equal),
-            }
-        }
+        (Ok(whole), Err(float)) | (Err(float), Ok(whole)) => is_whole(float, whole),
+    }
+}
+
+/// Says whether a float is an integer, by [`EPSILON`].
+pub(super) fn is_whole(float: f64, whole: i128) -> bool {
+    // Beyond this size no float lies between two integers, and the difference could be rounded away.
+    const EXACT_MAX: f64 = (1u64 << 53) as f64;
+    match float.abs() < EXACT_MAX {
+        true => nearest(float) == whole && floats_equal(float.round(), float),
+        false => compare_mixed(whole, float) == Some(Ordering::Equal),
     }
 }
 
@@ -151,7 +156,10 @@ mod tests {
             ("010", false, Int(8)),
             ("08", false, Float(8.0)),
             ("9223372036854775807", false, Int(i64::MAX)),
-            ("9223372036854775808", false, Float(9_223_372_036_854_775_808.0)),
+            ("9223372036854775808", false, UInt(9_223_372_036_854_775_808)),
+            ("18446744073709551615", false, UInt(u64::MAX)),
+            ("18446744073709551616", false, Float(18_446_744_073_709_551_616.0)),
+            ("9223372036854775809", true, Float(-9_223_372_036_854_775_808.0)),
             ("9223372036854775808", true, Int(i64::MIN)),
             ("0xffffffffffffffffff", false, Float(4_722_366_482_869_645_213_696.0)),
             ("1.0", true, Float(-1.0)),

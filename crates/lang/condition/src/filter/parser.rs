@@ -202,8 +202,9 @@ impl<'t> Parser<'t, '_> {
     fn number(&mut self, token: &Token<'_>, is_negative: bool) -> Read<Literal> {
         match number::parse(token.text, is_negative) {
             Some(Number::Int(number)) => Ok(Literal::Int(number)),
+            Some(Number::UInt(number)) => Ok(Literal::UInt(number)),
             Some(Number::Float(number)) => Ok(Literal::Float(number)),
-            _ => {
+            None => {
                 self.note(token.at, &format!("number out of range: \"{}\"", token.text));
                 Err(Stopped)
             }
@@ -421,7 +422,7 @@ impl<'t> Parser<'t, '_> {
 /// Gives what an error calls an item of a list.
 fn name_of(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Literal(Literal::Int(_) | Literal::Float(_)) => "number",
+        Kind::Literal(Literal::Int(_) | Literal::UInt(_) | Literal::Float(_)) => "number",
         Kind::Literal(Literal::Bool(_)) => "boolean",
         Kind::Literal(Literal::Nil) => "nil",
         Kind::Star => "star",

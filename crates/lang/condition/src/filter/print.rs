@@ -172,6 +172,10 @@ impl Printer {
             Literal::Nil => self.out.write_str("nil"),
             Literal::Bool(value) => write!(self.out, "{value}"),
             Literal::Int(number) => write!(self.out, "{number}"),
+            Literal::UInt(number) if self.style == Style::Upstream => {
+                write!(self.out, "{:.6}", *number as f64)
+            }
+            Literal::UInt(number) => write!(self.out, "{number}"),
             Literal::Float(number) if self.style == Style::Upstream => {
                 write!(self.out, "{number:.6}")
             }

@@ -17,7 +17,7 @@ const SMALL_MAX: usize = 8;
 pub(super) struct Set {
     texts: Texts,
     /// Sorted.
-    integers: Box<[i64]>,
+    integers: Box<[i128]>,
     /// Sorted, without NaN.
     floats: Box<[f64]>,
     has_true: bool,
@@ -35,13 +35,14 @@ enum Texts {
 
 impl Set {
     /// Makes a list; what a literal that is nil means is for the caller to say.
-    pub(super) fn new<'l>(literals: impl Iterator<Item = &'l Literal>, has_nil: bool) -> Self {
+    pub(super) fn new(literals: &[Literal], has_nil: bool) -> Self {
         let (mut texts, mut integers, mut floats) = (Vec::new(), Vec::new(), Vec::new());
         let mut set = Set { has_nil, ..Set::default() };
         for literal in literals {
             match literal {
                 Literal::Str(text) => texts.push(text.clone()),
-                Literal::Int(number) => integers.push(*number),
+                Literal::Int(number) => integers.push((*number).into()),
+                Literal::UInt(number) => integers.push((*number).into()),
                 Literal::Float(number) if number.is_nan() => {}
                 Literal::Float(number) => floats.push(*number),
                 Literal::Bool(true) => set.has_true = true,
@@ -66,7 +67,7 @@ impl Set {
         match value {
             None => self.has_nil,
             Some(Value::Str(text)) => self.texts.contains(text),
-            Some(Value::Int(number)) => self.integers.binary_search(&number).is_ok(),
+            Some(Value::Int(number)) => self.integers.binary_search(&number.into()).is_ok(),
             Some(Value::Float(number)) => {
                 let near = self.near(Number::Float(number));
                 near.iter().any(|item| number::floats_equal(number, *item))
@@ -98,11 +99,12 @@ impl Set {
 
     fn has_number(&self, number: Number) -> bool {
         let whole = match number {
-            Number::Int(number) => Some(number),
-            Number::UInt(number) => i64::try_from(number).ok(),
-            Number::Float(float) => i64::try_from(number::nearest(float))
-                .ok()
-                .filter(|whole| number::equal(number, Number::Int(*whole))),
+            Number::Int(number) => Some(number.into()),
+            Number::UInt(number) => Some(number.into()),
+            Number::Float(float) => {
+                let whole = number::nearest(float);
+                number::is_whole(float, whole).then_some(whole)
+            }
         };
         whole.is_some_and(|whole| self.integers.binary_search(&whole).is_ok())
             || self.near(number).iter().any(|item| number::equal(number, Number::Float(*item)))

@@ -143,7 +143,7 @@ fn order(value: Value<'_>, literal: &Literal, compat: Compat) -> Option<Ordering
 /// Says whether a number counts as equal although it is not, so that `<=` is `<` or `=`.
 fn is_near(value: Value<'_>, literal: &Literal, compat: Compat) -> bool {
     compat == Compat::Strict
-        && matches!(literal, Literal::Int(_) | Literal::Float(_))
+        && matches!(literal, Literal::Int(_) | Literal::UInt(_) | Literal::Float(_))
         && sameness(value, literal, compat) == Sameness::Equal
 }
 
@@ -159,6 +159,7 @@ fn number_of(value: Value<'_>) -> Option<Number> {
 fn number_of_literal(literal: &Literal) -> Option<Number> {
     match literal {
         Literal::Int(number) => Some(Number::Int(*number)),
+        Literal::UInt(number) => Some(Number::UInt(*number)),
         Literal::Float(number) => Some(Number::Float(*number)),
         _ => None,
     }

@@ -35,6 +35,7 @@ fn literal() -> impl Strategy<Value = Literal> {
         any::<bool>().prop_map(Literal::Bool),
         any::<i64>().prop_map(Literal::Int),
         Just(Literal::Int(i64::MIN)),
+        (i64::MAX as u64 + 1..).prop_map(Literal::UInt),
         any::<f64>().prop_map(Literal::Float),
         prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(-f64::INFINITY), Just(-0.0)]
             .prop_map(Literal::Float),

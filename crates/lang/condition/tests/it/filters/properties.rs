@@ -23,6 +23,7 @@ fn literal() -> impl Strategy<Value = String> {
         "false",
         "nil",
         "9223372036854775807",
+        "18446744073709551615",
         "inf",
         "nan",
     ])
