@@ -20,6 +20,8 @@
 //! A filter is compiled once; [`Filter::matches`] allocates nothing, [`Filter::explain`] says why a point matches or
 //! not. Patterns are in the dialect of RE2.
 //!
+//! [`FilterIndex`] holds the filters of many rules and finds all that a point matches without asking each.
+//!
 //! The conditions of flows are another language: they share the way patterns are bounded and nothing of the grammar,
 //! of the types or of what a missing value means.
 //!
@@ -35,6 +37,7 @@ mod compile;
 mod error;
 mod explain;
 mod functions;
+mod index;
 mod lexer;
 mod lookup;
 mod number;
@@ -52,6 +55,7 @@ use std::fmt;
 pub use self::compat::{Compat, UnsupportedCategory};
 pub use self::error::{FilterError, ListError, Position, Problem};
 pub use self::explain::Explanation;
+pub use self::index::FilterIndex;
 pub use self::lookup::{Categorized, Key, Keys, Lookup, Record, Value};
 pub use self::pattern::PATTERN_BYTES_MAX;
 

@@ -48,6 +48,15 @@ impl Compat {
         ("strict", "strict", Compat::Strict),
     ];
 
+    /// Gives the short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compat::Seed => "seed",
+            Compat::Head => "head",
+            Compat::Strict => "strict",
+        }
+    }
+
     /// Says whether points of a category can be filtered at all; only DataKit 1.6 refuses some.
     pub fn check(self, category: Category) -> Result<(), UnsupportedCategory> {
         let is_known = match category {
@@ -88,11 +97,7 @@ impl Compat {
 
 impl fmt::Display for Compat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Compat::Seed => "seed",
-            Compat::Head => "head",
-            Compat::Strict => "strict",
-        })
+        f.write_str(self.name())
     }
 }
 

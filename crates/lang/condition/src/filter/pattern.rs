@@ -229,6 +229,14 @@ impl AnyOf {
         Ok(AnyOf { patterns, set: Some(set) })
     }
 
+    /// Gives the text, when it is the only one in which anything is found: `^abc$`.
+    pub(super) fn whole_text(&self) -> Option<&str> {
+        match (&*self.patterns, &self.set) {
+            ([Pattern::Whole(text)], None) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
     #[inline]
     pub(super) fn is_found(&self, text: &str) -> bool {
         self.patterns.iter().any(|pattern| pattern.is_found(text))

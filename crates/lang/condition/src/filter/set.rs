@@ -97,6 +97,21 @@ impl Set {
         }
     }
 
+    /// Gives the texts, when there is nothing else; each once.
+    pub(super) fn only_texts(&self) -> Option<Vec<&str>> {
+        let has_others = self.has_true || self.has_false || self.has_nil;
+        if has_others || !self.integers.is_empty() || !self.floats.is_empty() {
+            return None;
+        }
+        let mut texts: Vec<&str> = match &self.texts {
+            Texts::Few(texts) => texts.iter().map(|text| &**text).collect(),
+            Texts::Many(texts) => texts.iter().map(|text| &**text).collect(),
+        };
+        texts.sort_unstable();
+        texts.dedup();
+        Some(texts)
+    }
+
     fn has_number(&self, number: Number) -> bool {
         let whole = match number {
             Number::Int(number) => Some(number.into()),

@@ -1,6 +1,6 @@
 //! Laws that hold for every filter and every point.
 
-use levada_condition::filter::{Compat, Filter, FilterList, Keys, Record};
+use levada_condition::filter::{Compat, Filter, FilterIndex, FilterList, Keys, Record};
 use levada_model::{Category, FieldValue};
 use proptest::prelude::*;
 
@@ -100,6 +100,18 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
+/// A condition that asks for certain texts, in one of the ways that an index knows.
+fn selective() -> impl Strategy<Value = String> {
+    let text = prop::sample::select(vec!["x", "y", "xy", "1", ""]);
+    (key(), text.clone(), text, 0..5).prop_map(|(key, one, other, way)| match way {
+        0 => format!("{key} = '{one}'"),
+        1 => format!("{key} in ['{one}', '{other}', '{one}']"),
+        2 => format!("{key} = '{one}' or {key} in ['{other}']"),
+        3 => format!("{key} = re('^{one}$')"),
+        _ => format!("{key} match ['^{one}$'] and c != '{other}'"),
+    })
+}
+
 fn matches(text: &str, compat: Compat, point: &Record) -> bool {
     let filter = Filter::parse(text, compat);
     filter.unwrap_or_else(|error| panic!("{text}: {error}")).matches(point)
@@ -188,5 +200,43 @@ proptest! {
         prop_assert_eq!(holds("<="), holds("<") || holds("="));
         prop_assert_eq!(holds(">="), holds(">") || holds("="));
         prop_assert!(!(holds("<") && holds(">")));
+    }
+
+    /// An index finds what the lists say one by one, in the order of their numbers.
+    #[test]
+    fn an_index_finds_every_list_that_matches(
+        lists in prop::collection::vec(
+            prop::collection::vec(
+                prop::collection::vec(prop_oneof![condition(), selective()], 0..3),
+                0..3,
+            ),
+            0..6,
+        ),
+        points in prop::collection::vec(record(), 1..5),
+    ) {
+        for compat in MODES {
+            let mut keys = Keys::default();
+            let parse = |statements: &Vec<Vec<String>>| {
+                let texts: Vec<String> =
+                    statements.iter().map(|parts| format!("{{ {} }}", parts.join(", "))).collect();
+                // Every other list is one filter of several statements.
+                let texts = match texts.len() {
+                    2 => vec![texts.join("; ")],
+                    _ => texts,
+                };
+                FilterList::parse(&texts, compat, &mut keys).unwrap()
+            };
+            let index = FilterIndex::new(lists.iter().map(parse).collect());
+            let mut found = vec![99];
+            for point in &points {
+                let expected: Vec<u32> = (0..)
+                    .zip(index.targets())
+                    .filter(|(_, list)| list.matches(point))
+                    .map(|(number, _)| number)
+                    .collect();
+                index.matches(point, &mut found);
+                prop_assert_eq!(&found, &expected);
+            }
+        }
     }
 }
