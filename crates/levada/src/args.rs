@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use levada_codec::line_protocol::Precision;
-use levada_model::ErrorClass;
+use levada_condition::filter::Compat;
+use levada_model::{Category, ErrorClass};
 
 /// Moves records and computes on points: flows and TICKscript tasks. One binary, one file per flow or task.
 #[derive(Parser, Debug)]
@@ -120,6 +121,16 @@ DATA of a task is line protocol or a recording (.srpl, .brpl); plain, gzip and z
 A batch task takes one input per query node, the last query of the script first. Each effect is one
 line of JSON; problems with single points go to standard error and change nothing about the end.")]
     DryRun(DryRun),
+    /// Show which points a filter of the gateway matches, and why
+    #[command(after_help = "\
+Examples:
+  levada filter \"{ host match ['^web-'], status >= 500 }\" --input points.lp
+  levada filter \"{ source = 'nginx' }\" --category logging --input points.lp --explain
+  levada filter \"{ a notin ['x', nil] }\" --compat head --input - --output json < points.lp
+
+The points are line protocol, plain or compressed. Without a category no key is injected: `source`,
+`measurement`, `class` and `category` are then keys like others.")]
+    Filter(Filter),
     /// Run the cases written next to flows and tasks: inputs and what must come out
     #[command(after_help = "\
 Examples:
@@ -324,6 +335,25 @@ pub(crate) enum InputFormat {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Filter {
+    /// The filter, such as `{ host = 'web-1' and status in [500, 502] }`
+    #[arg(value_name = "CONDITION")]
+    pub(crate) condition: String,
+    /// The category that the points were written to, such as `logging`
+    #[arg(long, value_name = "CATEGORY", value_parser = category)]
+    pub(crate) category: Option<Category>,
+    /// Whose rules the filter follows: strict, seed (DataKit 1.6) or head (DataKit 1.84)
+    #[arg(long, default_value_t = Compat::Strict, value_name = "MODE")]
+    pub(crate) compat: Compat,
+    /// The points as line protocol; `-` is standard input
+    #[arg(long, value_name = "POINTS")]
+    pub(crate) input: PathBuf,
+    /// Say of every part of the filter what it found
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Test {
     /// Flows, scripts, files with cases, and folders that hold them
     #[arg(required = true, value_name = "FILE")]
@@ -465,6 +495,14 @@ pub(crate) struct PositionsRewind {
     /// Where to go on in a partition, as `positions show` names them; may be repeated
     #[arg(long, required = true, value_name = "PARTITION=POSITION")]
     pub(crate) to: Vec<String>,
+}
+
+/// Reads the name of a category.
+fn category(word: &str) -> Result<Category, String> {
+    Category::of_name(word).ok_or_else(|| {
+        let known: Vec<&str> = Category::ALL.iter().map(|category| category.name()).collect();
+        format!("unknown category; known: {}", known.join(", "))
+    })
 }
 
 /// Accepts the classes of failed records.

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod dlq;
 mod dry_run;
+mod filter;
 mod fmt;
 mod gen_docs;
 mod graph;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Check(args) => check::run(&args, &common),
         Command::Fmt(args) => fmt::run(&args, &common),
         Command::DryRun(args) => dry_run::run(&args, &common),
+        Command::Filter(args) => filter::run(&args, &common),
         Command::Test(args) => test::run(&args, &common),
         Command::Graph(args) => graph::run(&args),
         Command::Processor(args) => processor::run(args, &common),

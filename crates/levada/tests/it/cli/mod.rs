@@ -9,6 +9,7 @@ mod dlq;
 mod dry_run;
 mod dry_run_hostile;
 mod examples;
+mod filter;
 mod flow_test;
 mod graph;
 mod positions;
