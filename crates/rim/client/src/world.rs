@@ -1,0 +1,43 @@
+//! What surrounds a command: environment, clock, zone, writers.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use levada_runtime::Clock;
+
+/// What surrounds a command.
+pub struct World<'w> {
+    /// Gives an environment variable.
+    pub variable: &'w dyn Fn(&str) -> Option<String>,
+    /// The clock: `now` of recordings, and waiting for them.
+    pub clock: Arc<dyn Clock>,
+    /// The zone that times of lists are shown in.
+    pub zone: TimeZone,
+    /// How often a recording or a replay is asked whether it has ended.
+    pub poll_interval: Duration,
+    /// Results.
+    pub out: &'w mut dyn Write,
+    /// Everything else.
+    pub err: &'w mut dyn Write,
+}
+
+// === impl World ===
+
+impl World<'_> {
+    /// How often a recording or a replay is asked whether it has ended, outside of tests. Source: Kapacitor's client.
+    pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+    /// Writes text to the results.
+    pub(crate) fn print(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())
+    }
+
+    /// Writes a line for people.
+    ///
+    /// Nobody is left to tell when that fails.
+    pub(crate) fn note(&mut self, text: &str) {
+        let _gone = writeln!(self.err, "{text}").is_err();
+    }
+}
