@@ -78,9 +78,8 @@ fn task(session: &mut Session<'_, '_>, parsed: &Parsed) -> Result<(), Failure> {
     }
     let path = ["tasks", id.as_str()];
     let Some(before) = session.api.find(&path, &[])? else {
-        let mut body = ordered(id, given);
-        body.insert("status".into(), "disabled".into());
-        session.api.post(&["tasks"], &Value::Object(body))?;
+        given.insert("status".into(), "disabled".into());
+        session.api.post(&["tasks"], &Value::Object(ordered(id, given)))?;
         return Ok(());
     };
     let mut body = ordered(id, given);

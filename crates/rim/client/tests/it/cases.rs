@@ -8,7 +8,7 @@
 //! $ words                  the command line; blanks inside of single quotes belong to a word
 //! > METHOD TARGET BODY     a request, its body as it is sent
 //! < STATUS BODY            its answer
-//! out |text|               a line of standard output; the bar at its end keeps blanks
+//! out |text|               a line of standard output; the bar at its end keeps blanks, `|!` is a line that does not end
 //! err |text|               a line of standard error; `...` alone stands for any further lines
 //! exit CODE
 //! ```
@@ -95,9 +95,13 @@ fn parse(text: &str) -> Vec<Case> {
     cases
 }
 
+/// Gives a line with its end.
 fn barred(text: &str) -> String {
+    if let Some(text) = text.strip_prefix('|').and_then(|text| text.strip_suffix("|!")) {
+        return text.to_owned();
+    }
     match text.strip_prefix('|').and_then(|text| text.strip_suffix('|')) {
-        Some(text) => text.to_owned(),
+        Some(text) => format!("{text}\n"),
         None if text == "..." => "...".to_owned(),
         None => panic!("`{text}` does not stand between bars"),
     }
@@ -136,7 +140,7 @@ fn matches(expected: &[String], got: &str) -> bool {
         Some((last, rest)) if last == "..." => (rest, true),
         _ => (expected, false),
     };
-    let all: String = expected.iter().map(|line| format!("{line}\n")).collect();
+    let all = expected.concat();
     if is_open { got.starts_with(&all) } else { got == all }
 }
 
@@ -144,7 +148,7 @@ fn render(requests: &[String], ran: &Ran) -> String {
     let mut text: String = requests.iter().map(|request| format!("> {request}\n")).collect();
     for (name, all) in [("out", &ran.out), ("err", &ran.err)] {
         for line in all.split_inclusive('\n') {
-            let end = if line.ends_with('\n') { "" } else { " (no newline)" };
+            let end = if line.ends_with('\n') { "" } else { "!" };
             text.push_str(&format!("{name} |{}|{end}\n", line.trim_end_matches('\n')));
         }
     }
