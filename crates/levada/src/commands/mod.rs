@@ -7,7 +7,9 @@ mod dry_run;
 mod fmt;
 mod gen_docs;
 mod graph;
+mod import;
 mod init;
+mod kapacitor;
 mod positions;
 mod processor;
 mod run;
@@ -33,6 +35,8 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Completions { shell } => completions::run(shell),
         Command::Positions(args) => positions::run(args, &common),
         Command::Dlq(args) => dlq::run(args, &common),
+        Command::Kapacitor { words } => kapacitor::run(&words, &common),
+        Command::Import(args) => import::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };
     crate::output::flush();

@@ -97,9 +97,13 @@ impl Api {
             Some((_, rest)) => format!("***@{rest}"),
             None => url.to_owned(),
         };
-        let base = Url::parse(url).map_err(|error| format!("invalid URL {:?}: {error}", hidden()))?;
+        let base =
+            Url::parse(url).map_err(|error| format!("invalid URL {:?}: {error}", hidden()))?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
-            return Err(format!("invalid URL {:?}: it must begin with http:// or https://", hidden()));
+            return Err(format!(
+                "invalid URL {:?}: it must begin with http:// or https://",
+                hidden()
+            ));
         }
         // Another part of the process may have chosen already, and it is the same choice.
         if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -296,7 +300,8 @@ impl Api {
             match response.chunk().await {
                 Ok(Some(chunk)) if bytes.len() + chunk.len() > ANSWER_BYTES_MAX => {
                     let target = self.shown();
-                    let message = format!("{target} answered with more than {ANSWER_BYTES_MAX} bytes");
+                    let message =
+                        format!("{target} answered with more than {ANSWER_BYTES_MAX} bytes");
                     return Err(ApiError::local(message));
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
@@ -307,12 +312,7 @@ impl Api {
     }
 
     /// Gives an address below the server's; every part of the path is escaped.
-    fn address(
-        &self,
-        root: &[&str],
-        path: &[&str],
-        query: &Query<'_>,
-    ) -> Result<Url, ApiError> {
+    fn address(&self, root: &[&str], path: &[&str], query: &Query<'_>) -> Result<Url, ApiError> {
         let mut url = self.base.clone();
         // Empty parts and those with dots are left out or resolved on the way, and another object would be meant.
         if let Some(part) = path.iter().find(|part| matches!(**part, "" | "." | "..")) {
@@ -374,7 +374,10 @@ mod tests {
     #[test]
     fn a_wrong_url_is_refused_and_its_password_not_shown() {
         for (url, text) in [
-            ("localhost:9092", "invalid URL \"localhost:9092\": it must begin with http:// or https://"),
+            (
+                "localhost:9092",
+                "invalid URL \"localhost:9092\": it must begin with http:// or https://",
+            ),
             ("ftp://u:pw@h", "invalid URL \"***@h\": it must begin with http:// or https://"),
             ("/x", "invalid URL \"/x\": relative URL without a base"),
         ] {
@@ -388,8 +391,14 @@ mod tests {
     fn errors_are_what_the_server_says_or_its_answer() {
         let text = |body: &str| ApiError::of_answer(500, body.as_bytes()).message;
         assert_eq!(text("{\"error\": \"no\", \"message\": \"no\"}"), "no");
-        assert_eq!(text("{\"error\": \"\"}"), "invalid response: code 500: body: {\"error\": \"\"}");
+        assert_eq!(
+            text("{\"error\": \"\"}"),
+            "invalid response: code 500: body: {\"error\": \"\"}"
+        );
         assert_eq!(text("<html>"), "invalid response: code 500: body: <html>");
-        assert_eq!(text(&"x".repeat(5000)).len(), "invalid response: code 500: body: ".len() + 4096);
+        assert_eq!(
+            text(&"x".repeat(5000)).len(),
+            "invalid response: code 500: body: ".len() + 4096
+        );
     }
 }

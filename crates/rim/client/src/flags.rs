@@ -69,7 +69,8 @@ pub(crate) fn parse(known: &[Flag], words: &[String]) -> Result<Parsed, FlagErro
             (true, Some(value)) => match parse_bool(value) {
                 Some(value) => value.to_string(),
                 None => {
-                    let message = format!("invalid boolean value {value:?} for -{name}: parse error");
+                    let message =
+                        format!("invalid boolean value {value:?} for -{name}: parse error");
                     return Err(FlagError::Wrong(message));
                 }
             },
@@ -101,8 +102,10 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
 
 /// Describes flags for a help text; empty when there are none.
 pub(crate) fn describe(known: &[Flag]) -> String {
-    let heads: Vec<String> =
-        known.iter().map(|flag| format!("-{} {}", flag.name, flag.value).trim_end().into()).collect();
+    let heads: Vec<String> = known
+        .iter()
+        .map(|flag| format!("-{} {}", flag.name, flag.value).trim_end().into())
+        .collect();
     let width = heads.iter().map(String::len).max().unwrap_or(0);
     let lines = heads.iter().zip(known).map(|(head, flag)| {
         let help = flag.help.replace('\n', &format!("\n{:1$}", "", width + 4));

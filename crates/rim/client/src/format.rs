@@ -157,10 +157,7 @@ mod tests {
     #[test]
     fn yaml_reads_well() {
         let value = json!({"id": "cpu", "dbrps": [{"db": "d", "rp": ""}], "script": "a\nb\n"});
-        assert_eq!(
-            yaml(&value),
-            "id: cpu\ndbrps:\n  - db: d\n    rp: \"\"\nscript: |\n  a\n  b\n"
-        );
+        assert_eq!(yaml(&value), "id: cpu\ndbrps:\n  - db: d\n    rp: \"\"\nscript: |\n  a\n  b\n");
         assert_eq!(yaml(&json!("x")), "x\n");
     }
 }

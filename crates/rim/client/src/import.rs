@@ -66,11 +66,7 @@ enum What {
     /// A template or a task: the body that creates it.
     Definition(serde_json::Map<String, serde_json::Value>),
     /// A handler of a topic.
-    Handler {
-        topic: String,
-        id: String,
-        body: serde_json::Value,
-    },
+    Handler { topic: String, id: String, body: serde_json::Value },
     /// The states of a topic's events, each `{"id", "state"}`.
     Events { topic: String, events: Vec<serde_json::Value> },
 }
@@ -160,8 +156,12 @@ fn render(rows: &[Row], options: &Options) -> String {
         Format::Json => values.map(|value| format!("{value}\n")).collect(),
         Format::Yaml => crate::format::yaml(&values.collect()),
         Format::Text => {
-            let mut table =
-                Table::new([longest("KIND"), longest("NAME"), longest("ACTION"), fixed("DETAIL", 0)]);
+            let mut table = Table::new([
+                longest("KIND"),
+                longest("NAME"),
+                longest("ACTION"),
+                fixed("DETAIL", 0),
+            ]);
             for row in rows {
                 let action = match (options.dry_run, row.action) {
                     (true, Action::Created) => "would create",

@@ -46,7 +46,11 @@ const EXIT_CLIENT: u8 = 4;
 
 /// The flags before the command.
 const GLOBAL_FLAGS: &[Flag] = &[
-    text("url", "URL", "the server, credentials included; else KAPACITOR_URL, else http://localhost:9092"),
+    text(
+        "url",
+        "URL",
+        "the server, credentials included; else KAPACITOR_URL, else http://localhost:9092",
+    ),
     switch("skipVerify", "believe any TLS certificate; else KAPACITOR_UNSAFE_SSL"),
     OUTPUT_FLAG,
 ];
@@ -249,12 +253,16 @@ fn arguments(command: &Command, words: &[String]) -> Result<Parsed, Wrong> {
     }
     match words.split_first() {
         // A name may begin with a dash, but not be a flag.
-        Some((first, rest)) if read(std::slice::from_ref(first)).is_ok_and(|p| !p.rest.is_empty()) => {
+        Some((first, rest))
+            if read(std::slice::from_ref(first)).is_ok_and(|p| !p.rest.is_empty()) =>
+        {
             let mut parsed = read(rest)?;
             parsed.rest.insert(0, first.clone());
             Ok(parsed)
         }
-        Some((first, _)) if matches!(first.trim_start_matches('-'), "h" | "help") => Err(Wrong::Help),
+        Some((first, _)) if matches!(first.trim_start_matches('-'), "h" | "help") => {
+            Err(Wrong::Help)
+        }
         _ => Err(Wrong::Text(command.leading.to_owned())),
     }
 }

@@ -78,8 +78,7 @@ impl Table {
     /// Gives the head and the rows, a line each.
     pub(crate) fn render(&self) -> String {
         let head: Vec<String> = self.columns.iter().map(|column| column.head.to_owned()).collect();
-        let widths: Vec<usize> =
-            (0..self.columns.len()).map(|at| self.width(at, &head)).collect();
+        let widths: Vec<usize> = (0..self.columns.len()).map(|at| self.width(at, &head)).collect();
         let mut text = String::new();
         for row in std::iter::once(&head).chain(&self.rows) {
             for ((cell, column), &width) in row.iter().zip(&self.columns).zip(&widths) {
@@ -97,9 +96,12 @@ impl Table {
         match self.columns[at].width {
             Width::Fixed(width) => width,
             Width::Longest(least) => {
-                let texts = self.rows.iter().chain(std::iter::once(&head.to_vec())).map(|row| {
-                    row.get(at).map_or(0, |cell| cell.chars().count())
-                }).max();
+                let texts = self
+                    .rows
+                    .iter()
+                    .chain(std::iter::once(&head.to_vec()))
+                    .map(|row| row.get(at).map_or(0, |cell| cell.chars().count()))
+                    .max();
                 (texts.unwrap_or(0) + 1).max(least)
             }
         }

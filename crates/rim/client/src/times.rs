@@ -41,8 +41,9 @@ pub(crate) fn duration_nanos(text: &str) -> Result<i64, String> {
 
 /// Reads a time of RFC 3339.
 pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
-    Timestamp::from_str(text)
-        .map_err(|_| format!("invalid time {text:?}: expected RFC 3339, such as 2026-03-01T10:00:00Z"))
+    Timestamp::from_str(text).map_err(|_| {
+        format!("invalid time {text:?}: expected RFC 3339, such as 2026-03-01T10:00:00Z")
+    })
 }
 
 /// Adds nanoseconds to a time.

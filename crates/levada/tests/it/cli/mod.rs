@@ -11,6 +11,7 @@ mod dry_run_hostile;
 mod examples;
 mod flow_test;
 mod graph;
+mod kapacitor;
 mod positions;
 mod rules;
 mod script_batch;

@@ -115,7 +115,9 @@ fn handler(target: &Api, topic: &str, id: &str, body: &Value, options: &Options)
     };
     let keys: Vec<&str> = ["kind", "options", "match"]
         .into_iter()
-        .filter(|key| is_set(body, key).then(|| &body[*key]) != is_set(&there, key).then(|| &there[*key]))
+        .filter(|key| {
+            is_set(body, key).then(|| &body[*key]) != is_set(&there, key).then(|| &there[*key])
+        })
         .collect();
     if keys.is_empty() {
         return Ok((Action::Unchanged, String::new()));

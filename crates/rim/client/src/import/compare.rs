@@ -97,7 +97,8 @@ fn var_value(var: &Value) -> Value {
         }
         ("float", Value::Number(number)) => number.as_f64().map_or(Value::Null, Value::from),
         ("list", Value::Array(list)) => {
-            let element = |element: &Value| Value::from(vec![element["type"].clone(), var_value(element)]);
+            let element =
+                |element: &Value| Value::from(vec![element["type"].clone(), var_value(element)]);
             list.iter().map(element).collect()
         }
         _ => value.clone(),
@@ -150,7 +151,10 @@ mod tests {
     fn differences_are_what_is_sent() {
         let there = json!({"script": "a", "vars": {"x": {"type": "int", "value": 1}}});
         assert_eq!(
-            check(json!({"script": "b", "vars": {"x": {"type": "int", "value": 1}}}), there.clone()),
+            check(
+                json!({"script": "b", "vars": {"x": {"type": "int", "value": 1}}}),
+                there.clone()
+            ),
             Ok(json!({"script": "b"}))
         );
         let vars = json!({"vars": {"x": {"type": "int", "value": 2}}});
@@ -162,9 +166,7 @@ mod tests {
 
     #[test]
     fn newer_states_stay_and_unknown_oks_are_left_out() {
-        let event = |id: &str, time: &str, level: &str| {
-            json!({"id": id, "state": {"time": time, "level": level}})
-        };
+        let event = |id: &str, time: &str, level: &str| json!({"id": id, "state": {"time": time, "level": level}});
         let wanted = [
             event("new", "2026-03-01T10:00:00Z", "CRITICAL"),
             event("ok", "2026-03-01T10:00:00Z", "OK"),

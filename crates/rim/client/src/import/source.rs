@@ -11,7 +11,9 @@ use super::{Kind, Wanted, What};
 use crate::api::{Api, ApiError};
 use crate::files;
 use crate::kapacitor::define::{handler_file, known_task_keys};
-use crate::kapacitor::objects::{self, Collection, TASKS, TEMPLATES, handlers, pages, text, topics};
+use crate::kapacitor::objects::{
+    self, Collection, TASKS, TEMPLATES, handlers, pages, text, topics,
+};
 
 /// Scripts are compared as they were written.
 const RAW: (&str, &str) = ("script-format", "raw");
@@ -72,9 +74,8 @@ pub(super) fn folder(root: &Path) -> Result<Vec<Wanted>, String> {
             if let Ok(script) = &script {
                 scripts.insert(id.clone(), script.clone());
             }
-            let what = script.map(|script| {
-                What::Definition(object(json!({"id": id, "script": script})))
-            });
+            let what =
+                script.map(|script| What::Definition(object(json!({"id": id, "script": script}))));
             all.push(Wanted { kind: Kind::Template, name: id, what });
         }
     }
@@ -117,7 +118,8 @@ fn definition(kind: Kind, object: &Value, body: Map<String, Value>) -> Wanted {
     let id = text(object, "id").to_owned();
     if id.is_empty() {
         // Source: lists of the original hold `{}` for templates that do not compile.
-        let what = Err("the original lists it without an ID: its script does not compile".to_owned());
+        let what =
+            Err("the original lists it without an ID: its script does not compile".to_owned());
         return Wanted { kind, name: "?".to_owned(), what };
     }
     Wanted { kind, name: id, what: Ok(What::Definition(body)) }
@@ -158,7 +160,10 @@ fn handler_body(handler: &Value) -> Value {
     })
 }
 
-fn task_file(path: &Path, scripts: &BTreeMap<String, String>) -> Result<Map<String, Value>, String> {
+fn task_file(
+    path: &Path,
+    scripts: &BTreeMap<String, String>,
+) -> Result<Map<String, Value>, String> {
     let shown = path.display();
     let Value::Object(mut read) = files::value(path)? else {
         return Err(format!("{shown}: expected an object"));

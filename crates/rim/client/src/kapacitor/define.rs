@@ -27,7 +27,11 @@ pub(super) const TASK: Command = Command {
         TYPE,
         text("dbrp", "DBRP", "a database and a retention policy, \"db\".\"rp\"; may be repeated"),
         text("template", "ID", "the template that the task is made of"),
-        text("vars", "FILE", "values of variables as JSON: {\"NAME\": {\"type\": \"int\", \"value\": 1}}"),
+        text(
+            "vars",
+            "FILE",
+            "values of variables as JSON: {\"NAME\": {\"type\": \"int\", \"value\": 1}}",
+        ),
         text("file", "FILE", "YAML or JSON with template-id, dbrps, vars and, if it must, id"),
         switch("no-reload", "do not start an enabled task again"),
     ],

@@ -204,8 +204,13 @@ fn script(parsed: &Parsed) -> Result<Option<String>, Failure> {
 }
 
 fn tasks(session: &mut Session<'_, '_>, found: &[Value]) -> Result<(), Failure> {
-    let columns =
-        [("id", "ID"), ("name", "Name"), ("status", "Status"), ("every", "Every"), ("cron", "Cron")];
+    let columns = [
+        ("id", "ID"),
+        ("name", "Name"),
+        ("status", "Status"),
+        ("every", "Every"),
+        ("cron", "Cron"),
+    ];
     give(session, found, &columns)
 }
 

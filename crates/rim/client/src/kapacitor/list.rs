@@ -113,8 +113,7 @@ fn replays(session: &mut Session<'_, '_>, patterns: &[String]) -> Result<(), Fai
 
 fn topics(session: &mut Session<'_, '_>, patterns: &[String]) -> Result<(), Failure> {
     let found = objects::topics(&session.api, patterns)?;
-    let mut table =
-        Table::new([longest("ID"), at_least("Level", 9), right("Collected", 10)]);
+    let mut table = Table::new([longest("ID"), at_least("Level", 9), right("Collected", 10)]);
     for topic in &found {
         table.row(["id", "level", "collected"].map(|key| plain(topic, key)));
     }
@@ -124,8 +123,7 @@ fn topics(session: &mut Session<'_, '_>, patterns: &[String]) -> Result<(), Fail
 fn topic_handlers(session: &mut Session<'_, '_>, patterns: &[String]) -> Result<(), Failure> {
     let (topics, patterns) = patterns.split_at(patterns.len().min(1));
     let mut found = Vec::new();
-    let mut table =
-        Table::new([at_least("Topic", 11), at_least("ID", 11), at_least("Kind", 11)]);
+    let mut table = Table::new([at_least("Topic", 11), at_least("ID", 11), at_least("Kind", 11)]);
     for topic in objects::topics(&session.api, topics)? {
         let topic = objects::id(&topic)?;
         for mut handler in objects::handlers(&session.api, topic, patterns)? {

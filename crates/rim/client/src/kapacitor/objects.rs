@@ -29,10 +29,8 @@ pub(crate) const TEMPLATES: Collection =
 pub(crate) const RECORDINGS: Collection =
     Collection { name: "recordings", fields: &["type", "status", "size", "date"] };
 /// Replays.
-pub(crate) const REPLAYS: Collection = Collection {
-    name: "replays",
-    fields: &["task", "recording", "status", "clock", "date"],
-};
+pub(crate) const REPLAYS: Collection =
+    Collection { name: "replays", fields: &["task", "recording", "status", "clock", "date"] };
 
 /// Reads all objects that match a pattern; an empty pattern is all.
 ///

@@ -70,7 +70,8 @@ fn stream(session: &mut Session<'_, '_>, parsed: &Parsed) -> Result<(), Failure>
     put(&mut body, "id", parsed, "recording-id");
     body.insert("task".into(), required(parsed, "task")?.into());
     let nanos = times::duration_nanos(required(parsed, "duration")?).map_err(Failure::error)?;
-    let stop = times::shifted(session.world.clock.now().to_jiff(), nanos).map_err(Failure::error)?;
+    let stop =
+        times::shifted(session.world.clock.now().to_jiff(), nanos).map_err(Failure::error)?;
     body.insert("stop".into(), stop.to_string().into());
     wait::start(session, parsed, "recordings", &["stream"], body)
 }

@@ -7,7 +7,8 @@ use super::{Command, Failure, OUTPUT_FLAG, Run, Session};
 use crate::flags::{Flag, Parsed, switch, text};
 
 const TASK: Flag = text("task", "ID", "the task");
-const REAL_CLOCK: Flag = switch("real-clock", "as fast as it was recorded [default: as fast as possible]");
+const REAL_CLOCK: Flag =
+    switch("real-clock", "as fast as it was recorded [default: as fast as possible]");
 const REC_TIME: Flag = switch("rec-time", "keep the recorded times [default: moved to now]");
 const ID: Flag = text("replay-id", "ID", "the ID of the replay; else one is made up");
 

@@ -75,8 +75,7 @@ fn service_tests(session: &mut Session<'_, '_>, parsed: &Parsed) -> Result<(), F
     if parsed.rest.is_empty() {
         return Err(Failure::missing("Must provide at least one service name or pattern."));
     }
-    let mut table =
-        Table::new([fixed("Service", 20), fixed("Success", 10), fixed("Message", 0)]);
+    let mut table = Table::new([fixed("Service", 20), fixed("Success", 10), fixed("Message", 0)]);
     let mut results = Vec::new();
     for service in services(&session.api, &parsed.rest)? {
         let name = text(&service, "name");

@@ -159,12 +159,8 @@ fn topic(session: &mut Session<'_, '_>, parsed: &Parsed) -> Result<(), Failure> 
     lines.line("Level", &plain(&topic, "level"));
     lines.line("Collected", &plain(&topic, "collected"));
     lines.line("Handlers", &format!("[{}]", names.join(", ")));
-    let mut table = Table::new([
-        longest("Event"),
-        fixed("Level", 9),
-        longest("Message"),
-        fixed("Date", 23),
-    ]);
+    let mut table =
+        Table::new([longest("Event"), fixed("Level", 9), longest("Message"), fixed("Date", 23)]);
     for event in &events {
         let state = event.get("state").unwrap_or(&Value::Null);
         let date = times::in_zone(text(state, "time"), &session.world.zone);

@@ -60,8 +60,12 @@ fn general(session: &mut Session<'_, '_>, vars: &Value) -> Result<(), Failure> {
 
 fn ingress(session: &mut Session<'_, '_>, vars: &Value) -> Result<(), Failure> {
     let all = vars.get("kapacitor").and_then(Value::as_object);
-    let mut found: Vec<Value> =
-        all.into_iter().flatten().map(|(_, stat)| stat.clone()).filter(|stat| text(stat, "name") == "ingress").collect();
+    let mut found: Vec<Value> = all
+        .into_iter()
+        .flatten()
+        .map(|(_, stat)| stat.clone())
+        .filter(|stat| text(stat, "name") == "ingress")
+        .collect();
     const KEYS: [&str; 3] = ["database", "retention_policy", "measurement"];
     let tag = |stat: &Value, key: &str| plain(stat.get("tags").unwrap_or(&Value::Null), key);
     found.sort_by_key(|stat| KEYS.map(|key| tag(stat, key)));

@@ -50,11 +50,7 @@ pub(super) const DELETE: Command = Command {
     run: Run::Server(delete),
 };
 
-fn set(
-    session: &mut Session<'_, '_>,
-    parsed: &Parsed,
-    states: &[&str],
-) -> Result<(), Failure> {
+fn set(session: &mut Session<'_, '_>, parsed: &Parsed, states: &[&str]) -> Result<(), Failure> {
     if parsed.rest.is_empty() {
         return Err(Failure::missing("Must provide at least one task ID or pattern."));
     }

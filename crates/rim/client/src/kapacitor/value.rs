@@ -35,7 +35,8 @@ pub(super) fn var(var: &Value) -> Option<String> {
             shown
         }),
         (_, Value::Array(list)) => {
-            let shown: Vec<String> = list.iter().map(|element| self::var(element).unwrap_or_default()).collect();
+            let shown: Vec<String> =
+                list.iter().map(|element| self::var(element).unwrap_or_default()).collect();
             Some(format!("[{}]", shown.join(", ")))
         }
         (_, Value::String(text)) => Some(text.clone()),

@@ -55,7 +55,12 @@ fn commands_ask_print_and_end_as_written() {
         }
     }
     assert!(count >= 60, "only {count} cases were found");
-    assert!(failures.is_empty(), "{} cases fail; what came:\n\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} cases fail; what came:\n\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 fn parse(text: &str) -> Vec<Case> {
@@ -120,8 +125,7 @@ fn check(case: &Case) -> Result<(), String> {
     let mut variables = BTreeMap::from([("KAPACITOR_URL".to_owned(), fake.url().to_owned())]);
     variables.extend(case.variables.iter().map(|(name, value)| (name.clone(), filled(value))));
     let words: Vec<String> = words(&case.line).iter().map(|word| filled(word)).collect();
-    let ran =
-        in_world(&variables, &case.zone, |world| kapacitor::run(&words, Format::Text, world));
+    let ran = in_world(&variables, &case.zone, |world| kapacitor::run(&words, Format::Text, world));
     let requests: Vec<String> = fake
         .asked()
         .iter()

@@ -67,13 +67,16 @@ fn answer(objects: &mut BTreeMap<String, BTreeMap<String, Value>>, asked: &Asked
     match (asked.method.as_str(), path) {
         ("GET", "ping") => Answer::new(204, ""),
         ("GET", "alerts/topics") => {
-            let topics: BTreeSet<&str> =
-                objects.keys().filter_map(|name| name.strip_prefix("alerts/topics/")?.split('/').next()).collect();
+            let topics: BTreeSet<&str> = objects
+                .keys()
+                .filter_map(|name| name.strip_prefix("alerts/topics/")?.split('/').next())
+                .collect();
             let topics: Vec<Value> = topics.into_iter().map(|topic| json!({"id": topic})).collect();
             ok(json!({"topics": topics}))
         }
         ("GET", _) if matches!(id, "tasks" | "templates" | "handlers" | "events") => {
-            let all: Vec<&Value> = objects.get(path).into_iter().flat_map(BTreeMap::values).collect();
+            let all: Vec<&Value> =
+                objects.get(path).into_iter().flat_map(BTreeMap::values).collect();
             ok(Map::from_iter([(id.to_owned(), json!(all))]).into())
         }
         ("GET", _) => match objects.get(parent).and_then(|all| all.get(id)) {
@@ -147,7 +150,8 @@ fn original() -> Memory {
 }
 
 fn event(id: &str, time: &str, level: &str) -> Value {
-    let state = json!({"message": "m", "details": "d", "time": time, "duration": "5m0s", "level": level});
+    let state =
+        json!({"message": "m", "details": "d", "time": time, "duration": "5m0s", "level": level});
     json!({"link": {}, "id": id, "state": state})
 }
 
@@ -227,7 +231,8 @@ fn what_changed_since_comes_over_alone() {
     run(&options(source.fake.url(), &target));
     let count = target.writes().len();
     source.put("templates", json!({"id": "mean", "type": "stream", "script": "var x float\n"}));
-    source.put("alerts/topics/system/handlers", json!({"id": "slack", "kind": "log", "options": {}}));
+    source
+        .put("alerts/topics/system/handlers", json!({"id": "slack", "kind": "log", "options": {}}));
     source.put("alerts/topics/system/events", event("cpu:host=a", "2026-03-01T11:00:00Z", "OK"));
     target.put("alerts/topics/main:cpu:alert2/events", event("e", "2026-03-01T12:00:00Z", "OK"));
     let mut cpu = source.get("tasks", "cpu");
@@ -309,7 +314,8 @@ fn nothing_is_enabled_when_told_so() {
     options.disabled = true;
     assert_eq!(run(&options).0, Ended::Done);
     assert_eq!(target.get("tasks", "cpu")["status"], "disabled");
-    target.objects.lock().unwrap().get_mut("tasks").unwrap().get_mut("cpu").unwrap()["status"] = "enabled".into();
+    target.objects.lock().unwrap().get_mut("tasks").unwrap().get_mut("cpu").unwrap()["status"] =
+        "enabled".into();
     let (_, ran) = run(&options);
     assert!(ran.err.contains("unchanged 7"), "{}", ran.out);
     assert_eq!(target.get("tasks", "cpu")["status"], "enabled");
@@ -322,7 +328,10 @@ fn a_load_directory_comes_over_and_its_wrong_files_are_told() {
         ("templates/mean.tick", "dbrp \"t\".\"a\"\nvar x int\n"),
         ("templates/notes.md", "not a template"),
         ("tasks/cpu.tick", "dbrp \"a\".\"b\"\nstream|from()|log()"),
-        ("tasks/one.yaml", "id: other\ntemplate-id: mean\ndbrps: [{db: a, rp: b}]\nvars:\n  x: {type: int, value: 5}\n"),
+        (
+            "tasks/one.yaml",
+            "id: other\ntemplate-id: mean\ndbrps: [{db: a, rp: b}]\nvars:\n  x: {type: int, value: 5}\n",
+        ),
         ("tasks/two.json", "{\"vars\": {}}"),
         ("tasks/wrong.yml", "a: ["),
         ("handlers/slack.yaml", "topic: cpu\nid: slack\nkind: slack\noptions: {channel: '#a'}\n"),
@@ -345,7 +354,7 @@ fn a_load_directory_comes_over_and_its_wrong_files_are_told() {
          task          cpu       created enabled\n\
          task          one       created enabled\n\
          task          two       failed  DIR/tasks/two.json: template-id is missing\n\
-         task          wrong     failed  DIR/tasks/wrong.yml: line 2, column 1: invalid YAML: while parsing a flow node, did not find expected node content\n\
+         task          wrong     failed  DIR/tasks/wrong.yml: line 1, column 4: invalid YAML: unclosed bracket '['\n\
          topic-handler none      failed  DIR/handlers/none.json: topic is missing\n\
          topic-handler cpu/slack created slack\n\
          topic-handler cpu/slack failed  another file of the folder means the same object\n"
@@ -367,7 +376,11 @@ fn folders_and_servers_that_are_not_there_are_told() {
     let empty = tempfile::tempdir().unwrap();
     let (ended, ran) = run(&options(empty.path().to_str().unwrap(), &target));
     assert_eq!(ended, Ended::Failed);
-    assert!(ran.err.ends_with("has none of the folders templates, tasks, handlers\n"), "{}", ran.err);
+    assert!(
+        ran.err.ends_with("has none of the folders templates, tasks, handlers\n"),
+        "{}",
+        ran.err
+    );
 
     let (ended, ran) = run(&options("http://u:secret@127.0.0.1:1", &target));
     assert_eq!(ended, Ended::Failed);
@@ -392,6 +405,6 @@ fn a_target_that_goes_away_stops_the_import() {
     let target = Memory { fake, objects: Objects::default() };
     let (ended, ran) = run(&options(source.fake.url(), &target));
     assert_eq!(ended, Ended::Failed);
-    assert!(ran.out.contains("template      mean"), "{}", ran.out);
+    assert!(ran.out.contains("template mean created\n"), "{}", ran.out);
     assert!(ran.err.ends_with("; the rest was not looked at\n"), "{}", ran.err);
 }
