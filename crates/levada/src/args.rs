@@ -524,7 +524,7 @@ pub(crate) fn parse() -> Arguments {
 }
 
 fn rewrite(arguments: Vec<OsString>) -> Vec<OsString> {
-    let called = arguments.first().map(Path::new).and_then(Path::file_stem);
+    let called = arguments.first().map(Path::new).and_then(Path::file_name);
     let command = ["processor", "kapacitor"].into_iter().find(|name| called == Some(name.as_ref()));
     let mut rewritten = arguments;
     if let Some(command) = command {

@@ -28,6 +28,7 @@ pub(super) fn in_world<T>(work: impl FnOnce(&mut World<'_>) -> T) -> T {
         clock: SystemClock::new(),
         zone: jiff::tz::TimeZone::system(),
         poll_interval: World::POLL_INTERVAL,
+        answer_timeout: World::ANSWER_TIMEOUT,
         out: &mut std::io::stdout(),
         err: &mut std::io::stderr(),
     })

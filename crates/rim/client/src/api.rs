@@ -10,8 +10,6 @@ use tokio::runtime::Runtime;
 
 /// How long a connection may take to be made. Ours; the original waits without end.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take; in a stream, how long nothing may come. Ours: tasks that start may take their time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer that is read whole, in bytes. Ours: a page of 100 tasks with the largest scripts lies below it.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Bytes of an answer that an error shows.
@@ -25,6 +23,7 @@ pub(crate) const PREVIEW: &[&str] = &["kapacitor", "v1preview"];
 /// A server.
 pub(crate) struct Api {
     base: Url,
+    answer_timeout: Duration,
     client: Client,
     runtime: Runtime,
 }
@@ -56,17 +55,12 @@ pub(crate) struct Streamed {
 impl ApiError {
     fn no_answer(base: &Url, error: reqwest::Error) -> Self {
         let target = shown(base);
-        let message = if error.is_timeout() && !error.is_connect() {
-            format!("{target} did not answer within {} s", ANSWER_TIMEOUT.as_secs())
-        } else {
-            let error = error.without_url();
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            format!("cannot reach {target}: {cause}")
-        };
-        ApiError { message, status: None }
+        let error = error.without_url();
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        ApiError::local(format!("cannot reach {target}: {cause}"))
     }
 
     fn of_answer(status: u16, body: &[u8]) -> Self {
@@ -92,7 +86,11 @@ impl ApiError {
 
 impl Api {
     /// Makes a client of the server at `url`, whose credentials, if any, are used.
-    pub(crate) fn new(url: &str, is_insecure: bool) -> Result<Self, String> {
+    pub(crate) fn new(
+        url: &str,
+        is_insecure: bool,
+        answer_timeout: Duration,
+    ) -> Result<Self, String> {
         let hidden = || match url.rsplit_once('@') {
             Some((_, rest)) => format!("***@{rest}"),
             None => url.to_owned(),
@@ -125,7 +123,7 @@ impl Api {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot set up the HTTP client: {error}"))?;
-        Ok(Api { base, client, runtime })
+        Ok(Api { base, answer_timeout, client, runtime })
     }
 
     /// Gives what is at a path.
@@ -185,7 +183,7 @@ impl Api {
     ) -> Result<Streamed, StreamError> {
         let url = self.address(root, path, query).map_err(StreamError::Api)?;
         let work = async {
-            let sent = tokio::time::timeout(ANSWER_TIMEOUT, self.client.get(url).send());
+            let sent = tokio::time::timeout(self.answer_timeout, self.client.get(url).send());
             let response = match sent.await {
                 Ok(sent) => sent.map_err(|error| ApiError::no_answer(&self.base, error)),
                 Err(_) => Err(self.silent()),
@@ -201,13 +199,15 @@ impl Api {
             loop {
                 let next = match is_patient {
                     true => response.chunk().await,
-                    false => match tokio::time::timeout(ANSWER_TIMEOUT, response.chunk()).await {
-                        Ok(next) => next,
-                        Err(_) => {
-                            streamed.broken = Some(self.silent());
-                            return Ok(streamed);
+                    false => {
+                        match tokio::time::timeout(self.answer_timeout, response.chunk()).await {
+                            Ok(next) => next,
+                            Err(_) => {
+                                streamed.broken = Some(self.silent());
+                                return Ok(streamed);
+                            }
                         }
-                    },
+                    }
                 };
                 match next {
                     Ok(Some(chunk)) => {
@@ -286,15 +286,16 @@ impl Api {
         &self,
         work: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
-        tokio::time::timeout(ANSWER_TIMEOUT, work).await.unwrap_or_else(|_| Err(self.silent()))
+        tokio::time::timeout(self.answer_timeout, work).await.unwrap_or_else(|_| Err(self.silent()))
     }
 
     fn silent(&self) -> ApiError {
-        let seconds = ANSWER_TIMEOUT.as_secs();
-        ApiError::local(format!("{} did not answer within {seconds} s", self.shown()))
+        let waited = self.answer_timeout;
+        ApiError::local(format!("{} did not answer within {waited:?}", self.shown()))
     }
 
     async fn whole(&self, mut response: Response) -> Result<Vec<u8>, ApiError> {
+        let status = Some(response.status().as_u16());
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
@@ -302,7 +303,7 @@ impl Api {
                     let target = self.shown();
                     let message =
                         format!("{target} answered with more than {ANSWER_BYTES_MAX} bytes");
-                    return Err(ApiError::local(message));
+                    return Err(ApiError { message, status });
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => return Ok(bytes),
@@ -354,7 +355,7 @@ mod tests {
     use super::*;
 
     fn address(base: &str, path: &[&str]) -> Result<String, String> {
-        let api = Api::new(base, false)?;
+        let api = Api::new(base, false, Duration::from_secs(1))?;
         let url = api.address(V1, path, &[("pattern", "a b*")]).map_err(|error| error.message)?;
         Ok(url.to_string())
     }
@@ -381,9 +382,13 @@ mod tests {
             ("ftp://u:pw@h", "invalid URL \"***@h\": it must begin with http:// or https://"),
             ("/x", "invalid URL \"/x\": relative URL without a base"),
         ] {
-            assert_eq!(Api::new(url, false).map(|_| ()), Err(text.to_owned()));
+            assert_eq!(
+                Api::new(url, false, Duration::from_secs(1)).map(|_| ()),
+                Err(text.to_owned())
+            );
         }
-        let api = Api::new("http://u:pw@h:1/", false).map(|api| api.shown());
+        let api =
+            Api::new("http://u:pw@h:1/", false, Duration::from_secs(1)).map(|api| api.shown());
         assert_eq!(api.as_deref(), Ok("http://h:1"));
     }
 

@@ -50,3 +50,34 @@ pub(crate) fn value(path: &Path) -> Result<Value, String> {
 fn extension(path: &Path) -> Option<&str> {
     path.extension().and_then(|extension| extension.to_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_up_to_their_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tick");
+        std::fs::write(&path, vec![b' '; FILE_BYTES_MAX as usize]).unwrap();
+        assert_eq!(text(&path).map(|text| text.len()), Ok(FILE_BYTES_MAX as usize));
+        std::fs::write(&path, vec![b' '; FILE_BYTES_MAX as usize + 1]).unwrap();
+        assert!(text(&path).unwrap_err().ends_with(" is larger than 16777216 bytes"));
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(text(&path).unwrap_err().ends_with(" is not UTF-8"));
+    }
+
+    #[test]
+    fn a_file_holds_one_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.yaml");
+        std::fs::write(&path, "a: 1\n---\nb: 2\n").unwrap();
+        assert!(value(&path).unwrap_err().ends_with("expected one document, got 2"));
+        std::fs::write(&path, "").unwrap();
+        assert!(value(&path).unwrap_err().ends_with("expected one document, got 0"));
+        assert_eq!(
+            value(Path::new("x.txt")),
+            Err("bad file extension. Must be YAML or JSON".into())
+        );
+    }
+}

@@ -99,7 +99,7 @@ enum Action {
 
 /// Imports, prints a row per object, and says how it ended.
 pub fn run(options: &Options, world: &mut World<'_>) -> Ended {
-    let rows = match gather(options) {
+    let rows = match gather(options, world) {
         Ok((target, wanted)) => apply::all(&target, wanted, options),
         Err(message) => {
             world.note(&format!("error: {message}"));
@@ -133,11 +133,11 @@ pub fn run(options: &Options, world: &mut World<'_>) -> Ended {
 }
 
 /// Makes sure that the target answers, and reads the source.
-fn gather(options: &Options) -> Result<(Api, Vec<Wanted>), String> {
-    let target = Api::new(&options.server, options.skip_verify)?;
+fn gather(options: &Options, world: &World<'_>) -> Result<(Api, Vec<Wanted>), String> {
+    let target = Api::new(&options.server, options.skip_verify, world.answer_timeout)?;
     target.get(&["ping"], &[]).map_err(|error| error.message)?;
     let wanted = if options.source.contains("://") {
-        let source = Api::new(&options.source, options.skip_verify)?;
+        let source = Api::new(&options.source, options.skip_verify, world.answer_timeout)?;
         source::server(&source).map_err(|error: ApiError| error.message)?
     } else {
         source::folder(&PathBuf::from(&options.source))?

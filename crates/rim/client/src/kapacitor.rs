@@ -283,7 +283,8 @@ fn connect(global: &Parsed, world: &mut World<'_>) -> Result<Api, u8> {
         };
         is_insecure = value;
     }
-    Api::new(url.as_deref().unwrap_or(DEFAULT_URL), is_insecure).map_err(|message| {
+    let url = url.as_deref().unwrap_or(DEFAULT_URL);
+    Api::new(url, is_insecure, world.answer_timeout).map_err(|message| {
         world.note(&format!("Error: {message}"));
         EXIT_CLIENT
     })

@@ -17,6 +17,8 @@ pub struct World<'w> {
     pub zone: TimeZone,
     /// How often a recording or a replay is asked whether it has ended.
     pub poll_interval: Duration,
+    /// How long an answer may take; in a stream that should go on, how long nothing may come.
+    pub answer_timeout: Duration,
     /// Results.
     pub out: &'w mut dyn Write,
     /// Everything else.
@@ -28,6 +30,10 @@ pub struct World<'w> {
 impl World<'_> {
     /// How often a recording or a replay is asked whether it has ended, outside of tests. Source: Kapacitor's client.
     pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+    /// How long an answer may take, outside of tests. Ours, as the original waits without end: tasks that start may take
+    /// their time.
+    pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
     /// Writes text to the results.
     pub(crate) fn print(&mut self, text: &str) -> io::Result<()> {

@@ -7,6 +7,9 @@ use super::{Action, Kind, Options, Row, Wanted, What};
 use crate::api::{Api, ApiError};
 use crate::kapacitor::objects::{list_of, text};
 
+/// States in a request. Ours: far below what a server takes as one body.
+const EVENTS_PER_REQUEST: usize = 1_000;
+
 /// A status that is brought over when all else is there.
 struct Pending {
     row: usize,
@@ -150,7 +153,9 @@ fn states(target: &Api, topic: &str, wanted: &[Value], options: &Options) -> Out
         count => format!("{count} states"),
     };
     if !options.dry_run {
-        target.post_preview(&path, &json!({"events": missing}))?;
+        for some in missing.chunks(EVENTS_PER_REQUEST) {
+            target.post_preview(&path, &json!({"events": some}))?;
+        }
     }
     Ok((if known > 0 { Action::Changed } else { Action::Created }, detail))
 }

@@ -42,17 +42,22 @@ pub(super) fn server(api: &Api) -> Result<Vec<Wanted>, ApiError> {
     }
     for topic in &topics {
         let topic = text(topic, "id").to_owned();
-        let answer = api.get(&["alerts", "topics", &topic, "events"], &[])?;
-        let events: Vec<Value> = objects::list_of(answer, "events")
-            .into_iter()
-            .map(|event| json!({"id": event["id"], "state": event["state"]}))
-            .collect();
-        if !events.is_empty() {
-            let what = Ok(What::Events { topic: topic.clone(), events });
-            all.push(Wanted { kind: Kind::TopicEvents, name: topic, what });
-        }
+        let what = match events(api, &topic) {
+            Ok(events) if events.is_empty() => continue,
+            Ok(events) => Ok(What::Events { topic: topic.clone(), events }),
+            // What the original answers about one topic says nothing about the others.
+            Err(ApiError { message, status: Some(_) }) => Err(message),
+            Err(error) => return Err(error),
+        };
+        all.push(Wanted { kind: Kind::TopicEvents, name: topic, what });
     }
     Ok(all)
+}
+
+fn events(api: &Api, topic: &str) -> Result<Vec<Value>, ApiError> {
+    let answer = api.get(&["alerts", "topics", topic, "events"], &[])?;
+    let events = objects::list_of(answer, "events").into_iter();
+    Ok(events.map(|event| json!({"id": event["id"], "state": event["state"]})).collect())
 }
 
 /// Reads a load directory; files that are wrong are told in the result.

@@ -7,8 +7,9 @@ use crate::api::{Api, ApiError};
 
 /// Objects per page. Source: the API's default.
 const PAGE: usize = 100;
-/// The most objects that are read. Ours: a server that never ends its pages ends here.
-const OBJECTS_MAX: usize = 1_000_000;
+/// The most objects that are read. Ours: ten times what a server is expected to hold; one that never ends its
+/// pages ends here.
+const OBJECTS_MAX: usize = 100_000;
 
 /// A collection that is read in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

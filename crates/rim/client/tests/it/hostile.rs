@@ -1,7 +1,10 @@
 //! Servers that answer wrongly, late or not at all.
 
+use std::net::TcpListener;
+use std::time::Duration;
+
 use crate::fake::{Answer, Fake};
-use crate::run::kapacitor;
+use crate::run::{kapacitor, kapacitor_within};
 
 #[test]
 fn a_server_that_is_not_there_is_named_without_its_password() {
@@ -40,16 +43,39 @@ fn an_answer_of_any_size_ends() {
 }
 
 #[test]
-fn a_list_that_never_ends_ends() {
-    let page: Vec<String> = (0..100).map(|at| format!("{{\"id\":\"t{at}\"}}")).collect();
-    let page = format!("{{\"tasks\":[{}]}}", page.join(","));
+fn pages_are_read_until_one_is_not_full() {
+    let page = |count: usize| format!("{{\"tasks\":[{}]}}", vec!["{}"; count].join(","));
     let fake = Fake::start(move |asked| match asked.target.contains("offset=300") {
-        true => Answer::new(500, "{\"error\":\"enough\"}"),
-        false => Answer::new(200, page.clone()),
+        true => Answer::new(200, page(99)),
+        false => Answer::new(200, page(100)),
     });
     let ran = kapacitor(fake.url(), &["list", "tasks"]);
-    assert_eq!((ran.code, &*ran.err, &*ran.out), (3, "Error: enough\n", ""));
+    assert_eq!((ran.code, &*ran.err), (0, ""));
+    assert_eq!(ran.out.lines().count(), 1 + 399);
     assert_eq!(fake.asked().len(), 4);
+}
+
+#[test]
+fn pages_that_never_end_end() {
+    let page = format!("{{\"tasks\":[{}]}}", vec!["{}"; 100].join(","));
+    let fake = Fake::start(move |_| Answer::new(200, page.clone()));
+    let ran = kapacitor(fake.url(), &["list", "tasks"]);
+    assert_eq!((ran.code, &*ran.err), (3, "Error: there are more than 100000 tasks\n"));
+    assert_eq!(fake.asked().len(), 1_000);
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kapacitor.db");
+    for words in [&["list", "tasks"][..], &["logs"], &["backup", file.to_str().unwrap()]] {
+        let ran = kapacitor_within(&url, Duration::from_millis(50), words);
+        let text = format!("Error: {url} did not answer within 50ms\n");
+        assert_eq!((ran.code, &*ran.err), (3, &*text), "{words:?}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

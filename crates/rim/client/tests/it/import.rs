@@ -287,6 +287,22 @@ fn a_dry_run_says_what_would_be_and_writes_nothing() {
 }
 
 #[test]
+fn many_states_come_over_in_several_requests() {
+    let (source, target) = (Memory::start(), Memory::start());
+    for at in 0..2_001 {
+        source.put(
+            "alerts/topics/t/events",
+            event(&format!("e{at}"), "2026-03-01T10:00:00Z", "INFO"),
+        );
+    }
+    let (ended, ran) = run(&options(source.fake.url(), &target));
+    assert_eq!(ended, Ended::Done);
+    assert!(ran.out.contains("created 2001 states\n"), "{}", ran.out);
+    assert_eq!(target.writes().len(), 3);
+    assert_eq!(target.objects.lock().unwrap()["alerts/topics/t/events"].len(), 2_001);
+}
+
+#[test]
 fn one_that_fails_stops_no_other() {
     let source = original()
         .with("tasks", json!({"id": "bad", "script": "BAD", "status": "enabled"}))

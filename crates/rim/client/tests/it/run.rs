@@ -11,6 +11,9 @@ use levada_client::{Format, World, kapacitor};
 use levada_model::Timestamp;
 use levada_runtime::Clock;
 
+/// How long answers may take, also on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
 /// A clock that stands at noon of 1 March 2026 and whose sleeps are over at once.
 struct Noon;
 
@@ -49,6 +52,7 @@ pub(crate) fn in_world(
         clock: Arc::new(Noon),
         zone: if zone == "UTC" { TimeZone::UTC } else { TimeZone::get(zone).unwrap() },
         poll_interval: Duration::ZERO,
+        answer_timeout: TIMEOUT,
         out: &mut out,
         err: &mut err,
     };
@@ -56,9 +60,17 @@ pub(crate) fn in_world(
     Ran { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
+/// Runs `kapacitor` against the server at `url`, which may take only so long.
+pub(crate) fn kapacitor_within(url: &str, timeout: Duration, words: &[&str]) -> Ran {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let variables = BTreeMap::from([("KAPACITOR_URL".to_owned(), url.to_owned())]);
+    in_world(&variables, "UTC", |world| {
+        world.answer_timeout = timeout;
+        kapacitor::run(&words, Format::Text, world)
+    })
+}
+
 /// Runs `kapacitor` against the server at `url`.
 pub(crate) fn kapacitor(url: &str, words: &[&str]) -> Ran {
-    let variables = BTreeMap::from([("KAPACITOR_URL".to_owned(), url.to_owned())]);
-    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    in_world(&variables, "UTC", |world| kapacitor::run(&words, Format::Text, world))
+    kapacitor_within(url, TIMEOUT, words)
 }
