@@ -8,7 +8,9 @@ mod filter;
 mod fmt;
 mod gen_docs;
 mod graph;
+mod import;
 mod init;
+mod kapacitor;
 mod positions;
 mod processor;
 mod run;
@@ -37,6 +39,8 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Completions { shell } => completions::run(shell),
         Command::Positions(args) => positions::run(args, &common),
         Command::Dlq(args) => dlq::run(args, &common),
+        Command::Kapacitor { words } => kapacitor::run(&words, &common),
+        Command::Import(args) => import::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };
     crate::output::flush();
