@@ -294,7 +294,8 @@ impl Dialogue {
             }
             _ => (self.challenge("Username:", initial)?, self.challenge("Password:", "")?),
         };
-        let known = self.shared.options.login.map(|(user, password)| (user.into(), password.into()));
+        let known =
+            self.shared.options.login.map(|(user, password)| (user.into(), password.into()));
         if known.as_ref() != Some(&given) {
             return self.say("535 5.7.8 authentication failed");
         }

@@ -109,7 +109,9 @@ impl Mail {
         }
         if self.to.len() > RECIPIENTS_MAX {
             let count = self.to.len();
-            return Err(invalid(format!("a mail for {count} recipients; at most {RECIPIENTS_MAX}")));
+            return Err(invalid(format!(
+                "a mail for {count} recipients; at most {RECIPIENTS_MAX}"
+            )));
         }
         let mailbox = |what: &str, text: &str| {
             let parsed: Result<Mailbox, _> = text.trim().parse();
@@ -272,8 +274,7 @@ impl Inner {
     /// Source: upstream's mail library: LOGIN only for servers without PLAIN, and PLAIN never in the clear but on this machine.
     async fn log_in(&self, connection: &mut AsyncSmtpConnection) -> Result<(), ClientError> {
         let settings = &self.settings;
-        let offers =
-            |mechanism| connection.server_info().supports_auth_mechanism(mechanism);
+        let offers = |mechanism| connection.server_info().supports_auth_mechanism(mechanism);
         let mechanism = match (offers(Mechanism::Plain), offers(Mechanism::Login)) {
             (false, false) => return Ok(()),
             (true, _) => Mechanism::Plain,

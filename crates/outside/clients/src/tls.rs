@@ -45,7 +45,8 @@ pub(crate) async fn client_config(options: &TlsOptions) -> Result<ClientConfig, 
         let message = format!("`{}` holds no {what} in PEM form", path.display());
         ClientError::new(ErrorKind::Invalid, message)
     };
-    let chain = certificates(&certificate).ok_or_else(|| wrong(&options.cert_file, "certificate"))?;
+    let chain =
+        certificates(&certificate).ok_or_else(|| wrong(&options.cert_file, "certificate"))?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| wrong(&options.key_file, "key"))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| {
         let message = format!("the client certificate cannot be used: {error}");
@@ -56,8 +57,7 @@ pub(crate) async fn client_config(options: &TlsOptions) -> Result<ClientConfig, 
 async fn roots(path: &PathBuf) -> Result<RootCertStore, ClientError> {
     let pem = read(path).await?;
     let mut roots = RootCertStore::empty();
-    let (added, _ignored) =
-        roots.add_parsable_certificates(certificates(&pem).unwrap_or_default());
+    let (added, _ignored) = roots.add_parsable_certificates(certificates(&pem).unwrap_or_default());
     if added == 0 {
         let message = format!("`{}` holds no certificate in PEM form", path.display());
         return Err(ClientError::new(ErrorKind::Invalid, message));

@@ -71,7 +71,8 @@ fn read(bytes: &[u8]) -> (u8, &[u8], &[u8]) {
         short @ 0..=0x7f => (usize::from(short), 2),
         long => {
             let count = usize::from(long & 0x7f);
-            let length = bytes[2..2 + count].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            let length =
+                bytes[2..2 + count].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
             (length, 2 + count)
         }
     };
