@@ -24,6 +24,9 @@ pub const EXEC_TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
 /// Source: kapacitor: the client of the `httppost` service.
 pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
+/// The address of this server. Source: kapacitor: `hostname` and `[http] bind-address`, reference (server) §7.2.
+pub const SERVER_URL_DEFAULT: &str = "http://localhost:9092";
+
 /// An endpoint of the configuration, by which `post` may be told where to go.
 ///
 /// Source: kapacitor: `[[httppost]]`, reference (server) §4.5.
@@ -68,6 +71,10 @@ pub struct HandlerDeps {
     pub topics: Option<WeakTopics>,
     /// The ID of the topic handler that is started; events of `aggregate` have it unless they say otherwise.
     pub handler_id: Str,
+    /// The topic whose handler is started.
+    pub topic: Str,
+    /// The address of this server, for links in what services show.
+    pub server_url: Str,
     /// Lets so many programs run at a time.
     pub exec_slots: Arc<Semaphore>,
     /// How long a program may take.
@@ -86,6 +93,8 @@ impl Default for HandlerDeps {
             services: Arc::new(NoServices),
             topics: None,
             handler_id: Str::from(""),
+            topic: Str::from(""),
+            server_url: Str::from(SERVER_URL_DEFAULT),
             exec_slots: Arc::new(Semaphore::new(EXEC_MAX_DEFAULT)),
             exec_timeout: EXEC_TIMEOUT_DEFAULT,
             request_timeout: REQUEST_TIMEOUT_DEFAULT,

@@ -42,8 +42,11 @@ pub struct TestRule {
     /// Gives all options with what they are unless the request says otherwise; settings of the service are among them.
     pub options: fn(&HandlerDeps) -> Map<String, Value>,
     /// Tries the service with all options, those of the request over the others.
-    pub run: fn(Map<String, Value>, HandlerDeps) -> BoxFuture<'static, Result<(), HandlerError>>,
+    pub run: fn(Map<String, Value>, HandlerDeps) -> TestOutcome,
 }
+
+/// What comes of trying out a service.
+pub type TestOutcome = BoxFuture<'static, Result<(), HandlerError>>;
 
 /// Makes what handles events.
 pub type Start = fn(&HandlerSpec, &HandlerDeps) -> Result<Arc<dyn Handler>, StartError>;
@@ -84,6 +87,8 @@ pub enum Shape {
     Texts,
     /// A key and a text; more calls add to them.
     Pair,
+    /// A key and a value of any type; more calls add to them.
+    Entry,
     /// An address and maybe a text; more calls add to them.
     Link,
     /// Object ID, type and value; more calls add to them.

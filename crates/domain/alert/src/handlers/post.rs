@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::deps::{Endpoint, HandlerDeps};
-use super::http::read_answer;
+use super::http::{Tls, read_answer};
 use super::kind::{Kind, Place, Rule, Shape, StartError, Trouble};
+use super::outgoing::{self, Outgoing, Sender};
 use super::render::{Scope, Template};
 use super::spec::HandlerSpec;
 use crate::event::Event;
@@ -34,13 +34,14 @@ pub(super) static KIND: Kind = Kind {
 };
 
 struct Post {
-    client: Client,
+    sender: Sender,
+    tls: Tls,
     url: Arc<dyn Template>,
     headers: HeaderMap,
     basic_auth: Option<(String, String)>,
     body: Option<Arc<dyn Template>>,
     captures_response: bool,
-    timeout: Duration,
+    timeout: Option<Duration>,
 }
 
 fn check(spec: &HandlerSpec) -> Result<(), Trouble> {
@@ -69,10 +70,10 @@ fn start(spec: &HandlerSpec, deps: &HandlerDeps) -> Result<Arc<dyn Handler>, Sta
     // The address in the script is the more special one.
     let url = parse("url", spec.text("url").unwrap_or(&endpoint.url))?;
     let body = endpoint.alert_template.as_deref().map(|text| parse("body", text)).transpose()?;
-    let client = deps.clients.client(spec.flag("skipSSLVerification"));
     let timeout = spec.duration("timeout").filter(|timeout| *timeout > 0);
     Ok(Arc::new(Post {
-        client: client.map_err(|error| Trouble::enable(error.message))?,
+        sender: Sender::new(deps),
+        tls: Tls::skipping(spec.flag("skipSSLVerification")),
         url,
         headers: headers(spec, &endpoint, body.is_none())?,
         basic_auth: endpoint
@@ -80,7 +81,7 @@ fn start(spec: &HandlerSpec, deps: &HandlerDeps) -> Result<Arc<dyn Handler>, Sta
             .filter(|(user, password)| !user.is_empty() && !password.is_empty()),
         body,
         captures_response: spec.flag("captureResponse"),
-        timeout: timeout.map_or(deps.request_timeout, |nanos| Duration::from_nanos(nanos as u64)),
+        timeout: timeout.map(|nanos| Duration::from_nanos(nanos as u64)),
     }))
 }
 
@@ -110,43 +111,37 @@ fn headers(spec: &HandlerSpec, endpoint: &Endpoint, is_json: bool) -> Result<Hea
 impl Handler for Post {
     async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
         let failed =
-            |error: String| HandlerError::new("failed to POST alert data").with("error", error);
+            |error: String| HandlerError::new(error).finally().during("failed to POST alert data");
         let url = self.url.render(event).map_err(failed)?;
         let body = match &self.body {
             Some(template) => template.render(event).map_err(failed)?.as_bytes().to_vec(),
             None => event.to_json(),
         };
-        let mut request = self.client.post(&*url).headers(self.headers.clone()).body(body);
-        if let Some((user, password)) = &self.basic_auth {
-            request = request.basic_auth(user, Some(password));
-        }
-        // The address may hold secrets.
-        let answer = request.timeout(self.timeout).send().await;
-        let answer = answer.map_err(|error| failed(chain(&error.without_url())))?;
+        let outgoing = Outgoing {
+            url: outgoing::url(&url, &[]).map_err(|error| failed(error.message))?,
+            headers: self.headers.clone(),
+            body,
+            basic_auth: self.basic_auth.clone(),
+            tls: self.tls.clone(),
+            timeout: self.timeout,
+        };
+        let answer = self.sender.send(outgoing).await;
+        let answer = answer.map_err(|error| error.during("failed to POST alert data"))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
         }
+        let retry_after = outgoing::retry_after(answer.headers());
         let text = match self.captures_response {
             true => read_answer(answer).await,
             false => {
                 "unknown error, use .captureResponse() to capture the HTTP response".to_owned()
             }
         };
-        Err(HandlerError::new("POST returned non 2xx status code")
+        let error = HandlerError::new("POST returned non 2xx status code")
             .with("code", status.as_u16().to_string())
-            .with("error", text))
+            .with("error", text)
+            .after(retry_after);
+        Err(HandlerError { is_final: outgoing::is_final(status.as_u16()), ..error })
     }
-}
-
-/// Gives an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -27,7 +27,7 @@ fn sample(rule: &Rule) -> Vec<Arg> {
         (Shape::Bool, _) => vec![Arg::Bool(true)],
         (Shape::Duration, _) => vec![Arg::Duration(5_000_000_000)],
         (Shape::Texts, _) => vec![text("a"), text("b")],
-        (Shape::Pair, _) => vec![text("k"), text("v")],
+        (Shape::Pair | Shape::Entry, _) => vec![text("k"), text("v")],
         (Shape::Link, _) => vec![text("http://h/"), text("there")],
         (Shape::SnmpData, _) => vec![text("1.2"), text("s"), text("v")],
         (Shape::Qos, _) => vec![Arg::Int(2)],
