@@ -12,6 +12,7 @@
 mod address_filter;
 mod connections;
 mod deps;
+mod endpoint;
 mod form;
 mod go_templates;
 mod http;
@@ -57,9 +58,10 @@ mod zenoss;
 pub use address_filter::{AddressFilter, Denied, Network, NetworkError};
 pub use connections::Connections;
 pub use deps::{
-    EXEC_MAX_DEFAULT, EXEC_TIMEOUT_DEFAULT, Endpoint, Endpoints, HandlerDeps, NoEndpoints,
-    REQUEST_TIMEOUT_DEFAULT, SERVER_URL_DEFAULT,
+    EXEC_MAX_DEFAULT, EXEC_TIMEOUT_DEFAULT, HandlerDeps, REQUEST_TIMEOUT_DEFAULT,
+    SERVER_URL_DEFAULT,
 };
+pub use endpoint::{Endpoint, endpoint};
 pub use go_templates::GoTemplates;
 pub use http::{Clients, Tls};
 pub use kafka_producer::{

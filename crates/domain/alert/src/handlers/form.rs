@@ -232,9 +232,11 @@ fn level(text: &str) -> Result<Level, HandlerError> {
 }
 
 fn time(text: &str) -> Result<Timestamp, HandlerError> {
-    let time: jiff::Timestamp = text.parse().map_err(invalid)?;
-    let nanos = i64::try_from(time.as_nanosecond());
-    nanos.map(Timestamp).map_err(|_| invalid(format!("time `{text}` is out of range")))
+    let time: Option<jiff::Timestamp> = text.parse().ok();
+    let nanos = time.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
+    nanos.map(Timestamp).ok_or_else(|| {
+        invalid(format!("invalid time `{text}`; for example `1970-01-01T00:00:01Z`"))
+    })
 }
 
 fn sample_data() -> Value {

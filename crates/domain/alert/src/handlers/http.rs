@@ -41,8 +41,11 @@ struct Shared {
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     tls: Tls,
-    modified: [Option<SystemTime>; 3],
+    files: [Option<Version>; 3],
 }
+
+/// When a file was written last, and its length.
+type Version = (SystemTime, u64);
 
 /// How the certificates of receivers are checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,8 +97,8 @@ impl Clients {
     ///
     /// It checks names and redirects; whoever sends a request checks its URL.
     pub(super) fn client(&self, tls: &Tls) -> Result<Client, HandlerError> {
-        let modified = [&tls.ca, &tls.cert, &tls.key].map(|path| modified(path));
-        let key = Key { tls: tls.clone(), modified };
+        let files = [&tls.ca, &tls.cert, &tls.key].map(|path| version(path));
+        let key = Key { tls: tls.clone(), files };
         if let Some(client) = self.lock().get(&key) {
             return Ok(client.clone());
         }
@@ -119,11 +122,12 @@ impl fmt::Debug for Clients {
     }
 }
 
-fn modified(path: &str) -> Option<SystemTime> {
+fn version(path: &str) -> Option<Version> {
     if path.is_empty() {
         return None;
     }
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn make(filter: &AddressFilter, tls: &Tls) -> Result<Client, String> {
@@ -158,7 +162,8 @@ fn redirect(filter: &AddressFilter, attempt: Attempt<'_>) -> reqwest::redirect::
 fn with_files(mut builder: ClientBuilder, tls: &Tls) -> Result<ClientBuilder, String> {
     if !tls.ca.is_empty() {
         let authorities = Certificate::from_pem_bundle(&read_pem(&tls.ca)?);
-        let authorities = authorities.map_err(|_| format!("no certificates in `{}`", tls.ca))?;
+        let authorities = authorities.ok().filter(|authorities| !authorities.is_empty());
+        let authorities = authorities.ok_or_else(|| format!("no certificates in `{}`", tls.ca))?;
         builder = builder.tls_certs_only(authorities);
     }
     if !tls.cert.is_empty() {
