@@ -20,9 +20,7 @@ use super::kind::{Kind, Rule, Shape, StartError, TestRule, Trouble};
 use super::render::{Scope, Template};
 use super::spec::HandlerSpec;
 use crate::event::Event;
-use crate::services::{
-    Element, OptionDefault, OptionRule, Section, SectionRule,
-};
+use crate::services::{Element, OptionDefault, OptionRule, Section, SectionRule};
 use crate::topics::{Handler, HandlerError};
 
 pub(super) static KIND: Kind = Kind {
@@ -161,9 +159,9 @@ fn start(spec: &HandlerSpec, deps: &HandlerDeps) -> Result<Arc<dyn Handler>, Sta
     if !cluster.is_empty() && !section.elements().iter().any(|element| element.name == cluster) {
         return Err(Trouble::enable(format!("unknown cluster {cluster:?}")).into());
     }
-    let template = spec.text("template").map(|text| {
-        deps.templates.parse("template", text, Scope::Data).map_err(Trouble::enable)
-    });
+    let template = spec
+        .text("template")
+        .map(|text| deps.templates.parse("template", text, Scope::Data).map_err(Trouble::enable));
     Ok(Arc::new(Kafka {
         section,
         cluster,
@@ -255,10 +253,10 @@ impl Kafka {
 
     async fn write(&self, event: &Event) -> Result<(), HandlerError> {
         let element = self.element()?;
+        let settings = Settings::of(&element)?.into_producer(self.partitioner)?;
         if self.topic.is_empty() {
             return Err(HandlerError::new("no topic: `kafkaTopic` is not set").finally());
         }
-        let settings = Settings::of(&element)?.into_producer(self.partitioner)?;
         let value = match &self.template {
             Some(template) => {
                 let text = template.render(event);

@@ -134,7 +134,8 @@ impl fmt::Debug for KafkaSasl {
 impl KafkaTopics {
     pub(super) fn count(&self, cluster: &str, topic: &str, is_written: bool) {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = topics.iter().position(|known| known.cluster == cluster && known.topic == topic);
+        let known =
+            topics.iter().position(|known| known.cluster == cluster && known.topic == topic);
         let at = match known {
             Some(at) => at,
             None if topics.len() == TOPICS_MAX => return,
