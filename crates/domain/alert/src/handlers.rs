@@ -14,6 +14,7 @@ mod connections;
 mod deps;
 mod endpoint;
 mod form;
+mod global;
 mod go_templates;
 mod http;
 mod kafka_producer;
@@ -62,6 +63,7 @@ pub use deps::{
     SERVER_URL_DEFAULT,
 };
 pub use endpoint::{Endpoint, endpoint};
+pub use global::{global_handlers, state_changes};
 pub use go_templates::GoTemplates;
 pub use http::{Clients, Tls};
 pub use kafka_producer::{
