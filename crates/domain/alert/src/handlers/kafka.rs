@@ -216,12 +216,12 @@ impl Settings {
                 username: self.sasl_username.clone(),
                 password: Secret::from(self.sasl_password.clone()),
             })),
+            "OAUTHBEARER" if !self.sasl_extensions.is_empty() => {
+                let text = "SASL extensions are not available here";
+                Err(HandlerError::new(text).finally())
+            }
             "OAUTHBEARER" if !self.sasl_access_token.is_empty() => {
-                let extensions = self.sasl_extensions.iter();
-                Ok(Some(KafkaSasl::Token {
-                    token: Secret::from(self.sasl_access_token.clone()),
-                    extensions: extensions.map(|(k, v)| (k.clone(), v.clone())).collect(),
-                }))
+                Ok(Some(KafkaSasl::Token(Secret::from(self.sasl_access_token.clone()))))
             }
             "OAUTHBEARER" => {
                 let text = "SASL mechanism OAUTHBEARER needs `sasl-access-token`";

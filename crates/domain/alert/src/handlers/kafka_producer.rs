@@ -61,12 +61,7 @@ pub enum KafkaSasl {
         password: Secret<String>,
     },
     /// A token that is given.
-    Token {
-        /// The token.
-        token: Secret<String>,
-        /// Sent with the token.
-        extensions: Vec<(String, String)>,
-    },
+    Token(Secret<String>),
 }
 
 /// Writes records to a cluster.
@@ -123,8 +118,7 @@ impl fmt::Debug for KafkaSasl {
             KafkaSasl::Password { mechanism, username, .. } => {
                 write!(f, "Password({mechanism}, {username})")
             }
-            // Extensions may be secrets.
-            KafkaSasl::Token { .. } => f.write_str("Token(***)"),
+            KafkaSasl::Token(_) => f.write_str("Token(***)"),
         }
     }
 }

@@ -157,6 +157,10 @@ async fn encryption_and_logins_are_passed_on() {
             Err("SASL mechanism OAUTHBEARER needs `sasl-access-token`"),
         ),
         (
+            json!({"sasl-mechanism": "oauthbearer", "sasl-access-token": "s3cret", "sasl_extensions": {"k": "v"}}),
+            Err("SASL extensions are not available here"),
+        ),
+        (
             json!({"sasl-mechanism": "GSSAPI"}),
             Err(
                 "SASL mechanism GSSAPI is not available here; known: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER",
