@@ -132,7 +132,8 @@ async fn nobody_waits_for_a_silent_broker_beyond_the_time_out() {
     let address = silent.local_addr().unwrap().to_string();
     let timeout = Duration::from_millis(500);
     let producer = producer(&ProducerSettings { timeout, ..settings(&address) });
-    let sent = producer.send(&unique("silent"), "k", b"x");
+    let topic = unique("silent");
+    let sent = producer.send(&topic, "k", b"x");
     let error = tokio::time::timeout(Duration::from_secs(5), sent).await.unwrap().unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(error.to_string().contains(&address), "{error}");
