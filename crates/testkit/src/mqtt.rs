@@ -9,6 +9,9 @@ use rumqttc::{Client, Event, MqttOptions, Packet, Publish, QoS};
 /// How long the broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Messages that wait for the test; the broker keeps what is beyond.
+const QUEUE: usize = 10_000;
+
 /// The longest message.
 const PACKET_BYTES_MAX: usize = 1 << 20;
 
@@ -29,8 +32,8 @@ impl Subscriber {
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         let (client, mut connection) = Client::new(options, 10);
         client.subscribe(topic, QoS::ExactlyOnce).unwrap();
-        let (subscribed, wait) = mpsc::channel();
-        let (publish, published) = mpsc::channel();
+        let (subscribed, wait) = mpsc::sync_channel(1);
+        let (publish, published) = mpsc::sync_channel(QUEUE);
         thread::spawn(move || {
             // Nobody listens any more at the end of a test, and then the connection is let go.
             for event in connection.iter() {

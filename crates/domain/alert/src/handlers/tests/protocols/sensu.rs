@@ -8,7 +8,7 @@ use super::*;
 fn socket(answers: Vec<(&'static str, bool)>) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (send, lines) = mpsc::channel();
+    let (send, lines) = mpsc::sync_channel(100);
     std::thread::spawn(move || {
         let mut kept = Vec::new();
         for (answer, closes) in answers {
