@@ -1,4 +1,6 @@
-//! Crash-safe checkpoints: which positions of its sources a flow has finished.
+//! What outlives the process: checkpoints of flows, the state of tasks, and documents ([`Documents`], opened by [`open_documents`]).
+//!
+//! Checkpoints are crash-safe and say which positions of its sources a flow has finished.
 //!
 //! A flow takes a [`Lease`] on its name, loads the last [`Checkpoint`], and saves a newer one from time to time:
 //!
@@ -28,6 +30,7 @@
 
 mod amend;
 mod checkpoint;
+mod documents;
 mod error;
 mod file;
 mod memory;
@@ -40,6 +43,12 @@ use std::sync::Arc;
 
 pub use amend::{Amendment, AuditLine, Change, PositionChange, Sources};
 pub use checkpoint::{Checkpoint, DecodeError, VERSION, decode, encode};
+#[cfg(any(feature = "sqlite", feature = "postgresql"))]
+pub use documents::SqlDocuments;
+pub use documents::{
+    Document, DocumentError, Documents, Expect, KEY_BYTES_MAX, MemoryDocuments, Range,
+    VALUE_BYTES_MAX, Write, open as open_documents,
+};
 pub use error::StoreError;
 pub use file::FileCheckpointStore;
 pub use memory::MemoryCheckpointStore;
