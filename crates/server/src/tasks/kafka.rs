@@ -70,3 +70,65 @@ fn settings_of(settings: &KafkaSettings) -> ProducerSettings {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use levada_clients::http::TlsOptions;
+    use levada_runtime::SystemClock;
+    use levada_settings::Secret;
+
+    use super::*;
+
+    #[test]
+    fn all_settings_are_passed_on() {
+        let tls = TlsOptions {
+            ca_file: "/ca".into(),
+            cert_file: "/cert".into(),
+            key_file: "/key".into(),
+            insecure_skip_verify: true,
+        };
+        let settings = KafkaSettings {
+            brokers: vec!["a:1".to_owned()],
+            timeout: Duration::from_secs(3),
+            batch_size: 7,
+            batch_timeout: Duration::from_millis(9),
+            tls: Some(tls),
+            sasl: Some(KafkaSasl::Token(Secret::from("t".to_owned()))),
+            partitioner: Partitioner::Murmur2,
+        };
+        let expected = ProducerSettings {
+            brokers: vec!["a:1".to_owned()],
+            timeout: Duration::from_secs(3),
+            batch_size: 7,
+            batch_timeout: Duration::from_millis(9),
+            tls: Some(ProducerTls {
+                ca_file: "/ca".into(),
+                cert_file: "/cert".into(),
+                key_file: "/key".into(),
+                insecure_skip_verify: true,
+            }),
+            login: Some(ProducerLogin::Token(Secret::from("t".to_owned()))),
+            partitioner: ProducerPartitioner::Murmur2,
+        };
+        assert_eq!(settings_of(&settings), expected);
+    }
+
+    #[tokio::test]
+    async fn errors_say_whether_trying_again_may_help() {
+        let producers = Producers { clock: SystemClock::new(), tasks: Tasks::new() };
+        let settings = KafkaSettings {
+            brokers: vec!["127.0.0.1:1".to_owned()],
+            timeout: Duration::from_millis(300),
+            batch_size: 1,
+            ..KafkaSettings::default()
+        };
+        let Ok(producer) = producers.producer(&settings) else { panic!("it connects later") };
+        let away = producer.send("t", "k", Vec::new()).await;
+        assert!(away.is_err_and(|error| !error.is_final));
+        let tls = Some(TlsOptions { ca_file: "/none".into(), ..TlsOptions::default() });
+        let wrong = producers.producer(&KafkaSettings { tls, ..settings });
+        assert!(wrong.is_err_and(|error| error.is_final && error.message.contains("/none")));
+    }
+}
