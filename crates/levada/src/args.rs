@@ -54,6 +54,17 @@ pub(crate) struct Common {
     pub(crate) log: Option<String>,
 }
 
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Address to listen on; several are separated by commas [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Write the line with the bound addresses to this file descriptor, too
+    #[arg(long, value_name = "N")]
+    pub(crate) ready_fd: Option<i32>,
+}
+
 /// What results look like.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputFormat {
@@ -141,6 +152,15 @@ Examples:
         after_help = "Example:\n  levada processor --spec-path=/etc/dataflow/spec.json --namespace=default --name=orders"
     )]
     Processor(Processor),
+    /// Run the server: Kapacitor's HTTP API, durable tasks and alerts
+    #[command(after_help = "\
+Examples:
+  levada serve                             on 127.0.0.1:9092, data under ./levada-data
+  levada serve --listen 127.0.0.1:0        on a free port; a line says which
+  KAPACITOR_URL=http://127.0.0.1:9092 kapacitor list tasks
+
+Ctrl-C takes no more requests, finishes what is under way and stops; a second Ctrl-C stops at once.")]
+    Serve(Serve),
     /// Print the JSON Schema of flows, for editors
     #[command(after_help = "Example:\n  levada schema > dataflow.schema.json")]
     Schema,
@@ -172,6 +192,29 @@ Examples:
   levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data"
     )]
     Dlq(Dlq),
+    /// Talk to a server as Kapacitor's client does, with its commands and flags
+    #[command(
+        disable_help_flag = true,
+        after_help = "\
+Examples:
+  levada kapacitor define cpu -tick cpu.tick -dbrp telegraf.autogen
+  levada kapacitor enable cpu
+  levada kapacitor list tasks
+  levada kapacitor help                every command
+  levada kapacitor help define         what a command takes
+
+Flags have one dash or two and stand before other words, as in the original; so do its exit codes.
+A binary that is called `kapacitor` is this command. The server is -url, else KAPACITOR_URL,
+else http://localhost:9092."
+    )]
+    Kapacitor {
+        /// A command of the original and what it takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+        words: Vec<String>,
+    },
+    /// Bring what another server knows to a Levada server
+    #[command(subcommand)]
+    Import(Import),
     /// Write the generated reference pages into a folder
     #[command(hide = true)]
     GenDocs {
@@ -444,6 +487,42 @@ pub(crate) struct DlqReplay {
     pub(crate) secrets: Option<PathBuf>,
 }
 
+/// What is imported.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Import {
+    /// Take over tasks, templates, topic handlers and the states of alerts from Kapacitor
+    #[command(after_help = "\
+Examples:
+  levada import kapacitor http://old:9092 --dry-run     what would be created and changed
+  levada import kapacitor http://old:9092
+  levada import kapacitor /etc/kapacitor/load           a load directory
+
+It may be run again: what is the same is left alone, and nothing is deleted. Tasks are enabled when
+all else is there. Recordings, users and overrides of the configuration are not taken over.
+
+Exit codes: 0 all is there, 1 something failed, 3 a server or the folder cannot be reached.")]
+    Kapacitor(ImportKapacitor),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportKapacitor {
+    /// The URL of a running original, or a load directory
+    #[arg(value_name = "DIR|URL")]
+    pub(crate) source: String,
+    /// The Levada server [default: the setting client.server]
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Say what would be created, changed and left alone; write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Enable nothing, and leave the status of tasks that are there
+    #[arg(long)]
+    pub(crate) disabled: bool,
+    /// Believe any TLS certificate of either server
+    #[arg(long)]
+    pub(crate) skip_verify: bool,
+}
+
 /// What to do with the positions of a flow.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Positions {
@@ -496,28 +575,54 @@ fn error_class(word: &str) -> Result<String, String> {
 
 /// Parses the arguments of the process; ends it with 2 on wrong usage.
 ///
-/// A binary called `processor` is `levada processor`, and that command takes Go's single dashes too.
+/// - A binary called `processor` is `levada processor`, and that command takes Go's single dashes too.
+/// - A binary called `kapacitor` is `levada kapacitor`, whose words are read by that command alone.
 pub(crate) fn parse() -> Arguments {
     Arguments::parse_from(rewrite(std::env::args_os().collect()))
 }
 
 fn rewrite(arguments: Vec<OsString>) -> Vec<OsString> {
     let called = arguments.first().map(Path::new).and_then(Path::file_name);
-    let is_processor = called.is_some_and(|name| name == "processor");
+    let command = ["processor", "kapacitor"].into_iter().find(|name| called == Some(name.as_ref()));
     let mut rewritten = arguments;
-    if is_processor {
-        rewritten.insert(1, "processor".into());
+    if let Some(command) = command {
+        rewritten.insert(1, command.into());
     }
-    if rewritten.get(1).is_some_and(|word| word == "processor") {
-        for argument in rewritten.iter_mut().skip(2) {
-            let text = argument.to_string_lossy();
-            let is_go_flag = text.len() > 2 && text.starts_with('-') && !text.starts_with("--");
-            if is_go_flag && text.as_bytes()[1].is_ascii_alphabetic() {
-                *argument = format!("-{text}").into();
-            }
-        }
+    let Some(at) = command_at(&rewritten) else { return rewritten };
+    if rewritten[at] == "processor" {
+        dashes(&mut rewritten[at + 1..]);
+    } else if rewritten[at] == "kapacitor" {
+        rewritten.insert(at + 1, "--".into());
     }
     rewritten
+}
+
+/// Finds the command among the options of every command.
+fn command_at(arguments: &[OsString]) -> Option<usize> {
+    let common = Common::augment_args(clap::Command::new("levada"));
+    let takes_value = |word: &str| {
+        let option = common.get_arguments().find(|arg| arg.get_long() == word.strip_prefix("--"));
+        option.is_some_and(|arg| arg.get_action().takes_values())
+    };
+    let mut at = 1;
+    loop {
+        let word = arguments.get(at)?.to_str()?;
+        if !word.starts_with('-') {
+            return Some(at);
+        }
+        at += if takes_value(word) { 2 } else { 1 };
+    }
+}
+
+/// Doubles Go's single dashes.
+fn dashes(arguments: &mut [OsString]) {
+    for argument in arguments {
+        let text = argument.to_string_lossy();
+        let is_go_flag = text.len() > 2 && text.starts_with('-') && !text.starts_with("--");
+        if is_go_flag && text.as_bytes()[1].is_ascii_alphabetic() {
+            *argument = format!("-{text}").into();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -541,5 +646,39 @@ mod tests {
         assert_eq!(processor.spec_path, Path::new("/x.json"));
         assert_eq!(processor.zap_devel, Some(true));
         assert_eq!(processor.metrics_port, ":9090");
+    }
+
+    #[test]
+    fn the_words_of_the_original_client_are_its_own() {
+        for words in [
+            &["levada", "kapacitor", "-url", "http://h", "-help", "--output", "x"][..],
+            &["/usr/bin/kapacitor", "-url", "http://h", "-help", "--output", "x"],
+            &[
+                "levada",
+                "--config",
+                "kapacitor",
+                "-q",
+                "kapacitor",
+                "-url",
+                "http://h",
+                "-help",
+                "--output",
+                "x",
+            ],
+        ] {
+            let rewritten = rewrite(words.iter().map(OsString::from).collect());
+            let arguments = Arguments::parse_from(rewritten);
+            let Command::Kapacitor { words } = arguments.command else {
+                panic!("not the client: {:?}", arguments.command)
+            };
+            assert_eq!(words, ["-url", "http://h", "-help", "--output", "x"]);
+        }
+    }
+
+    #[test]
+    fn common_options_may_stand_before_the_client() {
+        let words = ["levada", "--output=json", "kapacitor", "list", "tasks"];
+        let arguments = Arguments::parse_from(rewrite(words.iter().map(OsString::from).collect()));
+        assert_eq!(arguments.common.output, OutputFormat::Json);
     }
 }

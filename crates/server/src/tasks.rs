@@ -1,5 +1,6 @@
 //! Tasks of the point engine in this process.
 
+mod kafka;
 mod metrics;
 mod sideload;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use levada_alert::handlers::{GoTemplates, HandlerDeps};
+use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
@@ -101,6 +102,7 @@ impl TaskHost {
         let deps = HandlerDeps {
             templates: Arc::new(GoTemplates::default()),
             topics: Some(topics.downgrade()),
+            connections: connections(host),
             ..HandlerDeps::default()
         };
         let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps);
@@ -270,6 +272,12 @@ async fn side_settings(host: &Host) -> io::Result<SideSettings> {
             ..QuerySettings::default()
         },
     })
+}
+
+/// What alert handlers connect with, beside HTTP.
+fn connections(host: &Host) -> Connections {
+    let kafka = kafka::Producers { clock: Arc::clone(&host.clock), tasks: host.tasks.clone() };
+    Connections::new(host.tasks.clone(), Arc::clone(&host.clock), Arc::new(kafka))
 }
 
 fn nanos(duration: Duration) -> i64 {

@@ -8,11 +8,14 @@ mod filter;
 mod fmt;
 mod gen_docs;
 mod graph;
+mod import;
 mod init;
+mod kapacitor;
 mod positions;
 mod processor;
 mod run;
 mod schema;
+mod serve;
 mod test;
 
 use crate::args::{Arguments, Command};
@@ -31,10 +34,13 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Test(args) => test::run(&args, &common),
         Command::Graph(args) => graph::run(&args),
         Command::Processor(args) => processor::run(args, &common),
+        Command::Serve(args) => serve::run(&args, &common),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
         Command::Positions(args) => positions::run(args, &common),
         Command::Dlq(args) => dlq::run(args, &common),
+        Command::Kapacitor { words } => kapacitor::run(&words, &common),
+        Command::Import(args) => import::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };
     crate::output::flush();

@@ -12,6 +12,7 @@ mod examples;
 mod filter;
 mod flow_test;
 mod graph;
+mod kapacitor;
 mod positions;
 mod rules;
 mod script_batch;

@@ -15,6 +15,7 @@ use super::*;
 use crate::event::Event;
 use crate::event::tests::event;
 use crate::level::Level;
+use crate::services::MemoryServices;
 use crate::topics::{Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings};
 
 const MOST: Duration = Duration::from_secs(10);
@@ -146,12 +147,9 @@ fn server(status: u16, body: &'static str) -> (FakeServer, Arc<Mutex<Vec<Request
     (server, seen)
 }
 
-struct OneEndpoint(Endpoint);
-
-impl Endpoints for OneEndpoint {
-    fn endpoint(&self, name: &str) -> Option<Endpoint> {
-        (name == "e").then(|| self.0.clone())
-    }
+/// A configuration with one endpoint.
+fn with_endpoint(options: Value) -> HandlerDeps {
+    HandlerDeps { services: MemoryServices::with("httppost", options), ..HandlerDeps::default() }
 }
 
 #[tokio::test]
@@ -172,13 +170,13 @@ async fn post_sends_json_with_headers() {
 #[tokio::test]
 async fn post_uses_endpoints() {
     let (server, seen) = server(200, "");
-    let endpoint = Endpoint {
-        url: server.url("/from-endpoint"),
-        headers: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), "1".to_owned())],
-        basic_auth: Some(("user".to_owned(), "pass".to_owned())),
-        alert_template: Some("plain body".to_owned()),
-    };
-    let deps = HandlerDeps { endpoints: Arc::new(OneEndpoint(endpoint)), ..HandlerDeps::default() };
+    let deps = with_endpoint(json!({
+        "endpoint": "e",
+        "url": server.url("/from-endpoint"),
+        "headers": {"a": "1", "b": "1"},
+        "basic-auth": {"username": "user", "password": "pass"},
+        "alert-template": "plain body",
+    }));
     let mut of_endpoint = spec("post", vec![]);
     of_endpoint.set("endpoint", vec![Arg::from("e")]).unwrap();
     of_endpoint.set("header", vec![Arg::from("B"), Arg::from("2")]).unwrap();
@@ -302,12 +300,11 @@ fn templates_see_the_event() {
 #[tokio::test]
 async fn post_renders_its_address_and_the_body_of_its_endpoint() {
     let (server, seen) = server(200, "");
-    let endpoint = Endpoint {
-        url: server.url("/{{ .Level }}?id={{ .ID | urlquery }}"),
-        alert_template: Some("{{ range .Data.Series }}{{ json .Tags }}{{ end }}".to_owned()),
-        ..Endpoint::default()
-    };
-    let deps = HandlerDeps { endpoints: Arc::new(OneEndpoint(endpoint)), ..HandlerDeps::default() };
+    let deps = with_endpoint(json!({
+        "endpoint": "e",
+        "url": server.url("/{{ .Level }}?id={{ .ID | urlquery }}"),
+        "alert-template": "{{ range .Data.Series }}{{ json .Tags }}{{ end }}",
+    }));
     let mut post = spec("post", vec![]);
     post.set("endpoint", vec![Arg::from("e")]).unwrap();
     started(&post, &deps).handle(&one()).await.unwrap();
@@ -319,6 +316,39 @@ async fn post_renders_its_address_and_the_body_of_its_endpoint() {
         context(&error, "error").contains("can't evaluate field Nope in type alert.Data"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn post_follows_its_endpoint_when_settings_change() {
+    let (server, seen) = server(200, "");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("body.tmpl");
+    std::fs::write(&path, "from a file: {{ .Level }}").unwrap();
+    let services =
+        MemoryServices::with("httppost", json!({"endpoint": "e", "url": server.url("/a")}));
+    let deps = HandlerDeps { services: services.clone(), ..HandlerDeps::default() };
+    let mut post = spec("post", vec![]);
+    post.set("endpoint", vec![Arg::from("e")]).unwrap();
+    let handler = started(&post, &deps);
+    handler.handle(&one()).await.unwrap();
+    let of_file = json!({
+        "endpoint": "e", "url": server.url("/b"), "alert-template-file": path.to_str().unwrap(),
+        "row-template": "r", "basic-auth": {"username": "only"},
+    });
+    services.set("httppost", of_file);
+    handler.handle(&one()).await.unwrap();
+    let found = endpoint(&*services, "e").unwrap();
+    assert_eq!((found.row_template.as_deref(), found.basic_auth), (Some("r"), None));
+    services.set("httppost", json!([]));
+    let error = handler.handle(&one()).await.unwrap_err();
+    assert_eq!((error.reason(), error.is_final), ("endpoint 'e' does not exist", true));
+    services.set("httppost", json!({"endpoint": "e", "alert-template-file": "/no/such/file"}));
+    let error = handler.handle(&one()).await.unwrap_err();
+    assert!(error.reason().starts_with("cannot read `/no/such/file`: "), "{error:?}");
+    let seen = seen.lock().unwrap();
+    let sent: Vec<(&str, &[u8])> =
+        seen.iter().map(|request| (&*request.target, &*request.body)).collect();
+    assert_eq!(sent, [("/a", &*one().to_json()), ("/b", &b"from a file: CRITICAL"[..])]);
 }
 
 #[tokio::test]
@@ -364,50 +394,77 @@ async fn aggregate_sends_one_event_per_interval() {
 }
 
 /// A server with a certificate that nobody knows; it answers each request with 200.
-async fn secret_server(tasks: &Tasks) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio_rustls::rustls::ServerConfig;
-    let names = vec!["127.0.0.1".to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).unwrap();
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}/", listener.local_addr().unwrap());
-    tasks.spawn(levada_runtime::TaskKind::Alert, "secret server", async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            // A client that does not trust the certificate hangs up.
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut request = Vec::new();
-            while !request.ends_with(b"}\n") {
-                let mut part = [0; 1024];
-                let count = stream.read(&mut part).await.unwrap();
-                request.extend_from_slice(&part[..count]);
+pub(super) struct SecretServer {
+    pub(super) url: String,
+    /// Its certificate.
+    pub(super) pem: String,
+    tasks: Tasks,
+}
+
+impl Drop for SecretServer {
+    fn drop(&mut self) {
+        self.tasks.abort_all();
+    }
+}
+
+impl SecretServer {
+    /// Starts it; with `client` it wants to see that certificate.
+    pub(super) async fn start(client: Option<&rcgen::Certificate>) -> Self {
+        use tokio_rustls::rustls::server::WebPkiClientVerifier;
+        use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let config = match client {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(client.der().clone()).unwrap();
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                config.with_client_cert_verifier(verifier.build().unwrap())
             }
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(answer).await.unwrap();
-        }
-    });
-    url
+        };
+        let config = config.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        let tasks = Tasks::new();
+        tasks.spawn(levada_runtime::TaskKind::Alert, "secret server", async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that does not trust the certificate hangs up.
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                answer(stream).await;
+            }
+        });
+        SecretServer { url, pem: made.cert.pem(), tasks }
+    }
+}
+
+/// Reads a request with a JSON body and answers it.
+async fn answer(mut stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut request = Vec::new();
+    while !request.trim_ascii_end().ends_with(b"}") {
+        let mut part = [0; 1024];
+        let Ok(count @ 1..) = stream.read(&mut part).await else { return };
+        request.extend_from_slice(&part[..count]);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
 }
 
 /// U-18: honoured in scripts, too.
 #[tokio::test]
 async fn post_checks_certificates_unless_told_otherwise() {
-    let tasks = Tasks::new();
-    let url = secret_server(&tasks).await;
+    let server = SecretServer::start(None).await;
     let deps = HandlerDeps::default();
-    let mut post = spec("post", vec![Arg::from(&*url)]);
+    let mut post = spec("post", vec![Arg::from(&*server.url)]);
     let error = started(&post, &deps).handle(&one()).await.unwrap_err();
     assert!(context(&error, "error").contains("certificate"), "{error:?}");
     post.set("skipSSLVerification", vec![]).unwrap();
     started(&post, &deps).handle(&one()).await.unwrap();
-    tasks.abort_all();
 }
