@@ -30,6 +30,11 @@ fn literal() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
+/// Literals that have an order.
+fn ordered() -> impl Strategy<Value = String> {
+    literal().prop_filter("has no order", |text| !["true", "false", "nil"].contains(&text.as_str()))
+}
+
 fn value() -> impl Strategy<Value = FieldValue> {
     prop_oneof![
         prop::sample::select(vec![-1, 0, 1, i64::MAX]).prop_map(FieldValue::Int),
@@ -192,8 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn strict_orders_are_orders(key in key(), literal in literal(), point in record()) {
-        prop_assume!(!["true", "false", "nil", "nan"].contains(&literal.as_str()));
+    fn strict_orders_are_orders(key in key(), literal in ordered(), point in record()) {
         let holds = |sign: &str| {
             matches(&format!("{{ {key} {sign} {literal} }}"), Compat::Strict, &point)
         };
