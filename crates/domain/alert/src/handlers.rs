@@ -54,7 +54,9 @@ pub use deps::{
 };
 pub use go_templates::GoTemplates;
 pub use http::Clients;
-pub use kind::{Kind, Place, Rule, Shape, Stage, Start, StartError, Trouble};
+pub use kind::{
+    Kind, Place, Rule, Shape, Stage, Start, StartError, TestOutcome, TestRule, Trouble,
+};
 pub use options::OptionsError;
 pub use render::{PlainTemplates, Scope, Template, Templates};
 pub use spec::{Arg, HandlerSpec, Property, PropertyError};

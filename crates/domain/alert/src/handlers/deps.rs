@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::go_templates::GoTemplates;
 use super::http::Clients;
 use super::render::Templates;
+use crate::services::{NoServices, Services};
 use crate::topics::WeakTopics;
 
 /// Programs of `exec` handlers that run at a time. Ours: upstream has no bound.
@@ -61,6 +62,8 @@ pub struct HandlerDeps {
     pub templates: Arc<dyn Templates>,
     /// Knows the endpoints of the configuration.
     pub endpoints: Arc<dyn Endpoints>,
+    /// Knows the settings of services; handlers ask at every event.
+    pub services: Arc<dyn Services>,
     /// Where `publish` and `aggregate` go; nothing where there are no topics.
     pub topics: Option<WeakTopics>,
     /// The ID of the topic handler that is started; events of `aggregate` have it unless they say otherwise.
@@ -80,6 +83,7 @@ impl Default for HandlerDeps {
         HandlerDeps {
             templates: Arc::new(GoTemplates::default()),
             endpoints: Arc::new(NoEndpoints),
+            services: Arc::new(NoServices),
             topics: None,
             handler_id: Str::from(""),
             exec_slots: Arc::new(Semaphore::new(EXEC_MAX_DEFAULT)),

@@ -53,6 +53,10 @@ pub struct HandlerError {
     pub message: String,
     /// More to know, such as what a program printed or a server answered.
     pub context: Vec<(&'static str, String)>,
+    /// How long the receiver asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Trying the same event again cannot help.
+    pub is_final: bool,
 }
 
 /// A handler of a topic.
@@ -125,7 +129,22 @@ impl HandlerSetup {
 impl HandlerError {
     /// Makes an error without more to know.
     pub fn new(message: impl Into<String>) -> Self {
-        HandlerError { message: message.into(), context: Vec::new() }
+        HandlerError {
+            message: message.into(),
+            context: Vec::new(),
+            retry_after: None,
+            is_final: false,
+        }
+    }
+
+    /// Says that trying the same event again cannot help.
+    pub fn finally(self) -> Self {
+        HandlerError { is_final: true, ..self }
+    }
+
+    /// Says how long the receiver asks to be left alone.
+    pub fn after(self, retry_after: Option<Duration>) -> Self {
+        HandlerError { retry_after, ..self }
     }
 
     /// Adds something to know.
