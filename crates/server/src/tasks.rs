@@ -96,6 +96,7 @@ impl TaskHost {
                 runtime: tokio::runtime::Handle::current(),
                 clock: Arc::clone(&host.clock),
                 store: None,
+                silencer: None,
             },
         );
         let deps = HandlerDeps {

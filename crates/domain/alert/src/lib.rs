@@ -20,6 +20,7 @@ pub mod inhibit;
 pub mod json;
 pub mod level;
 pub mod rows;
+pub mod service;
 pub mod services;
 pub mod topics;
 
