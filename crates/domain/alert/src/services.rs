@@ -117,13 +117,18 @@ impl Element {
         matches!(self.options.get(name), Some(Value::Bool(true)))
     }
 
+    /// Gives a text option; empty where there is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.options.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// Reads the options into a struct with `#[serde(rename_all = "kebab-case", default)]`.
     ///
     /// Errors: an option of another type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
         serde_json::from_value(Value::Object(self.options.clone()))
             // The text of the error might repeat a secret.
-            .map_err(|_| HandlerError::new("a setting of the service has the wrong type"))
+            .map_err(|_| HandlerError::new("a setting of the service has the wrong type").finally())
     }
 }
 
@@ -263,8 +268,7 @@ impl Section {
     ///
     /// Errors: the service is not enabled.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
-        let element = self.elements().into_iter().next().filter(Element::is_enabled);
-        element.ok_or_else(|| HandlerError::new(NOT_ENABLED))?.read()
+        self.find("")?.read()
     }
 
     /// Reads an element of this name, for an empty name the default one: the one marked so, else the only one.
@@ -290,12 +294,13 @@ impl Section {
                     format!("no element of section `{}` is marked as default", self.rule.name)
                 }
                 (true, name) => self.unknown(name, &elements),
-            }));
+            })
+            .finally());
         };
         let element = elements.swap_remove(at);
         match element.is_enabled() {
             true => Ok(element),
-            false => Err(HandlerError::new(NOT_ENABLED)),
+            false => Err(HandlerError::new(NOT_ENABLED).finally()),
         }
     }
 

@@ -87,6 +87,8 @@ pub enum Shape {
     Texts,
     /// A key and a text; more calls add to them.
     Pair,
+    /// A key and a value of any type; more calls add to them.
+    Entry,
     /// An address and maybe a text; more calls add to them.
     Link,
     /// Object ID, type and value; more calls add to them.

@@ -19,6 +19,9 @@ use super::TopicsDeps;
 use super::outbox::{Offer, Outbox, Outboxes};
 use crate::event::Event;
 
+/// The key of what happened, in the context of an error that says what was tried.
+const REASON: &str = "error";
+
 /// Does something with events.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
@@ -153,6 +156,19 @@ impl HandlerError {
             retry_after: None,
             is_final: false,
         }
+    }
+
+    /// Says what was tried; what happened becomes the `error` of the context.
+    pub fn during(mut self, attempt: impl Into<String>) -> Self {
+        let reason = std::mem::replace(&mut self.message, attempt.into());
+        self.context.push((REASON, reason));
+        self
+    }
+
+    /// Gives what happened, without what was tried.
+    pub fn reason(&self) -> &str {
+        let reason = self.context.iter().find(|(key, _)| *key == REASON);
+        reason.map_or(&self.message, |(_, reason)| reason)
     }
 
     /// Says that trying the same event again cannot help.
