@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use levada_api::LogControl;
+use levada_alert::handlers::HandlerDeps;
+use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
@@ -67,6 +69,9 @@ pub enum ServeError {
     /// Something in the data folder cannot be read or written.
     #[error("the data folder cannot be used; choose another with --data")]
     Data(#[source] io::Error),
+    /// What alerts have stored cannot be read.
+    #[error("alerts cannot be used")]
+    Alerts(#[source] levada_alert::service::ServiceError),
     /// Users cannot be read, or the first one not be made.
     #[error("users cannot be used")]
     Users(#[source] UserError),
@@ -91,10 +96,11 @@ impl Server {
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
-        let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
+        let alerts = alerts(&documents, &host).await?;
+        let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
-        tables.push(own::ROUTES);
+        tables.extend_from_slice(own::ROUTES);
         let gate: Arc<dyn Gate> = match &users {
             Some(users) => {
                 tables.push(kapacitor::users::ROUTES);
@@ -115,6 +121,7 @@ impl Server {
             metrics: host.metrics.clone(),
             log,
             documents,
+            alerts,
             clock: Arc::clone(&host.clock),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
@@ -138,6 +145,17 @@ impl Server {
             clock.sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+async fn alerts(documents: &Arc<dyn Documents>, host: &Host) -> Result<AlertService, ServeError> {
+    let deps = ServiceDeps {
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(&host.clock),
+        documents: Arc::clone(documents),
+        handlers: HandlerDeps::default(),
+    };
+    AlertService::open(ServiceSettings::default(), deps).await.map_err(ServeError::Alerts)
 }
 
 async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {

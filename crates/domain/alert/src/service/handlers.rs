@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levada_model::{ErrorKind, Str};
 use levada_runtime::Clock;
 use levada_store::{DocumentError, Documents, Write};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -38,7 +38,7 @@ pub struct Definition {
     #[serde(default)]
     pub kind: String,
     /// The options of the kind, as they were written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub options: Map<String, Value>,
     /// Which events it gets; empty for all.
     #[serde(default, rename = "match")]
@@ -356,6 +356,11 @@ impl AlertService {
         handlers.lock().remove(&(topic.to_owned(), id.to_owned()));
         Ok(true)
     }
+}
+
+/// Reads options; `null` is none.
+fn or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn json(definition: &Definition) -> Vec<u8> {
