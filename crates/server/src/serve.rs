@@ -8,9 +8,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use levada_api::LogControl;
 use levada_alert::handlers::HandlerDeps;
 use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
+pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};

@@ -16,17 +16,13 @@ const COUNTERS: &[(&str, &str, Read)] = &[
     ("levada_alert_outbox_sent_total", "Events that a handler delivered.", |stats| {
         stats.outbox.sent
     }),
-    (
-        "levada_alert_outbox_retried_total",
-        "Attempts beside the first of each event.",
-        |stats| stats.outbox.retried,
-    ),
+    ("levada_alert_outbox_retried_total", "Attempts beside the first of each event.", |stats| {
+        stats.outbox.retried
+    }),
     ("levada_alert_outbox_failed_total", "Attempts that failed.", |stats| stats.outbox.failed),
-    (
-        "levada_alert_outbox_rejected_total",
-        "Events that a receiver refused for good.",
-        |stats| stats.outbox.rejected,
-    ),
+    ("levada_alert_outbox_rejected_total", "Events that a receiver refused for good.", |stats| {
+        stats.outbox.rejected
+    }),
     (
         "levada_alert_outbox_coalesced_total",
         "Events that newer ones superseded while the receiver was away.",

@@ -13,6 +13,7 @@ use levada_store::{Document, DocumentError, Documents, Range, Write};
 use serde::{Deserialize, Serialize};
 
 use super::documents::{list_all, read};
+use super::names::random_id;
 use crate::level::Level;
 use crate::topics::Transition;
 
@@ -46,6 +47,8 @@ pub struct History {
     counts: Mutex<BTreeMap<String, u64>>,
     /// Tells lines of the same nanosecond apart.
     next: AtomicU64,
+    /// Tells lines of this process from those of others.
+    process: String,
 }
 
 /// A line as it is stored and shown.
@@ -165,7 +168,7 @@ impl History {
             counts.insert(space, count);
         }
         let (counts, next) = (Mutex::new(counts), AtomicU64::new(0));
-        Ok(History { documents, settings, counts, next })
+        Ok(History { documents, settings, counts, next, process: random_id() })
     }
 
     /// Gives how many lines there are.
@@ -256,7 +259,8 @@ impl History {
     pub(super) fn write(&self, transition: &Transition) -> Write {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let at = u64::try_from(transition.at.0).unwrap_or(0);
-        let key = format!("{:020}-{:08}", u64::MAX - at, 99_999_999 - number % 100_000_000);
+        let number = 99_999_999 - number % 100_000_000;
+        let key = format!("{:020}-{number:08}-{}", u64::MAX - at, self.process);
         let line = serde_json::to_vec(&HistoryLine::of(transition));
         Write::put(History::space(transition.at), key, line.unwrap_or_default())
     }

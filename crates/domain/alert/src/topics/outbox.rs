@@ -16,8 +16,6 @@
 mod queue;
 mod registry;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::panic::AssertUnwindSafe;

@@ -36,9 +36,11 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/alerts/topics/{topic}/events", |api, request| {
         Box::pin(event_list(api, request))
     }),
-    Route::new(Method::GET, "/kapacitor/v1/alerts/topics/{topic}/events/{*event}", |api, request| {
-        Box::pin(event_show(api, request))
-    }),
+    Route::new(
+        Method::GET,
+        "/kapacitor/v1/alerts/topics/{topic}/events/{*event}",
+        |api, request| Box::pin(event_show(api, request)),
+    ),
     Route::new(Method::GET, "/kapacitor/v1/alerts/topics/{topic}/handlers", |api, request| {
         Box::pin(handlers::list(api, request))
     }),

@@ -107,7 +107,9 @@ fn refused(error: &SilenceError) -> ApiError {
 
 fn time(name: &str, text: &str) -> Result<Timestamp, ApiError> {
     let invalid = || {
-        ApiError::bad_request(format!("`{name}` {text:?} is not a time; write 2026-03-01T10:00:00Z"))
+        ApiError::bad_request(format!(
+            "`{name}` {text:?} is not a time; write 2026-03-01T10:00:00Z"
+        ))
     };
     let parsed: jiff::Timestamp = text.parse().map_err(|_| invalid())?;
     i64::try_from(parsed.as_nanosecond()).map(Timestamp).map_err(|_| invalid())

@@ -13,6 +13,7 @@ struct Told {
     level: Level,
     previous: Level,
     is_accepted: bool,
+    life: usize,
 }
 
 async fn history(seed: u64) -> (usize, usize) {
@@ -29,7 +30,9 @@ async fn history(seed: u64) -> (usize, usize) {
         let level = Level::ALL[random.below(4) as usize];
         let previous = world.publish(&id, level, number);
         let message = format!("{id} {level} {number}");
-        told.entry(id).or_default().push(Told { message, level, previous, is_accepted: false });
+        let life = lives.len();
+        let one = Told { message, level, previous, is_accepted: false, life };
+        told.entry(id).or_default().push(one);
         match random.below(10) {
             0 => receiver.set(Some(Act::Fail)),
             1 | 2 => receiver.set(None),
@@ -40,15 +43,11 @@ async fn history(seed: u64) -> (usize, usize) {
         }
         if random.below(3) == 0 {
             while !world.service.topics().flush().await {}
-            told.values_mut().flatten().for_each(|told| told.is_accepted = true);
+            let of_life = told.values_mut().flatten().filter(|told| told.life == life);
+            of_life.for_each(|told| told.is_accepted = true);
         }
         if random.below(15) == 0 {
             world = world.kill().await;
-            // What nobody promised is lost, or not: what was received was.
-            let got = receiver.got();
-            for events in told.values_mut() {
-                events.retain(|told| told.is_accepted || got.contains(&told.message));
-            }
             world.add(&receiver);
             lives.push(receiver.got().len());
         }
@@ -58,7 +57,12 @@ async fn history(seed: u64) -> (usize, usize) {
     receiver.set(None);
     world.until("all is sent", || world.stats().waiting == 0).await;
     let got = receiver.got();
+    let last = lives.len();
     lives.push(got.len());
+    // What nobody promised is lost, or not: what was received was.
+    for events in told.values_mut() {
+        events.retain(|told| told.is_accepted || told.life == last || got.contains(&told.message));
+    }
     for (id, events) in &told {
         let is_received = |told: &Told| got.contains(&told.message);
         let newest = events.last().unwrap();
@@ -71,9 +75,8 @@ async fn history(seed: u64) -> (usize, usize) {
         }
         for life in lives.windows(2) {
             let of_id = got[life[0]..life[1]].iter().filter(|message| message.starts_with(id));
-            let numbers: Vec<usize> = of_id
-                .map(|message| message.rsplit(' ').next().unwrap().parse().unwrap())
-                .collect();
+            let numbers: Vec<usize> =
+                of_id.map(|message| message.rsplit(' ').next().unwrap().parse().unwrap()).collect();
             assert!(numbers.is_sorted(), "seed {seed}: {id} is out of order: {numbers:?}");
         }
     }
@@ -89,5 +92,5 @@ async fn nothing_that_was_promised_is_lost_whatever_fails() {
         lives += lived;
     }
     // The histories are worth something.
-    assert!(received > 1_000 && lives > 150, "{received} events in {lives} lives");
+    assert!(received > 500 && lives > 150, "{received} events in {lives} lives");
 }

@@ -56,9 +56,9 @@ async fn definitions_survive_a_kill_and_change_while_events_wait() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(lines(&other) >= 1, "what waited goes through the new one");
-    let renamed = world.service.handler_update("t", "b", |old| {
-        Ok(Definition { id: "c".to_owned(), ..old.clone() })
-    });
+    let renamed = world
+        .service
+        .handler_update("t", "b", |old| Ok(Definition { id: "c".to_owned(), ..old.clone() }));
     renamed.await.unwrap();
     assert!(world.service.handler_delete("t", "h").await.unwrap());
     assert!(!world.service.handler_delete("t", "h").await.unwrap());
@@ -97,14 +97,29 @@ async fn definitions_that_are_not_taken_change_nothing() {
     let world = World::new().await;
     let path = json!({"path": "/tmp/x"});
     let cases = [
-        (definition("a b", "log", path.clone(), ""), "handler ID must contain only letters, numbers, '-', '.' and '_'. \"a b\""),
-        (definition("", "log", path.clone(), ""), "handler ID must contain only letters, numbers, '-', '.' and '_'. \"\""),
-        (Definition { topic: "a/b".to_owned(), ..definition("x", "log", path.clone(), "") }, "handler topic must contain only letters, numbers, '-', '.' and '_'. \"x\""),
+        (
+            definition("a b", "log", path.clone(), ""),
+            "handler ID must contain only letters, numbers, '-', '.' and '_'. \"a b\"",
+        ),
+        (
+            definition("", "log", path.clone(), ""),
+            "handler ID must contain only letters, numbers, '-', '.' and '_'. \"\"",
+        ),
+        (
+            Definition { topic: "a/b".to_owned(), ..definition("x", "log", path.clone(), "") },
+            "handler topic must contain only letters, numbers, '-', '.' and '_'. \"x\"",
+        ),
         (definition("x", "", path.clone(), ""), "handler Kind must not be empty"),
         (definition("x", "pigeon", path.clone(), ""), "unsupported action kind \"pigeon\""),
-        (definition("x", "log", json!({"path": "x"}), ""), "failed to create log alert handler: log path must be absolute: x is not absolute"),
+        (
+            definition("x", "log", json!({"path": "x"}), ""),
+            "failed to create log alert handler: log path must be absolute: x is not absolute",
+        ),
         (definition("x", "log", path.clone(), "level() > FATAL"), "unknown identifier \"FATAL\""),
-        (definition("x", "aggregate", json!({"topic": "u", "interval": 0}), ""), "aggregate interval must be positive"),
+        (
+            definition("x", "aggregate", json!({"topic": "u", "interval": 0}), ""),
+            "aggregate interval must be positive",
+        ),
     ];
     for (definition, expected) in cases {
         let error = world.service.handler_create(definition).await.unwrap_err();

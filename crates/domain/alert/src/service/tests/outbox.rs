@@ -103,7 +103,8 @@ async fn one_event_that_nobody_can_take_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn newer_events_supersede_older_ones_while_the_receiver_is_away_but_no_recovery_that_is_owed() {
+async fn newer_events_supersede_older_ones_while_the_receiver_is_away_but_no_recovery_that_is_owed()
+{
     let world = World::new().await;
     let receiver = Receiver::new(&[]);
     world.add(&receiver);
@@ -133,8 +134,7 @@ async fn newer_events_supersede_older_ones_while_the_receiver_is_away_but_no_rec
 #[tokio::test]
 async fn ten_thousand_events_for_a_dead_receiver_stay_within_bounds() {
     for (overflow, first_kept) in [(Overflow::DropOldest, 9_000), (Overflow::DropNewest, 0)] {
-        let outbox =
-            OutboxSettings { entries_max: 1_000, overflow, ..OutboxSettings::default() };
+        let outbox = OutboxSettings { entries_max: 1_000, overflow, ..OutboxSettings::default() };
         let world = World::with(outbox).await;
         let receiver = Receiver::new(&[]);
         world.add(&receiver);
@@ -154,10 +154,13 @@ async fn ten_thousand_events_for_a_dead_receiver_stay_within_bounds() {
         let stats = world.stats();
         assert_eq!((stats.waiting, stats.dropped), (1_050, 9_000), "owed recoveries come on top");
         assert_eq!(world.stored("outbox/").await, 1_050);
-        assert_eq!(world.service.topics().events_dropped(), match overflow {
-            Overflow::DropOldest => 0,
-            Overflow::DropNewest => 9_000,
-        });
+        assert_eq!(
+            world.service.topics().events_dropped(),
+            match overflow {
+                Overflow::DropOldest => 0,
+                Overflow::DropNewest => 9_000,
+            }
+        );
         receiver.set(None);
         receiver.got.lock().unwrap().clear();
         world.until("all is sent", || world.stats().waiting == 0).await;

@@ -33,6 +33,7 @@ async fn a_silenced_event_changes_state_and_history_and_is_not_sent() {
     assert!(world.service.topics().flush().await);
     let world = world.kill().await;
     world.add(&receiver);
+    world.clock.advance(Duration::from_secs(1));
     world.publish("a", Level::Critical, 2);
     world.clock.advance(Duration::from_secs(61));
     world.publish("a", Level::Critical, 3);
@@ -96,8 +97,7 @@ async fn silences_are_made_listed_ended_and_forgotten() {
 
 #[tokio::test]
 async fn the_history_is_paged_filtered_and_bounded() {
-    let history =
-        HistorySettings { age_max: Duration::from_secs(3 * 24 * 3600), lines_max: 25 };
+    let history = HistorySettings { age_max: Duration::from_secs(3 * 24 * 3600), lines_max: 25 };
     let settings = ServiceSettings { history, ..ServiceSettings::default() };
     let clock = VirtualClock::new(Timestamp(1_700_000_000_000_000_000));
     let world = World::start(settings, Arc::default(), clock).await;
@@ -129,7 +129,8 @@ async fn the_history_is_paged_filtered_and_bounded() {
         }
     }
     assert_eq!(paged, all.lines);
-    let of = |topic: &str| HistoryFilter { topic: Some(topic.to_owned()), ..HistoryFilter::default() };
+    let of =
+        |topic: &str| HistoryFilter { topic: Some(topic.to_owned()), ..HistoryFilter::default() };
     assert_eq!(page(of("other")).await.lines.len(), 1);
     let severe = HistoryFilter { min_level: Level::Warning, ..HistoryFilter::default() };
     assert_eq!(page(severe).await.lines.len(), 20, "recoveries of severe alerts are severe");

@@ -32,10 +32,11 @@ pub(super) struct Queue {
     droppable: BTreeSet<u64>,
     /// Recoveries that are owed.
     owed: BTreeSet<u64>,
-    /// First of their line, stored, not delayed.
-    ready: BTreeSet<u64>,
+    /// First of their line, stored, not delayed; what was tried less often comes first, so that what fails by itself does
+    /// not hold up the rest.
+    ready: BTreeSet<(u32, u64)>,
     /// First of their line, not stored yet.
-    early: BTreeSet<u64>,
+    early: BTreeSet<(u32, u64)>,
     /// Tried before, to be tried again at a time of the monotonic clock.
     delayed: BTreeSet<(Duration, u64)>,
     unstored: BTreeSet<u64>,
@@ -234,7 +235,7 @@ impl Queue {
         }
         let ready = self.ready.first().copied();
         let early = self.early.first().copied().filter(|_| any);
-        let number = ready.into_iter().chain(early).min()?;
+        let (_, number) = ready.into_iter().chain(early).min()?;
         self.unplace(number);
         let entry = self.entries.get_mut(&number).expect("what is ready is there");
         let attempts = entry.attempts;
@@ -340,8 +341,9 @@ impl Queue {
             match (self.entries.get_mut(number), is_stored) {
                 (Some(entry), true) => {
                     entry.is_stored = true;
-                    if self.early.remove(number) {
-                        self.ready.insert(*number);
+                    let turn = (entry.attempts, *number);
+                    if self.early.remove(&turn) {
+                        self.ready.insert(turn);
                     }
                 }
                 (Some(_), false) => drop(self.unstored.insert(*number)),
@@ -435,18 +437,21 @@ impl Queue {
             self.lines.get(&entry.event.id).and_then(|line| line.front()) == Some(&number);
         match entry.phase {
             _ if !is_first => {}
-            Phase::Waiting if entry.is_stored => drop(self.ready.insert(number)),
-            Phase::Waiting => drop(self.early.insert(number)),
+            Phase::Waiting if entry.is_stored => {
+                self.ready.insert((entry.attempts, number));
+            }
+            Phase::Waiting => drop(self.early.insert((entry.attempts, number))),
             Phase::Delayed(due) => drop(self.delayed.insert((due, number))),
             Phase::InFlight | Phase::Held => {}
         }
     }
 
     fn unplace(&mut self, number: u64) {
-        self.ready.remove(&number);
-        self.early.remove(&number);
-        if let Some(Entry { phase: Phase::Delayed(due), .. }) = self.entries.get(&number) {
-            self.delayed.remove(&(*due, number));
+        let Some(entry) = self.entries.get(&number) else { return };
+        self.ready.remove(&(entry.attempts, number));
+        self.early.remove(&(entry.attempts, number));
+        if let Phase::Delayed(due) = entry.phase {
+            self.delayed.remove(&(due, number));
         }
     }
 }

@@ -137,13 +137,34 @@ mod tests {
     #[test]
     fn operations_of_the_rfc() {
         let cases = [
-            (json!([{"op": "replace", "path": "/kind", "value": "log"}]), json!({"kind": "log", "options": {"a/b": [1, 2], "m~n": 1}})),
-            (json!([{"op": "add", "path": "/options/a~1b/1", "value": 9}]), json!({"kind": "slack", "options": {"a/b": [1, 9, 2], "m~n": 1}})),
-            (json!([{"op": "add", "path": "/options/a~1b/-", "value": 9}]), json!({"kind": "slack", "options": {"a/b": [1, 2, 9], "m~n": 1}})),
-            (json!([{"op": "remove", "path": "/options/m~0n"}, {"op": "remove", "path": "/options/a~1b/0"}]), json!({"kind": "slack", "options": {"a/b": [2]}})),
-            (json!([{"op": "move", "from": "/options/m~0n", "path": "/x"}]), json!({"kind": "slack", "options": {"a/b": [1, 2]}, "x": 1})),
-            (json!([{"op": "copy", "from": "/kind", "path": "/options/m~0n"}]), json!({"kind": "slack", "options": {"a/b": [1, 2], "m~n": "slack"}})),
-            (json!([{"op": "test", "path": "/kind", "value": "slack"}, {"op": "remove", "path": "/options"}]), json!({"kind": "slack"})),
+            (
+                json!([{"op": "replace", "path": "/kind", "value": "log"}]),
+                json!({"kind": "log", "options": {"a/b": [1, 2], "m~n": 1}}),
+            ),
+            (
+                json!([{"op": "add", "path": "/options/a~1b/1", "value": 9}]),
+                json!({"kind": "slack", "options": {"a/b": [1, 9, 2], "m~n": 1}}),
+            ),
+            (
+                json!([{"op": "add", "path": "/options/a~1b/-", "value": 9}]),
+                json!({"kind": "slack", "options": {"a/b": [1, 2, 9], "m~n": 1}}),
+            ),
+            (
+                json!([{"op": "remove", "path": "/options/m~0n"}, {"op": "remove", "path": "/options/a~1b/0"}]),
+                json!({"kind": "slack", "options": {"a/b": [2]}}),
+            ),
+            (
+                json!([{"op": "move", "from": "/options/m~0n", "path": "/x"}]),
+                json!({"kind": "slack", "options": {"a/b": [1, 2]}, "x": 1}),
+            ),
+            (
+                json!([{"op": "copy", "from": "/kind", "path": "/options/m~0n"}]),
+                json!({"kind": "slack", "options": {"a/b": [1, 2], "m~n": "slack"}}),
+            ),
+            (
+                json!([{"op": "test", "path": "/kind", "value": "slack"}, {"op": "remove", "path": "/options"}]),
+                json!({"kind": "slack"}),
+            ),
         ];
         for (operations, expected) in cases {
             assert_eq!(check(operations.clone()).unwrap(), expected, "{operations}");
@@ -154,10 +175,22 @@ mod tests {
     fn what_does_not_work_is_named() {
         let cases = [
             (json!([{"op": "replace", "path": "/nope", "value": 1}]), "missing path: \"/nope\""),
-            (json!([{"op": "remove", "path": "/options/a~1b/2"}]), "missing path: \"/options/a~1b/2\""),
-            (json!([{"op": "add", "path": "/options/a~1b/7", "value": 1}]), "missing path: \"/options/a~1b/7\""),
-            (json!([{"op": "test", "path": "/kind", "value": "log"}]), "testing value /kind failed"),
-            (json!([{"op": "move", "from": "/options", "path": "/options/x"}]), "\"/options\" cannot be moved into itself"),
+            (
+                json!([{"op": "remove", "path": "/options/a~1b/2"}]),
+                "missing path: \"/options/a~1b/2\"",
+            ),
+            (
+                json!([{"op": "add", "path": "/options/a~1b/7", "value": 1}]),
+                "missing path: \"/options/a~1b/7\"",
+            ),
+            (
+                json!([{"op": "test", "path": "/kind", "value": "log"}]),
+                "testing value /kind failed",
+            ),
+            (
+                json!([{"op": "move", "from": "/options", "path": "/options/x"}]),
+                "\"/options\" cannot be moved into itself",
+            ),
         ];
         for (operations, expected) in cases {
             assert_eq!(check(operations.clone()).unwrap_err(), expected);
