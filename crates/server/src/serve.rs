@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levada_alert::handlers::HandlerDeps;
+use levada_alert::metrics::AlertMetrics;
 use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
@@ -25,6 +26,8 @@ use crate::tasks::TaskHost;
 const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How often the numbers of alerts are brought up to date.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub struct ServerDeps {
@@ -108,6 +111,9 @@ impl Server {
             }
             None => Arc::new(NoGate),
         };
+        let health = Health::default();
+        let looked_at = alerts.clone();
+        health.add("topic handlers", move || look_at_handlers(&looked_at));
         let api = Arc::new(Api {
             identity,
             router: Router::new(&tables).map_err(ServeError::Internal)?,
@@ -117,7 +123,7 @@ impl Server {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
             },
-            health: Health::default(),
+            health,
             metrics: host.metrics.clone(),
             log,
             documents,
@@ -155,7 +161,35 @@ async fn alerts(documents: &Arc<dyn Documents>, host: &Host) -> Result<AlertServ
         documents: Arc::clone(documents),
         handlers: HandlerDeps::default(),
     };
-    AlertService::open(ServiceSettings::default(), deps).await.map_err(ServeError::Alerts)
+    let alerts = AlertService::open(ServiceSettings::default(), deps).await;
+    let alerts = alerts.map_err(ServeError::Alerts)?;
+    show_metrics(&alerts, host);
+    Ok(alerts)
+}
+
+/// Shows the numbers of alerts every so often.
+fn show_metrics(alerts: &AlertService, host: &Host) {
+    let metrics = match AlertMetrics::new(&host.metrics) {
+        Ok(metrics) => metrics,
+        Err(error) => return tracing::warn!(%error, "alerts have no metrics"),
+    };
+    let (topics, clock) = (alerts.topics().downgrade(), Arc::clone(&host.clock));
+    host.tasks.spawn(TaskKind::Alert, "alert metrics", async move {
+        while let Some(topics) = topics.upgrade() {
+            metrics.show(&topics);
+            drop(topics);
+            clock.sleep(METRICS_INTERVAL).await;
+        }
+    });
+}
+
+/// Says which topic handlers do not run.
+fn look_at_handlers(alerts: &AlertService) -> Option<String> {
+    let failed = alerts.handler_errors();
+    let first = failed.first()?;
+    let (topic, id) = (&first.definition.topic, &first.definition.id);
+    let error = first.error.as_deref().unwrap_or_default();
+    Some(format!("{} do not run, e.g. `{id}` of topic `{topic}`: {error}", failed.len()))
 }
 
 async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {

@@ -145,6 +145,10 @@ impl TaskHost {
                 }
                 if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
                     saved = own.clock.monotonic();
+                    // No task remembers to have told what is not stored.
+                    if !own.topics.flush().await {
+                        continue;
+                    }
                     let master = own.master.clone();
                     // Copying state takes the time of the worker whose task it is, not of the I/O threads.
                     tokio::task::block_in_place(|| master.save());
