@@ -8,6 +8,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_alert::handlers::HandlerDeps;
+use levada_alert::metrics::AlertMetrics;
+use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
@@ -17,12 +20,14 @@ use levada_store::{DocumentError, Documents};
 use thiserror::Error;
 
 use crate::flows::Host;
-use crate::tasks::TaskHost;
+use crate::tasks::{TaskHost, connections};
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How often the numbers of alerts are brought up to date.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub struct ServerDeps {
@@ -67,6 +72,9 @@ pub enum ServeError {
     /// Something in the data folder cannot be read or written.
     #[error("the data folder cannot be used; choose another with --data")]
     Data(#[source] io::Error),
+    /// What alerts have stored cannot be read.
+    #[error("alerts cannot be used")]
+    Alerts(#[source] levada_alert::service::ServiceError),
     /// Users cannot be read, or the first one not be made.
     #[error("users cannot be used")]
     Users(#[source] UserError),
@@ -91,10 +99,11 @@ impl Server {
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
-        let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
+        let alerts = alerts(&documents, &host).await?;
+        let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
-        tables.push(own::ROUTES);
+        tables.extend_from_slice(own::ROUTES);
         let gate: Arc<dyn Gate> = match &users {
             Some(users) => {
                 tables.push(kapacitor::users::ROUTES);
@@ -102,6 +111,9 @@ impl Server {
             }
             None => Arc::new(NoGate),
         };
+        let health = Health::default();
+        let looked_at = alerts.clone();
+        health.add("topic handlers", move || look_at_handlers(&looked_at));
         let api = Arc::new(Api {
             identity,
             router: Router::new(&tables).map_err(ServeError::Internal)?,
@@ -111,10 +123,11 @@ impl Server {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
             },
-            health: Health::default(),
+            health,
             metrics: host.metrics.clone(),
             log,
             documents,
+            alerts,
             clock: Arc::clone(&host.clock),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
@@ -138,6 +151,45 @@ impl Server {
             clock.sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+async fn alerts(documents: &Arc<dyn Documents>, host: &Host) -> Result<AlertService, ServeError> {
+    let deps = ServiceDeps {
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(&host.clock),
+        documents: Arc::clone(documents),
+        handlers: HandlerDeps { connections: connections(host), ..HandlerDeps::default() },
+    };
+    let alerts = AlertService::open(ServiceSettings::default(), deps).await;
+    let alerts = alerts.map_err(ServeError::Alerts)?;
+    show_metrics(&alerts, host);
+    Ok(alerts)
+}
+
+/// Shows the numbers of alerts every so often.
+fn show_metrics(alerts: &AlertService, host: &Host) {
+    let metrics = match AlertMetrics::new(&host.metrics) {
+        Ok(metrics) => metrics,
+        Err(error) => return tracing::warn!(%error, "alerts have no metrics"),
+    };
+    let (topics, clock) = (alerts.topics().downgrade(), Arc::clone(&host.clock));
+    host.tasks.spawn(TaskKind::Alert, "alert metrics", async move {
+        while let Some(topics) = topics.upgrade() {
+            metrics.show(&topics);
+            drop(topics);
+            clock.sleep(METRICS_INTERVAL).await;
+        }
+    });
+}
+
+/// Says which topic handlers do not run.
+fn look_at_handlers(alerts: &AlertService) -> Option<String> {
+    let failed = alerts.handler_errors();
+    let first = failed.first()?;
+    let (topic, id) = (&first.definition.topic, &first.definition.id);
+    let error = first.error.as_deref().unwrap_or_default();
+    Some(format!("{} do not run, e.g. `{id}` of topic `{topic}`: {error}", failed.len()))
 }
 
 async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {

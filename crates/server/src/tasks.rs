@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
+use levada_alert::service::AlertService;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
@@ -83,27 +84,21 @@ impl TaskHost {
     ///
     /// - `keeps_state`: states are kept under the data folder.
     /// - Errors: that folder cannot be made, or a client of the settings.
-    pub async fn start(host: &Host, keeps_state: bool) -> io::Result<Self> {
+    /// - `alerts`: where alerts go; without it they live in memory.
+    pub async fn start(
+        host: &Host,
+        keeps_state: bool,
+        alerts: Option<&AlertService>,
+    ) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
         let workers = Workers::start(count, Arc::clone(&host.clock), &host.tasks);
-        let topics = Topics::new(
-            TopicsSettings::default(),
-            TopicsDeps {
-                tasks: host.tasks.clone(),
-                runtime: tokio::runtime::Handle::current(),
-                clock: Arc::clone(&host.clock),
-                store: None,
-            },
-        );
-        let deps = HandlerDeps {
-            templates: Arc::new(GoTemplates::default()),
-            topics: Some(topics.downgrade()),
-            connections: connections(host),
-            ..HandlerDeps::default()
+        let (topics, deps) = match alerts {
+            Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
+            None => alerts_in_memory(host),
         };
         let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps);
         let store = match keeps_state {
@@ -151,6 +146,10 @@ impl TaskHost {
                 }
                 if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
                     saved = own.clock.monotonic();
+                    // No task remembers to have told what is not stored.
+                    if !own.topics.flush().await {
+                        continue;
+                    }
                     let master = own.master.clone();
                     // Copying state takes the time of the worker whose task it is, not of the I/O threads.
                     tokio::task::block_in_place(|| master.save());
@@ -275,9 +274,28 @@ async fn side_settings(host: &Host) -> io::Result<SideSettings> {
 }
 
 /// What alert handlers connect with, beside HTTP.
-fn connections(host: &Host) -> Connections {
+pub(crate) fn connections(host: &Host) -> Connections {
     let kafka = kafka::Producers { clock: Arc::clone(&host.clock), tasks: host.tasks.clone() };
     Connections::new(host.tasks.clone(), Arc::clone(&host.clock), Arc::new(kafka))
+}
+
+/// Gives topics of processes that keep no alerts, and what their handlers need.
+fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
+    let deps = TopicsDeps {
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(&host.clock),
+        store: None,
+        silencer: None,
+    };
+    let topics = Topics::new(TopicsSettings::default(), deps);
+    let handlers = HandlerDeps {
+        templates: Arc::new(GoTemplates::default()),
+        topics: Some(topics.downgrade()),
+        connections: connections(host),
+        ..HandlerDeps::default()
+    };
+    (topics, handlers)
 }
 
 fn nanos(duration: Duration) -> i64 {

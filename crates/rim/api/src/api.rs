@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hyper::Method;
 use hyper::header::HeaderMap;
+use levada_alert::service::AlertService;
 use levada_runtime::Clock;
 use levada_store::Documents;
 use levada_telemetry::metrics::Registry;
@@ -35,6 +36,8 @@ pub struct Api {
     pub log: Arc<dyn LogControl>,
     /// Everything that is kept.
     pub documents: Arc<dyn Documents>,
+    /// The alerts.
+    pub alerts: AlertService,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -1,5 +1,6 @@
 //! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
 
+mod alerts;
 mod small;
 pub mod users;
 
@@ -9,7 +10,7 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] = &[small::ROUTES];
+pub const ROUTES: &[&[Route]] = &[small::ROUTES, alerts::ROUTES];
 
 const BASE: &str = "/kapacitor/v1/";
 

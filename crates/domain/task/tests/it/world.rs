@@ -93,6 +93,7 @@ impl World {
                 runtime: runtime.handle().clone(),
                 clock: Arc::clone(&clock),
                 store: None,
+                silencer: None,
             },
         );
         let heard = Arc::new(Mutex::new(Vec::new()));
