@@ -18,10 +18,10 @@ use crate::capture::{Capture, Lines};
 use crate::definition::Definition;
 use crate::pipeline::start::StartOptions;
 use crate::recording::RecordedBatch;
+use crate::recording::batches::{BatchReader, Times};
 use crate::runtime::Failure;
 use crate::runtime::context::{Compat, Limits};
 use crate::watermark::WatermarkSettings;
-use input::Batches;
 
 pub use input::{InputError, StreamFormat};
 pub use services::Unconfigured;
@@ -189,8 +189,8 @@ impl<L: Lines + 'static> DryRun<L> {
         if expected != got {
             return Err(InputError::Count { expected, got }.into());
         }
-        let mut batches = Batches::new(inputs)?;
-        while let Some((index, batch)) = batches.next()? {
+        let mut batches = BatchReader::new(inputs, Times::Recorded).map_err(InputError::from)?;
+        while let Some((index, batch)) = batches.next().map_err(InputError::from)? {
             self.begin(batch.time)?;
             self.batch(index, batch)?;
         }
