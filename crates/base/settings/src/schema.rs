@@ -18,6 +18,10 @@ pub struct Settings {
     pub flow: Flow,
     /// Bounds and pace of tasks.
     pub task: Task,
+    /// What `levada serve` listens to.
+    pub http: Http,
+    /// Where the server keeps documents.
+    pub store: Store,
     /// The InfluxDB of scripts.
     pub influxdb: Influxdb,
     /// Log output.
@@ -112,6 +116,36 @@ pub struct Task {
     pub query_catch_up: usize,
     /// `1.8` brings back what Kapacitor 1.8 does; empty means Levada's own.
     pub compat: String,
+}
+
+/// What `levada serve` listens to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Http {
+    /// The addresses, separated by commas.
+    pub listen: String,
+    /// Others than this machine may come without authentication.
+    pub allow_anyone: bool,
+    /// Certificate chain; empty means no TLS.
+    pub tls_certificate: String,
+    /// Private key; empty means it is with the certificate.
+    pub tls_key: String,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// The largest body of a document.
+    pub document_bytes: ByteSize,
+    /// The largest body of points.
+    pub points_bytes: ByteSize,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+}
+
+/// Where the server keeps documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Store {
+    /// The database; empty means SQLite under `data.dir`, `memory` means none.
+    pub url: Secret<String>,
 }
 
 /// The InfluxDB of scripts.

@@ -1,0 +1,7 @@
+//! The server as clients see it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod scenario;
+mod scenarios;
+mod started;
