@@ -23,6 +23,7 @@ pub mod effect;
 pub mod engine;
 pub mod nodes;
 pub mod pipeline;
+pub mod playback;
 pub mod property;
 pub mod recording;
 pub mod runtime;
