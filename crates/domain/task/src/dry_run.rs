@@ -19,8 +19,8 @@ use crate::definition::Definition;
 use crate::pipeline::start::StartOptions;
 use crate::playback::{Playback, PlaybackError, TICKS_MAX};
 use crate::recording::batches::{BatchReader, Times};
-use crate::runtime::Failure;
 use crate::runtime::context::{Compat, Limits};
+use crate::runtime::{Failure, Graph};
 use crate::watermark::WatermarkSettings;
 
 pub use input::{InputError, StreamFormat};
@@ -206,22 +206,7 @@ impl<L: Lines + 'static> DryRun<L> {
         let result = self.playback.finish();
         let graph = self.playback.actor().graph();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        for (node, served) in graph.served() {
-            match served.body {
-                Ok(body) => {
-                    let mut line = Vec::new();
-                    line.extend_from_slice(br#"{"node":"#);
-                    levada_alert::json::write_text(&node, &mut line);
-                    line.extend_from_slice(br#","kind":"httpOut","endpoint":"#);
-                    levada_alert::json::write_text(&served.endpoint, &mut line);
-                    line.extend_from_slice(br#","data":"#);
-                    line.extend_from_slice(body.trim_ascii_end());
-                    line.push(b'}');
-                    lines.line(&line);
-                }
-                Err(problem) => lines.problem(&node, &problem),
-            }
-        }
+        write_served(graph, &mut *lines);
         if with_statistics {
             let statistics = json!({
                 "kind": "stats",
@@ -233,6 +218,26 @@ impl<L: Lines + 'static> DryRun<L> {
             lines.line(statistics.to_string().as_bytes());
         }
         Ok(result?)
+    }
+}
+
+/// Gives what the httpOut nodes serve as lines.
+pub(crate) fn write_served(graph: &Graph, lines: &mut dyn Lines) {
+    for (node, served) in graph.served() {
+        match served.body {
+            Ok(body) => {
+                let mut line = Vec::new();
+                line.extend_from_slice(br#"{"node":"#);
+                levada_alert::json::write_text(&node, &mut line);
+                line.extend_from_slice(br#","kind":"httpOut","endpoint":"#);
+                levada_alert::json::write_text(&served.endpoint, &mut line);
+                line.extend_from_slice(br#","data":"#);
+                line.extend_from_slice(body.trim_ascii_end());
+                line.push(b'}');
+                lines.line(&line);
+            }
+            Err(problem) => lines.problem(&node, &problem),
+        }
     }
 }
 

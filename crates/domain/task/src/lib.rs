@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod playback;
 pub mod property;
 pub mod recording;
+pub mod recordings;
 pub mod runtime;
 pub mod spec;
 pub mod watermark;
