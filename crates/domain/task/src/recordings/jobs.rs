@@ -131,8 +131,13 @@ impl Drop for Place {
 // === impl Stop ===
 
 impl Stop {
+    /// Says why the job is to end; one that nobody waits for any more ends like the server does.
     pub(super) fn end(&self) -> End {
-        *self.0.borrow()
+        let end = *self.0.borrow();
+        match end {
+            End::No if self.0.has_changed().is_err() => End::Closing,
+            end => end,
+        }
     }
 
     pub(super) fn is_wanted(&self) -> bool {
@@ -142,9 +147,7 @@ impl Stop {
     /// Waits until the job is to end.
     pub(super) async fn wanted(&self) {
         let mut known = self.0.clone();
-        // Without a sender the job is gone from the list, and nobody can end it any more.
-        if known.wait_for(|end| *end != End::No).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        // An error says that nobody waits for it any more.
+        let _gone = known.wait_for(|end| *end != End::No).await.is_err();
     }
 }
