@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use levada_api::LogControl;
-use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, own};
+use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
+use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
-use levada_store::{DocumentError, Documents, MemoryDocuments};
+use levada_store::{DocumentError, Documents};
 use thiserror::Error;
 
 use crate::flows::Host;
 use crate::tasks::TaskHost;
 
+/// The file of the store, in the data folder.
+const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -64,6 +67,14 @@ pub enum ServeError {
     /// Something in the data folder cannot be read or written.
     #[error("the data folder cannot be used; choose another with --data")]
     Data(#[source] io::Error),
+    /// Users cannot be read, or the first one not be made.
+    #[error("users cannot be used")]
+    Users(#[source] UserError),
+    /// Nobody could come in.
+    #[error(
+        "`auth.enabled` is set, but there are no users; set `auth.admin-password` (LEVADA_AUTH_ADMIN_PASSWORD) to make the first one"
+    )]
+    Nobody,
     /// The program contradicts itself.
     #[error("{0}")]
     Internal(String),
@@ -79,15 +90,23 @@ impl Server {
         let ServerDeps { host, log, shutdown } = deps;
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
-        let documents = documents(&settings)?;
+        let documents = documents(&settings, &host).await?;
         let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
-        let gate: Arc<dyn Gate> = Arc::new(NoGate);
-        let tables: Vec<_> =
-            levada_api::kapacitor::ROUTES.iter().copied().chain([own::ROUTES]).collect();
+        let users = users(&settings, &documents, &host).await?;
+        let mut tables = kapacitor::ROUTES.to_vec();
+        tables.push(own::ROUTES);
+        let gate: Arc<dyn Gate> = match &users {
+            Some(users) => {
+                tables.push(kapacitor::users::ROUTES);
+                Arc::new(UserGate(Arc::clone(users)))
+            }
+            None => Arc::new(NoGate),
+        };
         let api = Arc::new(Api {
             identity,
             router: Router::new(&tables).map_err(ServeError::Internal)?,
             gate,
+            users,
             limits: Limits {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
@@ -121,8 +140,46 @@ impl Server {
     }
 }
 
-fn documents(_settings: &Settings) -> Result<Arc<dyn Documents>, ServeError> {
-    Ok(Arc::new(MemoryDocuments::default()))
+async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {
+    let url = settings.store.url.expose();
+    let address = match url.is_empty() {
+        true => format!("sqlite:{}", settings.data.dir.join(DATABASE).display()),
+        false => url.clone(),
+    };
+    levada_store::open_documents(&address, &host.tasks).await.map_err(ServeError::Store)
+}
+
+/// Opens the users, and makes the first one.
+async fn users(
+    settings: &Settings,
+    documents: &Arc<dyn Documents>,
+    host: &Host,
+) -> Result<Option<Arc<Users>>, ServeError> {
+    let auth = &settings.auth;
+    if !auth.enabled {
+        return Ok(None);
+    }
+    let secret = auth.shared_secret.expose();
+    let users_settings = UsersSettings {
+        bcrypt_cost: auth.bcrypt_cost,
+        cache: auth.cache.into(),
+        shared_secret: (!secret.is_empty()).then(|| secret.as_bytes().to_vec()),
+    };
+    let users = Users::new(Arc::clone(documents), Arc::clone(&host.clock), users_settings);
+    let (name, password) = (&auth.admin_name, auth.admin_password.expose());
+    if !password.is_empty() && users.get(name).await.map_err(ServeError::Users)?.is_none() {
+        let admin = NewUser {
+            name: name.clone(),
+            password: Some(password.clone()),
+            kind: Some(UserKind::Admin),
+            ..NewUser::default()
+        };
+        users.create(admin).await.map_err(ServeError::Users)?;
+    }
+    if users.list().await.map_err(ServeError::Users)?.is_empty() {
+        return Err(ServeError::Nobody);
+    }
+    Ok(Some(Arc::new(users)))
 }
 
 async fn listen(

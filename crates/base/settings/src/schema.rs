@@ -20,6 +20,8 @@ pub struct Settings {
     pub task: Task,
     /// What `levada serve` listens to.
     pub http: Http,
+    /// Who may call the server.
+    pub auth: Auth,
     /// Where the server keeps documents.
     pub store: Store,
     /// The InfluxDB of scripts.
@@ -140,11 +142,29 @@ pub struct Http {
     pub body_timeout: Duration,
 }
 
+/// Who may call the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Auth {
+    /// Callers must be users.
+    pub enabled: bool,
+    /// The first administrator.
+    pub admin_name: String,
+    /// Password of the first administrator.
+    pub admin_password: Secret<String>,
+    /// Secret that signs bearer tokens.
+    pub shared_secret: Secret<String>,
+    /// How expensive it is to try passwords.
+    pub bcrypt_cost: u32,
+    /// How long a password that was right is not checked anew.
+    pub cache: Duration,
+}
+
 /// Where the server keeps documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Store {
-    /// The database; empty means SQLite under `data.dir`, `memory` means none.
+    /// The database; empty means SQLite under `data.dir`, `memory:` means none.
     pub url: Secret<String>,
 }
 
@@ -245,6 +265,7 @@ impl Settings {
             ("task.queue-points", self.task.queue_points),
             ("task.groups-max", self.task.groups_max),
             ("task.buffered-points", self.task.buffered_points),
+            ("http.connections-max", self.http.connections_max),
         ] {
             expect(value > 0, key, "must be at least 1");
         }
@@ -252,12 +273,15 @@ impl Settings {
             ("flow.batch-bytes", flow.batch_bytes),
             ("flow.window-bytes", flow.window_bytes),
             ("flow.queue-bytes", flow.queue_bytes),
+            ("http.document-bytes", self.http.document_bytes),
+            ("http.points-bytes", self.http.points_bytes),
         ] {
             expect(value.bytes() > 0, key, "must be at least 1B");
         }
         for (key, value) in [
             ("flow.checkpoint-interval", flow.checkpoint_interval),
             ("flow.retry-initial", flow.retry_initial),
+            ("http.body-timeout", self.http.body_timeout),
         ] {
             expect(!value.is_zero(), key, "must be longer than 0s");
         }
@@ -268,6 +292,19 @@ impl Settings {
             "flow.checkpoint-store",
             "must be empty or like `postgres://user:password@host:5432/database`",
         );
+        let store = self.store.url.expose();
+        let is_postgres = ["postgres://", "postgresql://"].iter().any(|s| store.starts_with(s));
+        expect(
+            store.is_empty() || store == "memory:" || is_postgres,
+            "store.url",
+            "must be empty, `memory:`, or like `postgres://user:password@host:5432/database`",
+        );
+        expect(
+            self.http.listen.split(',').any(|address| !address.trim().is_empty()),
+            "http.listen",
+            "must name an address such as `127.0.0.1:9092`",
+        );
+        expect((4..=31).contains(&self.auth.bcrypt_cost), "auth.bcrypt-cost", "must be in 4 to 31");
         expect(flow.batch_records <= 1_000_000, "flow.batch-records", "must be at most 1000000");
         expect(
             flow.retry_max >= flow.retry_initial,

@@ -10,6 +10,7 @@ use levada_runtime::Clock;
 use levada_store::Documents;
 use levada_telemetry::metrics::Registry;
 
+use crate::auth::Users;
 use crate::error::ApiError;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
@@ -22,6 +23,8 @@ pub struct Api {
     pub router: Router,
     /// Decides who may call them.
     pub gate: Arc<dyn Gate>,
+    /// The users, where there is authentication.
+    pub users: Option<Arc<Users>>,
     /// The largest bodies.
     pub limits: Limits,
     /// What is known about parts that do not work.

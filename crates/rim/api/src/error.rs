@@ -94,7 +94,7 @@ impl From<DocumentError> for ApiError {
             DocumentError::Failed { kind: levada_model::ErrorKind::Unavailable, .. } => {
                 Self::unavailable(text, Duration::from_secs(5))
             }
-            DocumentError::Failed { .. } => Self::internal(text),
+            DocumentError::Failed { .. } | DocumentError::Address { .. } => Self::internal(text),
         }
     }
 }

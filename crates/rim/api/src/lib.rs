@@ -9,12 +9,14 @@
 
 mod answer;
 mod api;
+pub mod auth;
 mod error;
 pub mod json;
 pub mod kapacitor;
 mod list;
 mod listen;
 pub mod own;
+mod pattern;
 mod request;
 mod router;
 
@@ -23,5 +25,6 @@ pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Visit};
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, HEAD_TIMEOUT, Listener, Served, serve};
+pub use pattern::{BadPattern, Pattern};
 pub use request::{Query, Request};
 pub use router::{Access, Body, Handle, Route, Router};
