@@ -20,7 +20,6 @@ mod folder;
 mod jobs;
 mod kept;
 mod output;
-mod pattern;
 mod record;
 mod replay;
 mod run;
@@ -45,7 +44,7 @@ use folder::Folder;
 use jobs::Jobs;
 
 pub use error::{ID_BYTES_MAX, RecordingsError};
-pub use kept::{Listing, Recording, RecordingType, Replay, ReplayClock, Status};
+pub use kept::{Recording, RecordingType, Replay, ReplayClock, Status};
 pub use record::{RecordBatch, RecordQuery, RecordStream};
 pub use replay::{ReplayBatch, ReplayOptions, ReplayQuery, ReplayRecording, SideEffects};
 
@@ -183,8 +182,8 @@ impl Recordings {
     }
 
     /// Lists recordings, the newest first.
-    pub async fn recordings(&self, listing: &Listing) -> Result<Vec<Recording>, RecordingsError> {
-        kept::list(&*self.0.deps.documents, RECORDINGS, listing).await
+    pub async fn recordings(&self) -> Result<Vec<Recording>, RecordingsError> {
+        kept::list(&*self.0.deps.documents, RECORDINGS).await
     }
 
     /// Deletes a recording and its file; one that is under way ends. One that is not there is deleted already.
@@ -204,8 +203,8 @@ impl Recordings {
     }
 
     /// Lists replays, the newest first.
-    pub async fn replays(&self, listing: &Listing) -> Result<Vec<Replay>, RecordingsError> {
-        kept::list(&*self.0.deps.documents, REPLAYS, listing).await
+    pub async fn replays(&self) -> Result<Vec<Replay>, RecordingsError> {
+        kept::list(&*self.0.deps.documents, REPLAYS).await
     }
 
     /// Deletes a replay and what was captured of it; one that is under way ends.
@@ -247,8 +246,7 @@ impl Recordings {
 
     async fn recover(&self) -> Result<(), RecordingsError> {
         let documents = &*self.0.deps.documents;
-        let everything = Listing { limit: None, ..Listing::default() };
-        for mut recording in kept::list::<Recording>(documents, RECORDINGS, &everything).await? {
+        for mut recording in kept::list::<Recording>(documents, RECORDINGS).await? {
             if recording.status != Status::Running {
                 continue;
             }
@@ -260,7 +258,7 @@ impl Recordings {
             }
             kept::put(documents, RECORDINGS, &recording).await?;
         }
-        for mut replay in kept::list::<Replay>(documents, REPLAYS, &everything).await? {
+        for mut replay in kept::list::<Replay>(documents, REPLAYS).await? {
             if replay.status == Status::Running {
                 replay.failed(SHUTDOWN_TEXT);
                 kept::put(documents, REPLAYS, &replay).await?;

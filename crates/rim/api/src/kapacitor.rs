@@ -1,5 +1,7 @@
 //! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
 
+mod recordings;
+mod replays;
 mod small;
 pub mod users;
 
@@ -9,7 +11,7 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] = &[small::ROUTES];
+pub const ROUTES: &[&[Route]] = &[small::ROUTES, recordings::ROUTES, replays::ROUTES];
 
 const BASE: &str = "/kapacitor/v1/";
 

@@ -90,17 +90,6 @@ pub struct Replay {
     pub stats: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Which recordings or replays to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// Which IDs, as Go's `path.Match` has it; empty means all.
-    pub pattern: String,
-    /// So many are left out first.
-    pub offset: usize,
-    /// So many at most; nothing means all.
-    pub limit: Option<usize>,
-}
-
 /// Something with an ID and a date.
 pub(super) trait Kept: Serialize + DeserializeOwned {
     fn id(&self) -> &str;
@@ -233,21 +222,16 @@ pub(super) fn read<T: Kept>(document: &Document) -> Result<T, RecordingsError> {
 pub(super) async fn list<T: Kept>(
     documents: &dyn Documents,
     space: &str,
-    listing: &Listing,
 ) -> Result<Vec<T>, RecordingsError> {
     let mut items: Vec<T> = Vec::new();
     for document in documents.list(space, Range::default()).await? {
-        if !listing.pattern.is_empty() && !super::pattern::matches(&listing.pattern, &document.key)
-        {
-            continue;
-        }
         match read(&document) {
             Ok(item) => items.push(item),
             Err(error) => tracing::warn!(%error, "a document is left out"),
         }
     }
     items.sort_by(|left, right| (right.date(), left.id()).cmp(&(left.date(), right.id())));
-    Ok(items.into_iter().skip(listing.offset).take(listing.limit.unwrap_or(usize::MAX)).collect())
+    Ok(items)
 }
 
 /// Stores an item, whatever was there.

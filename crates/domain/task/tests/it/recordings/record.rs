@@ -6,7 +6,7 @@ use std::time::Duration;
 use levada_model::ErrorKind;
 use levada_task::recording::files;
 use levada_task::recordings::{
-    Listing, RecordBatch, RecordQuery, RecordStream, RecordingType, RecordingsError, Status,
+    RecordBatch, RecordQuery, RecordStream, RecordingType, RecordingsError, Status,
 };
 
 use super::world::{Fake, NOW, World, pass, seconds};
@@ -225,13 +225,7 @@ async fn recordings_are_listed_the_newest_first() {
         world.recordings.record_stream(stream(id, NOW)).await.unwrap();
         pass(&world.clock, 1);
     }
-    let list = async |pattern: &str, offset, limit| {
-        let listing = Listing { pattern: pattern.into(), offset, limit };
-        let found = world.recordings.recordings(&listing).await.unwrap();
-        found.into_iter().map(|recording| recording.id).collect::<Vec<_>>()
-    };
-    assert_eq!(list("", 0, None).await, ["a2", "b", "a1"]);
-    assert_eq!(list("a*", 0, None).await, ["a2", "a1"]);
-    assert_eq!(list("", 1, Some(1)).await, ["b"]);
-    assert_eq!(list("[", 0, None).await, [""; 0]);
+    let found = world.recordings.recordings().await.unwrap();
+    let ids: Vec<_> = found.iter().map(|recording| &*recording.id).collect();
+    assert_eq!(ids, ["a2", "b", "a1"]);
 }

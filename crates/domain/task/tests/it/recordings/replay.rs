@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use levada_model::ErrorKind;
 use levada_task::recordings::{
-    Listing, RecordStream, RecordingsSettings, ReplayBatch, ReplayClock, ReplayOptions,
-    ReplayQuery, ReplayRecording, SideEffects, Status,
+    RecordStream, RecordingsSettings, ReplayBatch, ReplayClock, ReplayOptions, ReplayQuery,
+    ReplayRecording, SideEffects, Status,
 };
 
 use super::world::{Fake, NOW, World, pass, seconds};
@@ -258,7 +258,7 @@ async fn what_cannot_be_replayed_is_refused() {
     recordings.replay_recording(of(options("p", "cpu"))).await.unwrap();
     world.replayed("p").await;
     assert_eq!(refused(of(options("p", "cpu"))).await.1, "replay already exists");
-    let listed = recordings.replays(&Listing::default()).await.unwrap();
+    let listed = recordings.replays().await.unwrap();
     assert_eq!(listed.len(), 1);
     recordings.replay_delete("p").await.unwrap();
     assert_eq!(recordings.replay("p").await.unwrap_err().to_string(), "no replay exists");

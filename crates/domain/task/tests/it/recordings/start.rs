@@ -1,7 +1,7 @@
 //! What is found when the folder is opened.
 
 use levada_store::{Documents as _, Range};
-use levada_task::recordings::{Listing, RecordStream, ReplayOptions, ReplayRecording, Status};
+use levada_task::recordings::{RecordStream, ReplayOptions, ReplayRecording, Status};
 
 use super::world::{NOW, World, seconds};
 
@@ -41,7 +41,7 @@ async fn files_that_are_put_into_the_folder_are_recordings() {
     std::fs::write(world.folder.path().join("not an id.srpl"), b"").unwrap();
     std::fs::write(world.folder.path().join("other.txt"), b"").unwrap();
     world.put("shared.srpl", b"db\nrp\ncpu v=1 1\n").await;
-    let listed = world.recordings.recordings(&Listing::default()).await.unwrap();
+    let listed = world.recordings.recordings().await.unwrap();
     let found: Vec<_> = listed.iter().map(|found| (&*found.id, found.status, found.size)).collect();
     assert_eq!(found, [("shared", Status::Finished, 17)]);
 }
