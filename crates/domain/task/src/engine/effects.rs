@@ -55,8 +55,21 @@ impl LiveEffects {
 
     fn loop_back(&self, database: &str, retention: &str, point: &Point) -> Result<(), Str> {
         let hops = self.hops.load(Ordering::Relaxed);
-        check_hops(hops)?;
-        let point = sent_to(point, database, retention);
+        if hops >= HOPS_MAX {
+            let text = format!("the point came back {HOPS_MAX} times, so it is not sent again");
+            return Err(text.into());
+        }
+        let series = &point.series;
+        let mut point = point.clone();
+        if *series.database != *database || *series.retention != *retention {
+            point.series = levada_model::Series::with_keys(
+                database.into(),
+                retention.into(),
+                Str::clone(&series.name),
+                Arc::clone(&series.keys),
+                series.values.clone(),
+            );
+        }
         let mut ingest = self.loopback.lock().unwrap_or_else(PoisonError::into_inner);
         // The worker that is to make room in the queue is the one that is here, so it must not wait.
         let written = ingest.write_back(vec![point], hops + 1);
@@ -116,31 +129,6 @@ impl Effects for LiveEffects {
             }
         }
     }
-}
-
-/// Refuses a point that came back too often.
-pub(crate) fn check_hops(hops: u8) -> Result<(), Str> {
-    if hops >= HOPS_MAX {
-        let text = format!("the point came back {HOPS_MAX} times, so it is not sent again");
-        return Err(text.into());
-    }
-    Ok(())
-}
-
-/// Gives a point as one of another database or retention policy.
-pub(crate) fn sent_to(point: &Point, database: &str, retention: &str) -> Point {
-    let mut sent = point.clone();
-    let series = &point.series;
-    if *series.database != *database || *series.retention != *retention {
-        sent.series = levada_model::Series::with_keys(
-            database.into(),
-            retention.into(),
-            Str::clone(&series.name),
-            Arc::clone(&series.keys),
-            series.values.clone(),
-        );
-    }
-    sent
 }
 
 /// A point or a batch as the log shows it.

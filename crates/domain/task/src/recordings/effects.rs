@@ -1,25 +1,22 @@
-//! What a replay does outside: captured or performed, and what it tells itself.
+//! What a replay does outside: captured or performed.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use levada_alert::json;
-use levada_model::{Point, Str};
+use levada_model::Str;
 
 use crate::capture::Lines;
 use crate::effect::{Answer, Effect, Effects, NodeName};
-use crate::engine::effects::{check_hops, sent_to};
+use crate::engine::effects::LiveEffects;
 use crate::engine::{Inbox, Input};
 use crate::runtime::Services;
 use crate::runtime::services::{
     Alerts, Deadman, Endpoint, InfluxdbOut, ServerInfo, SideloadSource,
 };
-
-/// Points that a replay holds for itself after one item; more are refused.
-const LOOPED_MAX: usize = 100_000;
 
 /// The lines of what a replay would have done, in a file that does not grow beyond its bound.
 pub(super) struct CapturedLines {
@@ -29,21 +26,10 @@ pub(super) struct CapturedLines {
     failure: Option<io::Error>,
 }
 
-/// Points that a replay sends to itself.
-#[derive(Default)]
-pub(super) struct Looped {
-    points: Mutex<VecDeque<(Point, u8)>>,
-    /// Loopbacks of the point at hand.
-    pub(super) hops: Arc<AtomicU8>,
-}
-
-/// Effects of a replay: points that loop back stay inside.
-pub(super) struct ReplayEffects {
-    pub(super) inner: Box<dyn Effects>,
-    pub(super) looped: Arc<Looped>,
-    /// What loops back is also told to `inner`.
-    pub(super) is_captured: bool,
-}
+/// Performed effects of a replay; points that loop back stay inside.
+///
+/// They reach nobody there: the one task of a replay is refused at its start when it listens to what it sends.
+pub(super) struct PerformedEffects(pub(super) LiveEffects);
 
 /// What is configured around the task of a replay.
 pub(super) struct ReplayServices {
@@ -106,43 +92,14 @@ impl Lines for CapturedLines {
     }
 }
 
-// === impl Looped ===
+// === impl PerformedEffects ===
 
-impl Looped {
-    fn add(&self, point: Point) -> Result<(), Str> {
-        let hops = self.hops.load(Ordering::Relaxed);
-        check_hops(hops)?;
-        let mut points = self.points();
-        if points.len() >= LOOPED_MAX {
-            return Err(format!("more than {LOOPED_MAX} points loop back").into());
-        }
-        points.push_back((point, hops + 1));
-        Ok(())
-    }
-
-    /// Takes the next point; its loopbacks are those of the point at hand from now on.
-    pub(super) fn take(&self) -> Option<Point> {
-        let next = self.points().pop_front();
-        self.hops.store(next.as_ref().map_or(0, |(_, hops)| *hops), Ordering::Relaxed);
-        next.map(|(point, _)| point)
-    }
-
-    fn points(&self) -> MutexGuard<'_, VecDeque<(Point, u8)>> {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl ReplayEffects ===
-
-impl Effects for ReplayEffects {
+impl Effects for PerformedEffects {
     fn effect(&mut self, node: &NodeName, effect: Effect<'_>) -> Result<Option<Answer>, Str> {
-        if let Effect::Loopback { database, retention, point } = effect {
-            self.looped.add(sent_to(point, database, retention))?;
-            if !self.is_captured {
-                return Ok(None);
-            }
+        match effect {
+            Effect::Loopback { .. } => Ok(None),
+            effect => self.0.effect(node, effect),
         }
-        self.inner.effect(node, effect)
     }
 }
 

@@ -12,7 +12,7 @@ use levada_tick::lambda::Env;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
-use super::effects::{CapturedLines, Looped, ReplayEffects, ReplayInbox, ReplayServices, ToReplay};
+use super::effects::{CapturedLines, PerformedEffects, ReplayInbox, ReplayServices, ToReplay};
 use super::folder::Partial;
 use super::jobs::Stop;
 use super::kept::{RecordingType, Replay, ReplayClock};
@@ -50,7 +50,6 @@ pub(super) struct Outcome {
 /// The task of a replay.
 struct Player {
     playback: Playback,
-    looped: Arc<Looped>,
     dbrps: Vec<(Str, Str)>,
     performing: Option<Performing>,
     pace: Pace,
@@ -142,7 +141,6 @@ impl Run {
 
     fn start(&self, lines: Option<&Arc<Mutex<CapturedLines>>>) -> Result<Player, String> {
         let (deps, options) = (&self.inner.deps, &self.task.options);
-        let looped = Arc::new(Looped::default());
         let name: Str = self.replay.task.as_str().into();
         let around = Arc::clone(&deps.services);
         let mut performing = None;
@@ -161,7 +159,7 @@ impl Run {
                     Str::clone(&name),
                     alerts.clone(),
                     &Routes::default(),
-                    Arc::clone(&looped.hops),
+                    Arc::default(),
                     Some(Arc::clone(&sides.requests) as _),
                     Some(Arc::clone(&sides.writers) as _),
                 );
@@ -169,7 +167,7 @@ impl Run {
                 let services =
                     ReplayServices { around, alerts: Arc::new(alerts.clone()), is_captured: false };
                 performing = Some(Performing { sides, inbox, alerts, topics });
-                (Box::new(effects), services)
+                (Box::new(PerformedEffects(effects)), services)
             }
             (None, None) => return Err("effects cannot be performed here".to_owned()),
         };
@@ -178,8 +176,6 @@ impl Run {
             Some(services) => services as &dyn crate::runtime::Services,
             None => &services,
         };
-        let is_captured = lines.is_some();
-        let effects = ReplayEffects { inner: effects, looped: Arc::clone(&looped), is_captured };
         let mut actor = Actor::start(
             &self.task.definition.pipeline,
             &StartOptions {
@@ -190,7 +186,7 @@ impl Run {
                 compat: options.compat,
                 seed: 1,
             },
-            Box::new(effects),
+            effects,
             Env { now: Timestamp(0), zone: deps.zone.clone() },
             CLOCK_UNSET,
         )?;
@@ -206,7 +202,7 @@ impl Run {
         };
         drop(of_sides);
         let playback = Playback::new(actor, TICKS_MAX);
-        Ok(Player { playback, looped, dbrps: options.dbrps.clone(), performing, pace })
+        Ok(Player { playback, dbrps: options.dbrps.clone(), performing, pace })
     }
 
     /// The topics of nodes, which go with the replay.
@@ -241,7 +237,7 @@ impl Player {
                 if self.is_ours(&point) {
                     self.playback.point(&point).map_err(text)?;
                 }
-                self.settle()?;
+                self.answers()?;
             }
         }
         Ok(())
@@ -269,7 +265,7 @@ impl Player {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 crate::capture::Lines::problem(&mut *lines, "query", "too many groups");
             }
-            self.settle()?;
+            self.answers()?;
         }
         Ok(())
     }
@@ -280,24 +276,13 @@ impl Player {
             while let Some(at) = self.playback.timer_before(time) {
                 self.pace.wait(at)?;
                 self.playback.advance(at).map_err(text)?;
-                self.settle()?;
+                self.answers()?;
             }
         }
         self.pace.wait(time)
     }
 
-    /// Deals with what the last item brought back.
-    fn settle(&mut self) -> Result<(), String> {
-        self.answers()?;
-        while let Some(point) = self.looped.take() {
-            if self.is_ours(&point) {
-                let points = std::slice::from_ref(&point);
-                self.playback.actor_mut().points(points).map_err(|failure| task_text(&failure))?;
-            }
-        }
-        Ok(())
-    }
-
+    /// Gives the nodes the answers to what they asked.
     fn answers(&mut self) -> Result<(), String> {
         let Some(performing) = &self.performing else { return Ok(()) };
         while let Some(input) = performing.inbox.take() {

@@ -139,7 +139,7 @@ async fn a_recording_that_grows_too_large_fails_and_leaves_nothing() {
     let ended = world.ended("r").await;
     assert_eq!(ended.status, Status::Failed);
     assert_eq!(ended.error, "the recording is larger than 100 bytes");
-    assert_eq!(world.partial_files(), 0);
+    world.cleared().await;
     assert!(!world.folder.path().join("r.srpl").exists());
 }
 
@@ -176,7 +176,7 @@ async fn why_queries_cannot_be_recorded_is_said() {
     world.recordings.record_batch(batch("r", 0, 10)).await.unwrap();
     let ended = world.ended("r").await;
     assert_eq!((ended.status, &*ended.error), (Status::Failed, "no such thing"));
-    assert_eq!(world.partial_files(), 0);
+    world.cleared().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

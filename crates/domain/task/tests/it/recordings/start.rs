@@ -31,7 +31,7 @@ async fn what_was_under_way_at_a_crash_has_failed() {
     let gone = world.recordings.recording("gone").await.unwrap();
     assert_eq!((gone.status, &*gone.error), (Status::Failed, "unexpected Kapacitor shutdown"));
     let whole = world.recordings.recording("whole").await.unwrap();
-    assert_eq!((whole.status, whole.size), (Status::Finished, 17));
+    assert_eq!((whole.status, whole.size), (Status::Finished, 16));
     assert_eq!(world.partial_files(), 0);
 }
 
@@ -43,7 +43,7 @@ async fn files_that_are_put_into_the_folder_are_recordings() {
     world.put("shared.srpl", b"db\nrp\ncpu v=1 1\n").await;
     let listed = world.recordings.recordings().await.unwrap();
     let found: Vec<_> = listed.iter().map(|found| (&*found.id, found.status, found.size)).collect();
-    assert_eq!(found, [("shared", Status::Finished, 17)]);
+    assert_eq!(found, [("shared", Status::Finished, 16)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,6 +196,17 @@ impl World {
         Ok(())
     }
 
+    /// Waits until no unfinished file is left; who writes one hears a little later that it is not wanted.
+    pub(crate) async fn cleared(&self) {
+        for _ in 0..1_000 {
+            if self.partial_files() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("unfinished files are left");
+    }
+
     pub(crate) fn partial_files(&self) -> usize {
         std::fs::read_dir(self.folder.path().join(".partial")).unwrap().count()
     }
