@@ -192,7 +192,7 @@ impl<L: Lines + 'static> DryRun<L> {
             return Err(InputError::Count { expected, got }.into());
         }
         let mut batches = BatchReader::new(inputs, Times::Recorded).map_err(InputError::from)?;
-        while let Some((index, batch)) = batches.next().map_err(InputError::from)? {
+        while let Some((index, batch)) = batches.next_batch().map_err(InputError::from)? {
             if !self.playback.batch(index, batch)? {
                 let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
                 lines.problem("query", "too many groups");

@@ -39,7 +39,7 @@ struct Input<R> {
 
 /// Writes an archive of batches.
 pub struct BatchWriter<W: Write + Seek> {
-    archive: ZipWriter<W>,
+    archive: Box<ZipWriter<W>>,
     files: usize,
     buffer: Vec<u8>,
     batches: u64,
@@ -61,7 +61,7 @@ impl<R: BufRead> BatchReader<R> {
     }
 
     /// Gives the earliest batch and the place of its input.
-    pub fn next(&mut self) -> Result<Option<(usize, RecordedBatch)>, ReadError> {
+    pub fn next_batch(&mut self) -> Result<Option<(usize, RecordedBatch)>, ReadError> {
         let earliest = self
             .inputs
             .iter()
@@ -140,7 +140,8 @@ pub(crate) fn shifted(time: Timestamp, by: i64) -> Timestamp {
 impl<W: Write + Seek> BatchWriter<W> {
     /// Begins an archive.
     pub fn new(output: W) -> Self {
-        let archive = ZipWriter::new(output);
+        // It is a large thing to move.
+        let archive = Box::new(ZipWriter::new(output));
         BatchWriter { archive, files: 0, buffer: Vec::new(), batches: 0, points: 0 }
     }
 
@@ -217,10 +218,9 @@ fn write_batch(batch: &RecordedBatch, out: &mut Vec<u8>) {
 
 fn write_point(point: &Point, batch: &RecordedBatch, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"fields":{"#);
-    let mut count = 0;
-    for (name, value) in point.fields().filter(|(_, value)| !value.is_null()) {
-        comma(count, out);
-        count += 1;
+    let fields = point.fields().filter(|(_, value)| !value.is_null());
+    for (index, (name, value)) in fields.enumerate() {
+        comma(index, out);
         json::write_text(name, out);
         out.push(b':');
         match value {

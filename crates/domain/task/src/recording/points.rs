@@ -158,7 +158,7 @@ impl<R: BufRead> PointReader<R> {
             parser.parse(&self.database, &self.retention, precision, Timestamp(0), text, out);
         let Some(problem) = outcome.problems.first() else { return Ok(()) };
         out.truncate(count);
-        let line = at + (problem.line as u64).saturating_sub(1);
+        let line = at + problem.line.saturating_sub(1);
         Err(ReadError::Line { input: 0, line, text: problem.server_text() })
     }
 

@@ -61,7 +61,7 @@ impl Folder {
     /// Gives the bytes of a file, when it is there.
     pub(super) fn size(&self, name: &str) -> Option<u64> {
         let found = fs::metadata(self.path(name)).ok()?;
-        found.is_file().then(|| found.len())
+        found.is_file().then_some(found.len())
     }
 
     /// Deletes a file, if it is there.

@@ -25,7 +25,7 @@ pub(super) struct Output {
 }
 
 enum Content {
-    Points(PointWriter<GzEncoder<BufWriter<Bounded>>>),
+    Points(Box<PointWriter<GzEncoder<BufWriter<Bounded>>>>),
     Batches(BatchWriter<BufWriter<Bounded>>),
 }
 
@@ -53,7 +53,7 @@ impl Output {
         let content = match kind {
             RecordingType::Stream => {
                 let packed = GzEncoder::new(bounded, Compression::default());
-                Content::Points(PointWriter::new(packed))
+                Content::Points(Box::new(PointWriter::new(packed)))
             }
             RecordingType::Batch => Content::Batches(BatchWriter::new(bounded)),
         };

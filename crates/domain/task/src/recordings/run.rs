@@ -200,7 +200,6 @@ impl Run {
             is_real: self.replay.clock == ReplayClock::Real,
             begun: None,
         };
-        drop(of_sides);
         let playback = Playback::new(actor, TICKS_MAX);
         Ok(Player { playback, dbrps: options.dbrps.clone(), performing, pace })
     }
@@ -257,7 +256,7 @@ impl Player {
         }
         let failed = |error| format!("running replay: {error}");
         let mut reader = BatchReader::new(inputs, times).map_err(failed)?;
-        while let Some((index, batch)) = reader.next().map_err(failed)? {
+        while let Some((index, batch)) = reader.next_batch().map_err(failed)? {
             self.wait(batch.time)?;
             if !self.playback.batch(index, batch).map_err(text)?
                 && let Some(lines) = lines

@@ -57,7 +57,7 @@ fn read(bytes: &[u8], times: Times) -> Result<Vec<(usize, RecordedBatch)>, Strin
         files::open_stream(Cursor::new(bytes.to_vec())).map_err(|error| error.to_string())?;
     let mut reader = BatchReader::new(inputs, times).map_err(|error| error.to_string())?;
     let mut batches = Vec::new();
-    while let Some(batch) = reader.next().map_err(|error| error.to_string())? {
+    while let Some(batch) = reader.next_batch().map_err(|error| error.to_string())? {
         batches.push(batch);
     }
     Ok(batches)

@@ -1,13 +1,17 @@
 //! What is recorded.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb, Query, WriteTarget};
 use levada_model::ErrorKind;
+use levada_runtime::Tasks;
 use levada_task::recording::files;
 use levada_task::recordings::{
     RecordBatch, RecordQuery, RecordStream, RecordingType, RecordingsError, Status,
 };
+use levada_testkit::services;
 
 use super::world::{Fake, NOW, World, pass, seconds};
 
@@ -228,4 +232,43 @@ async fn recordings_are_listed_the_newest_first() {
     let found = world.recordings.recordings().await.unwrap();
     let ids: Vec<_> = found.iter().map(|recording| &*recording.id).collect();
     assert_eq!(ids, ["a2", "b", "a1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_of_a_real_server_are_recorded() {
+    let Some(address) = services::INFLUXDB.address("recordings of queries") else { return };
+    let tasks = Tasks::new();
+    let config = Config::of(format!("http://{address}"));
+    let client: Arc<dyn InfluxDb> = Arc::new(Client::new(&config, &tasks).await.unwrap());
+    let database = "levada recordings";
+    let drop = Query { text: format!("DROP DATABASE \"{database}\""), ..Query::default() };
+    client.query(&drop).await.unwrap();
+    client.create_database(database, "rp").await.unwrap();
+    let target = WriteTarget {
+        database: database.to_owned(),
+        retention: "rp".to_owned(),
+        precision: "s".to_owned(),
+        ..WriteTarget::default()
+    };
+    let lines = "m,host=a v=1 60\nm,host=b v=10 61\nm,host=a v=3 75\nm,host=a v=5 130";
+    client.write(&target, lines.into()).await.unwrap();
+    let script = format!(
+        "batch|query('SELECT mean(v) FROM \"{database}\".rp.m').period(1m).every(1m).groupBy('host')|log()"
+    );
+    let mut world = World::new(&[("t", &script)]).await;
+    world.deps.clusters = Clusters::new("main", [("main".to_owned(), client)]);
+    world.reopen().await.unwrap();
+    let text = format!("SELECT v FROM \"{database}\".rp.m GROUP BY host");
+    world.recordings.record_query(query(RecordingType::Stream, &text)).await.unwrap();
+    assert_eq!(world.ended("q").await.error, "");
+    let point = |second: i64| format!("{database}.rp m {second}");
+    assert_eq!(world.recorded("q"), [60, 61, 75, 130].map(point));
+    let request = RecordBatch { task: "t".into(), ..batch("b", 60, 180) };
+    world.recordings.record_batch(request).await.unwrap();
+    assert_eq!(world.ended("b").await.error, "");
+    let file = files::open(&world.folder.path().join("b.brpl")).unwrap().remove(0);
+    let text = std::io::read_to_string(file).unwrap();
+    let means: Vec<_> = text.lines().filter_map(|line| line.split("\"mean\":").nth(1)).collect();
+    let means: Vec<_> = means.iter().filter_map(|rest| rest.split('}').next()).collect();
+    assert_eq!(means, ["2", "10", "5"], "{text}");
 }

@@ -286,7 +286,8 @@ impl TaskSource for Scripts {
         let Some(script) = self.0.get(id) else { return Ok(None) };
         let definition =
             define(script, &DefineOptions::default()).map_err(|error| error.to_string())?;
-        let dbrps = vec![("db".into(), "rp".into())];
+        let dbrps =
+            ["db", "levada recordings"].map(|database| (database.into(), "rp".into())).into();
         let options = TaskOptions { dbrps, ..TaskOptions::default() };
         Ok(Some(SourceTask { definition: Arc::new(definition), options }))
     }
