@@ -119,6 +119,7 @@ impl Server {
             router: Router::new(&tables).map_err(ServeError::Internal)?,
             gate,
             users,
+            recordings: None,
             limits: Limits {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),

@@ -21,6 +21,7 @@ pub mod requests;
 pub mod routes;
 pub mod side;
 pub mod sides;
+pub mod tap;
 pub mod workers;
 pub mod writer;
 
@@ -33,4 +34,5 @@ pub use master::{Master, MasterDeps, Offer, Restart, StartError, TaskOptions, Ta
 pub use queue::{Overflow, Queue};
 pub use routes::{Ingest, Routes, Subscription, Written};
 pub use sides::{SideSettings, Sides};
+pub use tap::Tap;
 pub use workers::Workers;

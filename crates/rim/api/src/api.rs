@@ -9,6 +9,7 @@ use hyper::header::HeaderMap;
 use levada_alert::service::AlertService;
 use levada_runtime::Clock;
 use levada_store::Documents;
+use levada_task::recordings::Recordings;
 use levada_telemetry::metrics::Registry;
 
 use crate::auth::Users;
@@ -26,6 +27,8 @@ pub struct Api {
     pub gate: Arc<dyn Gate>,
     /// The users, where there is authentication.
     pub users: Option<Arc<Users>>,
+    /// Recordings and replays, where tasks are served.
+    pub recordings: Option<Recordings>,
     /// The largest bodies.
     pub limits: Limits,
     /// What is known about parts that do not work.

@@ -1,6 +1,8 @@
 //! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
 
 mod alerts;
+mod recordings;
+mod replays;
 mod small;
 pub mod users;
 
@@ -10,7 +12,7 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] = &[small::ROUTES, alerts::ROUTES];
+pub const ROUTES: &[&[Route]] = &[small::ROUTES, alerts::ROUTES, recordings::ROUTES, replays::ROUTES];
 
 const BASE: &str = "/kapacitor/v1/";
 

@@ -725,7 +725,7 @@ fn restart_at(task: &Task, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// What a task listens to: the measurements of its `from` nodes, all when one of them names none.
-fn subscription(definition: &Definition, options: &TaskOptions) -> Subscription {
+pub(crate) fn subscription(definition: &Definition, options: &TaskOptions) -> Subscription {
     let mut measurements = Vec::new();
     let mut wants_all = false;
     for (_, node) in definition.pipeline.nodes() {

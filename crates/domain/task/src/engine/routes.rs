@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use levada_model::{Point, Series, Str};
@@ -14,7 +15,9 @@ use smallvec::SmallVec;
 
 use super::cell::Cell;
 use super::input::{Input, Slice};
+use super::master::BLOCK_DEFAULT;
 use super::queue::Attempt;
+use super::tap::Tap;
 
 /// What a task wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,8 @@ struct Table {
     version: u64,
     /// Weak: a task writes to the table that it stands in, and so do writers that have been idle for long.
     entries: Vec<(Subscription, Weak<Cell>)>,
+    /// Recordings, mostly none.
+    taps: Vec<(Subscription, Weak<Tap>)>,
 }
 
 /// Writes points: one per thread that writes.
@@ -76,12 +81,26 @@ const SLICE_POINTS: usize = 4_096;
 impl Routes {
     /// Adds a task.
     pub fn add(&self, subscription: Subscription, cell: &Arc<Cell>) {
-        self.change(|entries| entries.push((subscription, Arc::downgrade(cell))));
+        self.change(|table| table.entries.push((subscription, Arc::downgrade(cell))));
     }
 
     /// Takes a task out; points that are being written may still reach its queue.
     pub fn remove(&self, cell: &Arc<Cell>) {
-        self.change(|entries| entries.retain(|(_, known)| known.as_ptr() != Arc::as_ptr(cell)));
+        self.change(|table| {
+            table.entries.retain(|(_, known)| known.as_ptr() != Arc::as_ptr(cell));
+        });
+    }
+
+    /// Lets a tap see what a task would.
+    pub fn tap(&self, subscription: Subscription, tap: &Arc<Tap>) {
+        self.change(|table| table.taps.push((subscription, Arc::downgrade(tap))));
+    }
+
+    /// Takes a tap out.
+    pub fn untap(&self, tap: &Arc<Tap>) {
+        self.change(|table| {
+            table.taps.retain(|(_, known)| known.as_ptr() != Arc::as_ptr(tap));
+        });
     }
 
     /// Makes a writer.
@@ -100,12 +119,13 @@ impl Routes {
         Arc::clone(&self.0.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<(Subscription, Weak<Cell>)>)) {
+    fn change(&self, change: impl FnOnce(&mut Table)) {
         let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
-        let mut entries = table.entries.clone();
-        change(&mut entries);
         let version = table.version + 1;
-        *table = Arc::new(Table { version, entries });
+        let mut changed =
+            Table { version, entries: table.entries.clone(), taps: table.taps.clone() };
+        change(&mut changed);
+        *table = Arc::new(changed);
         self.0.version.store(version, Ordering::Release);
     }
 }
@@ -139,6 +159,9 @@ impl Ingest {
     fn write_hop(&mut self, points: Vec<Point>, hops: u8, may_wait: bool) -> Written {
         self.refresh();
         let mut written = Written::default();
+        if !self.table.taps.is_empty() {
+            self.fill_taps(&points, may_wait);
+        }
         if self.table.entries.is_empty() {
             written.unwanted = points.len() as u64;
             return written;
@@ -175,6 +198,28 @@ impl Ingest {
         let has_room =
             |cell: &Weak<Cell>| cell.upgrade().is_none_or(|cell| cell.queue.has_room(points.len()));
         self.table.entries.iter().all(|(_, cell)| has_room(cell))
+    }
+
+    #[cold]
+    fn fill_taps(&self, points: &[Point], may_wait: bool) {
+        let mut patience = if may_wait { BLOCK_DEFAULT } else { Duration::ZERO };
+        for (subscription, tap) in &self.table.taps {
+            let Some(tap) = tap.upgrade() else { continue };
+            let mut last = None;
+            let mut is_ours = |series: &Series| match last {
+                Some((id, is_ours)) if id == series.id => is_ours,
+                _ => {
+                    let is_ours = subscription.wants(series);
+                    last = Some((series.id, is_ours));
+                    is_ours
+                }
+            };
+            let ours: Vec<Point> =
+                points.iter().filter(|point| is_ours(&point.series)).cloned().collect();
+            if !ours.is_empty() && !tap.give(ours, patience) {
+                patience = Duration::ZERO;
+            }
+        }
     }
 
     fn refresh(&mut self) {

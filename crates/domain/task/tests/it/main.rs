@@ -15,5 +15,6 @@ mod notation;
 mod outputs;
 mod properties;
 mod queries;
+mod recordings;
 mod register;
 mod world;
