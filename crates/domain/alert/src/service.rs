@@ -33,9 +33,7 @@ use thiserror::Error;
 use tokio::runtime::Handle as Runtime;
 
 use crate::handlers::HandlerDeps;
-use crate::topics::{
-    OutboxSettings, Silencer, TopicStore, TopicStoreError, Topics, TopicsDeps, TopicsSettings,
-};
+use crate::topics::{Silencer, TopicStore, TopicStoreError, Topics, TopicsDeps, TopicsSettings};
 pub use documents::DocumentTopicStore;
 pub use handlers::{Definition, DefinitionError, TopicHandler};
 pub use history::{History, HistoryFilter, HistoryLine, HistoryPage, HistorySettings, PAGE_MAX};
@@ -131,9 +129,7 @@ impl AlertService {
         let store = DocumentTopicStore::new(Arc::clone(&documents), Arc::clone(&history));
         let topics = Topics::new(
             TopicsSettings {
-                outbox: Some(
-                    settings.topics.outbox.clone().unwrap_or_else(OutboxSettings::default),
-                ),
+                outbox: Some(settings.topics.outbox.clone().unwrap_or_default()),
                 keeps_history: true,
                 ..settings.topics
             },

@@ -220,7 +220,7 @@ impl Definitions {
         definition.check()?;
         let kind = by_option_kind(&definition.kind)
             .ok_or_else(|| DefinitionError::Kind(definition.kind.clone()))?;
-        if self.disabled_kinds.iter().any(|disabled| *disabled == definition.kind) {
+        if self.disabled_kinds.contains(&definition.kind) {
             return Err(DefinitionError::Disabled(definition.kind.clone()));
         }
         let spec = HandlerSpec::from_options(kind, &definition.options)?;

@@ -18,7 +18,7 @@ use super::*;
 use crate::event::Event;
 use crate::event::tests::event;
 use crate::level::Level;
-use crate::topics::{Handler, HandlerError, HandlerSetup, OutboxStats};
+use crate::topics::{Handler, HandlerError, HandlerSetup, OutboxSettings, OutboxStats};
 
 /// A topic as scripts have them.
 const TOPIC: &str = "main:t:alert2";

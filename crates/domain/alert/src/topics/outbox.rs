@@ -258,7 +258,11 @@ impl Outbox {
     /// Drops what is too old.
     pub(super) fn expire(&self, now: Timestamp) {
         let expiry = i64::try_from(self.settings.expiry.as_nanos()).unwrap_or(i64::MAX);
-        let count = self.lock().queue.expire(Timestamp(now.0.saturating_sub(expiry)));
+        let mut state = self.lock();
+        let is_orphaned = state.setup.is_none();
+        let before = Timestamp(now.0.saturating_sub(expiry));
+        let count = state.queue.expire(before, is_orphaned);
+        drop(state);
         if count > 0 {
             self.counters.expired.fetch_add(count, Ordering::Relaxed);
             let (topic, handler) = (&*self.topic, &*self.handler);

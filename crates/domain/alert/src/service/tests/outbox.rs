@@ -263,3 +263,26 @@ async fn a_shutdown_waits_for_the_attempt_under_way_and_keeps_the_rest() {
     world.add(&receiver);
     world.until("both are sent", || receiver.got().len() == 2).await;
 }
+
+#[tokio::test]
+async fn what_waits_for_a_handler_that_never_comes_back_is_given_up() {
+    let world = World::new().await;
+    let receiver = Receiver::new(&[]);
+    world.add(&receiver);
+    world.publish("a", Level::Critical, 0);
+    world.until("the alert is sent", || receiver.got().len() == 1).await;
+    receiver.set(Some(Act::Fail));
+    world.publish("a", Level::Ok, 1);
+    world.publish("b", Level::Info, 2);
+    assert!(world.service.topics().flush().await);
+    // While there is a handler its recovery waits however long it takes.
+    world.pass(Duration::from_secs(4 * 24 * 3600)).await;
+    world.until("the other is given up", || world.stats().expired == 1).await;
+    assert_eq!(world.stats().waiting, 1);
+    assert!(world.service.topics().flush().await);
+    let world = world.kill().await;
+    assert_eq!(world.stats().waiting, 1);
+    world.until("nothing waits", || world.stats().waiting == 0).await;
+    assert!(world.service.topics().flush().await);
+    assert_eq!(world.stored("outbox/").await, 0);
+}

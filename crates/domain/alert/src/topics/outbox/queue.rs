@@ -290,11 +290,18 @@ impl Queue {
         self.place(number);
     }
 
-    /// Drops what was accepted before a time and is not owed; gives how many.
-    pub(super) fn expire(&mut self, before: Timestamp) -> u64 {
+    /// Drops what was accepted before a time; owed recoveries only when nobody is there to send them. Gives how many.
+    pub(super) fn expire(&mut self, before: Timestamp, is_orphaned: bool) -> u64 {
         // Numbers grow with time, so the oldest come first; a clock that went back only delays this.
         let mut count = 0;
         while let Some(number) = self.droppable.first().copied()
+            && self.entries[&number].at < before
+        {
+            self.drop_entry(number);
+            count += 1;
+        }
+        while is_orphaned
+            && let Some(number) = self.owed.first().copied()
             && self.entries[&number].at < before
         {
             self.drop_entry(number);
