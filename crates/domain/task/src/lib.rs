@@ -26,5 +26,6 @@ pub mod pipeline;
 pub mod property;
 pub mod recording;
 pub mod runtime;
+pub mod service;
 pub mod spec;
 pub mod watermark;

@@ -1,5 +1,6 @@
 //! The tasks that run: started, stopped, restarted after a failure, saved every so often.
 
+mod check;
 mod look;
 mod replace;
 mod start;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levada_model::Str;
+use levada_runtime::TaskKind;
 
 use super::start::subscription;
 use super::{Master, StartError, TaskOptions};
@@ -11,6 +12,11 @@ use crate::definition::Definition;
 use crate::engine::cell::Cell;
 use crate::engine::sides::Sides;
 use crate::pipeline::TaskType;
+
+/// How long side actors of replaced nodes have for what they were given. Source: kapacitor: the limit of a shutdown.
+const FINISH_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at them.
+const FINISH_POLL: Duration = Duration::from_millis(50);
 
 /// What is there before the change.
 struct Before {
@@ -119,8 +125,21 @@ impl Master {
             }
         }
         cell.schedule();
-        let deadline = self.clock().monotonic() + patience;
-        self.close_sides(&before.sides, deadline, occupied.hurry());
+        drop(occupied);
+        self.let_finish(before.sides);
         Some(attached)
+    }
+
+    /// Lets side actors of nodes that are gone finish what they were given, while the caller goes on.
+    fn let_finish(&self, sides: Vec<Arc<Sides>>) {
+        let Some(settings) = &self.0.deps.sides else { return };
+        sides.iter().for_each(|sides| sides.close(FINISH_PATIENCE));
+        let clock = Arc::clone(self.clock());
+        let _inside = settings.runtime.enter();
+        settings.tasks.spawn(TaskKind::Task, "side actors of replaced nodes", async move {
+            while !sides.iter().all(|sides| sides.is_done()) {
+                clock.sleep(FINISH_POLL).await;
+            }
+        });
     }
 }

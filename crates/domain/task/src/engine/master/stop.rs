@@ -85,7 +85,7 @@ impl Master {
     }
 
     /// Lets side actors finish what the nodes gave them, up to `deadline`.
-    pub(super) fn close_sides(&self, sides: &[Arc<Sides>], deadline: Duration, hurry: &AtomicBool) {
+    fn close_sides(&self, sides: &[Arc<Sides>], deadline: Duration, hurry: &AtomicBool) {
         let left = deadline.saturating_sub(self.clock().monotonic());
         sides.iter().for_each(|sides| sides.close(left));
         while !sides.iter().all(|sides| sides.is_done()) && !self.is_late(deadline, hurry) {
@@ -190,11 +190,6 @@ impl Occupied<'_> {
     /// Says whether nobody has taken the ID away.
     pub(super) fn is_ours(&self) -> bool {
         self.master.busy().get(&self.id).is_some_and(|known| Arc::ptr_eq(known, &self.hurry))
-    }
-
-    /// Says whether it should end soon.
-    pub(super) fn hurry(&self) -> &AtomicBool {
-        &self.hurry
     }
 }
 
