@@ -159,8 +159,9 @@ impl TaskService {
         self.wait_until_free(&record.id).await;
         let (master, id) = (self.master().clone(), record.id.clone());
         let options = self.options(&record.dbrps);
-        let started =
-            self.blocking("start of a task", move || master.start(&id, definition, options)).await?;
+        let started = self
+            .blocking("start of a task", move || master.start(&id, definition, options))
+            .await?;
         started.map_err(|error| ServiceError::Start(error.to_string()))
     }
 
@@ -186,10 +187,9 @@ impl TaskService {
     async fn stop(&self, id: &str, then: impl FnOnce(&Master) + Send + 'static) -> bool {
         self.wait_until_free(id).await;
         let (master, name) = (self.master().clone(), id.to_owned());
-        let mut end =
-            self.0.deps.tasks.spawn_thread(TaskKind::Task, "end of a task", move || {
-                master.stop_then(&name, STOP_PATIENCE, || then(&master));
-            });
+        let mut end = self.0.deps.tasks.spawn_thread(TaskKind::Task, "end of a task", move || {
+            master.stop_then(&name, STOP_PATIENCE, || then(&master));
+        });
         tokio::select! {
             _ = &mut end => true,
             () = self.clock().sleep(STOP_ANSWER) => {

@@ -35,7 +35,8 @@ impl TaskService {
         vars: &Vars,
         is_template: bool,
     ) -> Result<Compiled, ServiceError> {
-        let program = syntax::parse(script).map_err(|error| ServiceError::Script(error.to_string()))?;
+        let program =
+            syntax::parse(script).map_err(|error| ServiceError::Script(error.to_string()))?;
         let task_type = declared::task_type(&program).ok_or(ServiceError::Type)?;
         let known = &self.0.deps.define;
         let options = DefineOptions {

@@ -58,7 +58,10 @@ mod tests {
             let parts: Vec<&str> = id.split('-').collect();
             let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
             assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
-            assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']), "{id}");
+            assert!(
+                parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']),
+                "{id}"
+            );
             assert!(is_valid(&id));
         }
     }

@@ -152,7 +152,8 @@ impl TaskService {
                 let key = format!("{}/{}", folder.name(), file.stem);
                 let before = known.get(&key).map(String::as_str);
                 if !kept.insert(key.clone()) {
-                    let text = format!("another file of the same folder is `{}` as well", file.stem);
+                    let text =
+                        format!("another file of the same folder is `{}` as well", file.stem);
                     loaded.errors.push((file.path, text));
                     continue;
                 }
@@ -287,7 +288,8 @@ fn find(path: &Path, folder: Folder) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let part = |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str().map(str::to_owned));
+        let part =
+            |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str().map(str::to_owned));
         let (Some(stem), Some(extension)) = (part(path.file_stem()), part(path.extension())) else {
             continue;
         };

@@ -11,7 +11,10 @@ enum Part {
     /// `?`: one character but `/`.
     One,
     /// One of some ranges, or none of them.
-    Class { is_negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        is_negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     Literal(char),
 }
 

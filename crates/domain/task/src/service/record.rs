@@ -108,8 +108,8 @@ impl TaskRecord {
 
     pub(super) fn from_document(document: &Document) -> Result<Stored<Self>, ServiceError> {
         let damaged = damaged("task", &document.key);
-        let parsed: TaskDocument = serde_json::from_slice(&document.value)
-            .map_err(|error| damaged(error.to_string()))?;
+        let parsed: TaskDocument =
+            serde_json::from_slice(&document.value).map_err(|error| damaged(error.to_string()))?;
         check_version(parsed.version).map_err(&damaged)?;
         let record = TaskRecord {
             id: document.key.clone(),
@@ -152,8 +152,8 @@ impl TemplateRecord {
 
     pub(super) fn from_document(document: &Document) -> Result<Stored<Self>, ServiceError> {
         let damaged = damaged("template", &document.key);
-        let parsed: TemplateDocument = serde_json::from_slice(&document.value)
-            .map_err(|error| damaged(error.to_string()))?;
+        let parsed: TemplateDocument =
+            serde_json::from_slice(&document.value).map_err(|error| damaged(error.to_string()))?;
         check_version(parsed.version).map_err(&damaged)?;
         let record = TemplateRecord {
             id: document.key.clone(),

@@ -26,7 +26,9 @@ enum Run {
     Replace,
     Stop,
     /// It gets another ID, and runs under it afterwards or does not.
-    Move { starts: bool },
+    Move {
+        starts: bool,
+    },
 }
 
 impl TaskService {
@@ -249,10 +251,8 @@ impl TaskService {
                 Write::Delete { space, key, expect },
             ]
         };
-        let failed = |source| ServiceError::Store {
-            action: "failed to replace task definition",
-            source,
-        };
+        let failed =
+            |source| ServiceError::Store { action: "failed to replace task definition", source };
         self.documents().apply(writes).await.map_err(failed)
     }
 

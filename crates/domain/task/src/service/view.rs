@@ -120,11 +120,7 @@ impl TaskService {
     }
 
     /// Gives a template.
-    pub async fn get_template(
-        &self,
-        id: &str,
-        is_raw: bool,
-    ) -> Result<TemplateView, ServiceError> {
+    pub async fn get_template(&self, id: &str, is_raw: bool) -> Result<TemplateView, ServiceError> {
         let stored = self.stored_template(id).await?.ok_or(ServiceError::NoTemplate)?;
         self.view_template(stored.record, is_raw).await
     }

@@ -15,4 +15,5 @@ mod outputs;
 mod properties;
 mod queries;
 mod register;
+mod service;
 mod world;

@@ -95,11 +95,12 @@ impl Master {
             self.close_topics(id, &before.definition);
             let state = options.keeps_state.then(|| old.save());
             let id: &Str = &cell.id;
-            let (actor, side) = self.actor(id, definition, options, &cell.hops, |actor, remake| {
-                if let Some(state) = state {
-                    Master::take_over(id, &state, actor, remake);
-                }
-            })?;
+            let (actor, side) =
+                self.actor(id, definition, options, &cell.hops, |actor, remake| {
+                    if let Some(state) = state {
+                        Master::take_over(id, &state, actor, remake);
+                    }
+                })?;
             sides.extend(side);
             Ok(actor)
         });

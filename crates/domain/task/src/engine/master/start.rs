@@ -208,14 +208,7 @@ impl Master {
         sides.start_queries(&cell.id, plans, &options.dbrps).map_err(StartError::Enable)
     }
 
-    fn restore(
-        &self,
-        id: &Str,
-        shard: u32,
-        shards: u32,
-        actor: &mut Actor,
-        remake: &Remake<'_>,
-    ) {
+    fn restore(&self, id: &Str, shard: u32, shards: u32, actor: &mut Actor, remake: &Remake<'_>) {
         let Some(store) = &self.0.deps.store else { return };
         let task = &**id;
         match store.load(id, shard) {
