@@ -112,7 +112,7 @@ fn of_template(id: &str, template: &str, limit: i64) -> TaskChange {
 /// A script that tells of a sum of two: it has state.
 fn summing(extra: &str) -> String {
     format!(
-        "stream|from().measurement('m')|window().periodCount(3).everyCount(3)|sum('v').as('v'){extra}|alert().id('{{{{ index .Fields \"v\" }}}}').message('{{{{ .ID }}}}').crit(lambda: TRUE).topic('out')"
+        "stream|from().measurement('m')|window().periodCount(3).everyCount(3)|sum('v').as('v'){extra}|alert().id('sum').message('{{{{ index .Fields \"v\" }}}}').crit(lambda: TRUE).topic('out')"
     )
 }
 
