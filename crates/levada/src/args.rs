@@ -53,6 +53,17 @@ pub(crate) struct Common {
     pub(crate) log: Option<String>,
 }
 
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Address to listen on; several are separated by commas [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Write the line with the bound addresses to this file descriptor, too
+    #[arg(long, value_name = "N")]
+    pub(crate) ready_fd: Option<i32>,
+}
+
 /// What results look like.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputFormat {
@@ -130,6 +141,15 @@ Examples:
         after_help = "Example:\n  levada processor --spec-path=/etc/dataflow/spec.json --namespace=default --name=orders"
     )]
     Processor(Processor),
+    /// Run the server: Kapacitor's HTTP API, durable tasks and alerts
+    #[command(after_help = "\
+Examples:
+  levada serve                             on 127.0.0.1:9092, data under ./levada-data
+  levada serve --listen 127.0.0.1:0        on a free port; a line says which
+  KAPACITOR_URL=http://127.0.0.1:9092 kapacitor list tasks
+
+Ctrl-C takes no more requests, finishes what is under way and stops; a second Ctrl-C stops at once.")]
+    Serve(Serve),
     /// Print the JSON Schema of flows, for editors
     #[command(after_help = "Example:\n  levada schema > dataflow.schema.json")]
     Schema,

@@ -1,8 +1,9 @@
 //! Settings and log output of a command.
 
+use levada_server::serve::LogControl;
 use levada_settings::{LogFormat, Settings};
 use levada_telemetry::console::Console;
-use levada_telemetry::trace::{self, TraceOptions};
+use levada_telemetry::trace::{self, FilterHandle, TraceOptions};
 
 use crate::args::Common;
 use crate::output;
@@ -32,10 +33,31 @@ pub(crate) fn settings(common: &Common) -> Result<Settings, String> {
 
 /// Starts log output to standard error.
 pub(crate) fn install(settings: &Settings, console: &Console) -> Result<(), String> {
+    trace::install(&options(settings), console).map_err(|error| error.to_string())
+}
+
+/// Starts log output whose level can be changed.
+pub(crate) fn install_adjustable(
+    settings: &Settings,
+    console: &Console,
+) -> Result<FilterHandle, String> {
+    trace::install_adjustable(&options(settings), console).map_err(|error| error.to_string())
+}
+
+/// Changes the level of the log while a server runs.
+#[derive(Debug)]
+pub(crate) struct Adjustable(pub(crate) FilterHandle);
+
+impl LogControl for Adjustable {
+    fn set_level(&self, level: &str) -> Result<(), String> {
+        self.0.set(level)
+    }
+}
+
+fn options(settings: &Settings) -> TraceOptions {
     let format = match settings.log.format {
         LogFormat::Human => trace::LogFormat::Human,
         LogFormat::Json => trace::LogFormat::Json,
     };
-    let options = TraceOptions { filter: settings.log.level.clone(), format };
-    trace::install(&options, console).map_err(|error| error.to_string())
+    TraceOptions { filter: settings.log.level.clone(), format }
 }

@@ -1,8 +1,9 @@
 //! Composition root: settings become running roles.
 //!
-//! The only crate that knows every domain. So far one role: flows, with their probes and metrics.
+//! The only crate that knows every domain. [`serve`] is the server; [`flows`] and [`tasks`] are what runs in it, and in `levada run`.
 
 pub mod flows;
 pub mod probes;
+pub mod serve;
 pub mod signals;
 pub mod tasks;

@@ -24,6 +24,8 @@ pub enum TaskKind {
     Alert,
     /// Runs the tasks of the point engine, or what they do outside.
     Task,
+    /// Keeps documents.
+    Store,
     /// Shows progress.
     Progress,
 }

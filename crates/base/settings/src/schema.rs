@@ -18,6 +18,12 @@ pub struct Settings {
     pub flow: Flow,
     /// Bounds and pace of tasks.
     pub task: Task,
+    /// What `levada serve` listens to.
+    pub http: Http,
+    /// Who may call the server.
+    pub auth: Auth,
+    /// Where the server keeps documents.
+    pub store: Store,
     /// The InfluxDB of scripts.
     pub influxdb: Influxdb,
     /// Log output.
@@ -112,6 +118,54 @@ pub struct Task {
     pub query_catch_up: usize,
     /// `1.8` brings back what Kapacitor 1.8 does; empty means Levada's own.
     pub compat: String,
+}
+
+/// What `levada serve` listens to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Http {
+    /// The addresses, separated by commas.
+    pub listen: String,
+    /// Others than this machine may come without authentication.
+    pub allow_anyone: bool,
+    /// Certificate chain; empty means no TLS.
+    pub tls_certificate: String,
+    /// Private key; empty means it is with the certificate.
+    pub tls_key: String,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// The largest body of a document.
+    pub document_bytes: ByteSize,
+    /// The largest body of points.
+    pub points_bytes: ByteSize,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+}
+
+/// Who may call the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Auth {
+    /// Callers must be users.
+    pub enabled: bool,
+    /// The first administrator.
+    pub admin_name: String,
+    /// Password of the first administrator.
+    pub admin_password: Secret<String>,
+    /// Secret that signs bearer tokens.
+    pub shared_secret: Secret<String>,
+    /// How expensive it is to try passwords.
+    pub bcrypt_cost: u32,
+    /// How long a password that was right is not checked anew.
+    pub cache: Duration,
+}
+
+/// Where the server keeps documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Store {
+    /// The database; empty means SQLite under `data.dir`, `memory:` means none.
+    pub url: Secret<String>,
 }
 
 /// The InfluxDB of scripts.
@@ -211,6 +265,7 @@ impl Settings {
             ("task.queue-points", self.task.queue_points),
             ("task.groups-max", self.task.groups_max),
             ("task.buffered-points", self.task.buffered_points),
+            ("http.connections-max", self.http.connections_max),
         ] {
             expect(value > 0, key, "must be at least 1");
         }
@@ -218,12 +273,15 @@ impl Settings {
             ("flow.batch-bytes", flow.batch_bytes),
             ("flow.window-bytes", flow.window_bytes),
             ("flow.queue-bytes", flow.queue_bytes),
+            ("http.document-bytes", self.http.document_bytes),
+            ("http.points-bytes", self.http.points_bytes),
         ] {
             expect(value.bytes() > 0, key, "must be at least 1B");
         }
         for (key, value) in [
             ("flow.checkpoint-interval", flow.checkpoint_interval),
             ("flow.retry-initial", flow.retry_initial),
+            ("http.body-timeout", self.http.body_timeout),
         ] {
             expect(!value.is_zero(), key, "must be longer than 0s");
         }
@@ -234,6 +292,19 @@ impl Settings {
             "flow.checkpoint-store",
             "must be empty or like `postgres://user:password@host:5432/database`",
         );
+        let store = self.store.url.expose();
+        let is_postgres = ["postgres://", "postgresql://"].iter().any(|s| store.starts_with(s));
+        expect(
+            store.is_empty() || store == "memory:" || is_postgres,
+            "store.url",
+            "must be empty, `memory:`, or like `postgres://user:password@host:5432/database`",
+        );
+        expect(
+            self.http.listen.split(',').any(|address| !address.trim().is_empty()),
+            "http.listen",
+            "must name an address such as `127.0.0.1:9092`",
+        );
+        expect((4..=31).contains(&self.auth.bcrypt_cost), "auth.bcrypt-cost", "must be in 4 to 31");
         expect(flow.batch_records <= 1_000_000, "flow.batch-records", "must be at most 1000000");
         expect(
             flow.retry_max >= flow.retry_initial,

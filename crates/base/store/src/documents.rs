@@ -19,20 +19,30 @@
 //! - The version of a document grows with every change, over deletions, too.
 
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgresql"))]
+mod sql;
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use levada_model::ErrorKind;
+use levada_runtime::{EdgeStats, Tasks};
 
 pub use memory::MemoryDocuments;
+#[cfg(any(feature = "sqlite", feature = "postgresql"))]
+pub use sql::SqlDocuments;
 
 /// The longest key and space in bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
 
 /// The largest value in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// What a backup is called in errors.
+const BACK_UP: &str = "back up documents";
 
 /// Keeps documents.
 #[async_trait]
@@ -51,8 +61,71 @@ pub trait Documents: Send + Sync + fmt::Debug + 'static {
     /// - Errors: [`DocumentError::Conflict`] when a document is not as a write expects it.
     async fn apply(&self, writes: Vec<Write>) -> Result<(), DocumentError>;
 
+    /// Writes a copy of all documents, as they are at one moment, to a file that is not there yet.
+    ///
+    /// - Errors: the store has another way to be copied, which the text says, or the file cannot be written.
+    async fn backup(&self, _path: &Path) -> Result<(), DocumentError> {
+        let source = "it cannot be copied".into();
+        let (store, kind) = (self.describe(), ErrorKind::Invalid);
+        Err(DocumentError::Failed { action: BACK_UP, store, kind, source })
+    }
+
+    /// Finishes what was begun and lets others have the store; after that nothing can be read or changed.
+    async fn close(&self) {}
+
+    /// Gives how many calls of [`Documents::apply`] and bytes of them wait, and how often one had to wait for a place; for metrics.
+    fn waiting(&self) -> EdgeStats {
+        EdgeStats::default()
+    }
+
     /// Says what the store is, for people: `memory`, `SQLite at data/levada.db`. Holds no secrets.
     fn describe(&self) -> String;
+}
+
+/// Opens the documents at an address, with the tasks that may be needed for that.
+///
+/// | address | where |
+/// |---|---|
+/// | `sqlite:PATH`, `PATH` | a file of SQLite |
+/// | `postgres://user:password@host:5432/database` | PostgreSQL |
+/// | `memory:` | nowhere: all is forgotten with the process |
+///
+/// - Errors: [`DocumentError::Address`] when it is no such address, [`DocumentError::Failed`] when the store cannot be used.
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgresql")),
+    expect(unused_variables, reason = "nothing that needs tasks is there")
+)]
+pub async fn open(address: &str, tasks: &Tasks) -> Result<Arc<dyn Documents>, DocumentError> {
+    let unusable = |reason: String| Err(DocumentError::Address { reason });
+    let scheme = address.split_once("://").map(|(scheme, _)| scheme);
+    match scheme {
+        Some("postgres" | "postgresql") => {
+            #[cfg(feature = "postgresql")]
+            return Ok(Arc::new(SqlDocuments::postgres(address, tasks).await?));
+            #[cfg(not(feature = "postgresql"))]
+            return unusable("this program was built without PostgreSQL".into());
+        }
+        None | Some("sqlite") => {}
+        Some(scheme) => {
+            return unusable(format!(
+                "nothing is kept at `{scheme}://`; known: a path, `sqlite:`, `postgres://`, `memory:`"
+            ));
+        }
+    }
+    if address == "memory:" {
+        return Ok(Arc::new(MemoryDocuments::default()));
+    }
+    let path = address.strip_prefix("sqlite:").unwrap_or(address);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    match path {
+        "" => return unusable("it names no file".into()),
+        ":memory:" => return unusable("for documents in memory it must be `memory:`".into()),
+        _ => {}
+    }
+    #[cfg(feature = "sqlite")]
+    return Ok(Arc::new(SqlDocuments::sqlite(Path::new(path), tasks).await?));
+    #[cfg(not(feature = "sqlite"))]
+    return unusable("this program was built without SQLite".into());
 }
 
 /// A document.
@@ -141,6 +214,12 @@ pub enum DocumentError {
         /// The document.
         key: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// What names the place of documents is wrong.
+    #[error("the address of the documents cannot be used: {reason}")]
+    Address {
+        /// What is wrong with it; never the address itself, which may hold a password.
         reason: String,
     },
     /// The store does not do what it should.
@@ -248,8 +327,11 @@ impl DocumentError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Conflict { .. } => ErrorKind::Conflict,
-            Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Invalid { .. } | Self::Address { .. } => ErrorKind::Invalid,
             Self::Failed { kind, .. } => *kind,
         }
     }
 }
+
+#[cfg(test)]
+mod suite;

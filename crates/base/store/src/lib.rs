@@ -1,4 +1,4 @@
-//! What outlives the process: checkpoints of flows, the state of tasks, and documents ([`Documents`]).
+//! What outlives the process: checkpoints of flows, the state of tasks, and documents ([`Documents`], opened by [`open_documents`]).
 //!
 //! Checkpoints are crash-safe and say which positions of its sources a flow has finished.
 //!
@@ -43,9 +43,11 @@ use std::sync::Arc;
 
 pub use amend::{Amendment, AuditLine, Change, PositionChange, Sources};
 pub use checkpoint::{Checkpoint, DecodeError, VERSION, decode, encode};
+#[cfg(any(feature = "sqlite", feature = "postgresql"))]
+pub use documents::SqlDocuments;
 pub use documents::{
     Document, DocumentError, Documents, Expect, KEY_BYTES_MAX, MemoryDocuments, Range,
-    VALUE_BYTES_MAX, Write,
+    VALUE_BYTES_MAX, Write, open as open_documents,
 };
 pub use error::StoreError;
 pub use file::FileCheckpointStore;

@@ -4,11 +4,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 
 use crate::console::Console;
 
@@ -104,6 +107,49 @@ pub fn install(options: &TraceOptions, console: &Console) -> Result<(), TraceErr
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TraceError::AlreadyInstalled)
 }
 
+/// Like [`install`], and gives what changes the filter while the process runs.
+///
+/// - Errors: as [`install`].
+pub fn install_adjustable(
+    options: &TraceOptions,
+    console: &Console,
+) -> Result<FilterHandle, TraceError> {
+    let (layer, handle) = reload::Layer::new(filter(&options.filter)?);
+    let set = move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string());
+    let lines = tracing_subscriber::fmt::layer().with_writer(console.clone());
+    let registry = tracing_subscriber::registry().with(layer);
+    let installed = match options.format {
+        LogFormat::Human => {
+            let lines = lines.with_ansi(console.colors());
+            tracing::subscriber::set_global_default(registry.with(lines))
+        }
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true)))
+        }
+    };
+    installed.map_err(|_| TraceError::AlreadyInstalled)?;
+    Ok(FilterHandle(Arc::new(set)))
+}
+
+/// Changes what is logged; cheap to clone.
+#[derive(Clone)]
+pub struct FilterHandle(Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
+
+impl FilterHandle {
+    /// Sets the filter, as the setting `log.level` is written.
+    ///
+    /// - Errors: what is wrong with it.
+    pub fn set(&self, text: &str) -> Result<(), String> {
+        (self.0)(filter(text).map_err(|error| error.to_string())?)
+    }
+}
+
+impl fmt::Debug for FilterHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FilterHandle")
+    }
+}
+
 /// Makes a subscriber that writes to `writer`: what [`install`] installs, for tests and for embedding.
 pub fn subscriber<W>(
     options: &TraceOptions,
@@ -144,7 +190,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 

@@ -140,6 +140,18 @@ impl EventData {
     pub fn write(&self, out: &mut Vec<u8>) {
         write_result(self.rows().into_iter().map(Some), out);
     }
+
+    /// Gives what [`EventData::write`] writes.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
+    /// Gives the same as a text.
+    pub fn to_text(&self) -> String {
+        String::from_utf8_lossy(&self.to_json()).into_owned()
+    }
 }
 
 // === impl Event ===

@@ -9,11 +9,17 @@
 //!
 //! Kinds that do not run yet parse, check and go back to options like the others; starting one says `not built in yet`.
 
+mod address_filter;
 mod deps;
+mod endpoint;
+mod form;
+mod global;
 mod go_templates;
 mod http;
 mod kind;
 mod options;
+mod outgoing;
+mod payload;
 mod render;
 mod spec;
 #[cfg(test)]
@@ -48,13 +54,18 @@ mod telegram;
 mod victor_ops;
 mod zenoss;
 
+pub use address_filter::{AddressFilter, Denied, Network, NetworkError};
 pub use deps::{
-    EXEC_MAX_DEFAULT, EXEC_TIMEOUT_DEFAULT, Endpoint, Endpoints, HandlerDeps, NoEndpoints,
-    REQUEST_TIMEOUT_DEFAULT,
+    EXEC_MAX_DEFAULT, EXEC_TIMEOUT_DEFAULT, HandlerDeps, REQUEST_TIMEOUT_DEFAULT,
+    SERVER_URL_DEFAULT,
 };
+pub use endpoint::{Endpoint, endpoint};
+pub use global::{global_handlers, state_changes};
 pub use go_templates::GoTemplates;
-pub use http::Clients;
-pub use kind::{Kind, Place, Rule, Shape, Stage, Start, StartError, Trouble};
+pub use http::{Clients, Tls};
+pub use kind::{
+    Kind, Place, Rule, Shape, Stage, Start, StartError, TestOutcome, TestRule, Trouble,
+};
 pub use options::OptionsError;
 pub use render::{PlainTemplates, Scope, Template, Templates};
 pub use spec::{Arg, HandlerSpec, Property, PropertyError};

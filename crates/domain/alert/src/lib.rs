@@ -20,6 +20,7 @@ pub mod inhibit;
 pub mod json;
 pub mod level;
 pub mod rows;
+pub mod services;
 pub mod topics;
 
 pub use decision::{AlertState, Ask, Decision, DecisionSettings, Flapping, Report, level_for};

@@ -12,6 +12,7 @@ mod positions;
 mod processor;
 mod run;
 mod schema;
+mod serve;
 mod test;
 
 use crate::args::{Arguments, Command};
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Test(args) => test::run(&args, &common),
         Command::Graph(args) => graph::run(&args),
         Command::Processor(args) => processor::run(args, &common),
+        Command::Serve(args) => serve::run(&args, &common),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
         Command::Positions(args) => positions::run(args, &common),

@@ -57,10 +57,13 @@ impl Documents for MemoryDocuments {
     }
 
     async fn apply(&self, writes: Vec<Write>) -> Result<(), DocumentError> {
+        for write in &writes {
+            write.check()?;
+        }
         let mut spaces = self.lock();
         let mut undo = Vec::new();
         for write in writes {
-            if let Err(error) = write.check().and_then(|()| spaces.change(write, &mut undo)) {
+            if let Err(error) = spaces.change(write, &mut undo) {
                 spaces.undo(undo);
                 return Err(error);
             }

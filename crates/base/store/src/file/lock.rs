@@ -1,4 +1,4 @@
-//! The lock file of a flow: who runs it, and the highest epoch given out.
+//! The lock file of a flow: who runs it, and the highest epoch given out. Also that of a file of documents, which has neither.
 //!
 //! The lock is the operating system's (`flock`): it ends with the process, however that ends. The file is never removed,
 //! because a second process could lock the removed file while a third makes a new one.
@@ -22,14 +22,33 @@ const ATTEMPT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a lock file says. Only a hint about who; the epoch is the part that counts.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Holder {
-    pub(super) flow: String,
-    pub(super) epoch: u64,
-    pub(super) pid: Option<u32>,
+#[serde(default)]
+pub(crate) struct Holder {
+    pub(crate) flow: String,
+    pub(crate) epoch: u64,
+    pub(crate) pid: Option<u32>,
 }
 
-/// Locks the file, which is made when it does not exist.
+/// What came of an attempt to lock.
+pub(crate) enum Attempt {
+    /// The lock is held until the file is closed.
+    Locked(File),
+    /// Somebody else has it.
+    Held(Holder),
+}
+
+/// Locks the file of a flow, which is made when it does not exist.
 pub(super) fn lock(path: &Path, flow: &str) -> Result<File, StoreError> {
+    match attempt(path)? {
+        Attempt::Locked(file) => Ok(file),
+        Attempt::Held(Holder { pid, .. }) => {
+            Err(StoreError::Locked { flow: flow.into(), pid, host: None })
+        }
+    }
+}
+
+/// Locks the file, which is made when it does not exist, unless somebody else has the lock.
+pub(crate) fn attempt(path: &Path) -> Result<Attempt, StoreError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -40,15 +59,12 @@ pub(super) fn lock(path: &Path, flow: &str) -> Result<File, StoreError> {
     let mut attempts = 1;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(Attempt::Locked(file)),
             Err(TryLockError::WouldBlock) if attempts < ATTEMPTS_MAX => {
                 attempts += 1;
                 std::thread::sleep(ATTEMPT_INTERVAL);
             }
-            Err(TryLockError::WouldBlock) => {
-                let pid = read(&file).pid;
-                return Err(StoreError::Locked { flow: flow.into(), pid, host: None });
-            }
+            Err(TryLockError::WouldBlock) => return Ok(Attempt::Held(read(&file))),
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path, error)),
         }
     }
@@ -66,7 +82,7 @@ pub(super) fn read(mut file: &File) -> Holder {
 }
 
 /// Writes who holds the lock, durably.
-pub(super) fn write(mut file: &File, path: &Path, holder: &Holder) -> Result<(), StoreError> {
+pub(crate) fn write(mut file: &File, path: &Path, holder: &Holder) -> Result<(), StoreError> {
     let failed = |error| StoreError::io("write the lock", path, error);
     let mut bytes = serde_json::to_vec(holder).map_err(|error| failed(error.into()))?;
     bytes.push(b'\n');

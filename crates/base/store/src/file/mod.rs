@@ -14,7 +14,7 @@
 //! The folder must be on a file system of this machine: locks and renames of network file systems are weaker.
 
 mod audit;
-mod lock;
+pub(crate) mod lock;
 mod name;
 
 use std::collections::{BTreeSet, HashMap};

@@ -11,18 +11,19 @@
 //! The address must lead to the server itself or to a pooler that keeps sessions: with one that mixes the transactions of clients,
 //! locks end up anywhere.
 
+pub(crate) mod server;
 mod session;
 mod sql;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row as _};
 
-use self::session::{Failure, Server, Session, Slot};
+use self::server::Server;
+use self::session::{Failure, Session, Slot};
 use crate::amend::Amended;
 use crate::checkpoint::{self, DecodeError};
 use crate::{
@@ -65,17 +66,9 @@ impl PostgresCheckpointStore {
     ///
     /// - Errors: [`StoreError::Address`], [`StoreError::Database`] when the server does not answer or does not allow it.
     pub fn open(address: &str) -> Result<Self, StoreError> {
-        let unusable = |reason: String| StoreError::Address { reason };
-        let mut options = PgConnectOptions::from_str(address)
-            .map_err(|error| unusable(error.to_string()))?
-            .disable_statement_logging();
-        if options.get_application_name().is_none() {
-            options = options.application_name("levada checkpoints");
-        }
-        let database = options.get_database().unwrap_or(options.get_username());
-        let name = format!("{}:{}/{database}", options.get_host(), options.get_port());
+        let server = Server::new(address, "levada checkpoints")
+            .map_err(|reason| StoreError::Address { reason })?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let server = Server { options, name };
         let store = Inner { server, slots: Default::default(), held: Mutex::default(), host };
         store.run("", "make the tables for checkpoints", async |session| {
             let connection = &mut session.connection;

@@ -10,16 +10,15 @@ use std::thread;
 use std::time::Duration;
 
 use levada_model::ErrorKind;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection as _, Error as SqlError};
+use sqlx::Error as SqlError;
+use sqlx::postgres::PgConnection;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
+use super::server::{Server, Source, is_lost, kind_of, no_answer};
 use super::sql;
 use crate::StoreError;
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one piece of work may take on a connection; the server gives up on a statement before that.
 const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long giving a lock back may take; past that the connection is closed, which gives back all its locks.
@@ -39,12 +38,6 @@ struct Inner {
 pub(super) struct Session {
     pub(super) connection: PgConnection,
     pub(super) locked: BTreeSet<String>,
-}
-
-/// Where the server is, and how it is named in errors.
-pub(super) struct Server {
-    pub(super) options: PgConnectOptions,
-    pub(super) name: String,
 }
 
 /// Why work ended early.
@@ -82,7 +75,7 @@ impl Slot {
                     let is_used = session.is_some();
                     let connected = match session {
                         Some(connected) => connected,
-                        None => session.insert(server.connect(action).await?),
+                        None => session.insert(server.session(action).await?),
                     };
                     match timeout(WORK_TIMEOUT, work(connected)).await {
                         Ok(Ok(done)) => return Ok(done),
@@ -157,25 +150,14 @@ impl Drop for Inner {
 // === impl Server ===
 
 impl Server {
-    async fn connect(&self, action: &'static str) -> Result<Session, StoreError> {
-        let connecting = async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
-            sqlx::raw_sql(sql::PREPARE).execute(&mut connection).await?;
-            Ok(Session { connection, locked: BTreeSet::new() })
-        };
-        match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err(error)) => Err(self.failed(action, kind_of(&error), error.into())),
-            Err(_) => Err(self.failed(action, ErrorKind::Unavailable, no_answer(CONNECT_TIMEOUT))),
+    async fn session(&self, action: &'static str) -> Result<Session, StoreError> {
+        match self.connect().await {
+            Ok(connection) => Ok(Session { connection, locked: BTreeSet::new() }),
+            Err((kind, source)) => Err(self.failed(action, kind, source)),
         }
     }
 
-    fn failed(
-        &self,
-        action: &'static str,
-        kind: ErrorKind,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    ) -> StoreError {
+    fn failed(&self, action: &'static str, kind: ErrorKind, source: Source) -> StoreError {
         StoreError::Database { action, server: self.name.clone(), kind, source }
     }
 }
@@ -202,43 +184,4 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
         let thread = thread::Builder::new().name("checkpoints".into()).spawn_scoped(scope, work)?;
         Ok(thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked)))
     })
-}
-
-fn no_answer(patience: Duration) -> Box<dyn std::error::Error + Send + Sync> {
-    format!("no answer within {} s", patience.as_secs()).into()
-}
-
-/// Gives the code of an error of the server.
-fn code_of(error: &SqlError) -> Option<String> {
-    error.as_database_error()?.code().map(|code| code.into_owned())
-}
-
-/// Says whether the connection cannot be used any more. An error of the server about one statement leaves it as it was.
-fn is_lost(error: &SqlError) -> bool {
-    match code_of(error).as_deref() {
-        // Connection errors, shutdowns, ends of idle sessions, and statements prepared for tables that were made anew.
-        Some(code) => {
-            ["08", "57P", "25P", "0A000", "42P01"].iter().any(|start| code.starts_with(start))
-        }
-        None => true,
-    }
-}
-
-fn kind_of(error: &SqlError) -> ErrorKind {
-    let Some(code) = code_of(error) else {
-        return match error {
-            SqlError::Configuration(_) | SqlError::InvalidArgument(_) => ErrorKind::Invalid,
-            SqlError::Decode(_) | SqlError::ColumnDecode { .. } | SqlError::ColumnNotFound(_) => {
-                ErrorKind::Internal
-            }
-            _ => ErrorKind::Unavailable,
-        };
-    };
-    match code.as_str() {
-        code if code.starts_with("28") => ErrorKind::Unauthorized,
-        "42501" => ErrorKind::Forbidden,
-        "3D000" | "3F000" => ErrorKind::NotFound,
-        code if code.starts_with("42") || code.starts_with("22") => ErrorKind::Internal,
-        _ => ErrorKind::Unavailable,
-    }
 }

@@ -26,16 +26,6 @@ pub(super) const CREATE: &str = "
         PRIMARY KEY (flow, id)
     )";
 
-/// What a session must be like: what was confirmed is on disk, and a machine that vanished loses its locks within half a minute.
-pub(super) const PREPARE: &str = "
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
-    SET statement_timeout = '8s';
-    SET lock_timeout = '5s';
-    SET idle_in_transaction_session_timeout = '30s';
-    SET tcp_keepalives_idle = 10;
-    SET tcp_keepalives_interval = 5;
-    SET tcp_keepalives_count = 3";
-
 /// Takes the lock of a flow for the session, if it is free.
 pub(super) const LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 'levada_checkpoints'::regclass::oid::bigint))";
 

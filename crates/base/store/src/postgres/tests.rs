@@ -17,18 +17,18 @@ const FLOW: &str = "default/cpu";
 const AMENDMENT: Amendment<'_> = Amendment { by: "alice", at: 1, action: "reset" };
 
 /// A schema of a test's own, dropped at the end.
-struct Schema {
+pub(crate) struct Schema {
     address: String,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Schema {
     /// Makes a schema on the shared server; `None`, after saying so, when there is none.
-    fn new(test: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str) -> Option<Self> {
         POSTGRES.address(test).map(|address| Self::on(&address, test))
     }
 
-    fn on(address: &str, test: &str) -> Self {
+    pub(crate) fn on(address: &str, test: &str) -> Self {
         let test = &test[test.rfind(':').map_or(0, |at| at + 1)..];
         let name = format!("c{}_{}", std::process::id(), &test[..test.len().min(40)]);
         let schema = Self { address: format!("postgres://postgres@{address}/postgres"), name };
@@ -37,7 +37,7 @@ impl Schema {
     }
 
     /// An address at which the tables are in this schema; its connections carry a name.
-    fn url(&self, application: &str) -> String {
+    pub(crate) fn url(&self, application: &str) -> String {
         let name = &self.name;
         let search = format!("options=-c%20search_path%3D{name}");
         format!("{}?application_name={name}-{application}&{search}", self.address)
@@ -48,7 +48,7 @@ impl Schema {
     }
 
     /// Cuts the connections of a store.
-    fn cut(&self, application: &str) {
+    pub(crate) fn cut(&self, application: &str) {
         let name = &self.name;
         self.execute(&format!(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -56,7 +56,7 @@ impl Schema {
         ));
     }
 
-    fn execute(&self, statement: &str) {
+    pub(crate) fn execute(&self, statement: &str) {
         execute(&self.address, statement).unwrap();
     }
 }
@@ -69,12 +69,16 @@ impl Drop for Schema {
 }
 
 fn execute(address: &str, statement: &str) -> Result<(), sqlx::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut connection = PgConnection::connect(address).await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
-        connection.close().await
-    })
+    // On a thread of its own, because some tests are inside of a runtime.
+    let on_a_thread = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(address).await?;
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
+            connection.close().await
+        })
+    };
+    std::thread::scope(|scope| scope.spawn(on_a_thread).join().unwrap())
 }
 
 /// Runs a test of the suite.

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use levada_model::ErrorKind;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::deps::HandlerDeps;
 use super::spec::HandlerSpec;
-use crate::topics::Handler;
+use crate::services::SectionRule;
+use crate::topics::{Handler, HandlerError};
 
 /// A kind of handler.
 pub struct Kind {
@@ -27,7 +30,23 @@ pub struct Kind {
     pub check: fn(&HandlerSpec) -> Result<(), Trouble>,
     /// Makes what handles events; nothing where that is not built in yet.
     pub start: Option<Start>,
+    /// The section of the configuration with the settings of its service; nothing where it has none.
+    pub section: Option<&'static SectionRule>,
+    /// How its service is tried out; nothing where it has none, or none yet.
+    pub test: Option<TestRule>,
 }
+
+/// How a service is tried out on request. It is called by the name of the section.
+#[derive(Clone, Copy)]
+pub struct TestRule {
+    /// Gives all options with what they are unless the request says otherwise; settings of the service are among them.
+    pub options: fn(&HandlerDeps) -> Map<String, Value>,
+    /// Tries the service with all options, those of the request over the others.
+    pub run: fn(Map<String, Value>, HandlerDeps) -> TestOutcome,
+}
+
+/// What comes of trying out a service.
+pub type TestOutcome = BoxFuture<'static, Result<(), HandlerError>>;
 
 /// Makes what handles events.
 pub type Start = fn(&HandlerSpec, &HandlerDeps) -> Result<Arc<dyn Handler>, StartError>;
@@ -68,6 +87,8 @@ pub enum Shape {
     Texts,
     /// A key and a text; more calls add to them.
     Pair,
+    /// A key and a value of any type; more calls add to them.
+    Entry,
     /// An address and maybe a text; more calls add to them.
     Link,
     /// Object ID, type and value; more calls add to them.
@@ -162,6 +183,8 @@ impl Kind {
         has_state_changes_only: false,
         check: |_| Ok(()),
         start: None,
+        section: None,
+        test: None,
     };
 
     /// Gives the name for messages: the method of scripts, else the kind of options.

@@ -108,6 +108,10 @@ impl HandlerSpec {
                 let pairs = self.pairs(rule.name).into_iter();
                 Value::Object(pairs.map(|(key, text)| (key.to_string(), json!(&**text))).collect())
             }
+            Shape::Entry => {
+                let entries = self.entries(rule.name).into_iter();
+                Value::Object(entries.map(|(key, arg)| (key.to_string(), to_json(arg))).collect())
+            }
             Shape::Link => self.objects(rule.name, &["href", "text"]),
             Shape::SnmpData => self.objects(rule.name, &["oid", "type", "value"]),
         }
@@ -173,6 +177,14 @@ fn calls(shape: Shape, key: &str, value: &Value) -> Result<Vec<Vec<Arg>>, String
             });
             pairs.collect::<Result<_, String>>()?
         }
+        Shape::Entry => {
+            let map = value.as_object();
+            let map = map.ok_or_else(|| mismatch(key, "map[string]interface {}", value))?;
+            let entries = map.iter().map(|(name, item)| {
+                Ok(vec![Arg::from(&**name), any(&format!("{key}[{name}]"), item)?])
+            });
+            entries.collect::<Result<_, String>>()?
+        }
         Shape::Link => objects(key, value, &["href", "text"], 1)?,
         Shape::SnmpData => objects(key, value, &["oid", "type", "value"], 3)?,
     })
@@ -207,6 +219,24 @@ fn objects(
 fn text(key: &str, value: &Value) -> Result<Arg, String> {
     let text = value.as_str().ok_or_else(|| mismatch(key, "string", value))?;
     Ok(Arg::Str(Arc::from(text)))
+}
+
+/// Reads a value of any type. Ours: an object inside must be written as a text.
+fn any(key: &str, value: &Value) -> Result<Arg, String> {
+    Ok(match value {
+        Value::Bool(value) => Arg::Bool(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => Arg::Int(number),
+            None => Arg::Float(number.as_f64().ok_or_else(|| mismatch(key, "float64", value))?),
+        },
+        Value::String(text) => Arg::Str(Arc::from(&**text)),
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            let items = items.map(|(index, item)| any(&format!("{key}[{index}]"), item));
+            Arg::List(items.collect::<Result<_, _>>()?)
+        }
+        Value::Null | Value::Object(_) => return Err(mismatch(key, "string", value)),
+    })
 }
 
 fn boolean(key: &str, value: &Value) -> Result<bool, String> {

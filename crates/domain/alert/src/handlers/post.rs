@@ -1,18 +1,21 @@
 //! `post`: sends events as the bodies of HTTP requests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::deps::{Endpoint, HandlerDeps};
-use super::http::read_answer;
-use super::kind::{Kind, Place, Rule, Shape, StartError, Trouble};
+use super::deps::HandlerDeps;
+use super::endpoint::{self, Endpoint, SECTION};
+use super::form::{self, Field, Goes, Sample};
+use super::http::{Tls, read_answer};
+use super::kind::{Kind, Place, Rule, Shape, StartError, TestRule, Trouble};
+use super::outgoing::{self, Outgoing, Sender};
 use super::render::{Scope, Template};
 use super::spec::HandlerSpec;
 use crate::event::Event;
+use crate::services::Element;
 use crate::topics::{Handler, HandlerError};
 
 pub(super) static KIND: Kind = Kind {
@@ -30,17 +33,39 @@ pub(super) static KIND: Kind = Kind {
     ],
     check,
     start: Some(start),
+    section: Some(&SECTION),
+    test: Some(TestRule {
+        options: |deps| form::options(&SECTION, FIELDS, deps),
+        run: |options, deps| form::run(&KIND, FIELDS, options, deps),
+    }),
     ..Kind::BASE
 };
 
+static FIELDS: &[Field] = &[
+    Field::new("endpoint", Sample::Text(""), Goes::Option("endpoint")),
+    Field::new("url", Sample::Text("http://localhost:3000/"), Goes::Option("url")),
+    Field::new("headers", Sample::NoEntries, Goes::Option("headers")),
+    Field::new("timeout", Sample::Text("30s"), Goes::Option("timeout")),
+];
+
 struct Post {
-    client: Client,
+    spec: HandlerSpec,
+    deps: HandlerDeps,
+    sender: Sender,
+    tls: Tls,
+    captures_response: bool,
+    timeout: Option<Duration>,
+    /// What was made of the endpoint when it last changed.
+    target: Mutex<Arc<Target>>,
+}
+
+struct Target {
+    /// The endpoint it was made of; nothing where the handler names none.
+    element: Option<Element>,
     url: Arc<dyn Template>,
     headers: HeaderMap,
     basic_auth: Option<(String, String)>,
     body: Option<Arc<dyn Template>>,
-    captures_response: bool,
-    timeout: Duration,
 }
 
 fn check(spec: &HandlerSpec) -> Result<(), Trouble> {
@@ -62,32 +87,23 @@ fn check(spec: &HandlerSpec) -> Result<(), Trouble> {
 }
 
 fn start(spec: &HandlerSpec, deps: &HandlerDeps) -> Result<Arc<dyn Handler>, StartError> {
-    let endpoint = endpoint(spec, deps)?;
-    let parse = |name: &str, text: &str| {
-        deps.templates.parse(name, text, Scope::Data).map_err(Trouble::enable)
-    };
-    // The address in the script is the more special one.
-    let url = parse("url", spec.text("url").unwrap_or(&endpoint.url))?;
-    let body = endpoint.alert_template.as_deref().map(|text| parse("body", text)).transpose()?;
-    let client = deps.clients.client(spec.flag("skipSSLVerification"));
+    let element = element(spec, deps).map_err(|error| Trouble::enable(error.message))?;
+    let target = Target::new(spec, deps, element)?;
     let timeout = spec.duration("timeout").filter(|timeout| *timeout > 0);
     Ok(Arc::new(Post {
-        client: client.map_err(|error| Trouble::enable(error.message))?,
-        url,
-        headers: headers(spec, &endpoint, body.is_none())?,
-        basic_auth: endpoint
-            .basic_auth
-            .filter(|(user, password)| !user.is_empty() && !password.is_empty()),
-        body,
+        sender: Sender::new(deps),
+        tls: Tls::skipping(spec.flag("skipSSLVerification")),
         captures_response: spec.flag("captureResponse"),
-        timeout: timeout.map_or(deps.request_timeout, |nanos| Duration::from_nanos(nanos as u64)),
+        timeout: timeout.map(|nanos| Duration::from_nanos(nanos as u64)),
+        target: Mutex::new(Arc::new(target)),
+        spec: spec.clone(),
+        deps: deps.clone(),
     }))
 }
 
-fn endpoint(spec: &HandlerSpec, deps: &HandlerDeps) -> Result<Endpoint, Trouble> {
-    let Some(name) = spec.text("endpoint") else { return Ok(Endpoint::default()) };
-    let known = deps.endpoints.endpoint(name);
-    known.ok_or_else(|| Trouble::enable(format!("endpoint '{name}' does not exist")))
+/// Finds the endpoint that the handler names, as it is now.
+fn element(spec: &HandlerSpec, deps: &HandlerDeps) -> Result<Option<Element>, HandlerError> {
+    spec.text("endpoint").map(|name| endpoint::find(&*deps.services, name)).transpose()
 }
 
 /// Gives the headers: those of the endpoint, then those of the handler over them.
@@ -106,47 +122,82 @@ fn headers(spec: &HandlerSpec, endpoint: &Endpoint, is_json: bool) -> Result<Hea
     Ok(headers)
 }
 
-#[async_trait]
-impl Handler for Post {
-    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        let failed =
-            |error: String| HandlerError::new("failed to POST alert data").with("error", error);
-        let url = self.url.render(event).map_err(failed)?;
-        let body = match &self.body {
+// === impl Target ===
+
+impl Target {
+    fn new(
+        spec: &HandlerSpec,
+        deps: &HandlerDeps,
+        element: Option<Element>,
+    ) -> Result<Self, Trouble> {
+        let endpoint = element.as_ref().map(Endpoint::of).transpose();
+        let endpoint = endpoint.map_err(|error| Trouble::enable(error.message))?;
+        let endpoint = endpoint.unwrap_or_default();
+        let parse = |name: &str, text: &str| {
+            deps.templates.parse(name, text, Scope::Data).map_err(Trouble::enable)
+        };
+        // The address in the script is the more special one.
+        let url = parse("url", spec.text("url").unwrap_or(&endpoint.url))?;
+        let body =
+            endpoint.alert_template.as_deref().map(|text| parse("body", text)).transpose()?;
+        let headers = headers(spec, &endpoint, body.is_none())?;
+        Ok(Target { element, url, headers, basic_auth: endpoint.basic_auth, body })
+    }
+}
+
+// === impl Post ===
+
+impl Post {
+    /// Gives where to send, made anew when the endpoint has changed.
+    fn target(&self) -> Result<Arc<Target>, HandlerError> {
+        let element = element(&self.spec, &self.deps)?;
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        if target.element != element {
+            let made = Target::new(&self.spec, &self.deps, element);
+            *target = Arc::new(made.map_err(|trouble| HandlerError::new(trouble.text).finally())?);
+        }
+        Ok(Arc::clone(&target))
+    }
+
+    fn outgoing(&self, event: &Event) -> Result<Outgoing, HandlerError> {
+        let failed = |error: String| HandlerError::new(error).finally();
+        let target = self.target()?;
+        let url = target.url.render(event).map_err(failed)?;
+        let body = match &target.body {
             Some(template) => template.render(event).map_err(failed)?.as_bytes().to_vec(),
             None => event.to_json(),
         };
-        let mut request = self.client.post(&*url).headers(self.headers.clone()).body(body);
-        if let Some((user, password)) = &self.basic_auth {
-            request = request.basic_auth(user, Some(password));
-        }
-        // The address may hold secrets.
-        let answer = request.timeout(self.timeout).send().await;
-        let answer = answer.map_err(|error| failed(chain(&error.without_url())))?;
+        Ok(Outgoing {
+            url: outgoing::url(&url, &[])?,
+            headers: target.headers.clone(),
+            body,
+            basic_auth: target.basic_auth.clone(),
+            tls: self.tls.clone(),
+            timeout: self.timeout,
+        })
+    }
+}
+
+#[async_trait]
+impl Handler for Post {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        let sent = async { self.sender.send(self.outgoing(event)?).await };
+        let answer = sent.await.map_err(|error| error.during("failed to POST alert data"))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
         }
+        let retry_after = outgoing::retry_after(answer.headers());
         let text = match self.captures_response {
             true => read_answer(answer).await,
             false => {
                 "unknown error, use .captureResponse() to capture the HTTP response".to_owned()
             }
         };
-        Err(HandlerError::new("POST returned non 2xx status code")
+        let error = HandlerError::new("POST returned non 2xx status code")
             .with("code", status.as_u16().to_string())
-            .with("error", text))
+            .with("error", text)
+            .after(retry_after);
+        Err(HandlerError { is_final: outgoing::is_final(status.as_u16()), ..error })
     }
-}
-
-/// Gives an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -240,11 +240,26 @@ impl HandlerSpec {
         self.all(name).flatten().filter_map(Arg::as_text).collect()
     }
 
+    /// Gives a text to keep; empty when it is not set.
+    pub(super) fn owned(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default().to_owned()
+    }
+
+    /// Gives all texts of a list to keep.
+    pub(super) fn owned_texts(&self, name: &str) -> Vec<String> {
+        self.texts(name).into_iter().map(|text| text.to_string()).collect()
+    }
+
     /// Gives keys and texts.
     pub fn pairs(&self, name: &str) -> Vec<(&Str, &Str)> {
         self.all(name)
             .filter_map(|args| Some((args.first()?.as_text()?, args.get(1)?.as_text()?)))
             .collect()
+    }
+
+    /// Gives keys and values of any type.
+    pub fn entries(&self, name: &str) -> Vec<(&Str, &Arg)> {
+        self.all(name).filter_map(|args| Some((args.first()?.as_text()?, args.get(1)?))).collect()
     }
 
     /// Gives an integer.
@@ -296,7 +311,9 @@ impl HandlerSpec {
     fn template_texts(&self, rule: &'static Rule) -> Vec<&str> {
         match rule.shape {
             // The key of a pair and the ID and type of a value are no templates.
-            Shape::Pair => self.pairs(rule.name).into_iter().map(|(_, text)| &**text).collect(),
+            Shape::Pair | Shape::Entry => {
+                self.pairs(rule.name).into_iter().map(|(_, text)| &**text).collect()
+            }
             Shape::SnmpData => {
                 let values = self.all(rule.name).filter_map(|args| args.get(2)?.as_text());
                 values.map(|text| &**text).collect()
@@ -333,7 +350,7 @@ fn check_args(rule: &Rule, args: &[Arg]) -> Result<(), PropertyError> {
         Shape::Flag => (0, 0),
         Shape::Text | Shape::Int | Shape::Bool | Shape::Duration | Shape::Qos => (1, 1),
         Shape::Texts => (0, usize::MAX),
-        Shape::Pair => (2, 2),
+        Shape::Pair | Shape::Entry => (2, 2),
         Shape::Link => (1, 2),
         Shape::SnmpData => (3, 3),
     };
@@ -350,6 +367,8 @@ fn check_args(rule: &Rule, args: &[Arg]) -> Result<(), PropertyError> {
     if args.len() < least {
         return Err(PropertyError::TooFew);
     }
+    // The value may be anything.
+    let args = if rule.shape == Shape::Entry { &args[..1] } else { args };
     args.iter().try_for_each(|arg| check_type(arg, rule.shape, !rule.is_field()))
 }
 
@@ -358,7 +377,9 @@ fn check_type(arg: &Arg, shape: Shape, is_call: bool) -> Result<(), PropertyErro
         Shape::Int | Shape::Qos => "int64",
         Shape::Bool | Shape::Flag => "bool",
         Shape::Duration => "time.Duration",
-        Shape::Text | Shape::Texts | Shape::Pair | Shape::Link | Shape::SnmpData => "string",
+        Shape::Text | Shape::Texts | Shape::Pair | Shape::Entry | Shape::Link | Shape::SnmpData => {
+            "string"
+        }
     };
     let got = arg.go_type();
     match (got == wanted, is_call) {

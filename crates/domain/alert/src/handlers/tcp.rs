@@ -8,6 +8,7 @@ use levada_model::Str;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::address_filter::AddressFilter;
 use super::deps::HandlerDeps;
 use super::kind::{Kind, Place, Rule, StartError, Trouble};
 use super::spec::HandlerSpec;
@@ -27,6 +28,7 @@ pub(super) static KIND: Kind = Kind {
 struct Tcp {
     address: Str,
     timeout: Duration,
+    filter: AddressFilter,
 }
 
 fn check(spec: &HandlerSpec) -> Result<(), Trouble> {
@@ -38,12 +40,18 @@ fn check(spec: &HandlerSpec) -> Result<(), Trouble> {
 
 fn start(spec: &HandlerSpec, deps: &HandlerDeps) -> Result<Arc<dyn Handler>, StartError> {
     let address = spec.text("address").unwrap_or_default().into();
-    Ok(Arc::new(Tcp { address, timeout: deps.request_timeout }))
+    Ok(Arc::new(Tcp {
+        address,
+        timeout: deps.request_timeout,
+        filter: deps.clients.filter().clone(),
+    }))
 }
 
 impl Tcp {
     async fn send(&self, line: &[u8]) -> std::io::Result<()> {
-        let mut stream = TcpStream::connect(&*self.address).await?;
+        let addresses = tokio::net::lookup_host(&*self.address).await?;
+        let addresses = self.filter.keep(addresses).map_err(std::io::Error::other)?;
+        let mut stream = TcpStream::connect(&*addresses).await?;
         stream.write_all(line).await?;
         stream.shutdown().await
     }

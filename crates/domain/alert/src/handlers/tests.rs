@@ -9,6 +9,7 @@ use super::spec::is_same_name;
 use super::*;
 
 mod run;
+mod services;
 
 pub(super) fn spec(method: &str, args: Vec<Arg>) -> HandlerSpec {
     HandlerSpec::from_call(by_method(method).unwrap(), args).unwrap()
@@ -27,7 +28,7 @@ fn sample(rule: &Rule) -> Vec<Arg> {
         (Shape::Bool, _) => vec![Arg::Bool(true)],
         (Shape::Duration, _) => vec![Arg::Duration(5_000_000_000)],
         (Shape::Texts, _) => vec![text("a"), text("b")],
-        (Shape::Pair, _) => vec![text("k"), text("v")],
+        (Shape::Pair | Shape::Entry, _) => vec![text("k"), text("v")],
         (Shape::Link, _) => vec![text("http://h/"), text("there")],
         (Shape::SnmpData, _) => vec![text("1.2"), text("s"), text("v")],
         (Shape::Qos, _) => vec![Arg::Int(2)],
@@ -76,7 +77,10 @@ fn the_table_is_whole() {
         listed(|kind| kind.has_state_changes_only),
         "bigpanda discord hipchat servicenow slack smtp teams telegram zenoss"
     );
-    assert_eq!(listed(Kind::is_built_in), "aggregate exec log post publish tcp");
+    assert_eq!(
+        listed(Kind::is_built_in),
+        "aggregate alerta bigpanda discord exec hipchat log opsgenie opsgenie2 pagerduty pagerduty2 post publish pushover servicenow slack talk tcp teams telegram victorops zenoss"
+    );
     assert_eq!(by_method("HipChat").unwrap().go_type(), "*pipeline.HipChatHandler");
     assert!(
         by_method("slak").is_none() && by_method("publish").is_none() && by_method("").is_none()

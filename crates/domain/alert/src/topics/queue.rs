@@ -18,6 +18,9 @@ use tokio::task::AbortHandle;
 use super::TopicsDeps;
 use crate::event::Event;
 
+/// The key of what happened, in the context of an error that says what was tried.
+const REASON: &str = "error";
+
 /// Does something with events.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
@@ -53,6 +56,10 @@ pub struct HandlerError {
     pub message: String,
     /// More to know, such as what a program printed or a server answered.
     pub context: Vec<(&'static str, String)>,
+    /// How long the receiver asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Trying the same event again cannot help.
+    pub is_final: bool,
 }
 
 /// A handler of a topic.
@@ -125,7 +132,35 @@ impl HandlerSetup {
 impl HandlerError {
     /// Makes an error without more to know.
     pub fn new(message: impl Into<String>) -> Self {
-        HandlerError { message: message.into(), context: Vec::new() }
+        HandlerError {
+            message: message.into(),
+            context: Vec::new(),
+            retry_after: None,
+            is_final: false,
+        }
+    }
+
+    /// Says what was tried; what happened becomes the `error` of the context.
+    pub fn during(mut self, attempt: impl Into<String>) -> Self {
+        let reason = std::mem::replace(&mut self.message, attempt.into());
+        self.context.push((REASON, reason));
+        self
+    }
+
+    /// Gives what happened, without what was tried.
+    pub fn reason(&self) -> &str {
+        let reason = self.context.iter().find(|(key, _)| *key == REASON);
+        reason.map_or(&self.message, |(_, reason)| reason)
+    }
+
+    /// Says that trying the same event again cannot help.
+    pub fn finally(self) -> Self {
+        HandlerError { is_final: true, ..self }
+    }
+
+    /// Says how long the receiver asks to be left alone.
+    pub fn after(self, retry_after: Option<Duration>) -> Self {
+        HandlerError { retry_after, ..self }
     }
 
     /// Adds something to know.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use levada_alert::handlers::{HandlerDeps, HandlerSpec};
+use levada_alert::handlers::{HandlerDeps, HandlerSpec, global_handlers, state_changes};
 use levada_alert::inhibit::Inhibitors;
 use levada_alert::level::Level;
 use levada_alert::topics::{HandlerSetup, Topics};
@@ -48,15 +48,20 @@ impl Alerts for TopicAlerts {
         task: &str,
         node: &str,
         handlers: &[&HandlerSpec],
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
+        let of_services = global_handlers(handlers, &self.deps);
+        let mut handlers = handlers.to_vec();
+        handlers.extend(&of_services);
         if handlers.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let topic = self.anonymous(task, node);
+        let deps = HandlerDeps { topic: topic.as_str().into(), ..self.deps.clone() };
         let mut made = Vec::with_capacity(handlers.len());
         for (index, spec) in handlers.iter().enumerate() {
-            let handler = spec.start(&self.deps).map_err(|error| error.to_string())?;
-            made.push(HandlerSetup::new(format!("{}{index}", spec.kind.name()), handler));
+            let handler = spec.start(&deps).map_err(|error| error.to_string())?;
+            let setup = HandlerSetup::new(format!("{}{index}", spec.kind.name()), handler);
+            made.push(HandlerSetup { matcher: state_changes(spec.kind, &deps), ..setup });
         }
         // What an earlier run of the task left is ended only when the new handlers are known to be right.
         drop(self.topics.close(&topic));
@@ -64,7 +69,7 @@ impl Alerts for TopicAlerts {
         for setup in made {
             self.topics.handler_add(&topic, setup).map_err(|error| error.to_string())?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn restore(

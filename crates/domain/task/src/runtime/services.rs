@@ -83,7 +83,8 @@ pub trait Alerts: Send + Sync {
     /// Gives the inhibitors that all alerts share.
     fn inhibitors(&self) -> Inhibitors;
 
-    /// Checks the handlers of a node and, where they run, starts them on its own topic.
+    /// Checks the handlers of a node and, where they run, starts them on its own topic, with those that services add to
+    /// every alert; says whether there are any.
     ///
     /// - Errors: upstream's enable error.
     fn start_handlers(
@@ -91,7 +92,7 @@ pub trait Alerts: Send + Sync {
         task: &str,
         node: &str,
         handlers: &[&HandlerSpec],
-    ) -> Result<(), String>;
+    ) -> Result<bool, String>;
 
     /// Gives the level that the topics know of an event, when it is not OK: the node's own topic before the named one.
     fn restore(
@@ -190,10 +191,12 @@ impl Alerts for CapturedAlerts {
         _task: &str,
         _node: &str,
         handlers: &[&HandlerSpec],
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let deps =
             HandlerDeps { templates: Arc::new(GoTemplates::default()), ..HandlerDeps::default() };
-        handlers.iter().try_for_each(|spec| spec.check(&deps).map_err(|trouble| trouble.text))
+        let checked = handlers.iter().try_for_each(|spec| spec.check(&deps));
+        checked.map_err(|trouble| trouble.text)?;
+        Ok(!handlers.is_empty())
     }
 
     fn restore(

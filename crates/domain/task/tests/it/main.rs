@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod examples;
 mod forms;
+mod handlers;
 mod influxdb;
 mod nodes;
 mod notation;

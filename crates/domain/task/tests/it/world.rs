@@ -9,6 +9,7 @@ use levada_alert::event::Event;
 use levada_alert::handlers::{HandlerDeps, HandlerSpec};
 use levada_alert::inhibit::Inhibitors;
 use levada_alert::level::Level;
+use levada_alert::services::MemoryServices;
 use levada_alert::topics::{
     Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings,
 };
@@ -38,6 +39,8 @@ pub(crate) struct Heard {
 pub(crate) struct World {
     pub(crate) master: Master,
     pub(crate) workers: Arc<Workers>,
+    /// Settings of the services of handlers.
+    pub(crate) services: Arc<MemoryServices>,
     real: Arc<SystemClock>,
     heard: Arc<Mutex<Vec<Heard>>>,
     odd: Arc<Odd>,
@@ -96,7 +99,12 @@ impl World {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let recorder = Recorder { heard: Arc::clone(&heard), real: Arc::clone(&real) };
         topics.handler_add(TOPIC, HandlerSetup::new("recorder", Arc::new(recorder))).unwrap();
-        let deps = HandlerDeps { topics: Some(topics.downgrade()), ..HandlerDeps::default() };
+        let services = Arc::new(MemoryServices::default());
+        let deps = HandlerDeps {
+            topics: Some(topics.downgrade()),
+            services: Arc::clone(&services) as _,
+            ..HandlerDeps::default()
+        };
         let alerts = TopicAlerts::new("main".into(), topics, deps);
         let odd = Arc::new(Odd {
             inner: alerts.clone(),
@@ -116,7 +124,7 @@ impl World {
         let parser = Parser::new(ParserLimits::default());
         drop(_inside);
         let runtime = Some(runtime);
-        World { master, workers, real, heard, odd, parser, ingest, runtime }
+        World { master, workers, services, real, heard, odd, parser, ingest, runtime }
     }
 
     /// Starts a task on `db.rp` and `db.other`.
@@ -271,7 +279,7 @@ impl Alerts for Odd {
         task: &str,
         node: &str,
         handlers: &[&HandlerSpec],
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         self.inner.start_handlers(task, node, handlers)
     }
 

@@ -391,8 +391,9 @@ impl Spec for Alert {
         let settings = self.settings(compat)?;
         let alerts = ctx.services.alerts();
         let handlers: Vec<&HandlerSpec> = self.handlers().collect();
-        alerts.start_handlers(&ctx.task, &ctx.node.name, &handlers)?;
-        Ok(Box::new(Running::new(self, texts, levels, settings, alerts, ctx)))
+        let has_handlers = alerts.start_handlers(&ctx.task, &ctx.node.name, &handlers)?;
+        let running = Running::new(self, texts, levels, settings, alerts, ctx);
+        Ok(Box::new(running.with_handlers(has_handlers)))
     }
 
     fn boxed_clone(&self) -> Box<dyn Spec> {

@@ -112,7 +112,7 @@ impl Running {
             task: Str::clone(&ctx.task),
             category: spec.category.0.as_str().into(),
             topic: spec.topic.0.as_str().into(),
-            has_handlers: !spec.handlers.is_empty(),
+            has_handlers: false,
             inhibits: inhibits.collect(),
             augment: Augment {
                 level_tag: optional(&spec.level_tag.0),
@@ -130,6 +130,11 @@ impl Running {
             counts: Counts::default(),
             alerts,
         }
+    }
+
+    /// Says that events go to the topic of the node.
+    pub(super) fn with_handlers(self, has_handlers: bool) -> Self {
+        Running { has_handlers, ..self }
     }
 
     /// Makes the state of a group on its first data; its level goes on where the topics know one.

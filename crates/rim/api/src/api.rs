@@ -1,0 +1,192 @@
+//! What routes work with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hyper::Method;
+use hyper::header::HeaderMap;
+use levada_runtime::Clock;
+use levada_store::Documents;
+use levada_telemetry::metrics::Registry;
+
+use crate::auth::Users;
+use crate::error::ApiError;
+use crate::request::Query;
+use crate::router::{Access, Body, Router};
+
+/// What routes work with; shared by all listeners.
+pub struct Api {
+    /// Who this server is.
+    pub identity: Identity,
+    /// The routes.
+    pub router: Router,
+    /// Decides who may call them.
+    pub gate: Arc<dyn Gate>,
+    /// The users, where there is authentication.
+    pub users: Option<Arc<Users>>,
+    /// The largest bodies.
+    pub limits: Limits,
+    /// What is known about parts that do not work.
+    pub health: Health,
+    /// The metrics.
+    pub metrics: Registry,
+    /// The level of the log.
+    pub log: Arc<dyn LogControl>,
+    /// Everything that is kept.
+    pub documents: Arc<dyn Documents>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Who a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The version of Kapacitor whose API is served.
+    pub kapacitor_version: String,
+    /// The own version.
+    pub version: String,
+    /// The name of the machine.
+    pub host: String,
+    /// The ID of the cluster, kept in the data folder.
+    pub cluster_id: String,
+    /// The ID of the server, kept in the data folder.
+    pub server_id: String,
+}
+
+/// The largest bodies in bytes, as they are sent and as they are unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of documents.
+    pub document_bytes: usize,
+    /// Of points.
+    pub points_bytes: usize,
+}
+
+/// What a gate looks at before the body of a request is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path, decoded.
+    pub path: &'a str,
+    /// What the route needs.
+    pub access: Access,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The query.
+    pub query: &'a Query,
+}
+
+/// Decides who may call a route.
+#[async_trait]
+pub trait Gate: fmt::Debug + Send + Sync + 'static {
+    /// Gives the user, nothing where nobody needs to be known.
+    ///
+    /// - Errors: 401 or 403.
+    async fn admit(&self, visit: Visit<'_>) -> Result<Option<String>, ApiError>;
+
+    /// Tells whether anybody has to say who they are.
+    fn asks(&self) -> bool {
+        true
+    }
+
+    /// Checks that a user may write points to a database.
+    ///
+    /// - Errors: the text of 401.
+    async fn may_write(&self, user: Option<&str>, database: &str) -> Result<(), String>;
+}
+
+/// A gate without a door: for servers that only this machine reaches.
+#[derive(Clone, Copy, Debug)]
+pub struct NoGate;
+
+/// Sets the level of the log while the server runs.
+pub trait LogControl: fmt::Debug + Send + Sync + 'static {
+    /// Sets it.
+    ///
+    /// - Errors: what does not work.
+    fn set_level(&self, level: &str) -> Result<(), String>;
+}
+
+/// Knows what does not work; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Health(Arc<std::sync::Mutex<Vec<Check>>>);
+
+/// Looks at a part: nothing when it works, what is wrong otherwise.
+type Look = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+type Check = (String, Look);
+
+// === impl Api ===
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        // Source: InfluxDB takes bodies of 25 MB.
+        Limits { document_bytes: 16 << 20, points_bytes: 25_000_000 }
+    }
+}
+
+impl Limits {
+    /// Gives the largest body of a kind.
+    pub fn of(&self, body: Body) -> usize {
+        match body {
+            Body::None => 0,
+            Body::Document => self.document_bytes,
+            Body::Points => self.points_bytes,
+        }
+    }
+}
+
+#[async_trait]
+impl Gate for NoGate {
+    fn asks(&self) -> bool {
+        false
+    }
+
+    async fn admit(&self, _: Visit<'_>) -> Result<Option<String>, ApiError> {
+        Ok(None)
+    }
+
+    async fn may_write(&self, _: Option<&str>, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// Adds a part.
+    pub fn add(
+        &self,
+        part: impl Into<String>,
+        look: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.lock().push((part.into(), Arc::new(look)));
+    }
+
+    /// Looks at every part.
+    pub fn look(&self) -> Vec<(String, Option<String>)> {
+        // Looked at outside the lock: a slow part must not keep others from being added.
+        let checks = self.lock().clone();
+        checks.into_iter().map(|(part, look)| (part, look())).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Check>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lock().iter().map(|(part, _)| part)).finish()
+    }
+}

@@ -1,0 +1,38 @@
+//! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
+
+mod small;
+pub mod users;
+
+use serde::Serialize;
+
+use crate::pattern::Pattern;
+use crate::router::Route;
+
+/// The table of each group of routes that every server has.
+pub const ROUTES: &[&[Route]] = &[small::ROUTES];
+
+const BASE: &str = "/kapacitor/v1/";
+
+/// Where an object is found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    rel: &'static str,
+    href: String,
+}
+
+impl Link {
+    /// Makes the link of an object to itself, e.g. `tasks/cpu`.
+    pub fn to(path: &str) -> Self {
+        Self::called("self", path)
+    }
+
+    /// Makes a link with another relation.
+    pub fn called(rel: &'static str, path: &str) -> Self {
+        Link { rel, href: format!("{BASE}{path}") }
+    }
+}
+
+/// Tells whether a name is like a glob; a malformed one is like no name.
+fn matches(pattern: &str, name: &str) -> bool {
+    Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(name))
+}

@@ -1,0 +1,30 @@
+//! HTTP dialects of the server: Kapacitor's API, and Levada's own.
+//!
+//! ```text
+//! socket ─▶ listen (TLS, bounds, drain) ─▶ router (route, access) ─▶ body ─▶ a function of the dialect ─▶ answer
+//! ```
+//!
+//! Where to start: [`kapacitor::ROUTES`] and [`own::ROUTES`] list every route; a route is one line there and one function in the file of
+//! its group. What routes work with is [`Api`]; domains know nothing of HTTP or its JSON.
+
+mod answer;
+mod api;
+pub mod auth;
+mod error;
+pub mod json;
+pub mod kapacitor;
+mod list;
+mod listen;
+pub mod own;
+mod pattern;
+mod request;
+mod router;
+
+pub use answer::Answer;
+pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Visit};
+pub use error::ApiError;
+pub use list::{ListQuery, Page};
+pub use listen::{HEAD_BYTES_MAX, HEAD_TIMEOUT, Listener, Served, serve};
+pub use pattern::{BadPattern, Pattern};
+pub use request::{Query, Request};
+pub use router::{Access, Body, Handle, Route, Router};

@@ -1,0 +1,3 @@
+//! The API over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "tests")]

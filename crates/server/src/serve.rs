@@ -1,0 +1,218 @@
+//! The server: its store, its tasks and alerts, its listeners.
+
+mod identity;
+mod tls;
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use levada_api::LogControl;
+use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
+use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
+use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
+use levada_settings::Settings;
+use levada_store::{DocumentError, Documents};
+use thiserror::Error;
+
+use crate::flows::Host;
+use crate::tasks::TaskHost;
+
+/// The file of the store, in the data folder.
+const DATABASE: &str = "levada.db";
+/// How long the last answers may take after everything else ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// What a server is started with.
+pub struct ServerDeps {
+    /// Settings, clock, metrics, tasks of the process.
+    pub host: Host,
+    /// The level of the log.
+    pub log: Arc<dyn LogControl>,
+    /// Tells when to stop.
+    pub shutdown: Shutdown,
+}
+
+/// A server that accepts requests.
+pub struct Server {
+    host: Host,
+    tasks: TaskHost,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{address}` (setting `http.listen`)")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Everybody could come in.
+    #[error(
+        "`{0}` can be reached from other machines, and nobody has to say who they are; listen on 127.0.0.1, \
+         switch on authentication, or set `http.allow-anyone = true`"
+    )]
+    Anyone(SocketAddr),
+    /// The certificate or its key cannot be used.
+    #[error("TLS cannot be offered (settings `http.tls-certificate`, `http.tls-key`): {0}")]
+    Tls(String),
+    /// The store cannot be opened.
+    #[error("the store of the setting `store.url` cannot be used")]
+    Store(#[source] DocumentError),
+    /// Something in the data folder cannot be read or written.
+    #[error("the data folder cannot be used; choose another with --data")]
+    Data(#[source] io::Error),
+    /// Users cannot be read, or the first one not be made.
+    #[error("users cannot be used")]
+    Users(#[source] UserError),
+    /// Nobody could come in.
+    #[error(
+        "`auth.enabled` is set, but there are no users; set `auth.admin-password` (LEVADA_AUTH_ADMIN_PASSWORD) to make the first one"
+    )]
+    Nobody,
+    /// The program contradicts itself.
+    #[error("{0}")]
+    Internal(String),
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Opens the store, starts what is enabled, then listens.
+    ///
+    /// - Errors: what this server cannot be without. A task that cannot start is none of it.
+    pub async fn start(deps: ServerDeps) -> Result<Self, ServeError> {
+        let ServerDeps { host, log, shutdown } = deps;
+        let settings = Arc::clone(&host.settings);
+        let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
+        let documents = documents(&settings, &host).await?;
+        let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
+        let users = users(&settings, &documents, &host).await?;
+        let mut tables = kapacitor::ROUTES.to_vec();
+        tables.push(own::ROUTES);
+        let gate: Arc<dyn Gate> = match &users {
+            Some(users) => {
+                tables.push(kapacitor::users::ROUTES);
+                Arc::new(UserGate(Arc::clone(users)))
+            }
+            None => Arc::new(NoGate),
+        };
+        let api = Arc::new(Api {
+            identity,
+            router: Router::new(&tables).map_err(ServeError::Internal)?,
+            gate,
+            users,
+            limits: Limits {
+                document_bytes: settings.http.document_bytes.as_usize(),
+                points_bytes: settings.http.points_bytes.as_usize(),
+            },
+            health: Health::default(),
+            metrics: host.metrics.clone(),
+            log,
+            documents,
+            clock: Arc::clone(&host.clock),
+        });
+        let addresses = listen(&settings, &api, &host, &shutdown).await?;
+        Ok(Server { host, tasks, addresses })
+    }
+
+    /// Gives the bound addresses.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
+    pub async fn stop(self, handle: &ShutdownHandle) {
+        self.tasks.stop().await;
+        handle.abort();
+        let clock = &self.host.clock;
+        let deadline = clock.monotonic() + LAST_ANSWERS;
+        let is_serving =
+            || self.host.tasks.running().iter().any(|(kind, _)| *kind == TaskKind::Http);
+        while is_serving() && clock.monotonic() < deadline {
+            clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {
+    let url = settings.store.url.expose();
+    let address = match url.is_empty() {
+        true => format!("sqlite:{}", settings.data.dir.join(DATABASE).display()),
+        false => url.clone(),
+    };
+    levada_store::open_documents(&address, &host.tasks).await.map_err(ServeError::Store)
+}
+
+/// Opens the users, and makes the first one.
+async fn users(
+    settings: &Settings,
+    documents: &Arc<dyn Documents>,
+    host: &Host,
+) -> Result<Option<Arc<Users>>, ServeError> {
+    let auth = &settings.auth;
+    if !auth.enabled {
+        return Ok(None);
+    }
+    let secret = auth.shared_secret.expose();
+    let users_settings = UsersSettings {
+        bcrypt_cost: auth.bcrypt_cost,
+        cache: auth.cache.into(),
+        shared_secret: (!secret.is_empty()).then(|| secret.as_bytes().to_vec()),
+    };
+    let users = Users::new(Arc::clone(documents), Arc::clone(&host.clock), users_settings);
+    let (name, password) = (&auth.admin_name, auth.admin_password.expose());
+    if !password.is_empty() && users.get(name).await.map_err(ServeError::Users)?.is_none() {
+        let admin = NewUser {
+            name: name.clone(),
+            password: Some(password.clone()),
+            kind: Some(UserKind::Admin),
+            ..NewUser::default()
+        };
+        users.create(admin).await.map_err(ServeError::Users)?;
+    }
+    if users.list().await.map_err(ServeError::Users)?.is_empty() {
+        return Err(ServeError::Nobody);
+    }
+    Ok(Some(Arc::new(users)))
+}
+
+async fn listen(
+    settings: &Settings,
+    api: &Arc<Api>,
+    host: &Host,
+    shutdown: &Shutdown,
+) -> Result<Vec<SocketAddr>, ServeError> {
+    let http = &settings.http;
+    let tls = match http.tls_certificate.is_empty() {
+        true => None,
+        false => {
+            Some(tls::acceptor(&http.tls_certificate, &http.tls_key).map_err(ServeError::Tls)?)
+        }
+    };
+    let mut bound = Vec::new();
+    for address in http.listen.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+        let failed = |source| ServeError::Listen { address: address.to_owned(), source };
+        if !http.allow_anyone && !api.gate.asks() {
+            let found = address.to_socket_addrs().map_err(failed)?;
+            if let Some(open) = found.into_iter().find(|found| !found.ip().is_loopback()) {
+                return Err(ServeError::Anyone(open));
+            }
+        }
+        let listener = Listener {
+            address: address.to_owned(),
+            tls: tls.clone(),
+            connections_max: http.connections_max,
+            body_timeout: http.body_timeout.into(),
+            drain_timeout: settings.runtime.drain_timeout.into(),
+        };
+        let served = levada_api::serve(listener, Arc::clone(api), &host.tasks, shutdown).await;
+        bound.push(served.map_err(failed)?.address);
+    }
+    Ok(bound)
+}

@@ -1,0 +1,8 @@
+//! The server as clients see it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod auth;
+mod scenario;
+mod scenarios;
+mod started;

@@ -1,0 +1,49 @@
+//! A server in this process.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use levada_runtime::ShutdownHandle;
+use levada_server::flows::Host;
+use levada_server::serve::{LogControl, Server, ServerDeps};
+
+/// A server on a free port.
+pub(crate) struct Started {
+    /// Its address, e.g. `http://127.0.0.1:1234`.
+    pub(crate) url: String,
+    server: Server,
+    handle: ShutdownHandle,
+}
+
+#[derive(Debug)]
+struct NoLog;
+
+impl LogControl for NoLog {
+    fn set_level(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Started {
+    /// Starts one on a data folder, with settings as `--set` takes them.
+    pub(crate) async fn new(data: &Path, settings: &[&str]) -> Self {
+        let mut loader = levada_settings::Loader::new()
+            .flag("--data", "data.dir", &data.to_string_lossy())
+            .flag("--listen", "http.listen", "127.0.0.1:0");
+        for assignment in settings {
+            loader = loader.assignment("--set", assignment);
+        }
+        let host = Host::new(loader.load().unwrap().settings).unwrap();
+        let (handle, shutdown) = ShutdownHandle::new();
+        let deps = ServerDeps { host, log: Arc::new(NoLog), shutdown };
+        let server = Server::start(deps).await.unwrap();
+        let url = format!("http://{}", server.addresses()[0]);
+        Started { url, server, handle }
+    }
+
+    /// Stops it as `SIGTERM` does.
+    pub(crate) async fn stop(self) {
+        self.handle.drain();
+        self.server.stop(&self.handle).await;
+    }
+}
