@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
+use levada_api::kapacitor::Points;
 use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
@@ -92,6 +93,8 @@ impl Server {
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
+        let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
+        let points = Points::new(tasks.master().routes().clone(), "", host.tasks.clone());
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
         tables.push(own::ROUTES);
@@ -116,6 +119,8 @@ impl Server {
             log,
             documents,
             clock: Arc::clone(&host.clock),
+            points: Some(points),
+            tasks: Some(service),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
         Ok(Server { host, tasks, addresses })

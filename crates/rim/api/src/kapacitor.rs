@@ -1,7 +1,12 @@
 //! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
 
 mod small;
+mod tasks;
+mod templates;
 pub mod users;
+mod write;
+
+pub use write::Points;
 
 use serde::Serialize;
 
@@ -9,7 +14,7 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] = &[small::ROUTES];
+pub const ROUTES: &[&[Route]] = &[small::ROUTES, tasks::ROUTES, templates::ROUTES, write::ROUTES];
 
 const BASE: &str = "/kapacitor/v1/";
 

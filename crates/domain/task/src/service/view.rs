@@ -14,7 +14,7 @@ use super::pattern::Pattern;
 use super::record::{TaskRecord, TemplateRecord};
 use super::{TASKS, TEMPLATES, TaskService};
 use crate::definition::Definition;
-use crate::engine::Master;
+use crate::engine::{Master, Served};
 pub use crate::pipeline::dot::DotView;
 
 /// How a task is shown.
@@ -88,6 +88,12 @@ impl TaskService {
     pub async fn get(&self, id: &str, options: ViewOptions) -> Result<TaskView, ServiceError> {
         let stored = self.stored_task(id).await?.ok_or(ServiceError::NoTask)?;
         self.view(stored.record, options).await
+    }
+
+    /// Gives what a running task serves at an endpoint.
+    pub async fn served(&self, id: &str, endpoint: &str) -> Result<Served, ServiceError> {
+        let (master, id, endpoint) = (self.master().clone(), id.to_owned(), endpoint.to_owned());
+        self.blocking("served", move || master.served(&id, &endpoint)).await
     }
 
     pub(super) async fn view(
