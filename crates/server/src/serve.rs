@@ -13,6 +13,7 @@ use levada_alert::metrics::AlertMetrics;
 use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
+use levada_api::kapacitor::Points;
 use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
@@ -101,6 +102,8 @@ impl Server {
         let documents = documents(&settings, &host).await?;
         let alerts = alerts(&documents, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
+        let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
+        let points = Points::new(tasks.master().routes().clone(), "", host.tasks.clone());
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
         tables.extend_from_slice(own::ROUTES);
@@ -130,6 +133,8 @@ impl Server {
             documents,
             alerts,
             clock: Arc::clone(&host.clock),
+            points: Some(points),
+            tasks: Some(service),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
         Ok(Server { host, tasks, addresses })

@@ -17,10 +17,10 @@ use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
 use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
 use levada_model::{Point, Str};
-use levada_runtime::{Clock, TaskKind};
+use levada_runtime::{Clock, Shutdown, TaskKind};
 use levada_settings::{Overflow as OverflowSetting, Settings};
-use levada_store::StateFiles;
-use levada_task::definition::Definition;
+use levada_store::{Documents, StateFiles};
+use levada_task::definition::{DefineOptions, Definition};
 use levada_task::engine::queries::{CatchUp, QuerySettings};
 use levada_task::engine::requests::RequestLimits;
 use levada_task::engine::writer::WriterLimits;
@@ -32,6 +32,7 @@ use levada_task::nodes::sideload::Source;
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::service::{ServiceDeps, TaskService};
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
@@ -164,12 +165,46 @@ impl TaskHost {
         self.master.start(&job.id, job.definition, options)
     }
 
+    /// Keeps tasks in a store: those that are enabled there start, while requests are answered.
+    pub fn keep(
+        &self,
+        host: &Host,
+        documents: Arc<dyn Documents>,
+        shutdown: &Shutdown,
+    ) -> TaskService {
+        let service = TaskService::new(ServiceDeps {
+            documents,
+            master: self.master.clone(),
+            clock: Arc::clone(&self.clock),
+            tasks: host.tasks.clone(),
+            options: self.options_of(Vec::new()),
+            define: DefineOptions::default(),
+        });
+        let (own, watch) = (service.clone(), shutdown.clone());
+        host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
+        let own = service.clone();
+        host.tasks.spawn(TaskKind::Task, "start of kept tasks", async move {
+            match own.restore().await {
+                Ok(restored) => {
+                    let (started, failed) = (restored.started, restored.failed);
+                    tracing::info!(started, failed, "kept tasks have been started");
+                }
+                Err(error) => tracing::error!(%error, "kept tasks cannot be started"),
+            }
+        });
+        service
+    }
+
     fn options(&self, definition: &Definition) -> TaskOptions {
-        let task = &self.settings.task;
         let mut dbrps = definition.dbrps.clone();
         if dbrps.is_empty() {
             dbrps.push((DBRP_DEFAULT.0.into(), DBRP_DEFAULT.1.into()));
         }
+        self.options_of(dbrps)
+    }
+
+    fn options_of(&self, dbrps: Vec<(Str, Str)>) -> TaskOptions {
+        let task = &self.settings.task;
         TaskOptions {
             dbrps,
             queue_points: task.queue_points,

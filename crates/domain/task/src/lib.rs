@@ -28,5 +28,6 @@ pub mod property;
 pub mod recording;
 pub mod recordings;
 pub mod runtime;
+pub mod service;
 pub mod spec;
 pub mod watermark;

@@ -10,10 +10,12 @@ use levada_alert::service::AlertService;
 use levada_runtime::Clock;
 use levada_store::Documents;
 use levada_task::recordings::Recordings;
+use levada_task::service::TaskService;
 use levada_telemetry::metrics::Registry;
 
 use crate::auth::Users;
 use crate::error::ApiError;
+use crate::kapacitor::Points;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
 
@@ -43,6 +45,10 @@ pub struct Api {
     pub alerts: AlertService,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Tasks and templates, where tasks run.
+    pub tasks: Option<TaskService>,
+    /// Where points come in, where tasks run.
+    pub points: Option<Points>,
 }
 
 /// Who a server is.

@@ -4,7 +4,12 @@ mod alerts;
 mod recordings;
 mod replays;
 mod small;
+mod tasks;
+mod templates;
 pub mod users;
+mod write;
+
+pub use write::Points;
 
 use serde::Serialize;
 
@@ -12,7 +17,15 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] = &[small::ROUTES, alerts::ROUTES, recordings::ROUTES, replays::ROUTES];
+pub const ROUTES: &[&[Route]] = &[
+    small::ROUTES,
+    alerts::ROUTES,
+    recordings::ROUTES,
+    replays::ROUTES,
+    tasks::ROUTES,
+    templates::ROUTES,
+    write::ROUTES,
+];
 
 const BASE: &str = "/kapacitor/v1/";
 

@@ -62,6 +62,15 @@ impl Topics {
         list
     }
 
+    /// Gives the names that begin with a prefix, of closed topics too, sorted.
+    pub fn names(&self, prefix: &str) -> Vec<Str> {
+        let topics = self.read_topics();
+        let mut names: Vec<Str> =
+            topics.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+        names.sort();
+        names
+    }
+
     /// Gives one topic.
     pub fn status(&self, topic: &str) -> Option<TopicStatus> {
         self.known(topic)?.status()

@@ -17,4 +17,5 @@ mod properties;
 mod queries;
 mod recordings;
 mod register;
+mod service;
 mod world;
