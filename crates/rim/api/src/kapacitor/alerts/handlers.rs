@@ -48,7 +48,7 @@ fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-            entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+            entries.sort_by_key(|(key, _)| *key);
             let entries = entries.into_iter().map(|(key, value)| (key.clone(), sorted(value)));
             Value::Object(entries.collect::<Map<String, Value>>())
         }
