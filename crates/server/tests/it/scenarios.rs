@@ -31,3 +31,8 @@ pub(crate) async fn run_all(folder: &str) {
 async fn small() {
     run_all("kapacitor/small").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks() {
+    run_all("kapacitor/tasks").await;
+}
