@@ -18,6 +18,7 @@ use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor,
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
 use levada_store::{DocumentError, Documents};
+use levada_task::recordings::{Recordings, RecordingsError};
 use thiserror::Error;
 
 use crate::flows::Host;
@@ -44,6 +45,8 @@ pub struct ServerDeps {
 pub struct Server {
     host: Host,
     tasks: TaskHost,
+    recordings: Recordings,
+    documents: Arc<dyn Documents>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -76,6 +79,9 @@ pub enum ServeError {
     /// What alerts have stored cannot be read.
     #[error("alerts cannot be used")]
     Alerts(#[source] levada_alert::service::ServiceError),
+    /// Recordings cannot be kept.
+    #[error("recordings cannot be kept")]
+    Recordings(#[source] RecordingsError),
     /// Users cannot be read, or the first one not be made.
     #[error("users cannot be used")]
     Users(#[source] UserError),
@@ -103,6 +109,8 @@ impl Server {
         let alerts = alerts(&documents, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
+        let recordings = tasks.recordings(&host, Arc::clone(&documents), &service).await;
+        let recordings = recordings.map_err(ServeError::Recordings)?;
         let points = Points::new(tasks.master().routes().clone(), "", host.tasks.clone());
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
@@ -122,7 +130,7 @@ impl Server {
             router: Router::new(&tables).map_err(ServeError::Internal)?,
             gate,
             users,
-            recordings: None,
+            recordings: Some(recordings.clone()),
             limits: Limits {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
@@ -130,14 +138,14 @@ impl Server {
             health,
             metrics: host.metrics.clone(),
             log,
-            documents,
+            documents: Arc::clone(&documents),
             alerts,
             clock: Arc::clone(&host.clock),
             points: Some(points),
             tasks: Some(service),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        Ok(Server { host, tasks, addresses })
+        Ok(Server { host, tasks, recordings, documents, addresses })
     }
 
     /// Gives the bound addresses.
@@ -147,6 +155,7 @@ impl Server {
 
     /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
     pub async fn stop(self, handle: &ShutdownHandle) {
+        self.recordings.close().await;
         self.tasks.stop().await;
         handle.abort();
         let clock = &self.host.clock;
@@ -156,6 +165,7 @@ impl Server {
         while is_serving() && clock.monotonic() < deadline {
             clock.sleep(Duration::from_millis(20)).await;
         }
+        self.documents.close().await;
     }
 }
 

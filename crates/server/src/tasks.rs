@@ -29,6 +29,7 @@ use levada_task::engine::{
     StateStoreError, TaskOptions, TaskStatus, TopicAlerts, Workers,
 };
 use levada_task::nodes::sideload::Source;
+use levada_task::recordings::{Recordings, RecordingsDeps, RecordingsError, RecordingsSettings};
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
@@ -58,6 +59,9 @@ pub struct TaskHost {
     master: Master,
     workers: Arc<Workers>,
     topics: Topics,
+    alerts: TopicAlerts,
+    sides: SideSettings,
+    services: Arc<LiveServices>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
 }
@@ -109,19 +113,22 @@ impl TaskHost {
             }
             false => None,
         };
+        let sides = side_settings(host).await?;
+        let services = Arc::new(LiveServices {
+            alerts: alerts.clone(),
+            fetcher: Fetcher::new().await?,
+            server: server_info(),
+        });
         let master = Master::new(MasterDeps {
             workers: Arc::clone(&workers),
-            services: Arc::new(LiveServices {
-                alerts: alerts.clone(),
-                fetcher: Fetcher::new().await?,
-                server: server_info(),
-            }),
-            alerts,
+            services: Arc::<LiveServices>::clone(&services),
+            alerts: alerts.clone(),
             store,
-            sides: Some(side_settings(host).await?),
+            sides: Some(sides.clone()),
             zone: jiff::tz::TimeZone::system(),
         });
-        let tasks = TaskHost { master, workers, topics, clock: Arc::clone(&host.clock), settings };
+        let clock = Arc::clone(&host.clock);
+        let tasks = TaskHost { master, workers, topics, alerts, sides, services, clock, settings };
         tasks.keep_watch(host);
         Ok(tasks)
     }
@@ -193,6 +200,31 @@ impl TaskHost {
             }
         });
         service
+    }
+
+    /// Opens the recordings and replays of kept tasks.
+    ///
+    /// - Errors: their folder or the store cannot be used.
+    pub async fn recordings(
+        &self,
+        host: &Host,
+        documents: Arc<dyn Documents>,
+        kept: &TaskService,
+    ) -> Result<Recordings, RecordingsError> {
+        let deps = RecordingsDeps {
+            documents,
+            tasks: Arc::new(kept.clone()),
+            routes: self.master.routes().clone(),
+            clusters: self.sides.clusters.clone(),
+            queries: self.sides.queries.clone(),
+            clock: Arc::clone(&self.clock),
+            spawner: host.tasks.clone(),
+            services: Arc::<LiveServices>::clone(&self.services),
+            live: Some((self.alerts.clone(), self.sides.clone())),
+            zone: jiff::tz::TimeZone::system(),
+        };
+        let dir = self.settings.data.dir.join("replay");
+        Recordings::open(deps, RecordingsSettings::of(dir)).await
     }
 
     fn options(&self, definition: &Definition) -> TaskOptions {

@@ -24,6 +24,7 @@ mod locks;
 pub mod pattern;
 mod record;
 mod restore;
+mod source;
 mod task;
 mod template;
 pub mod view;

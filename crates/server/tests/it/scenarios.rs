@@ -36,3 +36,13 @@ async fn small() {
 async fn alerts() {
     run_all("kapacitor/alerts").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks() {
+    run_all("kapacitor/tasks").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings() {
+    run_all("kapacitor/recordings").await;
+}

@@ -112,10 +112,13 @@ struct Inner {
     /// not written yet, and lose its topics. The flag cuts an end short.
     busy: Mutex<HashMap<Str, Arc<AtomicBool>, RandomState>>,
     /// Is told which task has failed or started again by itself.
-    changed: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
+    changed: OnceLock<Changed>,
     /// Tells runs of one task apart: a failure of an old one does not touch the new one (U-50).
     generation: AtomicU64,
 }
+
+/// Is told the ID of a task.
+type Changed = Box<dyn Fn(&str) + Send + Sync>;
 
 struct Task {
     definition: Arc<Definition>,

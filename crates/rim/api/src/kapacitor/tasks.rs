@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
+use levada_alert::json::write_float;
 use levada_model::{ErrorKind, Str, Timestamp};
 use levada_task::engine;
 use levada_task::service::change::given_vars;
@@ -252,7 +253,11 @@ fn listed(view: &TaskView) -> Map<String, Value> {
 }
 
 fn stats(stats: &Stats) -> Value {
-    json!({"task-stats": {"throughput": stats.throughput}, "node-stats": stats.nodes})
+    // As Go writes it: without a fraction that says nothing.
+    let mut throughput = Vec::new();
+    write_float(stats.throughput, &mut throughput);
+    let throughput: Value = serde_json::from_slice(&throughput).unwrap_or_default();
+    json!({"task-stats": {"throughput": throughput}, "node-stats": stats.nodes})
 }
 
 pub(super) fn time(time: Timestamp) -> String {

@@ -95,6 +95,7 @@ impl World {
                 runtime: runtime.clone(),
                 clock: clock.clone(),
                 store: None,
+                silencer: None,
             },
         );
         let heard = Arc::new(Mutex::new(Vec::new()));
