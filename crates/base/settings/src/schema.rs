@@ -26,6 +26,8 @@ pub struct Settings {
     pub store: Store,
     /// The InfluxDB of scripts.
     pub influxdb: Influxdb,
+    /// What is taken over from a Kapacitor.
+    pub kapacitor: Kapacitor,
     /// Log output.
     pub log: Log,
     /// Metrics.
@@ -88,7 +90,18 @@ pub struct Task {
     pub workers: usize,
     /// Points in front of a task, or of each of its actors.
     pub queue_points: usize,
-    /// What happens to points when a queue is full.
+    /// What is taken over from a Kapacitor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Kapacitor {
+    /// Its configuration file; empty means none.
+    pub config: String,
+    /// The environment variables of its configuration, in their order; they are no setting of their own.
+    #[serde(skip)]
+    pub environment: Vec<(String, Secret<String>)>,
+}
+
+/// What happens to points when a queue is full.
     pub overflow: Overflow,
     /// How long a writer waits with `block`.
     pub block_timeout: Duration,
