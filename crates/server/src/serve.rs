@@ -8,8 +8,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_alert::services::Services;
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
+use levada_api::config::{Config, ConfigDeps, ConfigError};
 use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
@@ -38,6 +40,7 @@ pub struct ServerDeps {
 pub struct Server {
     host: Host,
     tasks: TaskHost,
+    log: Arc<dyn LogControl>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -67,6 +70,9 @@ pub enum ServeError {
     /// Something in the data folder cannot be read or written.
     #[error("the data folder cannot be used; choose another with --data")]
     Data(#[source] io::Error),
+    /// Kapacitor's configuration cannot be used.
+    #[error("the configuration of services cannot be used")]
+    Config(#[source] ConfigError),
     /// Users cannot be read, or the first one not be made.
     #[error("users cannot be used")]
     Users(#[source] UserError),
@@ -91,7 +97,10 @@ impl Server {
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
-        let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
+        let config = config(&settings, &documents, &host).await?;
+        let tasks = TaskHost::start(&host, Some(Arc::clone(&config) as Arc<dyn Services>), true)
+            .await
+            .map_err(ServeError::Data)?;
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
         tables.push(own::ROUTES);
@@ -115,10 +124,14 @@ impl Server {
             metrics: host.metrics.clone(),
             log,
             documents,
+            config,
+            handlers: tasks.handler_deps().clone(),
+            work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
         });
+        let log = Arc::clone(&api.log);
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        Ok(Server { host, tasks, addresses })
+        Ok(Server { host, tasks, log, addresses })
     }
 
     /// Gives the bound addresses.
@@ -128,6 +141,9 @@ impl Server {
 
     /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
     pub async fn stop(self, handle: &ShutdownHandle) {
+        if let Some(feed) = self.log.feed() {
+            feed.close();
+        }
         self.tasks.stop().await;
         handle.abort();
         let clock = &self.host.clock;
@@ -147,6 +163,19 @@ async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents
         false => url.clone(),
     };
     levada_store::open_documents(&address, &host.tasks).await.map_err(ServeError::Store)
+}
+
+async fn config(
+    settings: &Settings,
+    documents: &Arc<dyn Documents>,
+    host: &Host,
+) -> Result<Arc<Config>, ServeError> {
+    let deps = ConfigDeps {
+        kapacitor: &settings.kapacitor,
+        documents: Arc::clone(documents),
+        clock: Arc::clone(&host.clock),
+    };
+    Config::open(deps).await.map_err(ServeError::Config)
 }
 
 /// Opens the users, and makes the first one.

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use levada_alert::handlers::{GoTemplates, HandlerDeps};
+use levada_alert::services::{NoServices, Services as ServiceConfig};
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
@@ -55,6 +58,7 @@ pub struct TaskHost {
     master: Master,
     workers: Arc<Workers>,
     topics: Topics,
+    handlers: HandlerDeps,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
 }
@@ -71,6 +75,7 @@ struct FileStates(StateFiles);
 
 struct LiveServices {
     alerts: TopicAlerts,
+    config: Arc<dyn ServiceConfig>,
     fetcher: Fetcher,
     server: ServerInfo,
 }
@@ -80,9 +85,14 @@ struct LiveServices {
 impl TaskHost {
     /// Starts the threads.
     ///
+    /// - `config`: the settings of services behind handlers and nodes; nothing means their defaults.
     /// - `keeps_state`: states are kept under the data folder.
     /// - Errors: that folder cannot be made, or a client of the settings.
-    pub async fn start(host: &Host, keeps_state: bool) -> io::Result<Self> {
+    pub async fn start(
+        host: &Host,
+        config: Option<Arc<dyn ServiceConfig>>,
+        keeps_state: bool,
+    ) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -101,9 +111,10 @@ impl TaskHost {
         let deps = HandlerDeps {
             templates: Arc::new(GoTemplates::default()),
             topics: Some(topics.downgrade()),
+            services: config.unwrap_or_else(|| Arc::new(NoServices)),
             ..HandlerDeps::default()
         };
-        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps);
+        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
             true => {
                 let files = StateFiles::open(settings.data.dir.join("tasks"))?;
@@ -115,6 +126,7 @@ impl TaskHost {
             workers: Arc::clone(&workers),
             services: Arc::new(LiveServices {
                 alerts: alerts.clone(),
+                config: Arc::clone(&deps.services),
                 fetcher: Fetcher::new().await?,
                 server: server_info(),
             }),
@@ -123,7 +135,14 @@ impl TaskHost {
             sides: Some(side_settings(host).await?),
             zone: jiff::tz::TimeZone::system(),
         });
-        let tasks = TaskHost { master, workers, topics, clock: Arc::clone(&host.clock), settings };
+        let tasks = TaskHost {
+            master,
+            workers,
+            topics,
+            handlers: deps,
+            clock: Arc::clone(&host.clock),
+            settings,
+        };
         tasks.keep_watch(host);
         Ok(tasks)
     }
@@ -197,6 +216,11 @@ impl TaskHost {
             }),
             keeps_state: true,
         }
+    }
+
+    /// Gives what handlers work with.
+    pub fn handler_deps(&self) -> &HandlerDeps {
+        &self.handlers
     }
 
     /// Gives the master.
@@ -336,8 +360,18 @@ impl StateStore for FileStates {
 // === impl LiveServices ===
 
 impl Services for LiveServices {
-    fn endpoint(&self, _name: &str) -> Option<Endpoint> {
-        None
+    fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        let found = levada_alert::handlers::endpoint(&*self.config, name);
+        let found = found
+            .inspect_err(|error| tracing::debug!(endpoint = name, %error, "no such endpoint"))
+            .ok()?;
+        let levada_alert::handlers::Endpoint { url, mut headers, basic_auth, row_template, .. } =
+            found;
+        if let Some((user, password)) = basic_auth {
+            let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+            headers.push(("Authorization".to_owned(), format!("Basic {credentials}")));
+        }
+        Some(Endpoint { url, headers, row_template: row_template.unwrap_or_default() })
     }
 
     fn influxdb(&self, _cluster: &str) -> Result<(), String> {

@@ -90,18 +90,7 @@ pub struct Task {
     pub workers: usize,
     /// Points in front of a task, or of each of its actors.
     pub queue_points: usize,
-    /// What is taken over from a Kapacitor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Kapacitor {
-    /// Its configuration file; empty means none.
-    pub config: String,
-    /// The environment variables of its configuration, in their order; they are no setting of their own.
-    #[serde(skip)]
-    pub environment: Vec<(String, Secret<String>)>,
-}
-
-/// What happens to points when a queue is full.
+    /// What happens to points when a queue is full.
     pub overflow: Overflow,
     /// How long a writer waits with `block`.
     pub block_timeout: Duration,
@@ -195,6 +184,17 @@ pub struct Influxdb {
     pub token: Secret<String>,
     /// How long a query or a write may take.
     pub timeout: Duration,
+}
+
+/// What is taken over from a Kapacitor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Kapacitor {
+    /// Its configuration file; empty means none.
+    pub config: String,
+    /// The environment variables of its configuration, in their order; they are no setting of their own.
+    #[serde(skip)]
+    pub environment: Vec<(String, Secret<String>)>,
 }
 
 /// What happens to points when a queue is full.

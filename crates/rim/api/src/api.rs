@@ -1,16 +1,20 @@
 //! What routes work with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hyper::Method;
 use hyper::header::HeaderMap;
+use levada_alert::handlers::HandlerDeps;
 use levada_runtime::Clock;
 use levada_store::Documents;
+use levada_telemetry::feed::LogFeed;
 use levada_telemetry::metrics::Registry;
 
 use crate::auth::Users;
+use crate::config::Config;
 use crate::error::ApiError;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
@@ -35,6 +39,12 @@ pub struct Api {
     pub log: Arc<dyn LogControl>,
     /// Everything that is kept.
     pub documents: Arc<dyn Documents>,
+    /// The configuration of services.
+    pub config: Arc<Config>,
+    /// What handlers work with, to try out services.
+    pub handlers: HandlerDeps,
+    /// A folder for files that are needed for a moment.
+    pub work_folder: PathBuf,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -107,6 +117,11 @@ pub trait LogControl: fmt::Debug + Send + Sync + 'static {
     ///
     /// - Errors: what does not work.
     fn set_level(&self, level: &str) -> Result<(), String>;
+
+    /// Gives where its lines can be read while they are written; nothing where they cannot.
+    fn feed(&self) -> Option<LogFeed> {
+        None
+    }
 }
 
 /// Knows what does not work; cheap to clone.

@@ -1,6 +1,10 @@
 //! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
 
+mod config;
+mod logs;
+mod service_tests;
 mod small;
+mod storage;
 pub mod users;
 
 use serde::Serialize;
@@ -9,7 +13,8 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] = &[small::ROUTES];
+pub const ROUTES: &[&[Route]] =
+    &[small::ROUTES, config::ROUTES, service_tests::ROUTES, storage::ROUTES, logs::ROUTES];
 
 const BASE: &str = "/kapacitor/v1/";
 

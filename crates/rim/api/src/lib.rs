@@ -10,6 +10,7 @@
 mod answer;
 mod api;
 pub mod auth;
+pub mod config;
 mod error;
 pub mod json;
 pub mod kapacitor;

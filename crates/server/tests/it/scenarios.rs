@@ -31,3 +31,18 @@ pub(crate) async fn run_all(folder: &str) {
 async fn small() {
     run_all("kapacitor/small").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config() {
+    run_all("kapacitor/config").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_tests() {
+    run_all("kapacitor/service-tests").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage() {
+    run_all("kapacitor/storage").await;
+}

@@ -16,8 +16,8 @@ use toml::{Table, Value};
 pub(crate) use self::layer::default_keys;
 use self::layer::{Assignment, Collected, leaves};
 pub use self::problem::{Origin, Problem, SettingsError};
-use crate::secret::MASK;
 use crate::schema::Kapacitor;
+use crate::secret::MASK;
 use crate::{DEFAULTS, Settings, env};
 
 /// The settings file that is read when it exists and no other is named.

@@ -15,7 +15,9 @@ pub(super) fn read(value: &Value, kind: OptionDefault) -> Result<Value, &'static
         },
         OptionDefault::Bool(_) => match value {
             Value::Bool(_) => Ok(value.clone()),
-            Value::String(text) => parse_bool(text).map(Value::Bool).ok_or("expected true or false"),
+            Value::String(text) => {
+                parse_bool(text).map(Value::Bool).ok_or("expected true or false")
+            }
             _ => Err("expected true or false"),
         },
         OptionDefault::Int(_) => integer(value).map(Value::from).ok_or("expected a whole number"),
@@ -44,7 +46,9 @@ pub(super) fn read(value: &Value, kind: OptionDefault) -> Result<Value, &'static
             }
         }
         OptionDefault::Lists(_) => {
-            let Value::Object(entries) = value else { return Err("expected keys with lists of texts") };
+            let Value::Object(entries) = value else {
+                return Err("expected keys with lists of texts");
+            };
             let lists = entries.iter().map(|(key, value)| Ok((key.clone(), texts(value)?)));
             lists.collect::<Result<Map<_, _>, _>>().map(Value::Object)
         }
