@@ -12,7 +12,7 @@ use levada_alert::services::Services;
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::config::{Config, ConfigDeps, ConfigError};
-use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
+use levada_api::{Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
 use levada_store::{DocumentError, Documents};
@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::flows::Host;
 use crate::tasks::TaskHost;
+use crate::tasks::vitals::{Monitoring, TaskVitals};
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
@@ -101,6 +102,7 @@ impl Server {
         let tasks = TaskHost::start(&host, Some(Arc::clone(&config) as Arc<dyn Services>), true)
             .await
             .map_err(ServeError::Data)?;
+        let vitals = vitals(&identity, &config, &tasks, &host);
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
         tables.push(own::ROUTES);
@@ -126,6 +128,7 @@ impl Server {
             documents,
             config,
             handlers: tasks.handler_deps().clone(),
+            vitals,
             work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
         });
@@ -176,6 +179,25 @@ async fn config(
         clock: Arc::clone(&host.clock),
     };
     Config::open(deps).await.map_err(ServeError::Config)
+}
+
+/// Makes what knows how the work goes, and lets it write points unless Kapacitor's `[stats]` says otherwise.
+fn vitals(identity: &Identity, config: &Config, tasks: &TaskHost, host: &Host) -> Arc<TaskVitals> {
+    let clock = Arc::clone(&host.clock);
+    let vitals = Arc::new(TaskVitals::new(tasks.clone(), host.tasks.clone(), clock));
+    let stats = config.start_element("stats");
+    let every = stats.text("stats-interval").parse::<levada_settings::Duration>();
+    if let (true, Ok(every)) = (stats.is_enabled(), every)
+        && !every.is_zero()
+    {
+        vitals.monitor(Monitoring {
+            every: every.into(),
+            database: stats.text("database").into(),
+            retention: stats.text("retention-policy").into(),
+            identity: identity.clone(),
+        });
+    }
+    vitals
 }
 
 /// Opens the users, and makes the first one.

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod sideload;
+pub(crate) mod vitals;
 
 use std::io;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
 use sideload::Fetcher;
+pub use vitals::Ingress;
 
 /// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
 pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
@@ -59,6 +61,7 @@ pub struct TaskHost {
     workers: Arc<Workers>,
     topics: Topics,
     handlers: HandlerDeps,
+    ingress: Ingress,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
 }
@@ -140,6 +143,7 @@ impl TaskHost {
             workers,
             topics,
             handlers: deps,
+            ingress: Ingress::default(),
             clock: Arc::clone(&host.clock),
             settings,
         };
@@ -216,6 +220,11 @@ impl TaskHost {
             }),
             keeps_state: true,
         }
+    }
+
+    /// Gives what counts points as they come in.
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
     }
 
     /// Gives what handlers work with.
@@ -318,7 +327,10 @@ impl PointTarget for Targets {
         let deadline = clock.monotonic() + Duration::from(self.host.settings.task.block_timeout);
         loop {
             match self.master.offer(name, &points) {
-                Offer::Taken => return Ok(()),
+                Offer::Taken => {
+                    self.host.ingress.count(&points);
+                    return Ok(());
+                }
                 Offer::Full if clock.monotonic() < deadline => clock.sleep(LOOK_AGAIN).await,
                 Offer::Full => return Err(PointTargetError::Full(name.to_owned())),
                 Offer::Unknown => {

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
+use crate::vitals::Vitals;
 
 /// What routes work with; shared by all listeners.
 pub struct Api {
@@ -43,6 +44,8 @@ pub struct Api {
     pub config: Arc<Config>,
     /// What handlers work with, to try out services.
     pub handlers: HandlerDeps,
+    /// How the work goes.
+    pub vitals: Arc<dyn Vitals>,
     /// A folder for files that are needed for a moment.
     pub work_folder: PathBuf,
     /// The clock.

@@ -6,6 +6,7 @@ mod service_tests;
 mod small;
 mod storage;
 pub mod users;
+mod vars;
 
 use serde::Serialize;
 
@@ -13,8 +14,14 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] =
-    &[small::ROUTES, config::ROUTES, service_tests::ROUTES, storage::ROUTES, logs::ROUTES];
+pub const ROUTES: &[&[Route]] = &[
+    small::ROUTES,
+    config::ROUTES,
+    service_tests::ROUTES,
+    storage::ROUTES,
+    logs::ROUTES,
+    vars::ROUTES,
+];
 
 const BASE: &str = "/kapacitor/v1/";
 

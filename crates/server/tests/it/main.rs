@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod auth;
+mod config;
 mod scenario;
 mod scenarios;
 mod started;

@@ -46,3 +46,8 @@ async fn service_tests() {
 async fn storage() {
     run_all("kapacitor/storage").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debug() {
+    run_all("kapacitor/debug").await;
+}
