@@ -41,7 +41,7 @@ pub struct ServerDeps {
 pub struct Server {
     host: Host,
     tasks: TaskHost,
-    log: Arc<dyn LogControl>,
+    api: Arc<Api>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -129,12 +129,12 @@ impl Server {
             config,
             handlers: tasks.handler_deps().clone(),
             vitals,
+            shutdown: shutdown.clone(),
             work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
         });
-        let log = Arc::clone(&api.log);
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        Ok(Server { host, tasks, log, addresses })
+        Ok(Server { host, tasks, api, addresses })
     }
 
     /// Gives the bound addresses.
@@ -144,9 +144,6 @@ impl Server {
 
     /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
     pub async fn stop(self, handle: &ShutdownHandle) {
-        if let Some(feed) = self.log.feed() {
-            feed.close();
-        }
         self.tasks.stop().await;
         handle.abort();
         let clock = &self.host.clock;
@@ -156,6 +153,7 @@ impl Server {
         while is_serving() && clock.monotonic() < deadline {
             clock.sleep(Duration::from_millis(20)).await;
         }
+        self.api.documents.close().await;
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use hyper::Method;
 use hyper::header::HeaderMap;
 use levada_alert::handlers::HandlerDeps;
-use levada_runtime::Clock;
+use levada_runtime::{Clock, Shutdown};
 use levada_store::Documents;
 use levada_telemetry::feed::LogFeed;
 use levada_telemetry::metrics::Registry;
@@ -46,6 +46,8 @@ pub struct Api {
     pub handlers: HandlerDeps,
     /// How the work goes.
     pub vitals: Arc<dyn Vitals>,
+    /// Tells answers without an end when to end.
+    pub shutdown: Shutdown,
     /// A folder for files that are needed for a moment.
     pub work_folder: PathBuf,
     /// The clock.

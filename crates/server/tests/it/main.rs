@@ -4,6 +4,7 @@
 
 mod auth;
 mod config;
+mod logs;
 mod scenario;
 mod scenarios;
 mod started;

@@ -38,9 +38,13 @@ async fn follow(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
         true => ("application/json; charset=utf-8", as_json),
         false => ("application/logfmt", as_logfmt),
     };
-    let chunks = stream::unfold(lines, move |mut lines| async move {
-        let line = lines.next().await?;
-        Some((Bytes::from(print(&line)), lines))
+    let shutdown = api.shutdown.clone();
+    let chunks = stream::unfold((lines, shutdown), move |(mut lines, mut shutdown)| async move {
+        let line = tokio::select! {
+            line = lines.next() => line?,
+            () = shutdown.draining() => return None,
+        };
+        Some((Bytes::from(print(&line)), (lines, shutdown)))
     });
     Ok(Answer::stream(StatusCode::OK, content_type, chunks))
 }
