@@ -319,6 +319,56 @@ mod tests {
         assert_eq!(other.values["points_received"], 5);
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn points_about_the_server_reach_tasks_and_are_counted() {
+        const SCRIPT: &str = "dbrp \"_kapacitor\".\"autogen\"\nvar data = stream|from().measurement('kapacitor')\ndata|eval(lambda: \"num_tasks\" * 2).as('twice')|log()\ndata|log()\n";
+        let host = crate::flows::Host::without_store(levada_settings::Settings::default());
+        let tasks = TaskHost::start(&host, None, false).await.expect("tasks start");
+        let options = levada_task::definition::DefineOptions::default();
+        let definition = levada_task::definition::define(SCRIPT, &options).expect("a definition");
+        let job = super::super::TaskJob { id: "own".to_owned(), definition: Arc::new(definition) };
+        tasks.run(job).expect("it starts");
+        let vitals = TaskVitals::new(tasks.clone(), host.tasks.clone(), Arc::clone(&host.clock));
+        let name = |text: &str| text.to_owned();
+        let monitoring = Monitoring {
+            every: Duration::from_secs(10),
+            database: "_kapacitor".into(),
+            retention: "autogen".into(),
+            identity: Identity {
+                kapacitor_version: name("1"),
+                version: name("1"),
+                host: name("h"),
+                cluster_id: name("c"),
+                server_id: name("s"),
+            },
+        };
+        for _ in 0..2 {
+            let written = tokio::task::block_in_place(|| vitals.write(&monitoring));
+            assert_eq!(written.delivered, 1, "{written:?}");
+        }
+        tasks.drain(Duration::from_secs(10)).await;
+        let all = tokio::task::block_in_place(|| vitals.statistics());
+        let find = |kind: &str, tag: (&'static str, &str), key: &str| {
+            let found = all.iter().find(|one| one.name == kind && one.tags[tag.0] == tag.1);
+            found.map(|one| one.values[key].clone())
+        };
+        assert_eq!(find("nodes", ("node", "from1"), "collected"), Some(2.into()));
+        assert_eq!(find("nodes", ("node", "from1"), "emitted"), Some(4.into()));
+        assert_eq!(find("edges", ("child", "eval2"), "collected"), Some(2.into()));
+        assert_eq!(
+            find("ingress", ("measurement", "kapacitor"), "points_received"),
+            Some(2.into())
+        );
+        let points = tokio::task::block_in_place(|| vitals.points(&monitoring, Timestamp(7)));
+        let point = |wanted: &str| points.iter().find(|point| *point.series.name == *wanted);
+        assert!(point("kapacitor").expect("one").series.values.is_empty());
+        let nodes = point("nodes").expect("one");
+        let keys: Vec<&str> = nodes.series.keys.names.iter().map(|key| &**key).collect();
+        assert_eq!(keys, ["cluster_id", "host", "kind", "node", "server_id", "task", "type"]);
+        assert_eq!(nodes.time, Timestamp(7));
+        tasks.stop().await;
+    }
+
     #[test]
     fn the_process_has_memory() {
         let (total, resident) = memory_of_process().expect("Linux says it");

@@ -283,6 +283,9 @@ headers = { A = "b" }
 channel = "c#x"
 "#;
 
+    /// Variables, a section, its elements.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, Value);
+
     fn read(file: &str, variables: &[(&str, &str)]) -> Reader {
         let mut reader = Reader::default();
         reader.file(file);
@@ -334,7 +337,7 @@ channel = "c#x"
 
     #[test]
     fn variables_go_over_the_file() {
-        let cases: &[(&[(&str, &str)], &str, Value)] = &[
+        let cases: &[Case<'_>] = &[
             (&[("KAPACITOR_HOSTNAME", "other")], "", json!([{"hostname": "other"}])),
             (
                 &[("KAPACITOR_SKIP_CONFIG_OVERRIDES", "true")],
