@@ -3,6 +3,7 @@
 mod kafka;
 mod metrics;
 mod sideload;
+pub(crate) mod vitals;
 
 use std::io;
 use std::path::PathBuf;
@@ -10,8 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
 use levada_alert::service::AlertService;
+use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
@@ -38,6 +42,7 @@ use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
 use sideload::Fetcher;
+pub use vitals::Ingress;
 
 /// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
 pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
@@ -62,6 +67,7 @@ pub struct TaskHost {
     alerts: TopicAlerts,
     sides: SideSettings,
     services: Arc<LiveServices>,
+    ingress: Ingress,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
 }
@@ -78,6 +84,7 @@ struct FileStates(StateFiles);
 
 struct LiveServices {
     alerts: TopicAlerts,
+    config: Arc<dyn ServiceConfig>,
     fetcher: Fetcher,
     server: ServerInfo,
 }
@@ -105,7 +112,7 @@ impl TaskHost {
             Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
             None => alerts_in_memory(host),
         };
-        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps);
+        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
             true => {
                 let files = StateFiles::open(settings.data.dir.join("tasks"))?;
@@ -116,6 +123,7 @@ impl TaskHost {
         let sides = side_settings(host).await?;
         let services = Arc::new(LiveServices {
             alerts: alerts.clone(),
+            config: Arc::clone(&deps.services),
             fetcher: Fetcher::new().await?,
             server: server_info(),
         });
@@ -128,7 +136,9 @@ impl TaskHost {
             zone: jiff::tz::TimeZone::system(),
         });
         let clock = Arc::clone(&host.clock);
-        let tasks = TaskHost { master, workers, topics, alerts, sides, services, clock, settings };
+        let ingress = Ingress::default();
+        let tasks =
+            TaskHost { master, workers, topics, alerts, sides, services, clock, settings, ingress };
         tasks.keep_watch(host);
         Ok(tasks)
     }
@@ -267,6 +277,11 @@ impl TaskHost {
         }
     }
 
+    /// Gives what counts points as they come in.
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
     /// Gives the master.
     pub fn master(&self) -> &Master {
         &self.master
@@ -387,7 +402,10 @@ impl PointTarget for Targets {
         let deadline = clock.monotonic() + Duration::from(self.host.settings.task.block_timeout);
         loop {
             match self.master.offer(name, &points) {
-                Offer::Taken => return Ok(()),
+                Offer::Taken => {
+                    self.host.ingress.count(&points);
+                    return Ok(());
+                }
                 Offer::Full if clock.monotonic() < deadline => clock.sleep(LOOK_AGAIN).await,
                 Offer::Full => return Err(PointTargetError::Full(name.to_owned())),
                 Offer::Unknown => {
@@ -429,8 +447,18 @@ impl StateStore for FileStates {
 // === impl LiveServices ===
 
 impl Services for LiveServices {
-    fn endpoint(&self, _name: &str) -> Option<Endpoint> {
-        None
+    fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        let found = levada_alert::handlers::endpoint(&*self.config, name);
+        let found = found
+            .inspect_err(|error| tracing::debug!(endpoint = name, %error, "no such endpoint"))
+            .ok()?;
+        let levada_alert::handlers::Endpoint { url, mut headers, basic_auth, row_template, .. } =
+            found;
+        if let Some((user, password)) = basic_auth {
+            let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+            headers.push(("Authorization".to_owned(), format!("Basic {credentials}")));
+        }
+        Some(Endpoint { url, headers, row_template: row_template.unwrap_or_default() })
     }
 
     fn influxdb(&self, _cluster: &str) -> Result<(), String> {

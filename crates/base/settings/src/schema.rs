@@ -28,6 +28,8 @@ pub struct Settings {
     pub influxdb: Influxdb,
     /// Commands that talk to a server.
     pub client: Client,
+    /// What is taken over from a Kapacitor.
+    pub kapacitor: Kapacitor,
     /// Log output.
     pub log: Log,
     /// Metrics.
@@ -184,6 +186,17 @@ pub struct Influxdb {
     pub token: Secret<String>,
     /// How long a query or a write may take.
     pub timeout: Duration,
+}
+
+/// What is taken over from a Kapacitor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Kapacitor {
+    /// Its configuration file; empty means none.
+    pub config: String,
+    /// The environment variables of its configuration, in their order; they are no setting of their own.
+    #[serde(skip)]
+    pub environment: Vec<(String, Secret<String>)>,
 }
 
 /// What happens to points when a queue is full.

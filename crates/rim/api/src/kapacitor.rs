@@ -9,7 +9,12 @@ mod templates;
 pub mod users;
 mod write;
 
-pub use write::Points;
+pub use write::{Points, PointsDeps};
+mod config;
+mod logs;
+mod service_tests;
+mod storage;
+mod vars;
 
 use serde::Serialize;
 
@@ -25,6 +30,11 @@ pub const ROUTES: &[&[Route]] = &[
     tasks::ROUTES,
     templates::ROUTES,
     write::ROUTES,
+    config::ROUTES,
+    service_tests::ROUTES,
+    storage::ROUTES,
+    logs::ROUTES,
+    vars::ROUTES,
 ];
 
 const BASE: &str = "/kapacitor/v1/";

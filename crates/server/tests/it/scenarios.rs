@@ -46,3 +46,23 @@ async fn tasks() {
 async fn recordings() {
     run_all("kapacitor/recordings").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config() {
+    run_all("kapacitor/config").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_tests() {
+    run_all("kapacitor/service-tests").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage() {
+    run_all("kapacitor/storage").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debug() {
+    run_all("kapacitor/debug").await;
+}
