@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use levada_api::Health;
 use levada_codec::line_protocol::Precision;
-use levada_model::Str;
+use levada_model::{Point, Str};
 use levada_runtime::{Backoff, BackoffPolicy, Clock, Shutdown, ShutdownHandle, TaskKind, Tasks};
 use levada_settings::Settings;
 use levada_task::engine::Routes;
@@ -42,6 +42,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct InputDeps {
     /// Where points go.
     pub(crate) routes: Routes,
+    /// Counts them.
+    pub(crate) seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
     /// The clock.
     pub(crate) clock: Arc<dyn Clock>,
     /// The tasks of the process.

@@ -8,24 +8,35 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_alert::handlers::HandlerDeps;
+use levada_alert::metrics::AlertMetrics;
+use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
+use levada_alert::services::Services;
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
-use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
+use levada_api::config::{Config, ConfigDeps, ConfigError};
+use levada_api::kapacitor::{Points, PointsDeps};
+use levada_api::{Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
 use levada_store::{DocumentError, Documents};
+use levada_task::recordings::{Recordings, RecordingsError};
+use levada_task::service::TaskService;
 use thiserror::Error;
 
 use crate::flows::Host;
 use crate::influxdb::{InfluxDbs, InfluxDeps};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
-use crate::tasks::TaskHost;
+use crate::tasks::vitals::{Monitoring, TaskVitals};
+use crate::tasks::{TaskHost, connections};
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How often the numbers of alerts are brought up to date.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub struct ServerDeps {
@@ -41,7 +52,9 @@ pub struct ServerDeps {
 pub struct Server {
     host: Host,
     tasks: TaskHost,
-    inputs: Inputs,
+    recordings: Recordings,
+    api: Arc<Api>,
+    inputs: Arc<Inputs>,
     influxdb: Arc<InfluxDbs>,
     addresses: Vec<SocketAddr>,
 }
@@ -72,6 +85,15 @@ pub enum ServeError {
     /// Something in the data folder cannot be read or written.
     #[error("the data folder cannot be used; choose another with --data")]
     Data(#[source] io::Error),
+    /// What alerts have stored cannot be read.
+    #[error("alerts cannot be used")]
+    Alerts(#[source] levada_alert::service::ServiceError),
+    /// Recordings cannot be kept.
+    #[error("recordings cannot be kept")]
+    Recordings(#[source] RecordingsError),
+    /// Kapacitor's configuration cannot be used.
+    #[error("the configuration of services cannot be used")]
+    Config(#[source] ConfigError),
     /// Users cannot be read, or the first one not be made.
     #[error("users cannot be used")]
     Users(#[source] UserError),
@@ -96,10 +118,22 @@ impl Server {
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
-        let tasks = TaskHost::start(&host, true).await.map_err(ServeError::Data)?;
+        let config = config(&settings, &documents, &host).await?;
+        let alerts = alerts(&documents, &config, &host).await?;
+        let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
+        let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
+        let recordings = tasks.recordings(&host, Arc::clone(&documents), &service).await;
+        let recordings = recordings.map_err(ServeError::Recordings)?;
+        let points = Points::new(PointsDeps {
+            routes: tasks.master().routes().clone(),
+            retention: "".into(),
+            tasks: host.tasks.clone(),
+            seen: tasks.ingress().counter(),
+        });
+        let vitals = vitals(&identity, &config, &tasks, &service, &host);
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
-        tables.push(own::ROUTES);
+        tables.extend_from_slice(own::ROUTES);
         let gate: Arc<dyn Gate> = match &users {
             Some(users) => {
                 tables.push(kapacitor::users::ROUTES);
@@ -108,6 +142,8 @@ impl Server {
             None => Arc::new(NoGate),
         };
         let health = Health::default();
+        let looked_at = alerts.clone();
+        health.add("topic handlers", move || look_at_handlers(&looked_at));
         let input_deps = input_deps(&host, &tasks);
         let influxdb = InfluxDbs::new(&InfluxDeps {
             host: &host,
@@ -116,13 +152,15 @@ impl Server {
             users: users.clone(),
             inputs: &input_deps,
         });
-        let inputs = Inputs::start(&settings, &input_deps, &health);
+        let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
+        vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         let api = Arc::new(Api {
             identity,
             subscriptions: Some(influxdb.clone()),
             router: Router::new(&tables).map_err(ServeError::Internal)?,
             gate,
             users,
+            recordings: Some(recordings.clone()),
             limits: Limits {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
@@ -131,11 +169,19 @@ impl Server {
             metrics: host.metrics.clone(),
             log,
             documents,
+            alerts: alerts.clone(),
+            config,
+            handlers: alerts.handler_deps().clone(),
+            vitals,
+            shutdown: shutdown.clone(),
+            work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
+            points: Some(points),
+            tasks: Some(service),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
         influxdb.start(&addresses, &host, &health, &shutdown);
-        Ok(Server { host, tasks, inputs, influxdb, addresses })
+        Ok(Server { host, tasks, recordings, inputs, influxdb, api, addresses })
     }
 
     /// Gives the bound addresses.
@@ -162,6 +208,7 @@ impl Server {
     pub async fn stop(self, handle: &ShutdownHandle) {
         self.inputs.stop().await;
         self.influxdb.stop().await;
+        self.recordings.close().await;
         self.tasks.stop().await;
         handle.abort();
         let clock = &self.host.clock;
@@ -171,6 +218,7 @@ impl Server {
         while is_serving() && clock.monotonic() < deadline {
             clock.sleep(Duration::from_millis(20)).await;
         }
+        self.api.documents.close().await;
     }
 }
 
@@ -181,10 +229,58 @@ fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
     });
     InputDeps {
         routes: tasks.master().routes().clone(),
+        seen: tasks.ingress().counter(),
         clock: Arc::clone(&host.clock),
         tasks: host.tasks.clone(),
         metrics: Arc::new(metrics),
     }
+}
+
+async fn alerts(
+    documents: &Arc<dyn Documents>,
+    config: &Arc<Config>,
+    host: &Host,
+) -> Result<AlertService, ServeError> {
+    let deps = ServiceDeps {
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(&host.clock),
+        documents: Arc::clone(documents),
+        handlers: HandlerDeps {
+            connections: connections(host),
+            services: Arc::clone(config) as Arc<dyn Services>,
+            ..HandlerDeps::default()
+        },
+    };
+    let alerts = AlertService::open(ServiceSettings::default(), deps).await;
+    let alerts = alerts.map_err(ServeError::Alerts)?;
+    show_metrics(&alerts, host);
+    Ok(alerts)
+}
+
+/// Shows the numbers of alerts every so often.
+fn show_metrics(alerts: &AlertService, host: &Host) {
+    let metrics = match AlertMetrics::new(&host.metrics) {
+        Ok(metrics) => metrics,
+        Err(error) => return tracing::warn!(%error, "alerts have no metrics"),
+    };
+    let (topics, clock) = (alerts.topics().downgrade(), Arc::clone(&host.clock));
+    host.tasks.spawn(TaskKind::Alert, "alert metrics", async move {
+        while let Some(topics) = topics.upgrade() {
+            metrics.show(&topics);
+            drop(topics);
+            clock.sleep(METRICS_INTERVAL).await;
+        }
+    });
+}
+
+/// Says which topic handlers do not run.
+fn look_at_handlers(alerts: &AlertService) -> Option<String> {
+    let failed = alerts.handler_errors();
+    let first = failed.first()?;
+    let (topic, id) = (&first.definition.topic, &first.definition.id);
+    let error = first.error.as_deref().unwrap_or_default();
+    Some(format!("{} do not run, e.g. `{id}` of topic `{topic}`: {error}", failed.len()))
 }
 
 async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {
@@ -194,6 +290,45 @@ async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents
         false => url.clone(),
     };
     levada_store::open_documents(&address, &host.tasks).await.map_err(ServeError::Store)
+}
+
+async fn config(
+    settings: &Settings,
+    documents: &Arc<dyn Documents>,
+    host: &Host,
+) -> Result<Arc<Config>, ServeError> {
+    let deps = ConfigDeps {
+        kapacitor: &settings.kapacitor,
+        documents: Arc::clone(documents),
+        clock: Arc::clone(&host.clock),
+    };
+    Config::open(deps).await.map_err(ServeError::Config)
+}
+
+/// Makes what knows how the work goes, and lets it write points unless Kapacitor's `[stats]` says otherwise.
+fn vitals(
+    identity: &Identity,
+    config: &Config,
+    tasks: &TaskHost,
+    kept: &TaskService,
+    host: &Host,
+) -> Arc<TaskVitals> {
+    let clock = Arc::clone(&host.clock);
+    let vitals =
+        Arc::new(TaskVitals::new(tasks.clone(), Some(kept.clone()), host.tasks.clone(), clock));
+    let stats = config.start_element("stats");
+    let every = stats.text("stats-interval").parse::<levada_settings::Duration>();
+    if let (true, Ok(every)) = (stats.is_enabled(), every)
+        && !every.is_zero()
+    {
+        vitals.monitor(Monitoring {
+            every: every.into(),
+            database: stats.text("database").into(),
+            retention: stats.text("retention-policy").into(),
+            identity: identity.clone(),
+        });
+    }
+    vitals
 }
 
 /// Opens the users, and makes the first one.

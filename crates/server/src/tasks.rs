@@ -1,7 +1,9 @@
 //! Tasks of the point engine in this process.
 
+mod kafka;
 mod metrics;
 mod sideload;
+pub(crate) mod vitals;
 
 use std::io;
 use std::path::PathBuf;
@@ -9,16 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use levada_alert::handlers::{GoTemplates, HandlerDeps};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
+use levada_alert::service::AlertService;
+use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::Clusters;
 use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
 use levada_model::{Point, Str};
-use levada_runtime::{Clock, TaskKind};
+use levada_runtime::{Clock, Shutdown, TaskKind};
 use levada_settings::{Overflow as OverflowSetting, Settings};
-use levada_store::StateFiles;
-use levada_task::definition::Definition;
+use levada_store::{Documents, StateFiles};
+use levada_task::definition::{DefineOptions, Definition};
 use levada_task::engine::queries::{CatchUp, QuerySettings};
 use levada_task::engine::requests::RequestLimits;
 use levada_task::engine::writer::WriterLimits;
@@ -27,14 +33,17 @@ use levada_task::engine::{
     StateStoreError, TaskOptions, TaskStatus, TopicAlerts, Workers,
 };
 use levada_task::nodes::sideload::Source;
+use levada_task::recordings::{Recordings, RecordingsDeps, RecordingsError, RecordingsSettings};
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::service::{ServiceDeps, TaskService};
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
 use crate::influxdb;
 use sideload::Fetcher;
+pub use vitals::Ingress;
 
 /// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
 pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
@@ -53,7 +62,10 @@ pub struct TaskHost {
     master: Master,
     workers: Arc<Workers>,
     topics: Topics,
-    clusters: Clusters,
+    alerts: TopicAlerts,
+    sides: SideSettings,
+    services: Arc<LiveServices>,
+    ingress: Ingress,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
 }
@@ -70,6 +82,7 @@ struct FileStates(StateFiles);
 
 struct LiveServices {
     alerts: TopicAlerts,
+    config: Arc<dyn ServiceConfig>,
     fetcher: Fetcher,
     server: ServerInfo,
 }
@@ -81,28 +94,23 @@ impl TaskHost {
     ///
     /// - `keeps_state`: states are kept under the data folder.
     /// - Errors: that folder cannot be made, or a client of the settings.
-    pub async fn start(host: &Host, keeps_state: bool) -> io::Result<Self> {
+    /// - `alerts`: where alerts go; without it they live in memory.
+    pub async fn start(
+        host: &Host,
+        keeps_state: bool,
+        alerts: Option<&AlertService>,
+    ) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
         let workers = Workers::start(count, Arc::clone(&host.clock), &host.tasks);
-        let topics = Topics::new(
-            TopicsSettings::default(),
-            TopicsDeps {
-                tasks: host.tasks.clone(),
-                runtime: tokio::runtime::Handle::current(),
-                clock: Arc::clone(&host.clock),
-                store: None,
-            },
-        );
-        let deps = HandlerDeps {
-            templates: Arc::new(GoTemplates::default()),
-            topics: Some(topics.downgrade()),
-            ..HandlerDeps::default()
+        let (topics, deps) = match alerts {
+            Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
+            None => alerts_in_memory(host),
         };
-        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps);
+        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
             true => {
                 let files = StateFiles::open(settings.data.dir.join("tasks"))?;
@@ -110,21 +118,25 @@ impl TaskHost {
             }
             false => None,
         };
-        let clusters = influxdb::clients(host).await;
+        let sides = side_settings(host, influxdb::clients(host).await).await?;
+        let services = Arc::new(LiveServices {
+            alerts: alerts.clone(),
+            config: Arc::clone(&deps.services),
+            fetcher: Fetcher::new().await?,
+            server: server_info(),
+        });
         let master = Master::new(MasterDeps {
             workers: Arc::clone(&workers),
-            services: Arc::new(LiveServices {
-                alerts: alerts.clone(),
-                fetcher: Fetcher::new().await?,
-                server: server_info(),
-            }),
-            alerts,
+            services: Arc::<LiveServices>::clone(&services),
+            alerts: alerts.clone(),
             store,
-            sides: Some(side_settings(host, clusters.clone()).await?),
+            sides: Some(sides.clone()),
             zone: jiff::tz::TimeZone::system(),
         });
         let clock = Arc::clone(&host.clock);
-        let tasks = TaskHost { master, workers, topics, clusters, clock, settings };
+        let ingress = Ingress::default();
+        let tasks =
+            TaskHost { master, workers, topics, alerts, sides, services, clock, settings, ingress };
         tasks.keep_watch(host);
         Ok(tasks)
     }
@@ -150,6 +162,10 @@ impl TaskHost {
                 }
                 if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
                     saved = own.clock.monotonic();
+                    // No task remembers to have told what is not stored.
+                    if !own.topics.flush().await {
+                        continue;
+                    }
                     let master = own.master.clone();
                     // Copying state takes the time of the worker whose task it is, not of the I/O threads.
                     tokio::task::block_in_place(|| master.save());
@@ -164,12 +180,71 @@ impl TaskHost {
         self.master.start(&job.id, job.definition, options)
     }
 
+    /// Keeps tasks in a store: those that are enabled there start, while requests are answered.
+    pub fn keep(
+        &self,
+        host: &Host,
+        documents: Arc<dyn Documents>,
+        shutdown: &Shutdown,
+    ) -> TaskService {
+        let service = TaskService::new(ServiceDeps {
+            documents,
+            master: self.master.clone(),
+            clock: Arc::clone(&self.clock),
+            tasks: host.tasks.clone(),
+            options: self.options_of(Vec::new()),
+            define: DefineOptions::default(),
+        });
+        let (own, watch) = (service.clone(), shutdown.clone());
+        host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
+        let own = service.clone();
+        host.tasks.spawn(TaskKind::Task, "start of kept tasks", async move {
+            match own.restore().await {
+                Ok(restored) => {
+                    let (started, failed) = (restored.started, restored.failed);
+                    tracing::info!(started, failed, "kept tasks have been started");
+                }
+                Err(error) => tracing::error!(%error, "kept tasks cannot be started"),
+            }
+        });
+        service
+    }
+
+    /// Opens the recordings and replays of kept tasks.
+    ///
+    /// - Errors: their folder or the store cannot be used.
+    pub async fn recordings(
+        &self,
+        host: &Host,
+        documents: Arc<dyn Documents>,
+        kept: &TaskService,
+    ) -> Result<Recordings, RecordingsError> {
+        let deps = RecordingsDeps {
+            documents,
+            tasks: Arc::new(kept.clone()),
+            routes: self.master.routes().clone(),
+            clusters: self.sides.clusters.clone(),
+            queries: self.sides.queries.clone(),
+            clock: Arc::clone(&self.clock),
+            spawner: host.tasks.clone(),
+            services: Arc::<LiveServices>::clone(&self.services),
+            live: Some((self.alerts.clone(), self.sides.clone())),
+            zone: jiff::tz::TimeZone::system(),
+        };
+        let dir = self.settings.data.dir.join("replay");
+        Recordings::open(deps, RecordingsSettings::of(dir)).await
+    }
+
     fn options(&self, definition: &Definition) -> TaskOptions {
-        let task = &self.settings.task;
         let mut dbrps = definition.dbrps.clone();
         if dbrps.is_empty() {
             dbrps.push((DBRP_DEFAULT.0.into(), DBRP_DEFAULT.1.into()));
         }
+        self.options_of(dbrps)
+    }
+
+    fn options_of(&self, dbrps: Vec<(Str, Str)>) -> TaskOptions {
+        let task = &self.settings.task;
         TaskOptions {
             dbrps,
             queue_points: task.queue_points,
@@ -200,6 +275,11 @@ impl TaskHost {
         }
     }
 
+    /// Gives what counts points as they come in.
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
     /// Gives the master.
     pub fn master(&self) -> &Master {
         &self.master
@@ -207,7 +287,7 @@ impl TaskHost {
 
     /// Gives the `InfluxDB` clusters of the settings.
     pub fn clusters(&self) -> &Clusters {
-        &self.clusters
+        &self.sides.clusters
     }
 
     /// Gives what flows are to be given, so that their `task` sinks find the tasks.
@@ -266,6 +346,31 @@ async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettin
     })
 }
 
+/// What alert handlers connect with, beside HTTP.
+pub(crate) fn connections(host: &Host) -> Connections {
+    let kafka = kafka::Producers { clock: Arc::clone(&host.clock), tasks: host.tasks.clone() };
+    Connections::new(host.tasks.clone(), Arc::clone(&host.clock), Arc::new(kafka))
+}
+
+/// Gives topics of processes that keep no alerts, and what their handlers need.
+fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
+    let deps = TopicsDeps {
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(&host.clock),
+        store: None,
+        silencer: None,
+    };
+    let topics = Topics::new(TopicsSettings::default(), deps);
+    let handlers = HandlerDeps {
+        templates: Arc::new(GoTemplates::default()),
+        topics: Some(topics.downgrade()),
+        connections: connections(host),
+        ..HandlerDeps::default()
+    };
+    (topics, handlers)
+}
+
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -288,7 +393,10 @@ impl PointTarget for Targets {
         let deadline = clock.monotonic() + Duration::from(self.host.settings.task.block_timeout);
         loop {
             match self.master.offer(name, &points) {
-                Offer::Taken => return Ok(()),
+                Offer::Taken => {
+                    self.host.ingress.count(&points);
+                    return Ok(());
+                }
                 Offer::Full if clock.monotonic() < deadline => clock.sleep(LOOK_AGAIN).await,
                 Offer::Full => return Err(PointTargetError::Full(name.to_owned())),
                 Offer::Unknown => {
@@ -330,8 +438,18 @@ impl StateStore for FileStates {
 // === impl LiveServices ===
 
 impl Services for LiveServices {
-    fn endpoint(&self, _name: &str) -> Option<Endpoint> {
-        None
+    fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        let found = levada_alert::handlers::endpoint(&*self.config, name);
+        let found = found
+            .inspect_err(|error| tracing::debug!(endpoint = name, %error, "no such endpoint"))
+            .ok()?;
+        let levada_alert::handlers::Endpoint { url, mut headers, basic_auth, row_template, .. } =
+            found;
+        if let Some((user, password)) = basic_auth {
+            let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+            headers.push(("Authorization".to_owned(), format!("Basic {credentials}")));
+        }
+        Some(Endpoint { url, headers, row_template: row_template.unwrap_or_default() })
     }
 
     fn influxdb(&self, _cluster: &str) -> Result<(), String> {

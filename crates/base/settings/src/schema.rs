@@ -36,6 +36,10 @@ pub struct Settings {
     pub udp: Udp,
     /// Points as line protocol on connections.
     pub tcp: Tcp,
+    /// Commands that talk to a server.
+    pub client: Client,
+    /// What is taken over from a Kapacitor.
+    pub kapacitor: Kapacitor,
     /// Log output.
     pub log: Log,
     /// Metrics.
@@ -178,6 +182,17 @@ pub struct Store {
     pub url: Secret<String>,
 }
 
+/// What is taken over from a Kapacitor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Kapacitor {
+    /// Its configuration file; empty means none.
+    pub config: String,
+    /// The environment variables of its configuration, in their order; they are no setting of their own.
+    #[serde(skip)]
+    pub environment: Vec<(String, Secret<String>)>,
+}
+
 /// What happens to points when a queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -188,6 +203,14 @@ pub enum Overflow {
     DropNewest,
     /// The oldest points are dropped.
     DropOldest,
+}
+
+/// Commands that talk to a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Client {
+    /// The URL of the server.
+    pub server: String,
 }
 
 /// Log output.

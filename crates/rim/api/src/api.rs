@@ -1,19 +1,28 @@
 //! What routes work with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hyper::Method;
 use hyper::header::HeaderMap;
-use levada_runtime::Clock;
+use levada_alert::handlers::HandlerDeps;
+use levada_alert::service::AlertService;
+use levada_runtime::{Clock, Shutdown};
 use levada_store::Documents;
+use levada_task::recordings::Recordings;
+use levada_task::service::TaskService;
+use levada_telemetry::feed::LogFeed;
 use levada_telemetry::metrics::Registry;
 
 use crate::auth::Users;
+use crate::config::Config;
 use crate::error::ApiError;
+use crate::kapacitor::Points;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
+use crate::vitals::Vitals;
 
 /// What routes work with; shared by all listeners.
 pub struct Api {
@@ -27,6 +36,8 @@ pub struct Api {
     pub users: Option<Arc<Users>>,
     /// The subscriptions at `InfluxDB`, where there is any.
     pub subscriptions: Option<Arc<dyn Subscriptions>>,
+    /// Recordings and replays, where tasks are served.
+    pub recordings: Option<Recordings>,
     /// The largest bodies.
     pub limits: Limits,
     /// What is known about parts that do not work.
@@ -37,8 +48,24 @@ pub struct Api {
     pub log: Arc<dyn LogControl>,
     /// Everything that is kept.
     pub documents: Arc<dyn Documents>,
+    /// The alerts.
+    pub alerts: AlertService,
+    /// The configuration of services.
+    pub config: Arc<Config>,
+    /// What handlers work with, to try out services.
+    pub handlers: HandlerDeps,
+    /// How the work goes.
+    pub vitals: Arc<dyn Vitals>,
+    /// Tells answers without an end when to end.
+    pub shutdown: Shutdown,
+    /// A folder for files that are needed for a moment.
+    pub work_folder: PathBuf,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Tasks and templates, where tasks run.
+    pub tasks: Option<TaskService>,
+    /// Where points come in, where tasks run.
+    pub points: Option<Points>,
 }
 
 /// Who a server is.
@@ -109,6 +136,11 @@ pub trait LogControl: fmt::Debug + Send + Sync + 'static {
     ///
     /// - Errors: what does not work.
     fn set_level(&self, level: &str) -> Result<(), String>;
+
+    /// Gives where its lines can be read while they are written; nothing where they cannot.
+    fn feed(&self) -> Option<LogFeed> {
+        None
+    }
 }
 
 /// What `InfluxDB` servers send here by themselves.

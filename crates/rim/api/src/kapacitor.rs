@@ -1,8 +1,21 @@
 //! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
 
+mod alerts;
+mod recordings;
+mod replays;
 mod small;
 mod subscriptions;
+mod tasks;
+mod templates;
 pub mod users;
+mod write;
+
+pub use write::{Points, PointsDeps};
+mod config;
+mod logs;
+mod service_tests;
+mod storage;
+mod vars;
 
 use serde::Serialize;
 
@@ -10,7 +23,21 @@ use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
-pub const ROUTES: &[&[Route]] = &[small::ROUTES, subscriptions::ROUTES];
+pub const ROUTES: &[&[Route]] = &[
+    small::ROUTES,
+    alerts::ROUTES,
+    recordings::ROUTES,
+    replays::ROUTES,
+    tasks::ROUTES,
+    templates::ROUTES,
+    write::ROUTES,
+    config::ROUTES,
+    service_tests::ROUTES,
+    storage::ROUTES,
+    logs::ROUTES,
+    vars::ROUTES,
+    subscriptions::ROUTES,
+];
 
 const BASE: &str = "/kapacitor/v1/";
 

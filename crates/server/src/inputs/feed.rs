@@ -1,5 +1,6 @@
 //! Reads points out of what listeners received, and hands them to the tasks in batches.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,6 @@ use levada_codec::line_protocol::{Limits, LineProblem, Outcome, Parser};
 use levada_model::{Point, Timestamp};
 use levada_runtime::Clock;
 use levada_task::engine::Ingest;
-use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 
 use super::metrics::Counts;
@@ -66,6 +66,7 @@ struct Feed {
     counts: Counts,
     parser: Parser,
     ingest: Ingest,
+    seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
     points: Vec<Point>,
     /// When the points go on though there are few.
     flush_at: Duration,
@@ -90,6 +91,7 @@ impl Feed {
             counts,
             parser: Parser::new(limits),
             ingest: deps.routes.ingest(),
+            seen: Arc::clone(&deps.seen),
             points: Vec::new(),
             flush_at: Duration::ZERO,
             tell_at: Duration::ZERO,
@@ -144,6 +146,7 @@ impl Feed {
         }
         let points = std::mem::take(&mut self.points);
         let count = points.len() as u64;
+        (self.seen)(&points);
         let written = self.ingest.write(points);
         self.counts.handed_over.add(count);
         self.counts.points_dropped.add(written.dropped);

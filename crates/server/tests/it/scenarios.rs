@@ -31,3 +31,38 @@ pub(crate) async fn run_all(folder: &str) {
 async fn small() {
     run_all("kapacitor/small").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts() {
+    run_all("kapacitor/alerts").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks() {
+    run_all("kapacitor/tasks").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings() {
+    run_all("kapacitor/recordings").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config() {
+    run_all("kapacitor/config").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_tests() {
+    run_all("kapacitor/service-tests").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage() {
+    run_all("kapacitor/storage").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debug() {
+    run_all("kapacitor/debug").await;
+}

@@ -17,6 +17,7 @@ use toml::{Table, Value};
 pub(crate) use self::layer::default_keys;
 use self::layer::{Assignment, Collected, leaves};
 pub use self::problem::{Origin, Problem, SettingsError};
+use crate::schema::Kapacitor;
 use crate::secret::MASK;
 use crate::{DEFAULTS, Settings, env};
 
@@ -163,7 +164,7 @@ impl Loader {
                 }),
             }
         }
-        let settings = match Settings::deserialize(Value::Table(merged.clone())) {
+        let mut settings = match Settings::deserialize(Value::Table(merged.clone())) {
             Ok(settings) => settings,
             Err(error) => {
                 // Not reachable while single values are valid on their own; reported rather than assumed.
@@ -172,6 +173,7 @@ impl Loader {
                 return Err(SettingsError { problems });
             }
         };
+        take_over(&mut settings.kapacitor, &self.env);
         for (key, message) in settings.check() {
             let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
             problems.push(Problem { origin, key, message });
@@ -199,6 +201,24 @@ impl Loader {
         // What is left are the keys of named copies of sections.
         order.extend(values);
         Ok(Loaded { entries: order.into_iter().map(entry).collect(), settings, warnings })
+    }
+}
+
+/// Keeps the variables of Kapacitor's configuration; what they mean is not known here.
+fn take_over(kapacitor: &mut Kapacitor, variables: &[(OsString, OsString)]) {
+    for (name, value) in variables {
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+        // Those of the client are not for the server.
+        if name == env::KAPACITOR_URL || name == env::KAPACITOR_UNSAFE_SSL {
+            continue;
+        }
+        if name == env::KAPACITOR_CONFIG_PATH {
+            if kapacitor.config.is_empty() {
+                value.clone_into(&mut kapacitor.config);
+            }
+        } else if name.starts_with(env::KAPACITOR_PREFIX) && !env::is_service_link(name, value) {
+            kapacitor.environment.push((name.to_owned(), value.to_owned().into()));
+        }
     }
 }
 

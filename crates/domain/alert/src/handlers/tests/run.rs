@@ -229,6 +229,7 @@ async fn publish_goes_on_to_other_topics_and_stops_in_circles() {
         runtime: tokio::runtime::Handle::current(),
         clock: VirtualClock::new(Timestamp(0)),
         store: None,
+        silencer: None,
     };
     let topics = Topics::new(TopicsSettings::default(), deps);
     let deps = HandlerDeps { topics: Some(topics.downgrade()), ..HandlerDeps::default() };
@@ -359,6 +360,7 @@ async fn aggregate_sends_one_event_per_interval() {
         runtime: tokio::runtime::Handle::current(),
         clock: clock.clone(),
         store: None,
+        silencer: None,
     };
     let topics = Topics::new(TopicsSettings::default(), deps);
     let deps = HandlerDeps {
