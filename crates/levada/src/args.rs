@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use levada_codec::line_protocol::Precision;
-use levada_model::ErrorClass;
+use levada_condition::filter::Compat;
+use levada_model::{Category, ErrorClass};
 
 /// Moves records and computes on points: flows and TICKscript tasks. One binary, one file per flow or task.
 #[derive(Parser, Debug)]
@@ -120,6 +121,16 @@ DATA of a task is line protocol or a recording (.srpl, .brpl); plain, gzip and z
 A batch task takes one input per query node, the last query of the script first. Each effect is one
 line of JSON; problems with single points go to standard error and change nothing about the end.")]
     DryRun(DryRun),
+    /// Show which points a filter of the gateway matches, and why
+    #[command(after_help = "\
+Examples:
+  levada filter \"{ host match ['^web-'], status >= 500 }\" --input points.lp
+  levada filter \"{ source = 'nginx' }\" --category logging --input points.lp --explain
+  levada filter \"{ a notin ['x', nil] }\" --compat head --input - --output json < points.lp
+
+The points are line protocol, plain or compressed. Without a category no key is injected: `source`,
+`measurement`, `class` and `category` are then keys like others.")]
+    Filter(Filter),
     /// Run the cases written next to flows and tasks: inputs and what must come out
     #[command(after_help = "\
 Examples:
@@ -181,6 +192,29 @@ Examples:
   levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data"
     )]
     Dlq(Dlq),
+    /// Talk to a server as Kapacitor's client does, with its commands and flags
+    #[command(
+        disable_help_flag = true,
+        after_help = "\
+Examples:
+  levada kapacitor define cpu -tick cpu.tick -dbrp telegraf.autogen
+  levada kapacitor enable cpu
+  levada kapacitor list tasks
+  levada kapacitor help                every command
+  levada kapacitor help define         what a command takes
+
+Flags have one dash or two and stand before other words, as in the original; so do its exit codes.
+A binary that is called `kapacitor` is this command. The server is -url, else KAPACITOR_URL,
+else http://localhost:9092."
+    )]
+    Kapacitor {
+        /// A command of the original and what it takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+        words: Vec<String>,
+    },
+    /// Bring what another server knows to a Levada server
+    #[command(subcommand)]
+    Import(Import),
     /// Write the generated reference pages into a folder
     #[command(hide = true)]
     GenDocs {
@@ -324,6 +358,25 @@ pub(crate) enum InputFormat {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Filter {
+    /// The filter, such as `{ host = 'web-1' and status in [500, 502] }`
+    #[arg(value_name = "CONDITION")]
+    pub(crate) condition: String,
+    /// The category that the points were written to, such as `logging`
+    #[arg(long, value_name = "CATEGORY", value_parser = category)]
+    pub(crate) category: Option<Category>,
+    /// Whose rules the filter follows: strict, seed (DataKit 1.6) or head (DataKit 1.84)
+    #[arg(long, default_value_t = Compat::Strict, value_name = "MODE")]
+    pub(crate) compat: Compat,
+    /// The points as line protocol; `-` is standard input
+    #[arg(long, value_name = "POINTS")]
+    pub(crate) input: PathBuf,
+    /// Say of every part of the filter what it found
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Test {
     /// Flows, scripts, files with cases, and folders that hold them
     #[arg(required = true, value_name = "FILE")]
@@ -434,6 +487,42 @@ pub(crate) struct DlqReplay {
     pub(crate) secrets: Option<PathBuf>,
 }
 
+/// What is imported.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Import {
+    /// Take over tasks, templates, topic handlers and the states of alerts from Kapacitor
+    #[command(after_help = "\
+Examples:
+  levada import kapacitor http://old:9092 --dry-run     what would be created and changed
+  levada import kapacitor http://old:9092
+  levada import kapacitor /etc/kapacitor/load           a load directory
+
+It may be run again: what is the same is left alone, and nothing is deleted. Tasks are enabled when
+all else is there. Recordings, users and overrides of the configuration are not taken over.
+
+Exit codes: 0 all is there, 1 something failed, 3 a server or the folder cannot be reached.")]
+    Kapacitor(ImportKapacitor),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportKapacitor {
+    /// The URL of a running original, or a load directory
+    #[arg(value_name = "DIR|URL")]
+    pub(crate) source: String,
+    /// The Levada server [default: the setting client.server]
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Say what would be created, changed and left alone; write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Enable nothing, and leave the status of tasks that are there
+    #[arg(long)]
+    pub(crate) disabled: bool,
+    /// Believe any TLS certificate of either server
+    #[arg(long)]
+    pub(crate) skip_verify: bool,
+}
+
 /// What to do with the positions of a flow.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Positions {
@@ -467,6 +556,14 @@ pub(crate) struct PositionsRewind {
     pub(crate) to: Vec<String>,
 }
 
+/// Reads the name of a category.
+fn category(word: &str) -> Result<Category, String> {
+    Category::of_name(word).ok_or_else(|| {
+        let known: Vec<&str> = Category::ALL.iter().map(|category| category.name()).collect();
+        format!("unknown category; known: {}", known.join(", "))
+    })
+}
+
 /// Accepts the classes of failed records.
 fn error_class(word: &str) -> Result<String, String> {
     if ErrorClass::parse(word).is_some() {
@@ -478,28 +575,54 @@ fn error_class(word: &str) -> Result<String, String> {
 
 /// Parses the arguments of the process; ends it with 2 on wrong usage.
 ///
-/// A binary called `processor` is `levada processor`, and that command takes Go's single dashes too.
+/// - A binary called `processor` is `levada processor`, and that command takes Go's single dashes too.
+/// - A binary called `kapacitor` is `levada kapacitor`, whose words are read by that command alone.
 pub(crate) fn parse() -> Arguments {
     Arguments::parse_from(rewrite(std::env::args_os().collect()))
 }
 
 fn rewrite(arguments: Vec<OsString>) -> Vec<OsString> {
     let called = arguments.first().map(Path::new).and_then(Path::file_name);
-    let is_processor = called.is_some_and(|name| name == "processor");
+    let command = ["processor", "kapacitor"].into_iter().find(|name| called == Some(name.as_ref()));
     let mut rewritten = arguments;
-    if is_processor {
-        rewritten.insert(1, "processor".into());
+    if let Some(command) = command {
+        rewritten.insert(1, command.into());
     }
-    if rewritten.get(1).is_some_and(|word| word == "processor") {
-        for argument in rewritten.iter_mut().skip(2) {
-            let text = argument.to_string_lossy();
-            let is_go_flag = text.len() > 2 && text.starts_with('-') && !text.starts_with("--");
-            if is_go_flag && text.as_bytes()[1].is_ascii_alphabetic() {
-                *argument = format!("-{text}").into();
-            }
-        }
+    let Some(at) = command_at(&rewritten) else { return rewritten };
+    if rewritten[at] == "processor" {
+        dashes(&mut rewritten[at + 1..]);
+    } else if rewritten[at] == "kapacitor" {
+        rewritten.insert(at + 1, "--".into());
     }
     rewritten
+}
+
+/// Finds the command among the options of every command.
+fn command_at(arguments: &[OsString]) -> Option<usize> {
+    let common = Common::augment_args(clap::Command::new("levada"));
+    let takes_value = |word: &str| {
+        let option = common.get_arguments().find(|arg| arg.get_long() == word.strip_prefix("--"));
+        option.is_some_and(|arg| arg.get_action().takes_values())
+    };
+    let mut at = 1;
+    loop {
+        let word = arguments.get(at)?.to_str()?;
+        if !word.starts_with('-') {
+            return Some(at);
+        }
+        at += if takes_value(word) { 2 } else { 1 };
+    }
+}
+
+/// Doubles Go's single dashes.
+fn dashes(arguments: &mut [OsString]) {
+    for argument in arguments {
+        let text = argument.to_string_lossy();
+        let is_go_flag = text.len() > 2 && text.starts_with('-') && !text.starts_with("--");
+        if is_go_flag && text.as_bytes()[1].is_ascii_alphabetic() {
+            *argument = format!("-{text}").into();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -523,5 +646,39 @@ mod tests {
         assert_eq!(processor.spec_path, Path::new("/x.json"));
         assert_eq!(processor.zap_devel, Some(true));
         assert_eq!(processor.metrics_port, ":9090");
+    }
+
+    #[test]
+    fn the_words_of_the_original_client_are_its_own() {
+        for words in [
+            &["levada", "kapacitor", "-url", "http://h", "-help", "--output", "x"][..],
+            &["/usr/bin/kapacitor", "-url", "http://h", "-help", "--output", "x"],
+            &[
+                "levada",
+                "--config",
+                "kapacitor",
+                "-q",
+                "kapacitor",
+                "-url",
+                "http://h",
+                "-help",
+                "--output",
+                "x",
+            ],
+        ] {
+            let rewritten = rewrite(words.iter().map(OsString::from).collect());
+            let arguments = Arguments::parse_from(rewritten);
+            let Command::Kapacitor { words } = arguments.command else {
+                panic!("not the client: {:?}", arguments.command)
+            };
+            assert_eq!(words, ["-url", "http://h", "-help", "--output", "x"]);
+        }
+    }
+
+    #[test]
+    fn common_options_may_stand_before_the_client() {
+        let words = ["levada", "--output=json", "kapacitor", "list", "tasks"];
+        let arguments = Arguments::parse_from(rewrite(words.iter().map(OsString::from).collect()));
+        assert_eq!(arguments.common.output, OutputFormat::Json);
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Failed,
     /// Interrupted by SIGINT.
     Interrupted,
+    /// As a program that this command stands for ends.
+    Other(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -26,6 +28,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Failed => 3,
             Exit::Interrupted => 130,
+            Exit::Other(code) => code,
         })
     }
 }

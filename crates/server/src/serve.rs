@@ -8,10 +8,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_alert::handlers::HandlerDeps;
+use levada_alert::metrics::AlertMetrics;
+use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
 use levada_alert::services::Services;
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::config::{Config, ConfigDeps, ConfigError};
+use levada_api::kapacitor::Points;
 use levada_api::{Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
@@ -19,13 +23,15 @@ use levada_store::{DocumentError, Documents};
 use thiserror::Error;
 
 use crate::flows::Host;
-use crate::tasks::TaskHost;
 use crate::tasks::vitals::{Monitoring, TaskVitals};
+use crate::tasks::{TaskHost, connections};
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How often the numbers of alerts are brought up to date.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub struct ServerDeps {
@@ -74,6 +80,9 @@ pub enum ServeError {
     /// Kapacitor's configuration cannot be used.
     #[error("the configuration of services cannot be used")]
     Config(#[source] ConfigError),
+    /// What alerts have stored cannot be read.
+    #[error("alerts cannot be used")]
+    Alerts(#[source] levada_alert::service::ServiceError),
     /// Users cannot be read, or the first one not be made.
     #[error("users cannot be used")]
     Users(#[source] UserError),
@@ -99,13 +108,16 @@ impl Server {
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let config = config(&settings, &documents, &host).await?;
-        let tasks = TaskHost::start(&host, Some(Arc::clone(&config) as Arc<dyn Services>), true)
-            .await
-            .map_err(ServeError::Data)?;
+        let alerts = alerts(&documents, &config, &host).await?;
+        let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let vitals = vitals(&identity, &config, &tasks, &host);
+        let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
+        let top = config.start_element("");
+        let retention = top.text("default-retention-policy");
+        let points = Points::new(tasks.master().routes().clone(), retention, host.tasks.clone());
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
-        tables.push(own::ROUTES);
+        tables.extend_from_slice(own::ROUTES);
         let gate: Arc<dyn Gate> = match &users {
             Some(users) => {
                 tables.push(kapacitor::users::ROUTES);
@@ -113,16 +125,20 @@ impl Server {
             }
             None => Arc::new(NoGate),
         };
+        let health = Health::default();
+        let looked_at = alerts.clone();
+        health.add("topic handlers", move || look_at_handlers(&looked_at));
         let api = Arc::new(Api {
             identity,
             router: Router::new(&tables).map_err(ServeError::Internal)?,
             gate,
             users,
+            recordings: None,
             limits: Limits {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
             },
-            health: Health::default(),
+            health,
             metrics: host.metrics.clone(),
             log,
             documents,
@@ -131,7 +147,10 @@ impl Server {
             vitals,
             shutdown: shutdown.clone(),
             work_folder: settings.data.dir.clone(),
+            alerts,
             clock: Arc::clone(&host.clock),
+            points: Some(points),
+            tasks: Some(service),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
         Ok(Server { host, tasks, api, addresses })
@@ -155,6 +174,57 @@ impl Server {
         }
         self.api.documents.close().await;
     }
+}
+
+async fn alerts(
+    documents: &Arc<dyn Documents>,
+    config: &Arc<Config>,
+    host: &Host,
+) -> Result<AlertService, ServeError> {
+    let deps = ServiceDeps {
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(&host.clock),
+        documents: Arc::clone(documents),
+        handlers: HandlerDeps {
+            connections: connections(host),
+            services: Arc::clone(config) as Arc<dyn Services>,
+            ..HandlerDeps::default()
+        },
+    };
+    let length = config.start_element("alert").options.get("topic-buffer-length").cloned();
+    let length = length.and_then(|length| usize::try_from(length.as_i64()?).ok());
+    let mut service_settings = ServiceSettings::default();
+    service_settings.topics = service_settings.topics.with_buffer_length(length.unwrap_or(0));
+    let alerts = AlertService::open(service_settings, deps).await;
+    let alerts = alerts.map_err(ServeError::Alerts)?;
+    show_metrics(&alerts, host);
+    Ok(alerts)
+}
+
+/// Shows the numbers of alerts every so often.
+fn show_metrics(alerts: &AlertService, host: &Host) {
+    let metrics = match AlertMetrics::new(&host.metrics) {
+        Ok(metrics) => metrics,
+        Err(error) => return tracing::warn!(%error, "alerts have no metrics"),
+    };
+    let (topics, clock) = (alerts.topics().downgrade(), Arc::clone(&host.clock));
+    host.tasks.spawn(TaskKind::Alert, "alert metrics", async move {
+        while let Some(topics) = topics.upgrade() {
+            metrics.show(&topics);
+            drop(topics);
+            clock.sleep(METRICS_INTERVAL).await;
+        }
+    });
+}
+
+/// Says which topic handlers do not run.
+fn look_at_handlers(alerts: &AlertService) -> Option<String> {
+    let failed = alerts.handler_errors();
+    let first = failed.first()?;
+    let (topic, id) = (&first.definition.topic, &first.definition.id);
+    let error = first.error.as_deref().unwrap_or_default();
+    Some(format!("{} do not run, e.g. `{id}` of topic `{topic}`: {error}", failed.len()))
 }
 
 async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents>, ServeError> {

@@ -1,5 +1,6 @@
 //! Tasks of the point engine in this process.
 
+mod kafka;
 mod metrics;
 mod sideload;
 pub(crate) mod vitals;
@@ -12,17 +13,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use levada_alert::handlers::{GoTemplates, HandlerDeps};
-use levada_alert::services::{NoServices, Services as ServiceConfig};
+use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
+use levada_alert::service::AlertService;
+use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
 use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
 use levada_model::{Point, Str};
-use levada_runtime::{Clock, TaskKind};
+use levada_runtime::{Clock, Shutdown, TaskKind};
 use levada_settings::{Overflow as OverflowSetting, Settings};
-use levada_store::StateFiles;
-use levada_task::definition::Definition;
+use levada_store::{Documents, StateFiles};
+use levada_task::definition::{DefineOptions, Definition};
 use levada_task::engine::queries::{CatchUp, QuerySettings};
 use levada_task::engine::requests::RequestLimits;
 use levada_task::engine::writer::WriterLimits;
@@ -33,7 +35,8 @@ use levada_task::engine::{
 use levada_task::nodes::sideload::Source;
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
-use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::runtime::services::{Alerts, Deadman, Endpoint, ServerInfo, SideloadSource};
+use levada_task::service::{ServiceDeps, TaskService};
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
@@ -88,13 +91,13 @@ struct LiveServices {
 impl TaskHost {
     /// Starts the threads.
     ///
-    /// - `config`: the settings of services behind handlers and nodes; nothing means their defaults.
     /// - `keeps_state`: states are kept under the data folder.
     /// - Errors: that folder cannot be made, or a client of the settings.
+    /// - `alerts`: where alerts go; without it they live in memory.
     pub async fn start(
         host: &Host,
-        config: Option<Arc<dyn ServiceConfig>>,
         keeps_state: bool,
+        alerts: Option<&AlertService>,
     ) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
@@ -102,20 +105,9 @@ impl TaskHost {
             count => count,
         };
         let workers = Workers::start(count, Arc::clone(&host.clock), &host.tasks);
-        let topics = Topics::new(
-            TopicsSettings::default(),
-            TopicsDeps {
-                tasks: host.tasks.clone(),
-                runtime: tokio::runtime::Handle::current(),
-                clock: Arc::clone(&host.clock),
-                store: None,
-            },
-        );
-        let deps = HandlerDeps {
-            templates: Arc::new(GoTemplates::default()),
-            topics: Some(topics.downgrade()),
-            services: config.unwrap_or_else(|| Arc::new(NoServices)),
-            ..HandlerDeps::default()
+        let (topics, deps) = match alerts {
+            Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
+            None => alerts_in_memory(host),
         };
         let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
@@ -172,6 +164,10 @@ impl TaskHost {
                 }
                 if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
                     saved = own.clock.monotonic();
+                    // No task remembers to have told what is not stored.
+                    if !own.topics.flush().await {
+                        continue;
+                    }
                     let master = own.master.clone();
                     // Copying state takes the time of the worker whose task it is, not of the I/O threads.
                     tokio::task::block_in_place(|| master.save());
@@ -186,12 +182,49 @@ impl TaskHost {
         self.master.start(&job.id, job.definition, options)
     }
 
+    /// Keeps tasks in a store: those that are enabled there start, while requests are answered.
+    pub fn keep(
+        &self,
+        host: &Host,
+        documents: Arc<dyn Documents>,
+        shutdown: &Shutdown,
+    ) -> TaskService {
+        let service = TaskService::new(ServiceDeps {
+            documents,
+            master: self.master.clone(),
+            clock: Arc::clone(&self.clock),
+            tasks: host.tasks.clone(),
+            options: self.options_of(Vec::new()),
+            define: DefineOptions {
+                deadman: deadman(&*self.handlers.services),
+                ..DefineOptions::default()
+            },
+        });
+        let (own, watch) = (service.clone(), shutdown.clone());
+        host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
+        let own = service.clone();
+        host.tasks.spawn(TaskKind::Task, "start of kept tasks", async move {
+            match own.restore().await {
+                Ok(restored) => {
+                    let (started, failed) = (restored.started, restored.failed);
+                    tracing::info!(started, failed, "kept tasks have been started");
+                }
+                Err(error) => tracing::error!(%error, "kept tasks cannot be started"),
+            }
+        });
+        service
+    }
+
     fn options(&self, definition: &Definition) -> TaskOptions {
-        let task = &self.settings.task;
         let mut dbrps = definition.dbrps.clone();
         if dbrps.is_empty() {
             dbrps.push((DBRP_DEFAULT.0.into(), DBRP_DEFAULT.1.into()));
         }
+        self.options_of(dbrps)
+    }
+
+    fn options_of(&self, dbrps: Vec<(Str, Str)>) -> TaskOptions {
+        let task = &self.settings.task;
         TaskOptions {
             dbrps,
             queue_points: task.queue_points,
@@ -305,8 +338,50 @@ async fn side_settings(host: &Host) -> io::Result<SideSettings> {
     })
 }
 
+/// What alert handlers connect with, beside HTTP.
+pub(crate) fn connections(host: &Host) -> Connections {
+    let kafka = kafka::Producers { clock: Arc::clone(&host.clock), tasks: host.tasks.clone() };
+    Connections::new(host.tasks.clone(), Arc::clone(&host.clock), Arc::new(kafka))
+}
+
+/// Gives topics of processes that keep no alerts, and what their handlers need.
+fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
+    let deps = TopicsDeps {
+        tasks: host.tasks.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(&host.clock),
+        store: None,
+        silencer: None,
+    };
+    let topics = Topics::new(TopicsSettings::default(), deps);
+    let handlers = HandlerDeps {
+        templates: Arc::new(GoTemplates::default()),
+        topics: Some(topics.downgrade()),
+        connections: connections(host),
+        ..HandlerDeps::default()
+    };
+    (topics, handlers)
+}
+
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Gives the settings of deadman, Kapacitor's `[deadman]`.
+fn deadman(config: &dyn ServiceConfig) -> Deadman {
+    let Some(settings) = config.elements("deadman").into_iter().next() else {
+        return Deadman::default();
+    };
+    let default = Deadman::default();
+    let interval = settings.text("interval").parse::<levada_settings::Duration>();
+    let threshold = settings.options.get("threshold").and_then(serde_json::Value::as_f64);
+    Deadman {
+        interval: interval.map_or(default.interval, |interval| nanos(interval.into())),
+        threshold: threshold.unwrap_or(default.threshold),
+        id: settings.text("id").to_owned(),
+        message: settings.text("message").to_owned(),
+        is_global: settings.flag("global"),
+    }
 }
 
 fn server_info() -> ServerInfo {
@@ -404,5 +479,9 @@ impl Services for LiveServices {
 
     fn server(&self) -> ServerInfo {
         self.server.clone()
+    }
+
+    fn deadman(&self) -> Deadman {
+        deadman(&*self.config)
     }
 }

@@ -8,9 +8,11 @@
 //! - [`proxy`]: a TCP proxy in front of a real server, to cut and hold its connections.
 //! - [`kafka`]: a proxy in front of a Kafka broker.
 //! - [`scripted`]: an HTTP server whose answers a function gives, and which keeps what it was asked.
+//! - [`mqtt`]: hears what is published to a broker.
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`seeded`]: random numbers that a test can repeat.
 //! - [`services`]: the real servers that tests run against.
+//! - [`smtp`]: a mail server that keeps what it is sent.
 //! - [`instance`]: a server of a test's own, to be stopped, killed and started again.
 //! - [`skipped`]: says loudly that a test cannot be made here.
 //!
@@ -27,11 +29,13 @@ pub mod fake_http;
 pub mod http;
 pub mod instance;
 pub mod kafka;
+pub mod mqtt;
 pub mod process;
 pub mod proxy;
 pub mod scripted;
 pub mod seeded;
 pub mod services;
+pub mod smtp;
 pub mod wait;
 
 /// Says that a test cannot be made here, and why.

@@ -31,10 +31,23 @@ pub const SCHEMA_REGISTRY: Service = Service { name: "schema-registry", port: 28
 pub const VICTORIA_METRICS: Service = Service { name: "victoria-metrics", port: 28428 };
 /// InfluxDB 1.x.
 pub const INFLUXDB: Service = Service { name: "influxdb", port: 28086 };
+/// Mosquitto, a broker of MQTT: for anybody. With a password it is one port further, with TLS two.
+pub const MOSQUITTO: Service = Service { name: "mosquitto", port: 21883 };
+/// A receiver of SNMP traps, over UDP; what it got is in `log` of its [state](Service::state).
+pub const SNMPTRAPD: Service = Service { name: "snmptrapd", port: 21162 };
 
 /// Every service.
-pub const ALL: [Service; 7] =
-    [KAFKA, POSTGRES, TRINO, OPENSEARCH, SCHEMA_REGISTRY, VICTORIA_METRICS, INFLUXDB];
+pub const ALL: [Service; 9] = [
+    KAFKA,
+    POSTGRES,
+    TRINO,
+    OPENSEARCH,
+    SCHEMA_REGISTRY,
+    VICTORIA_METRICS,
+    INFLUXDB,
+    MOSQUITTO,
+    SNMPTRAPD,
+];
 
 /// Is added to every port, as `cargo xtask services` does, so that two clones can be tested on one machine.
 const PORT_OFFSET: &str = "LEVADA_SERVICES_PORT_OFFSET";

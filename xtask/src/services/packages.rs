@@ -176,7 +176,9 @@ fn apt_get(arguments: &[&str]) -> Result<bool> {
 
 fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    // Debian puts servers where the `PATH` of users does not look; the scripts look there, too.
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.into_iter().any(|folder| folder.join(program).is_file())
 }
 
 fn folders_in(folder: &str) -> impl Iterator<Item = PathBuf> {

@@ -8,6 +8,7 @@
 
 pub mod ack;
 pub mod batch;
+pub mod category;
 pub mod envelope;
 pub mod error;
 pub mod group;
@@ -22,6 +23,7 @@ pub mod value;
 
 pub use ack::{Ack, AckTracker, Position};
 pub use batch::{Origin, Record, RecordBatch, Root};
+pub use category::Category;
 pub use envelope::Envelope;
 pub use error::{ErrorClass, ErrorKind, RecordError};
 pub use group::{Batch, BatchRef, Group, GroupKey};

@@ -51,11 +51,17 @@ pub const KILL_ROUNDS: &str = "LEVADA_KILL_ROUNDS";
 /// downloads are, what is added to their ports; see [`all`].
 pub const SERVICES_PREFIX: &str = "LEVADA_SERVICES_";
 
+/// The server of `levada kapacitor`; see [`all`]. Source: Kapacitor's client.
+pub const KAPACITOR_URL: &str = "KAPACITOR_URL";
+
+/// Whether `levada kapacitor` believes any certificate; see [`all`]. Source: Kapacitor's client.
+pub const KAPACITOR_UNSAFE_SSL: &str = "KAPACITOR_UNSAFE_SSL";
+
 /// Set and not empty: no colours. Source: the convention of no-color.org.
 pub const NO_COLOR: &str = "NO_COLOR";
 
 /// The variables that are not settings: name and summary. One that ends with `_` is the start of names.
-const OTHERS: [(&str, &str); 12] = [
+const OTHERS: [(&str, &str); 14] = [
     (
         CONFIG,
         "The settings file, instead of `levada.toml` in the working directory; the flag `--config` beats it.",
@@ -79,6 +85,14 @@ const OTHERS: [(&str, &str); 12] = [
     (
         PROCESSOR_SINK_ERROR_MAX_RETRIES,
         "`levada processor`: tries of a failing write before it ends with an error; 0 means without end.",
+    ),
+    (
+        KAPACITOR_URL,
+        "`levada kapacitor`: the server, instead of http://localhost:9092; the flag `-url` beats it.",
+    ),
+    (
+        KAPACITOR_UNSAFE_SSL,
+        "`levada kapacitor`: true believes any TLS certificate; the flag `-skipVerify` beats it.",
     ),
     (NO_COLOR, "Set and not empty: no colours in tables and log lines."),
     (

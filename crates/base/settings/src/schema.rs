@@ -28,6 +28,8 @@ pub struct Settings {
     pub influxdb: Influxdb,
     /// What is taken over from a Kapacitor.
     pub kapacitor: Kapacitor,
+    /// Commands that talk to a server.
+    pub client: Client,
     /// Log output.
     pub log: Log,
     /// Metrics.
@@ -207,6 +209,14 @@ pub enum Overflow {
     DropNewest,
     /// The oldest points are dropped.
     DropOldest,
+}
+
+/// Commands that talk to a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Client {
+    /// The URL of the server.
+    pub server: String,
 }
 
 /// Log output.

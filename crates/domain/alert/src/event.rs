@@ -1,5 +1,7 @@
 //! What an alert tells topics and handlers.
 
+mod stored;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -8,6 +10,7 @@ use levada_model::{Batch, FieldValue, Point, Str, Timestamp};
 use crate::json::{write_int, write_key, write_text, write_time};
 use crate::level::Level;
 use crate::rows::{Row, write_result};
+pub(crate) use stored::StoredEvent;
 
 /// How often an event may be published again by `publish` and `aggregate` handlers. Ours: upstream has no loop protection.
 pub const HOPS_MAX: u8 = 16;

@@ -10,12 +10,14 @@
 //! Kinds that do not run yet parse, check and go back to options like the others; starting one says `not built in yet`.
 
 mod address_filter;
+mod connections;
 mod deps;
 mod endpoint;
 mod form;
 mod global;
 mod go_templates;
 mod http;
+mod kafka_producer;
 mod kind;
 mod options;
 mod outgoing;
@@ -55,6 +57,7 @@ mod victor_ops;
 mod zenoss;
 
 pub use address_filter::{AddressFilter, Denied, Network, NetworkError};
+pub use connections::Connections;
 pub use deps::{
     EXEC_MAX_DEFAULT, EXEC_TIMEOUT_DEFAULT, HandlerDeps, REQUEST_TIMEOUT_DEFAULT,
     SERVER_URL_DEFAULT,
@@ -63,6 +66,9 @@ pub use endpoint::{Endpoint, endpoint};
 pub use global::{global_handlers, state_changes};
 pub use go_templates::GoTemplates;
 pub use http::{Clients, Tls};
+pub use kafka_producer::{
+    KafkaProducer, KafkaProducers, KafkaSasl, KafkaSettings, KafkaStats, NoKafka, Partitioner,
+};
 pub use kind::{
     Kind, Place, Rule, Shape, Stage, Start, StartError, TestOutcome, TestRule, Trouble,
 };

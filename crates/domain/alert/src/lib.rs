@@ -19,7 +19,9 @@ pub mod info;
 pub mod inhibit;
 pub mod json;
 pub mod level;
+pub mod metrics;
 pub mod rows;
+pub mod service;
 pub mod services;
 pub mod topics;
 

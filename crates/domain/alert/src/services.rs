@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::handlers::{HANDLERS, HandlerDeps};
+use crate::handlers::{HANDLERS, HandlerDeps, TestRule};
 use crate::topics::HandlerError;
 
 /// What upstream says of a service that is not enabled.
@@ -106,6 +106,14 @@ pub struct Section {
 /// Finds the rule of a section in the table of handlers.
 pub fn section_rule(name: &str) -> Option<&'static SectionRule> {
     HANDLERS.iter().filter_map(|kind| kind.section).find(|rule| rule.name == name)
+}
+
+/// Gives how services are tried out, by the names of their sections, sorted.
+pub fn service_tests() -> Vec<(&'static str, TestRule)> {
+    let tests = HANDLERS.iter().filter_map(|kind| Some((kind.section?.name, kind.test?)));
+    let mut tests: Vec<_> = tests.collect();
+    tests.sort_by_key(|(name, _)| *name);
+    tests
 }
 
 // === impl Element ===

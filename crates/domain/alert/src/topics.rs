@@ -9,19 +9,26 @@
 //! Invariants:
 //! - [`Topics::publish`] never waits: a short lock of the topic, then queues that take the event or lose it, counted.
 //! - No lock is held while a handler works, while a queue drains or while the store is written.
-//! - A handler gets the events of its topic in the order they were published, one at a time, each at most once.
+//! - A handler gets the events of its topic in the order they were published, one at a time.
 //! - Everything is bounded: queues, event states per topic, what waits for the store (one state per event).
+//!
+//! With [`TopicsSettings::outbox`] the queues of handlers are outboxes: stored before they are sent, and delivered at least
+//! once. Without it, as in short-lived processes, they live in memory, and every handler gets each event at most once.
 //!
 //! Topics appear when they are first used. The anonymous topic of an alert node, `<task master>:<task>:<node>`, is closed
 //! when its task stops, opened when it starts again, and deleted with the task.
 
 mod list;
+pub mod outbox;
 mod queue;
+mod silence;
 mod state;
 mod store;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod transition;
+mod upkeep;
 mod writer;
 
 use std::collections::HashMap;
@@ -31,7 +38,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use levada_model::{ErrorKind, Str};
-use levada_runtime::{Clock, TaskKind, Tasks};
+use levada_runtime::{Clock, Tasks};
 use thiserror::Error;
 use tokio::runtime::Handle as Runtime;
 
@@ -39,10 +46,14 @@ use crate::event::Event;
 use crate::level::Level;
 
 pub use list::{EventEntry, EventPage, TopicStatus};
+use outbox::Outboxes;
+pub use outbox::{OutboxEntry, OutboxSettings, OutboxStats, Overflow};
 pub use queue::{Handler, HandlerError, HandlerSetup, HandlerStats, Matcher, Worker};
+pub use silence::Silencer;
 pub use state::EventState;
-pub use store::{Change, MemoryTopicStore, StoredState, TopicStore, TopicStoreError};
-use topic::Topic;
+pub use store::{Change, MemoryTopicStore, StoredEntry, StoredState, TopicStore, TopicStoreError};
+use topic::{Context, Topic};
+pub use transition::Transition;
 use writer::Writer;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -62,6 +73,12 @@ const OK_RETENTION_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// How long states are gathered before they are written. Ours: a crash loses the changes of so long.
 const FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_millis(500);
 
+/// How long after the start a restored event is waited for. Ours: most tasks hear of all their groups within minutes.
+const STALE_AFTER_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// How long a stale event is remembered, so that a group that comes back still gets its recovery. Ours.
+const STALE_RETENTION_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What topics are told.
 #[derive(Clone, Debug)]
 pub struct TopicsSettings {
@@ -71,8 +88,16 @@ pub struct TopicsSettings {
     pub states_max: usize,
     /// How long an event that is OK is remembered.
     pub ok_retention: Duration,
-    /// How long states are gathered before they are written.
+    /// How long states are gathered before they are written; with outboxes they are written at once.
     pub flush_interval: Duration,
+    /// How handlers get their events: from outboxes that are stored, or nothing for queues in memory.
+    pub outbox: Option<OutboxSettings>,
+    /// Changes of levels are recorded.
+    pub keeps_history: bool,
+    /// How long after the start a restored event is waited for before it is reported as stale.
+    pub stale_after: Duration,
+    /// How long a stale event is remembered.
+    pub stale_retention: Duration,
 }
 
 /// What topics need.
@@ -86,6 +111,8 @@ pub struct TopicsDeps {
     pub clock: Arc<dyn Clock>,
     /// Keeps states over a restart; nothing where they are not kept.
     pub store: Option<Arc<dyn TopicStore>>,
+    /// Keeps events from handlers.
+    pub silencer: Option<Arc<dyn Silencer>>,
 }
 
 /// All topics; cheap to clone.
@@ -101,7 +128,10 @@ struct Inner {
     deps: TopicsDeps,
     topics: RwLock<Map<Str, Arc<Topic>>>,
     writer: Option<Arc<Writer>>,
+    outboxes: Option<Arc<Outboxes>>,
     events_dropped: AtomicU64,
+    events_silenced: AtomicU64,
+    stale_reported: AtomicU64,
 }
 
 /// What became of an event.
@@ -113,6 +143,25 @@ pub struct Published {
     pub queued: usize,
     /// Handlers whose queue was full.
     pub dropped: usize,
+    /// A silence kept it from the handlers.
+    pub is_silenced: bool,
+}
+
+/// The numbers of all topics together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopicsStats {
+    /// Times a handler lost an event because its queue was full.
+    pub dropped: u64,
+    /// Events that silences kept from handlers.
+    pub silenced: u64,
+    /// Events that were reported as stale.
+    pub stale: u64,
+    /// Times the store failed.
+    pub store_failures: u64,
+    /// Lines of the history that were lost because the store failed for long.
+    pub records_dropped: u64,
+    /// The outboxes.
+    pub outbox: OutboxStats,
 }
 
 /// What cannot be done with topics.
@@ -150,6 +199,10 @@ impl Default for TopicsSettings {
             states_max: STATES_MAX_DEFAULT,
             ok_retention: OK_RETENTION_DEFAULT,
             flush_interval: FLUSH_INTERVAL_DEFAULT,
+            outbox: None,
+            keeps_history: false,
+            stale_after: STALE_AFTER_DEFAULT,
+            stale_retention: STALE_RETENTION_DEFAULT,
         }
     }
 }
@@ -189,6 +242,7 @@ impl Published {
             previous: self.previous,
             queued: self.queued + other.queued,
             dropped: self.dropped + other.dropped,
+            is_silenced: self.is_silenced || other.is_silenced,
         }
     }
 }
@@ -198,15 +252,24 @@ impl Published {
 impl Topics {
     /// Makes the topics, and starts what writes states behind when there is a store.
     pub fn new(settings: TopicsSettings, deps: TopicsDeps) -> Self {
-        let writer = deps.store.as_ref().map(|store| Arc::new(Writer::new(Arc::clone(store))));
+        let outboxes = settings.outbox.clone().filter(|_| deps.store.is_some());
+        let outboxes =
+            outboxes.map(|outbox| Arc::new(Outboxes::new(outbox, Arc::clone(&deps.clock))));
+        let writer = deps.store.as_ref().map(|store| {
+            Arc::new(Writer::new(Arc::clone(store), Arc::clone(&deps.clock), outboxes.clone()))
+        });
         let topics = Topics(Arc::new(Inner {
             settings,
             deps,
             topics: RwLock::default(),
             writer,
+            outboxes,
             events_dropped: AtomicU64::new(0),
+            events_silenced: AtomicU64::new(0),
+            stale_reported: AtomicU64::new(0),
         }));
         topics.start_upkeep();
+        topics.start_writing();
         topics
     }
 
@@ -215,19 +278,35 @@ impl Topics {
         WeakTopics(Arc::downgrade(&self.0))
     }
 
-    /// Loads the states of all topics from the store; call it once, before tasks start.
+    /// Loads the states of all topics, and what waits for handlers, from the store; call it once, before handlers are
+    /// added and tasks start.
     ///
     /// Anonymous topics stay closed until their task opens them.
     pub async fn restore(&self) -> Result<usize, TopicStoreError> {
         let Some(store) = &self.0.deps.store else { return Ok(0) };
         let states = store.load().await?;
         let count = states.len();
-        let now = self.0.deps.clock.now();
+        let context = Context { writer: None, ..self.context() };
         for StoredState { topic, id, state } in states {
             let is_anonymous = is_anonymous(&topic);
-            self.topic_or_new(&topic, is_anonymous).restore(id, state, now, &self.0.settings);
+            self.topic_or_new(&topic, is_anonymous).restore(id, state, &context);
+        }
+        if let Some(outboxes) = &self.0.outboxes {
+            for StoredEntry { topic, handler, entry } in store.load_outboxes().await? {
+                outboxes.restore(&topic, &handler, entry);
+            }
         }
         Ok(count)
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            now: self.0.deps.clock.now(),
+            settings: &self.0.settings,
+            writer: self.0.writer.as_deref(),
+            silencer: self.0.deps.silencer.as_deref(),
+            keeps_history: self.0.settings.keeps_history,
+        }
     }
 
     /// Publishes an event; never waits.
@@ -235,10 +314,16 @@ impl Topics {
     /// A topic that is unknown or closed is opened. The event that handlers get carries the level the topic knew before.
     pub fn publish(&self, topic: &str, event: Event) -> Published {
         let topic = self.topic_or_new(topic, false);
-        let now = self.0.deps.clock.now();
-        let published = topic.publish(event, now, &self.0.settings, self.0.writer.as_deref());
+        let published = topic.publish(event, &self.context());
         if published.dropped > 0 {
             self.0.events_dropped.fetch_add(published.dropped as u64, Ordering::Relaxed);
+        }
+        if published.is_silenced {
+            self.0.events_silenced.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(outboxes) = &self.0.outboxes {
+            // States are written with what waits because of them, silenced ones as soon.
+            outboxes.dirty.notify_one();
         }
         published
     }
@@ -246,6 +331,32 @@ impl Topics {
     /// Gives how many times a handler lost an event because its queue was full.
     pub fn events_dropped(&self) -> u64 {
         self.0.events_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Gives the numbers of all topics together.
+    pub fn stats(&self) -> TopicsStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (store_failures, records_dropped) =
+            self.0.writer.as_ref().map(|writer| writer.failures()).unwrap_or_default();
+        TopicsStats {
+            dropped: self.events_dropped(),
+            silenced: read(&self.0.events_silenced),
+            stale: read(&self.0.stale_reported),
+            store_failures,
+            records_dropped,
+            outbox: self.0.outboxes.as_ref().map(|all| all.stats()).unwrap_or_default(),
+        }
+    }
+
+    /// Gives the numbers of every outbox: topic, handler, numbers; sorted.
+    pub fn outboxes(&self) -> Vec<(Str, Str, OutboxStats)> {
+        let Some(outboxes) = &self.0.outboxes else { return Vec::new() };
+        let all = outboxes.all().into_iter();
+        let mut all: Vec<_> = all
+            .map(|outbox| (outbox.topic.clone(), outbox.handler.clone(), outbox.stats()))
+            .collect();
+        all.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+        all
     }
 
     /// Gives what a topic knows of an event.
@@ -258,8 +369,7 @@ impl Topics {
     /// Differs: U-37; upstream crashes on an unknown topic, here it is made.
     pub fn event_state_set(&self, topic: &str, event_id: &str, state: EventState) {
         let topic = self.topic_or_new(topic, false);
-        let now = self.0.deps.clock.now();
-        topic.set_state(event_id.into(), state, now, &self.0.settings, self.0.writer.as_deref());
+        topic.set_state(event_id.into(), state, &self.context());
     }
 
     /// Finds what is known of an event when its group is first seen: in the anonymous topic, else in the named one.
@@ -278,6 +388,8 @@ impl Topics {
         for (topic, known) in topics.iter().zip(&states) {
             if known.as_ref().is_none_or(|known| known.level != state.level) {
                 self.event_state_set(topic, event_id, state.clone());
+            } else if let Some(topic) = self.known(topic) {
+                topic.touch(event_id);
             }
         }
         Some(state)
@@ -290,7 +402,7 @@ impl Topics {
 
     /// Closes a topic when its task stops: its handlers end after what they have queued, its states stay.
     pub fn close(&self, topic: &str) -> Vec<Worker> {
-        self.known(topic).map(|topic| topic.close()).unwrap_or_default()
+        self.known(topic).map(|topic| topic.close(false)).unwrap_or_default()
     }
 
     /// Deletes what a topic knows; its handlers stay bound to it.
@@ -313,13 +425,18 @@ impl Topics {
         if let Some(writer) = &self.0.writer {
             writer.remove_topic(topic);
         }
-        removed.map(|topic| topic.close()).unwrap_or_default()
+        removed.map(|topic| topic.close(true)).unwrap_or_default()
     }
 
     /// Adds a handler to a topic and starts its worker.
     pub fn handler_add(&self, topic: &str, setup: HandlerSetup) -> Result<(), TopicsError> {
         let topic = self.topic_or_new(topic, false);
-        topic.handler_add(setup, self.0.settings.buffer_length, &self.0.deps)
+        topic.handler_add(
+            setup,
+            self.0.settings.buffer_length,
+            &self.0.deps,
+            self.0.outboxes.as_deref(),
+        )
     }
 
     /// Puts a handler into the place of another, which ends after what it has queued; the ID may change.
@@ -330,7 +447,13 @@ impl Topics {
         setup: HandlerSetup,
     ) -> Result<Worker, TopicsError> {
         let known = self.known(topic).ok_or_else(|| TopicsError::UnknownTopic(topic.to_owned()))?;
-        known.handler_replace(old_id, setup, self.0.settings.buffer_length, &self.0.deps)
+        known.handler_replace(
+            old_id,
+            setup,
+            self.0.settings.buffer_length,
+            &self.0.deps,
+            self.0.outboxes.as_deref(),
+        )
     }
 
     /// Takes a handler away; it ends after what it has queued.
@@ -341,35 +464,6 @@ impl Topics {
     /// Gives ID and numbers of the handlers of a topic, in the order they were added.
     pub fn handlers(&self, topic: &str) -> Vec<(Str, HandlerStats)> {
         self.known(topic).map(|topic| topic.handlers()).unwrap_or_default()
-    }
-
-    /// Ends all handlers after what they have queued, and writes what waits for the store; gives how many events were
-    /// abandoned when `within` had passed.
-    pub async fn shut_down(&self, within: Duration) -> u64 {
-        let topics: Vec<Arc<Topic>> = self.read_topics().values().cloned().collect();
-        let workers: Vec<Worker> = topics.iter().flat_map(|topic| topic.close()).collect();
-        let deadline = self.0.deps.clock.sleep(within);
-        tokio::pin!(deadline);
-        for worker in &workers {
-            tokio::select! {
-                () = worker.drained() => {}
-                () = &mut deadline => break,
-            }
-        }
-        let abandoned = workers.iter().map(Worker::abandon).sum();
-        if abandoned > 0 {
-            tracing::error!(abandoned, "events were abandoned by their handlers on shutdown");
-        }
-        self.flush().await;
-        abandoned
-    }
-
-    /// Writes what waits for the store; what cannot be written keeps waiting.
-    pub async fn flush(&self) {
-        let Some(writer) = &self.0.writer else { return };
-        if let Err(error) = writer.flush().await {
-            tracing::warn!(%error, "failed to store topic states");
-        }
     }
 
     fn known(&self, topic: &str) -> Option<Arc<Topic>> {
@@ -397,43 +491,12 @@ impl Topics {
     fn write_topics(&self) -> std::sync::RwLockWriteGuard<'_, Map<Str, Arc<Topic>>> {
         self.0.topics.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Starts what writes states behind and forgets events that have been OK for long; it ends with the last clone.
-    fn start_upkeep(&self) {
-        let inner = Arc::downgrade(&self.0);
-        let (clock, interval) = (Arc::clone(&self.0.deps.clock), self.0.settings.flush_interval);
-        let entered = self.0.deps.runtime.enter();
-        self.0.deps.tasks.spawn(TaskKind::Alert, "topic upkeep", async move {
-            loop {
-                clock.sleep(interval).await;
-                let Some(inner) = inner.upgrade() else { return };
-                let topics = Topics(inner);
-                topics.flush().await;
-                topics.make_details().await;
-                topics.forget_ok();
-            }
-        });
-        drop(entered);
-    }
-
-    /// Makes the details that nobody has read yet, so that event states let go of the points they were made from.
-    async fn make_details(&self) {
-        let topics: Vec<Arc<Topic>> = self.read_topics().values().cloned().collect();
-        for topic in topics {
-            while topic.make_details() {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    /// Forgets events that have been OK for longer than the settings say.
-    pub fn forget_ok(&self) {
-        let retention = i64::try_from(self.0.settings.ok_retention.as_nanos()).unwrap_or(i64::MAX);
-        let before = self.0.deps.clock.now().0.saturating_sub(retention);
-        let topics: Vec<Arc<Topic>> = self.read_topics().values().cloned().collect();
-        for topic in topics {
-            topic.forget_ok(before);
-        }
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Workers hold their outbox, not the topics: nobody else would end them.
+        self.outboxes.iter().flat_map(|all| all.all()).for_each(|outbox| outbox.abort());
     }
 }
 

@@ -136,6 +136,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
             runtime: tokio::runtime::Handle::current(),
             clock: Arc::clone(&clock),
             store: None,
+            silencer: None,
         },
     );
     let deps =

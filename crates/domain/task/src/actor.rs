@@ -46,7 +46,7 @@ const STATE_VERSION: u64 = 2;
 pub const CLOCK_UNSET: Timestamp = Timestamp(i64::MIN);
 
 /// Nodes that are fed by queries.
-const QUERY_NODES: [&str; 2] = ["query", "queryFlux"];
+pub(crate) const QUERY_NODES: [&str; 2] = ["query", "queryFlux"];
 
 // === impl Actor ===
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
 use levada_codec::line_protocol::{Limits as ParserLimits, Parser, Precision};
-use levada_model::{BatchRef, Point, Str, Timestamp};
+use levada_model::{Point, Str, Timestamp};
 use levada_tick::lambda::Env;
 use serde_json::json;
 use thiserror::Error;
@@ -17,18 +17,18 @@ use crate::actor::{Actor, CLOCK_UNSET};
 use crate::capture::{Capture, Lines};
 use crate::definition::Definition;
 use crate::pipeline::start::StartOptions;
-use crate::recording::RecordedBatch;
-use crate::runtime::Failure;
+use crate::playback::{Playback, PlaybackError, TICKS_MAX};
+use crate::recording::batches::{BatchReader, Times};
 use crate::runtime::context::{Compat, Limits};
+use crate::runtime::{Failure, Graph};
 use crate::watermark::WatermarkSettings;
-use input::Batches;
 
 pub use input::{InputError, StreamFormat};
 pub use services::Unconfigured;
 
 /// A task that is fed by hand.
 pub struct DryRun<L> {
-    actor: Actor,
+    playback: Playback,
     lines: Arc<Mutex<L>>,
     parser: Parser,
     points: Vec<Point>,
@@ -36,8 +36,6 @@ pub struct DryRun<L> {
     retention: Str,
     /// Points of other databases are not the task's; empty when any will do.
     dbrps: Vec<(Str, Str)>,
-    count: u64,
-    ticks_max: usize,
 }
 
 /// How a task is run dry.
@@ -70,12 +68,19 @@ pub enum DryRunError {
     Failed(Box<Failure>),
 }
 
-/// The most ticks of timers between two items: one wrong time must not keep a run busy for days.
-const TICKS_MAX: usize = 10_000_000;
 /// Used when neither the command nor the script names a database.
 const DATABASE_DEFAULT: &str = "db";
 /// Used when neither the command nor the script names a retention policy.
 const RETENTION_DEFAULT: &str = "rp";
+
+impl From<PlaybackError> for DryRunError {
+    fn from(error: PlaybackError) -> Self {
+        match error {
+            PlaybackError::Jump { time, ticks } => InputError::Jump { time, ticks }.into(),
+            PlaybackError::Failed(failure) => DryRunError::Failed(failure),
+        }
+    }
+}
 
 // === impl DryRun ===
 
@@ -123,21 +128,19 @@ impl<L: Lines + 'static> DryRun<L> {
             actor.watch(watermark);
         }
         Ok(DryRun {
-            actor,
+            playback: Playback::new(actor, TICKS_MAX),
             lines,
             parser: Parser::new(ParserLimits::default()),
             points: Vec::new(),
             database,
             retention,
             dbrps,
-            count: 0,
-            ticks_max: TICKS_MAX,
         })
     }
 
     /// Counts the query nodes of a batch task.
     pub fn queries(&self) -> usize {
-        self.actor.queries().len()
+        self.playback.actor().queries().len()
     }
 
     /// Gives points to a stream task.
@@ -174,8 +177,7 @@ impl<L: Lines + 'static> DryRun<L> {
                     **database == *series.database && **retention == *series.retention
                 });
             if is_ours {
-                self.begin(point.time)?;
-                self.actor.replay(std::slice::from_ref(point)).map_err(DryRunError::Failed)?;
+                self.playback.point(point)?;
             }
         }
         Ok(())
@@ -189,36 +191,11 @@ impl<L: Lines + 'static> DryRun<L> {
         if expected != got {
             return Err(InputError::Count { expected, got }.into());
         }
-        let mut batches = Batches::new(inputs)?;
-        while let Some((index, batch)) = batches.next()? {
-            self.begin(batch.time)?;
-            self.batch(index, batch)?;
-        }
-        Ok(())
-    }
-
-    fn batch(&mut self, index: usize, batch: RecordedBatch) -> Result<(), DryRunError> {
-        self.actor.advance(batch.time).map_err(DryRunError::Failed)?;
-        let place = self.actor.queries()[index];
-        let RecordedBatch { name, key, time, points } = batch;
-        let Some(group) = self.actor.group(key) else {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.problem("query", "too many groups");
-            return Ok(());
-        };
-        let batch = BatchRef { name: &name, group: &group, time, points: &points };
-        self.actor.batch(place, batch).map_err(DryRunError::Failed)
-    }
-
-    /// Sets the clock to the first item: what ticks does so from there, up to the item at hand.
-    fn begin(&mut self, time: Timestamp) -> Result<(), DryRunError> {
-        self.count += 1;
-        if self.count == 1 {
-            self.actor.begin_at(time).map_err(DryRunError::Failed)?;
-        } else if self.actor.next_timer().is_some_and(|at| at <= time) {
-            let ticks = self.ticks_max;
-            if self.actor.advance_some(time, ticks).map_err(DryRunError::Failed)? {
-                return Err(InputError::Jump { time, ticks }.into());
+        let mut batches = BatchReader::new(inputs, Times::Recorded).map_err(InputError::from)?;
+        while let Some((index, batch)) = batches.next_batch().map_err(InputError::from)? {
+            if !self.playback.batch(index, batch)? {
+                let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.problem("query", "too many groups");
             }
         }
         Ok(())
@@ -226,35 +203,41 @@ impl<L: Lines + 'static> DryRun<L> {
 
     /// Ends the input and gives the last lines: what httpOut serves, and the statistics when they are wanted.
     pub fn finish(mut self, with_statistics: bool) -> Result<(), DryRunError> {
-        let result = self.actor.finish();
+        let result = self.playback.finish();
+        let graph = self.playback.actor().graph();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        for (node, served) in self.actor.graph().served() {
-            match served.body {
-                Ok(body) => {
-                    let mut line = Vec::new();
-                    line.extend_from_slice(br#"{"node":"#);
-                    levada_alert::json::write_text(&node, &mut line);
-                    line.extend_from_slice(br#","kind":"httpOut","endpoint":"#);
-                    levada_alert::json::write_text(&served.endpoint, &mut line);
-                    line.extend_from_slice(br#","data":"#);
-                    line.extend_from_slice(body.trim_ascii_end());
-                    line.push(b'}');
-                    lines.line(&line);
-                }
-                Err(problem) => lines.problem(&node, &problem),
-            }
-        }
+        write_served(graph, &mut *lines);
         if with_statistics {
             let statistics = json!({
                 "kind": "stats",
                 "data": {
                     "task-stats": {"throughput": 0.0},
-                    "node-stats": self.actor.graph().statistics(),
+                    "node-stats": graph.statistics(),
                 },
             });
             lines.line(statistics.to_string().as_bytes());
         }
-        result.map_err(DryRunError::Failed)
+        Ok(result?)
+    }
+}
+
+/// Gives what the httpOut nodes serve as lines.
+pub(crate) fn write_served(graph: &Graph, lines: &mut dyn Lines) {
+    for (node, served) in graph.served() {
+        match served.body {
+            Ok(body) => {
+                let mut line = Vec::new();
+                line.extend_from_slice(br#"{"node":"#);
+                levada_alert::json::write_text(&node, &mut line);
+                line.extend_from_slice(br#","kind":"httpOut","endpoint":"#);
+                levada_alert::json::write_text(&served.endpoint, &mut line);
+                line.extend_from_slice(br#","data":"#);
+                line.extend_from_slice(body.trim_ascii_end());
+                line.push(b'}');
+                lines.line(&line);
+            }
+            Err(problem) => lines.problem(&node, &problem),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod requests;
 pub mod routes;
 pub mod side;
 pub mod sides;
+pub mod tap;
 pub mod workers;
 pub mod writer;
 
@@ -29,8 +30,11 @@ pub use cell::Cell;
 pub use checkpoint::{MemoryStateStore, StateStore, StateStoreError};
 pub use effects::{Requests, Writes};
 pub use input::{Inbox, Input, OwnedBatch, Slice};
-pub use master::{Master, MasterDeps, Offer, Restart, StartError, TaskOptions, TaskStatus, Usage};
+pub use master::{
+    Master, MasterDeps, Offer, Restart, Served, StartError, TaskOptions, TaskStatus, Usage,
+};
 pub use queue::{Overflow, Queue};
 pub use routes::{Ingest, Routes, Subscription, Written};
 pub use sides::{SideSettings, Sides};
+pub use tap::Tap;
 pub use workers::Workers;

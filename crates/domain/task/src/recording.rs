@@ -1,4 +1,12 @@
-//! Recordings of batch tasks: one batch per line of JSON.
+//! Recorded data: files of points for stream tasks, files of batches for batch tasks.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`points`] | `.srpl`: three lines per point, read and written |
+//! | [`batches`] | `.brpl`: one file per query node, read and written |
+//! | [`files`] | what is around both: gzip and zip |
+//!
+//! A batch is one line of JSON:
 //!
 //! ```json
 //! {"name":"cpu","tmax":"1970-01-01T00:00:05Z","tags":{"host":"a"},"points":[{"fields":{"v":1},"time":"1970-01-01T00:00:01Z"}]}
@@ -6,8 +14,16 @@
 //!
 //! - Source: kapacitor reference §8.6. Numbers are floats, as upstream reads them; the tags of a point default to those of
 //!   the batch; `group` is not looked at, since it follows from the tags.
+//! - Differs: a point may have `kinds`, which says which of its numbers are none of upstream's floats:
+//!   `int`, `uint`, `duration`, and with a value of `null` `NaN`, `+Inf`, `-Inf`. Upstream does not look at it, so it reads
+//!   the same file as ever.
 
+pub mod batches;
 pub mod files;
+pub mod points;
+pub(crate) mod quotes;
+
+use std::io;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +44,34 @@ pub struct RecordedBatch {
     /// The points.
     pub points: Vec<Point>,
 }
+
+/// Why recorded data cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The file itself.
+    #[error("line {line}: the recording cannot be read: {source}")]
+    Io {
+        /// Which file of an archive, counted from 0.
+        input: usize,
+        /// The line that is not there whole, counted from 1.
+        line: u64,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// A line.
+    #[error("line {line}: {text}")]
+    Line {
+        /// Which file of an archive, counted from 0.
+        input: usize,
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        text: String,
+    },
+}
+
+/// A longer line is refused, and so is a longer point.
+pub const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// Why a line is no batch.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -93,14 +137,19 @@ fn point(
         Some(Json::Object(fields)) => fields,
         Some(other) => return Err(wrong("fields", "an object", other)),
     };
+    let kinds = members.get("kinds").and_then(Json::as_object).unwrap_or(&none);
     let mut names = Vec::with_capacity(fields.len());
     let mut values = Values::new();
     for (key, value) in fields {
+        let kind = kinds.get(key).and_then(Json::as_str);
         let value = match value {
-            Json::Null => continue,
-            Json::Number(number) => {
-                FieldValue::Float(number.as_f64().ok_or_else(|| wrong(key, "a number", value))?)
-            }
+            Json::Null => match kind {
+                Some("NaN") => FieldValue::Float(f64::NAN),
+                Some("+Inf") => FieldValue::Float(f64::INFINITY),
+                Some("-Inf") => FieldValue::Float(f64::NEG_INFINITY),
+                _ => continue,
+            },
+            Json::Number(_) => number(key, value, kind)?,
             Json::String(text) => FieldValue::Str(text.as_str().into()),
             Json::Bool(flag) => FieldValue::Bool(*flag),
             other => return Err(wrong(key, "a number, a string or a boolean", other)),
@@ -110,6 +159,16 @@ fn point(
     }
     let time = time(members.get("time").unwrap_or(&Json::Null))?;
     Ok(Point { series: layouts.series(name, tags), shape: layouts.shape(names), values, time })
+}
+
+fn number(key: &str, value: &Json, kind: Option<&str>) -> Result<FieldValue, RecordingError> {
+    let number = match kind {
+        Some("int") => value.as_i64().map(FieldValue::Int),
+        Some("uint") => value.as_u64().map(FieldValue::UInt),
+        Some("duration") => value.as_i64().map(FieldValue::Duration),
+        _ => value.as_f64().map(FieldValue::Float),
+    };
+    number.ok_or_else(|| wrong(key, kind.unwrap_or("a number"), value))
 }
 
 fn tags(json: Option<&Json>) -> Result<Vec<(Str, Str)>, RecordingError> {

@@ -37,6 +37,7 @@ pub mod value;
 
 pub use error::{CompileError, EvalError};
 pub use evaluator::{Env, Evaluator};
+pub use number::quote;
 pub use program::{Program, fold};
 pub use state::{State, StateError};
 pub use value::{Type, Value, format_value};

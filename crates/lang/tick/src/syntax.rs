@@ -16,7 +16,6 @@ mod hint;
 mod lexer;
 mod literal;
 mod parser;
-mod regex;
 mod token;
 
 pub use ast::{Call, CallKind, Comment, Kind, Node, Operator, Position};

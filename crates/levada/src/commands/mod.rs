@@ -4,10 +4,13 @@ mod check;
 mod completions;
 mod dlq;
 mod dry_run;
+mod filter;
 mod fmt;
 mod gen_docs;
 mod graph;
+mod import;
 mod init;
+mod kapacitor;
 mod positions;
 mod processor;
 mod run;
@@ -27,6 +30,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Check(args) => check::run(&args, &common),
         Command::Fmt(args) => fmt::run(&args, &common),
         Command::DryRun(args) => dry_run::run(&args, &common),
+        Command::Filter(args) => filter::run(&args, &common),
         Command::Test(args) => test::run(&args, &common),
         Command::Graph(args) => graph::run(&args),
         Command::Processor(args) => processor::run(args, &common),
@@ -35,6 +39,8 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Completions { shell } => completions::run(shell),
         Command::Positions(args) => positions::run(args, &common),
         Command::Dlq(args) => dlq::run(args, &common),
+        Command::Kapacitor { words } => kapacitor::run(&words, &common),
+        Command::Import(args) => import::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };
     crate::output::flush();

@@ -170,7 +170,8 @@ pub(crate) async fn client(tls: &TlsOptions) -> Result<Client, ClientError> {
     })
 }
 
-async fn read(path: &PathBuf) -> Result<Vec<u8>, ClientError> {
+/// Reads a file of the settings.
+pub(crate) async fn read(path: &PathBuf) -> Result<Vec<u8>, ClientError> {
     tokio::fs::read(path).await.map_err(|error| {
         let message = format!("cannot read `{}`: {error}", path.display());
         ClientError::new(ErrorKind::Invalid, message).with_source(error)

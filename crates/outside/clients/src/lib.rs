@@ -9,6 +9,8 @@
 //! - Redirects are not followed and proxies of the environment are not used: requests go where the settings say.
 //! - No message holds credentials, and no answer is read beyond a bound.
 //!
+//! [`smtp`], [`mqtt`] and [`snmp`] send what alerts say, each over the protocol of its name.
+//!
 //! Where to start: [`influxdb`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
@@ -16,5 +18,9 @@
 pub mod error;
 pub mod http;
 pub mod influxdb;
+pub mod mqtt;
+pub mod smtp;
+pub mod snmp;
+mod tls;
 
 pub use error::ClientError;

@@ -26,6 +26,11 @@ pub mod traits;
 mod trino;
 
 pub use context::{BuildContext, DeliversAtLeastOnce, Links, StandardInput, StandardOutput};
+#[cfg(feature = "kafka")]
+pub use kafka::producer::{
+    MessageProducer, ProducerError, ProducerLogin, ProducerPartitioner, ProducerSettings,
+    ProducerTls,
+};
 pub use sinks::SINKS;
 pub use sources::SOURCES;
 pub use spec::{AnySink, AnySource, BuildError, SinkEntry, SinkSpec, SourceEntry, SourceSpec};

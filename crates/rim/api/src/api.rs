@@ -8,14 +8,18 @@ use async_trait::async_trait;
 use hyper::Method;
 use hyper::header::HeaderMap;
 use levada_alert::handlers::HandlerDeps;
+use levada_alert::service::AlertService;
 use levada_runtime::{Clock, Shutdown};
 use levada_store::Documents;
+use levada_task::recordings::Recordings;
+use levada_task::service::TaskService;
 use levada_telemetry::feed::LogFeed;
 use levada_telemetry::metrics::Registry;
 
 use crate::auth::Users;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::kapacitor::Points;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
 use crate::vitals::Vitals;
@@ -30,6 +34,8 @@ pub struct Api {
     pub gate: Arc<dyn Gate>,
     /// The users, where there is authentication.
     pub users: Option<Arc<Users>>,
+    /// Recordings and replays, where tasks are served.
+    pub recordings: Option<Recordings>,
     /// The largest bodies.
     pub limits: Limits,
     /// What is known about parts that do not work.
@@ -50,8 +56,14 @@ pub struct Api {
     pub shutdown: Shutdown,
     /// A folder for files that are needed for a moment.
     pub work_folder: PathBuf,
+    /// The alerts.
+    pub alerts: AlertService,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Tasks and templates, where tasks run.
+    pub tasks: Option<TaskService>,
+    /// Where points come in, where tasks run.
+    pub points: Option<Points>,
 }
 
 /// Who a server is.

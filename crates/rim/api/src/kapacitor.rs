@@ -1,12 +1,20 @@
 //! Kapacitor's HTTP API, version 1. Source: reference (server) §1.
 
+mod alerts;
 mod config;
 mod logs;
+mod recordings;
+mod replays;
 mod service_tests;
 mod small;
 mod storage;
+mod tasks;
+mod templates;
 pub mod users;
 mod vars;
+mod write;
+
+pub use write::Points;
 
 use serde::Serialize;
 
@@ -21,6 +29,12 @@ pub const ROUTES: &[&[Route]] = &[
     storage::ROUTES,
     logs::ROUTES,
     vars::ROUTES,
+    alerts::ROUTES,
+    recordings::ROUTES,
+    replays::ROUTES,
+    tasks::ROUTES,
+    templates::ROUTES,
+    write::ROUTES,
 ];
 
 const BASE: &str = "/kapacitor/v1/";

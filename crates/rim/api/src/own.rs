@@ -1,4 +1,6 @@
-//! Levada's own routes: health and metrics.
+//! Levada's own routes: health, metrics, silences, the history of alerts.
+
+mod alerts;
 
 use std::sync::Arc;
 
@@ -11,8 +13,10 @@ use crate::api::Api;
 use crate::error::ApiError;
 use crate::router::Route;
 
-/// The routes.
-pub const ROUTES: &[Route] = &[
+/// The table of each group of routes.
+pub const ROUTES: &[&[Route]] = &[SERVER, alerts::ROUTES];
+
+const SERVER: &[Route] = &[
     Route::new(Method::GET, "/health", |api, _| Box::pin(health(api))).open(),
     Route::new(Method::GET, "/metrics", |api, _| Box::pin(metrics(api))),
 ];

@@ -29,7 +29,10 @@ pub struct Request {
 
 /// The parameters of a query, decoded, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query(Vec<(String, String)>);
+pub struct Query {
+    raw: String,
+    pairs: Vec<(String, String)>,
+}
 
 // === impl Request ===
 
@@ -62,7 +65,12 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name), decode(value))
         });
-        Query(pairs.collect())
+        Query { raw: text.to_owned(), pairs: pairs.collect() }
+    }
+
+    /// Gives the query as it was sent.
+    pub fn raw(&self) -> &str {
+        &self.raw
     }
 
     /// Gives the first value of a parameter.
@@ -77,12 +85,12 @@ impl Query {
 
     /// Gives all parameters in their order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.pairs.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Gives all values of a parameter.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| &**value)
+        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| &**value)
     }
 }
 

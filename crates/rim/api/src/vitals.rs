@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use levada_model::Point;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -10,6 +11,9 @@ use serde_json::{Map, Value};
 pub trait Vitals: fmt::Debug + Send + Sync + 'static {
     /// Counts what there is.
     fn counts(&self) -> Counts;
+
+    /// Counts points that came in.
+    fn received(&self, points: &[Point]);
 
     /// Gives all statistics, without those of [`Vitals::memory`]. It may take a while: call it where that is allowed.
     fn statistics(&self) -> Vec<Statistic>;

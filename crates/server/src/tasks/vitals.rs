@@ -177,6 +177,10 @@ fn point(statistic: Statistic, monitoring: &Monitoring, time: Timestamp) -> Poin
 }
 
 impl Vitals for TaskVitals {
+    fn received(&self, points: &[Point]) {
+        self.tasks.ingress.count(points);
+    }
+
     fn counts(&self) -> Counts {
         let running = self.tasks.master.ids().len() as u64;
         Counts { tasks: running, enabled_tasks: running, subscriptions: 0 }
@@ -323,7 +327,7 @@ mod tests {
     async fn points_about_the_server_reach_tasks_and_are_counted() {
         const SCRIPT: &str = "dbrp \"_kapacitor\".\"autogen\"\nvar data = stream|from().measurement('kapacitor')\ndata|eval(lambda: \"num_tasks\" * 2).as('twice')|log()\ndata|log()\n";
         let host = crate::flows::Host::without_store(levada_settings::Settings::default());
-        let tasks = TaskHost::start(&host, None, false).await.expect("tasks start");
+        let tasks = TaskHost::start(&host, false, None).await.expect("tasks start");
         let options = levada_task::definition::DefineOptions::default();
         let definition = levada_task::definition::define(SCRIPT, &options).expect("a definition");
         let job = super::super::TaskJob { id: "own".to_owned(), definition: Arc::new(definition) };

@@ -51,3 +51,8 @@ async fn storage() {
 async fn debug() {
     run_all("kapacitor/debug").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts() {
+    run_all("kapacitor/alerts").await;
+}

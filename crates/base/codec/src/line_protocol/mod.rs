@@ -36,6 +36,20 @@ pub use self::parser::{
 pub use self::print::write_point;
 pub use self::rules::Refusal;
 
+/// Gives how many bytes at the beginning of a text are whole lines, for those who read a body piece by piece.
+///
+/// A line end inside of the text of a field is none.
+pub fn whole_lines(text: &[u8]) -> usize {
+    let mut whole = 0;
+    while whole < text.len() {
+        match rules::line_end(text, whole) {
+            end if end < text.len() => whole = end + 1,
+            _ => break,
+        }
+    }
+    whole
+}
+
 /// A value of a field; its kind stays distinct on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FieldValue<'a> {

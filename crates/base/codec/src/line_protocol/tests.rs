@@ -258,3 +258,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whole_lines_end_outside_of_texts() {
+    for (text, whole) in [
+        ("", 0),
+        ("m f=1", 0),
+        ("m f=1\n", 6),
+        ("m f=1\nm f=2", 6),
+        ("m f=\"a\nb\"", 0),
+        ("m f=\"a\nb\"\n", 10),
+        ("m f=1\nm f=\"a\n", 6),
+        ("\n\n", 2),
+    ] {
+        assert_eq!(whole_lines(text.as_bytes()), whole, "{text}");
+    }
+}

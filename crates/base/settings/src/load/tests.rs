@@ -82,7 +82,7 @@ fn each_layer_beats_the_one_before_it_key_by_key() {
 #[test]
 fn every_problem_is_reported_with_place_and_key() {
     let (_folder, loader) = in_file(
-        "[flow]\nbatch-record = 1\nretry-initial = 5\nretry-max = '1 week'\nqueue-records = 0\n\n[htp]\nlisten = ':1'\n[log]\nformat = 'xml'\n",
+        "[flow]\nbatch-record = 1\nretry-initial = 5\nretry-max = '1 week'\nqueue-records = 0\n\n[htp2]\nlisten = ':1'\n[log]\nformat = 'xml'\n",
     );
     let loader = loader
         .env([
@@ -98,7 +98,7 @@ fn every_problem_is_reported_with_place_and_key() {
     let found = problems(loader);
     let starts = [
         "levada.toml:2:1: flow.batch-record: unknown key; known: `flow.batch-bytes`, ",
-        "levada.toml:7:2: htp: unknown key; known: `data`, `flow`, `influxdb`, `log`, `metrics`, `runtime`, `task`",
+        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `http`, `influxdb`, `log`, `metrics`, `runtime`, `store`, `task`",
         "environment variable LEVADA_LOG_LEVL: unknown variable; known: `LEVADA_LOG_FORMAT`, ",
         "environment variable LEVADA_RUNTIME_WORKER_THREADS: runtime.worker-threads: `many` is not a whole number, such as `500`",
         "flag --set: `flow` is not `key=value`; for example `flow.batch-records=500`",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use levada_model::Str;
 use tokio::sync::Semaphore;
 
+use super::connections::Connections;
 use super::go_templates::GoTemplates;
 use super::http::Clients;
 use super::render::Templates;
@@ -49,6 +50,8 @@ pub struct HandlerDeps {
     pub request_timeout: Duration,
     /// Shared HTTP clients.
     pub clients: Clients,
+    /// Shared connections of other protocols.
+    pub connections: Connections,
 }
 
 impl Default for HandlerDeps {
@@ -64,6 +67,7 @@ impl Default for HandlerDeps {
             exec_timeout: EXEC_TIMEOUT_DEFAULT,
             request_timeout: REQUEST_TIMEOUT_DEFAULT,
             clients: Clients::default(),
+            connections: Connections::default(),
         }
     }
 }

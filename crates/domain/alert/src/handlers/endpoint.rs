@@ -121,3 +121,25 @@ fn template(text: String, path: &str) -> Result<Option<String>, HandlerError> {
     }
     std::fs::read_to_string(path).map_err(failed).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn files_of_templates_have_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t");
+        let path = path.to_str().unwrap();
+        let most = usize::try_from(TEMPLATE_MAX).unwrap();
+        std::fs::write(path, vec![b'x'; most]).unwrap();
+        assert_eq!(template(String::new(), path).unwrap().unwrap().len(), most);
+        assert_eq!(template("text".to_owned(), path).unwrap().as_deref(), Some("text"));
+        assert_eq!(template(String::new(), "").unwrap(), None);
+        std::fs::write(path, vec![b'x'; most + 1]).unwrap();
+        let error = template(String::new(), path).unwrap_err();
+        assert_eq!(error.message, format!("`{path}` is larger than 1048576 bytes"));
+    }
+}

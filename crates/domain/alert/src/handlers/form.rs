@@ -41,6 +41,8 @@ pub(super) struct Field {
 pub(super) enum Sample {
     Text(&'static str),
     Texts(&'static [&'static str]),
+    /// Anything, as JSON.
+    Json(&'static str),
     /// An empty object.
     NoEntries,
     /// An option of the section, as it is now.
@@ -125,6 +127,7 @@ pub(super) fn options(
     let value = |sample| match sample {
         Sample::Text(text) => text.into(),
         Sample::Texts(texts) => texts.iter().copied().collect(),
+        Sample::Json(text) => serde_json::from_str(text).unwrap_or_default(),
         Sample::NoEntries => json!({}),
         Sample::Setting(name) => settings.get(name).cloned().unwrap_or_default(),
         Sample::EventData => sample_data(),

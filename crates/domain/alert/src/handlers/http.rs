@@ -213,3 +213,23 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn clients_are_shared_and_not_kept_without_end() {
+        let clients = Clients::default();
+        let tls = |number: usize| Tls { key: format!("/no/such/{number}"), ..Tls::default() };
+        for number in 0..CLIENTS_MAX {
+            clients.client(&tls(number)).unwrap();
+            clients.client(&tls(number)).unwrap();
+        }
+        assert_eq!(clients.lock().len(), CLIENTS_MAX);
+        clients.client(&tls(CLIENTS_MAX)).unwrap();
+        assert_eq!(clients.lock().len(), 1);
+    }
+}

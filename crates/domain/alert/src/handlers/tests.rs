@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::spec::is_same_name;
 use super::*;
 
+mod protocols;
 mod run;
 mod services;
 
@@ -77,10 +78,7 @@ fn the_table_is_whole() {
         listed(|kind| kind.has_state_changes_only),
         "bigpanda discord hipchat servicenow slack smtp teams telegram zenoss"
     );
-    assert_eq!(
-        listed(Kind::is_built_in),
-        "aggregate alerta bigpanda discord exec hipchat log opsgenie opsgenie2 pagerduty pagerduty2 post publish pushover servicenow slack talk tcp teams telegram victorops zenoss"
-    );
+    assert!(HANDLERS.iter().all(|kind| kind.is_built_in()));
     assert_eq!(by_method("HipChat").unwrap().go_type(), "*pipeline.HipChatHandler");
     assert!(
         by_method("slak").is_none() && by_method("publish").is_none() && by_method("").is_none()
@@ -98,14 +96,6 @@ fn options_read_back_for_every_kind() {
         let again = HandlerSpec::from_options(kind, &options).unwrap();
         assert_eq!(again.to_options(), options, "{kind:?}");
         assert_eq!(again, spec, "{kind:?}");
-    }
-}
-
-#[test]
-fn kinds_without_a_runtime_say_so() {
-    for kind in HANDLERS.iter().filter(|kind| !kind.is_built_in()) {
-        let error = full(kind).start(&HandlerDeps::default()).err().unwrap();
-        assert_eq!(error.to_string(), format!("handler `{}` is not built in yet", kind.name()));
     }
 }
 

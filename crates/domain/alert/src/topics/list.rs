@@ -22,6 +22,8 @@ pub struct TopicStatus {
     pub dropped: u64,
     /// Events whose state was not kept because there were too many.
     pub states_dropped: u64,
+    /// Events that nothing was heard of since the server started.
+    pub stale: usize,
 }
 
 /// An event as it is listed.
@@ -31,6 +33,8 @@ pub struct EventEntry {
     pub id: Str,
     /// What is known of it.
     pub state: EventState,
+    /// Nothing was heard of it since the server started: nobody knows its level.
+    pub is_stale: bool,
 }
 
 /// A part of the events of a topic.
@@ -58,6 +62,15 @@ impl Topics {
         list
     }
 
+    /// Gives the names that begin with a prefix, of closed topics too, sorted.
+    pub fn names(&self, prefix: &str) -> Vec<Str> {
+        let topics = self.read_topics();
+        let mut names: Vec<Str> =
+            topics.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+        names.sort();
+        names
+    }
+
     /// Gives one topic.
     pub fn status(&self, topic: &str) -> Option<TopicStatus> {
         self.known(topic)?.status()
@@ -77,11 +90,8 @@ impl Topics {
         let total = ids.len();
         ids.sort_unstable();
         let page = ids.into_iter().skip(offset).take(limit);
-        let events = page.filter_map(|id| {
-            // It may be gone since the IDs were read.
-            let state = known.event_state(&id)?;
-            Some(EventEntry { id, state })
-        });
+        // One may be gone since the IDs were read.
+        let events = page.filter_map(|id| known.event_entry(&id));
         Ok(EventPage { events: events.collect(), total })
     }
 }

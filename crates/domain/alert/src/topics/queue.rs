@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::TopicsDeps;
+use super::outbox::{Offer, Outbox, Outboxes};
 use crate::event::Event;
 
 /// The key of what happened, in the context of an error that says what was tried.
@@ -106,16 +107,33 @@ struct Counters {
 /// What a topic holds of a handler.
 pub(super) struct Binding {
     pub(super) id: Str,
-    queue: Sender<Arc<Event>>,
-    worker: Worker,
+    lane: Lane,
 }
 
-/// The worker of a handler that was taken away: it deals with what is queued, then ends.
+/// How events get to a handler.
+enum Lane {
+    /// Through a queue that is lost with the process.
+    Queue(Sender<Arc<Event>>, Running),
+    /// Through an outbox that is stored.
+    Outbox(Arc<Outbox>),
+}
+
 #[derive(Clone, Debug)]
-pub struct Worker {
+struct Running {
     task: AbortHandle,
     ended: watch::Receiver<bool>,
     counters: Arc<Counters>,
+}
+
+/// The worker of a handler that was taken away: it deals with what is queued, then ends.
+#[derive(Clone)]
+pub struct Worker(Ending);
+
+#[derive(Clone)]
+enum Ending {
+    Queue(Running),
+    Outbox(Arc<Outbox>),
+    Gone,
 }
 
 // === impl HandlerSetup ===
@@ -175,16 +193,41 @@ impl HandlerError {
 impl Worker {
     /// Waits until everything queued was dealt with.
     pub async fn drained(&self) {
-        let mut ended = self.ended.clone();
-        // An error means that the worker is gone: aborted, or done before anybody looked.
-        let _gone = ended.wait_for(|is_ended| *is_ended).await.is_err();
+        match &self.0 {
+            Ending::Queue(running) => {
+                let mut ended = running.ended.clone();
+                // An error means that the worker is gone: aborted, or done before anybody looked.
+                let _gone = ended.wait_for(|is_ended| *is_ended).await.is_err();
+            }
+            Ending::Outbox(outbox) => outbox.ended().await,
+            Ending::Gone => {}
+        }
     }
 
-    /// Ends it now; gives how many events it had not dealt with.
+    /// Ends it now; gives how many events were lost by that. What waits in an outbox is none of them.
     pub fn abandon(&self) -> u64 {
-        self.task.abort();
-        let accepted = self.counters.accepted.load(Ordering::Acquire);
-        accepted.saturating_sub(self.counters.finished.load(Ordering::Acquire))
+        match &self.0 {
+            Ending::Queue(running) => {
+                running.task.abort();
+                let accepted = running.counters.accepted.load(Ordering::Acquire);
+                accepted.saturating_sub(running.counters.finished.load(Ordering::Acquire))
+            }
+            Ending::Outbox(outbox) => {
+                outbox.abort();
+                0
+            }
+            Ending::Gone => 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.0 {
+            Ending::Queue(_) => "Worker(queue)",
+            Ending::Outbox(_) => "Worker(outbox)",
+            Ending::Gone => "Worker(gone)",
+        })
     }
 }
 
@@ -197,11 +240,15 @@ impl Binding {
         setup: HandlerSetup,
         buffer_length: usize,
         deps: &TopicsDeps,
+        outboxes: Option<&Outboxes>,
     ) -> Self {
+        let id = setup.id.clone();
+        if let Some(outboxes) = outboxes {
+            return Binding { id, lane: Lane::Outbox(outboxes.attach(topic, setup, deps)) };
+        }
         let (queue, events) = channel(buffer_length.max(1));
         let counters = Arc::new(Counters::default());
         let (end, ended) = watch::channel(false);
-        let id = setup.id.clone();
         let name = format!("handler {id} of topic {topic}");
         let clock = Arc::clone(&deps.clock);
         let run = run(topic.clone(), setup, events, Arc::clone(&counters), clock);
@@ -211,37 +258,58 @@ impl Binding {
             end.send_replace(true);
         });
         drop(entered);
-        Binding { id, queue, worker: Worker { task: task.abort_handle(), ended, counters } }
+        let running = Running { task: task.abort_handle(), ended, counters };
+        Binding { id, lane: Lane::Queue(queue, running) }
     }
 
-    /// Queues an event; says whether there was room.
-    pub(super) fn offer(&self, event: &Arc<Event>) -> bool {
-        let counters = &self.worker.counters;
+    /// Queues an event.
+    pub(super) fn offer(&self, event: &Arc<Event>) -> Offer {
+        let (queue, counters) = match &self.lane {
+            Lane::Queue(queue, running) => (queue, &running.counters),
+            Lane::Outbox(outbox) => return outbox.offer(event),
+        };
         // Counted before, so that the worker never finishes more than was accepted.
         counters.accepted.fetch_add(1, Ordering::AcqRel);
-        let is_taken = self.queue.try_send(Arc::clone(event)).is_ok();
-        if !is_taken {
-            counters.accepted.fetch_sub(1, Ordering::AcqRel);
-            counters.dropped.fetch_add(1, Ordering::Relaxed);
+        if queue.try_send(Arc::clone(event)).is_ok() {
+            return Offer::Queued;
         }
-        is_taken
+        counters.accepted.fetch_sub(1, Ordering::AcqRel);
+        counters.dropped.fetch_add(1, Ordering::Relaxed);
+        Offer::Lost
     }
 
     pub(super) fn status(&self) -> (Str, HandlerStats) {
-        let counters = &self.worker.counters;
+        let (queue, counters) = match &self.lane {
+            Lane::Queue(queue, running) => (queue, &running.counters),
+            Lane::Outbox(outbox) => return (self.id.clone(), outbox.handler_stats()),
+        };
         let stats = HandlerStats {
             handled: counters.handled.load(Ordering::Relaxed),
             unmatched: counters.unmatched.load(Ordering::Relaxed),
             failed: counters.failed.load(Ordering::Relaxed),
             dropped: counters.dropped.load(Ordering::Relaxed),
-            queued: self.queue.max_capacity() - self.queue.capacity(),
+            queued: queue.max_capacity() - queue.capacity(),
         };
         (self.id.clone(), stats)
     }
 
-    /// Closes the queue.
-    pub(super) fn end(self) -> Worker {
-        self.worker
+    /// Lets go of a handler whose outbox another one has by now.
+    pub(super) fn replaced(self) -> Worker {
+        Worker(match self.lane {
+            Lane::Queue(_queue, running) => Ending::Queue(running),
+            Lane::Outbox(_) => Ending::Gone,
+        })
+    }
+
+    /// Lets go of the handler: it ends after what it has queued. With `is_removed` nothing that fails is tried again.
+    pub(super) fn end(self, is_removed: bool) -> Worker {
+        Worker(match self.lane {
+            Lane::Queue(_queue, running) => Ending::Queue(running),
+            Lane::Outbox(outbox) => {
+                outbox.detach(is_removed);
+                Ending::Outbox(outbox)
+            }
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use levada_model::Timestamp;
-use levada_runtime::VirtualClock;
+use levada_runtime::{TaskKind, VirtualClock};
 use levada_testkit::wait::until_async;
 use tokio::sync::Semaphore;
 
@@ -60,6 +60,7 @@ fn fixture_with(settings: TopicsSettings, store: Arc<MemoryTopicStore>) -> Fixtu
         runtime: Runtime::current(),
         clock: clock.clone(),
         store: Some(store.clone()),
+        silencer: None,
     };
     Fixture { topics: Topics::new(settings, deps), store, clock, tasks }
 }
@@ -293,6 +294,10 @@ struct Broken {
 
 #[async_trait]
 impl TopicStore for Broken {
+    async fn load_outboxes(&self) -> Result<Vec<StoredEntry>, TopicStoreError> {
+        Ok(Vec::new())
+    }
+
     async fn load(&self) -> Result<Vec<StoredState>, TopicStoreError> {
         self.inner.load().await
     }
@@ -310,7 +315,7 @@ impl TopicStore for Broken {
 #[tokio::test]
 async fn what_cannot_be_written_waits_and_the_newest_counts() {
     let store = Arc::new(Broken::default());
-    let writer = Writer::new(store.clone());
+    let writer = Writer::new(store.clone(), VirtualClock::new(Timestamp(0)), None);
     let (t, u): (Str, Str) = ("t".into(), "u".into());
     for index in 0..2_500 {
         writer.set(&t, &index.to_string().into(), Some(state(Level::Info)));

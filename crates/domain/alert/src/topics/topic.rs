@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levada_model::{Str, Timestamp};
 
-use super::list::TopicStatus;
+use super::list::{EventEntry, TopicStatus};
+use super::outbox::{Offer, Outboxes};
 use super::queue::{Binding, HandlerSetup, HandlerStats, Worker};
+use super::silence::Silencer;
 use super::state::EventState;
+use super::transition::Transition;
 use super::writer::Writer;
 use super::{Map, Published, TopicsDeps, TopicsError, TopicsSettings};
 use crate::event::{Details, Event};
@@ -46,6 +49,27 @@ struct Known {
     is_listed: bool,
     /// It is in `unmade`, which holds nothing twice either.
     is_unmade: bool,
+    presence: Presence,
+}
+
+/// Whether somebody still speaks of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// Heard of since the server started.
+    Here,
+    /// Loaded from the store.
+    Awaited,
+    /// Loaded from the store, and not heard of for long: it does not count for the level of the topic.
+    Stale,
+}
+
+/// What an event meets on its way.
+pub(super) struct Context<'c> {
+    pub(super) now: Timestamp,
+    pub(super) settings: &'c TopicsSettings,
+    pub(super) writer: Option<&'c Writer>,
+    pub(super) silencer: Option<&'c dyn Silencer>,
+    pub(super) keeps_history: bool,
 }
 
 // === impl Topic ===
@@ -70,69 +94,57 @@ impl Topic {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn publish(
-        &self,
-        mut event: Event,
-        now: Timestamp,
-        settings: &TopicsSettings,
-        writer: Option<&Writer>,
-    ) -> Published {
+    pub(super) fn publish(&self, mut event: Event, context: &Context<'_>) -> Published {
         self.collected.fetch_add(1, Ordering::Relaxed);
         let mut content = self.lock();
         let state = EventState::of(&event);
-        let previous = self.put(&mut content, &event.id, state, now, settings, writer);
-        let mut published = Published { previous, ..Published::default() };
-        if content.handlers.is_empty() {
-            return published;
-        }
-        event.previous_level = previous;
+        event.previous_level = content.level_of(&event.id);
+        let mut published = Published { previous: event.previous_level, ..Published::default() };
         let event = Arc::new(event);
-        // Under the lock, so that every handler sees the order of the states; a queue takes or loses at once.
-        for handler in &content.handlers {
-            match handler.offer(&event) {
-                true => published.queued += 1,
-                false => published.dropped += 1,
+        let silence = context.silencer.and_then(|silencer| silencer.silence(&self.id, &event));
+        published.is_silenced = silence.is_some();
+        // Under the lock, so that every handler sees the order of the states; a queue takes or loses at once. Before the
+        // state is noted, so that no state is stored without what waits because of it.
+        if silence.is_none() {
+            for handler in &content.handlers {
+                match handler.offer(&event) {
+                    Offer::Queued => published.queued += 1,
+                    Offer::Lost => published.dropped += 1,
+                    Offer::Unwanted => {}
+                }
             }
         }
         self.dropped.fetch_add(published.dropped as u64, Ordering::Relaxed);
+        if context.keeps_history
+            && event.level != event.previous_level
+            && let Some(writer) = context.writer
+        {
+            writer.record(Transition::of(&self.id, &event, silence, context.now));
+        }
+        self.put(&mut content, &event.id, state, context);
         published
     }
 
-    pub(super) fn set_state(
-        &self,
-        id: Str,
-        state: EventState,
-        now: Timestamp,
-        settings: &TopicsSettings,
-        writer: Option<&Writer>,
-    ) {
-        self.put(&mut self.lock(), &id, state, now, settings, writer);
+    pub(super) fn set_state(&self, id: Str, state: EventState, context: &Context<'_>) {
+        self.put(&mut self.lock(), &id, state, context);
     }
 
     /// Takes a state from the store, unless something newer is known.
-    pub(super) fn restore(
-        &self,
-        id: Str,
-        state: EventState,
-        now: Timestamp,
-        settings: &TopicsSettings,
-    ) {
+    ///
+    /// It is awaited: somebody should be heard of again.
+    pub(super) fn restore(&self, id: Str, state: EventState, context: &Context<'_>) {
         let mut content = self.lock();
         if !content.states.contains_key(&id) {
-            self.put(&mut content, &id, state, now, settings, None);
+            self.put(&mut content, &id, state, context);
+            if let Some(known) = content.states.get_mut(&id) {
+                known.presence = Presence::Awaited;
+            }
         }
     }
 
-    /// Sets the state of an event and gives its level before.
-    fn put(
-        &self,
-        content: &mut Content,
-        id: &Str,
-        state: EventState,
-        now: Timestamp,
-        settings: &TopicsSettings,
-        writer: Option<&Writer>,
-    ) -> Level {
+    /// Sets the state of an event.
+    fn put(&self, content: &mut Content, id: &Str, state: EventState, context: &Context<'_>) {
+        let Context { now, settings, writer, .. } = *context;
         let level = state.level;
         let known = content.states.get(id).map(|known| known.state.level);
         if let Some(writer) = writer {
@@ -145,14 +157,51 @@ impl Topic {
         }
         if known.is_none() && content.states.len() >= settings.states_max && !content.evict() {
             self.states_dropped.fetch_add(1, Ordering::Relaxed);
-            return Level::Ok;
+            return;
         }
         content.put(id, state, now);
-        known.unwrap_or_default()
+    }
+
+    /// Notes that somebody was heard of: its state is no more awaited, and counts again when it was stale.
+    pub(super) fn touch(&self, id: &str) {
+        self.lock().touch(id);
+    }
+
+    /// Marks what was loaded from the store before a time and not heard of since; gives it.
+    pub(super) fn mark_stale(&self, before: i64) -> Vec<(Str, EventState)> {
+        let mut content = self.lock();
+        let Content { states, counts, .. } = &mut *content;
+        let mut stale = Vec::new();
+        for (id, known) in states.iter_mut() {
+            if known.presence == Presence::Awaited && known.seen.0 < before {
+                known.presence = Presence::Stale;
+                counts[known.state.level as usize] -= 1;
+                stale.push((id.clone(), known.state.clone()));
+            }
+        }
+        stale
+    }
+
+    /// Forgets what has been stale for long; gives their IDs.
+    pub(super) fn forget_stale(&self, before: i64) -> Vec<Str> {
+        let mut content = self.lock();
+        let is_old = |known: &Known| known.presence == Presence::Stale && known.seen.0 < before;
+        let ids = content.states.iter().filter(|(_, known)| is_old(known));
+        let ids: Vec<Str> = ids.map(|(id, _)| id.clone()).collect();
+        ids.iter().for_each(|id| drop(content.states.remove(id)));
+        ids
     }
 
     pub(super) fn event_state(&self, id: &str) -> Option<EventState> {
         self.lock().states.get(id).map(|known| known.state.clone())
+    }
+
+    /// Gives what is known of an event, and whether it is stale.
+    pub(super) fn event_entry(&self, id: &Str) -> Option<EventEntry> {
+        let content = self.lock();
+        let known = content.states.get(id)?;
+        let is_stale = known.presence == Presence::Stale;
+        Some(EventEntry { id: id.clone(), state: known.state.clone(), is_stale })
     }
 
     pub(super) fn event_ids(&self, min_level: Level) -> Vec<Str> {
@@ -166,12 +215,17 @@ impl Topic {
         if self.is_closed() {
             return None;
         }
+        let (level, stale) = {
+            let content = self.lock();
+            (content.level(), content.stale())
+        };
         Some(TopicStatus {
             id: self.id.clone(),
-            level: self.lock().level(),
+            level,
             collected: self.collected.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             states_dropped: self.states_dropped.load(Ordering::Relaxed),
+            stale,
         })
     }
 
@@ -209,12 +263,13 @@ impl Topic {
         setup: HandlerSetup,
         buffer_length: usize,
         deps: &TopicsDeps,
+        outboxes: Option<&Outboxes>,
     ) -> Result<(), TopicsError> {
         let mut content = self.lock();
         if content.handlers.iter().any(|known| known.id == setup.id) {
             return Err(TopicsError::HandlerExists(setup.id.to_string()));
         }
-        content.handlers.push(Binding::start(&self.id, setup, buffer_length, deps));
+        content.handlers.push(Binding::start(&self.id, setup, buffer_length, deps, outboxes));
         Ok(())
     }
 
@@ -224,6 +279,7 @@ impl Topic {
         setup: HandlerSetup,
         buffer_length: usize,
         deps: &TopicsDeps,
+        outboxes: Option<&Outboxes>,
     ) -> Result<Worker, TopicsError> {
         let mut content = self.lock();
         let position = content.handlers.iter().position(|known| *known.id == *old_id);
@@ -232,22 +288,30 @@ impl Topic {
         if content.handlers.iter().any(is_taken) {
             return Err(TopicsError::HandlerExists(setup.id.to_string()));
         }
-        let new = Binding::start(&self.id, setup, buffer_length, deps);
-        Ok(std::mem::replace(&mut content.handlers[at], new).end())
+        let keeps_id = *setup.id == *old_id;
+        if keeps_id && outboxes.is_some() {
+            // The outbox stays; it gets another handler.
+            let new = Binding::start(&self.id, setup, buffer_length, deps, outboxes);
+            let old = std::mem::replace(&mut content.handlers[at], new);
+            return Ok(old.replaced());
+        }
+        let new = Binding::start(&self.id, setup, buffer_length, deps, outboxes);
+        Ok(std::mem::replace(&mut content.handlers[at], new).end(false))
     }
 
+    /// Takes a handler away for good.
     pub(super) fn handler_remove(&self, id: &str) -> Option<Worker> {
         let mut content = self.lock();
         let at = content.handlers.iter().position(|known| *known.id == *id)?;
-        Some(content.handlers.remove(at).end())
+        Some(content.handlers.remove(at).end(true))
     }
 
-    /// Hides the topic and ends its handlers; states that are not OK stay.
-    pub(super) fn close(&self) -> Vec<Worker> {
+    /// Hides the topic and ends its handlers, with `is_removed` for good; states that are not OK stay.
+    pub(super) fn close(&self, is_removed: bool) -> Vec<Worker> {
         self.set_closed(true);
         let mut content = self.lock();
         content.forget_ok(i64::MAX);
-        content.handlers.drain(..).map(Binding::end).collect()
+        content.handlers.drain(..).map(|handler| handler.end(is_removed)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
@@ -268,7 +332,8 @@ impl Content {
         self.counts[level as usize] += 1;
         let is_ok = level == Level::Ok;
         let is_unmade = !state.details.is_made();
-        let mut new = Known { state, seen: now, is_listed: is_ok, is_unmade };
+        let mut new =
+            Known { state, seen: now, is_listed: is_ok, is_unmade, presence: Presence::Here };
         let known = self.states.get_mut(id);
         let (was_listed, was_unmade) =
             known.as_ref().map_or((false, false), |known| (known.is_listed, known.is_unmade));
@@ -282,13 +347,32 @@ impl Content {
         new.is_unmade |= was_unmade;
         match known {
             Some(known) => {
-                self.counts[known.state.level as usize] -= 1;
+                if known.presence != Presence::Stale {
+                    self.counts[known.state.level as usize] -= 1;
+                }
                 *known = new;
             }
             None => {
                 self.states.insert(id.clone(), new);
             }
         }
+    }
+
+    /// Gives how many events are stale: they are not counted.
+    fn stale(&self) -> usize {
+        self.states.len() - self.counts.iter().sum::<usize>()
+    }
+
+    fn level_of(&self, id: &str) -> Level {
+        self.states.get(id).map(|known| known.state.level).unwrap_or_default()
+    }
+
+    fn touch(&mut self, id: &str) {
+        let Some(known) = self.states.get_mut(id) else { return };
+        if known.presence == Presence::Stale {
+            self.counts[known.state.level as usize] += 1;
+        }
+        known.presence = Presence::Here;
     }
 
     /// Takes some of the details that nobody has made yet.

@@ -1,22 +1,42 @@
-//! Writes states behind: only the newest one per event.
+//! Writes behind: the newest state per event, what waits in outboxes, the history.
+//!
+//! Everything noted when a flush begins is written together. What is taken first is written last, so that a crash
+//! between two parts of a large flush repeats an event and never loses one: entries, then states, then deletions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use levada_model::Str;
+use levada_runtime::Clock;
 
+use super::outbox::{Outbox, Outboxes};
 use super::state::EventState;
-use super::store::{Change, StoredState, TopicStore, TopicStoreError};
+use super::store::{Change, StoredEntry, StoredState, TopicStore, TopicStoreError};
+use super::transition::Transition;
 
 /// Changes per call of the store. Ours: a transaction of a fair size.
-const CHANGES_MAX: usize = 1_000;
+const CHANGES_MAX: usize = 2_000;
+
+/// Entries of outboxes that one flush takes; the rest follows at once.
+const ENTRIES_MAX: usize = 10_000;
+
+/// Lines of the history that wait for the store; of more, the oldest are lost. Ours.
+const RECORDS_MAX: usize = 10_000;
 
 pub(super) struct Writer {
     store: Arc<dyn TopicStore>,
+    clock: Arc<dyn Clock>,
+    outboxes: Option<Arc<Outboxes>>,
     pending: Mutex<Pending>,
     /// Held over a flush, so that changes of one event reach the store in their order.
     flushing: tokio::sync::Mutex<()>,
+    /// Since when the store fails.
+    failing_since: Mutex<Option<Duration>>,
+    failures: AtomicU64,
+    records_dropped: AtomicU64,
 }
 
 #[derive(Default)]
@@ -24,18 +44,48 @@ struct Pending {
     removed_topics: Vec<Str>,
     /// Nothing stands for an event that is to be deleted.
     states: HashMap<(Str, Str), Option<EventState>, RandomState>,
+    records: VecDeque<Arc<Transition>>,
+}
+
+/// What a flush takes from one outbox.
+struct Taken {
+    outbox: Arc<Outbox>,
+    stored: Vec<u64>,
+    deleted: Vec<u64>,
 }
 
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(store: Arc<dyn TopicStore>) -> Self {
-        Writer { store, pending: Mutex::default(), flushing: tokio::sync::Mutex::default() }
+    pub(super) fn new(
+        store: Arc<dyn TopicStore>,
+        clock: Arc<dyn Clock>,
+        outboxes: Option<Arc<Outboxes>>,
+    ) -> Self {
+        Writer {
+            store,
+            clock,
+            outboxes,
+            pending: Mutex::default(),
+            flushing: tokio::sync::Mutex::default(),
+            failing_since: Mutex::default(),
+            failures: AtomicU64::new(0),
+            records_dropped: AtomicU64::new(0),
+        }
     }
 
     /// Notes the state of an event; nothing deletes it.
     pub(super) fn set(&self, topic: &Str, id: &Str, state: Option<EventState>) {
         self.lock().states.insert((topic.clone(), id.clone()), state);
+    }
+
+    pub(super) fn record(&self, record: Transition) {
+        let mut pending = self.lock();
+        if pending.records.len() >= RECORDS_MAX {
+            pending.records.pop_front();
+            self.records_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        pending.records.push_back(Arc::new(record));
     }
 
     pub(super) fn remove_topic(&self, topic: &str) {
@@ -46,26 +96,117 @@ impl Writer {
         }
     }
 
+    /// Gives how often the store failed, and how many lines of the history were lost for that.
+    pub(super) fn failures(&self) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.failures), read(&self.records_dropped))
+    }
+
     /// Stores everything noted before the call; what fails waits for the next one.
     pub(super) async fn flush(&self) -> Result<(), TopicStoreError> {
         let _turn = self.flushing.lock().await;
-        let taken = std::mem::take(&mut *self.lock());
-        if taken.removed_topics.is_empty() && taken.states.is_empty() {
-            return Ok(());
+        loop {
+            // The order of the next three lines is what the module doc promises.
+            let mut taken = self.take_deleted();
+            let pending = std::mem::take(&mut *self.lock());
+            let (entries, has_more) = self.take_entries(&mut taken);
+            let outcome = self.write(pending, &taken, entries).await;
+            self.end(&taken, outcome.is_ok());
+            outcome?;
+            if !has_more {
+                return Ok(());
+            }
         }
-        let removed = taken.removed_topics.into_iter().map(|topic| Change::RemoveTopic { topic });
-        let states = taken.states.into_iter().map(|((topic, id), state)| match state {
+    }
+
+    fn take_deleted(&self) -> Vec<Taken> {
+        let outboxes = self.outboxes.iter().flat_map(|all| all.all());
+        let taken = outboxes.filter(|outbox| outbox.is_dirty()).map(|outbox| {
+            let deleted = outbox.take_deleted();
+            Taken { outbox, stored: Vec::new(), deleted }
+        });
+        taken.collect()
+    }
+
+    /// Takes what is to be stored, from outboxes that got something meanwhile, too.
+    fn take_entries(&self, taken: &mut Vec<Taken>) -> (Vec<Change>, bool) {
+        let mut changes = Vec::new();
+        let Some(outboxes) = &self.outboxes else { return (changes, false) };
+        for outbox in outboxes.all() {
+            let room = ENTRIES_MAX - changes.len();
+            let entries = outbox.begin_store(room);
+            if entries.is_empty() {
+                continue;
+            }
+            let numbers: Vec<u64> = entries.iter().map(|entry| entry.number).collect();
+            changes.extend(entries.into_iter().map(|entry| {
+                let (topic, handler) = (outbox.topic.clone(), outbox.handler.clone());
+                Change::Enqueue(StoredEntry { topic, handler, entry })
+            }));
+            match taken.iter_mut().find(|known| Arc::ptr_eq(&known.outbox, &outbox)) {
+                Some(known) => known.stored = numbers,
+                None => taken.push(Taken { outbox, stored: numbers, deleted: Vec::new() }),
+            }
+        }
+        let has_more = changes.len() >= ENTRIES_MAX;
+        (changes, has_more)
+    }
+
+    async fn write(
+        &self,
+        pending: Pending,
+        taken: &[Taken],
+        entries: Vec<Change>,
+    ) -> Result<(), TopicStoreError> {
+        let mut changes = entries;
+        let Pending { removed_topics, states, records } = pending;
+        // Entries need no giving back: their outbox has them.
+        let own = changes.len();
+        changes.extend(removed_topics.into_iter().map(|topic| Change::RemoveTopic { topic }));
+        changes.extend(states.into_iter().map(|((topic, id), state)| match state {
             Some(state) => Change::Save(StoredState { topic, id, state }),
             None => Change::Remove { topic, id },
-        });
-        let changes: Vec<Change> = removed.chain(states).collect();
+        }));
+        changes.extend(records.into_iter().map(Change::Record));
+        let given_back = changes.len();
+        for one in taken {
+            changes.extend(one.deleted.iter().map(|number| {
+                let (topic, handler) = (one.outbox.topic.clone(), one.outbox.handler.clone());
+                Change::Dequeue { topic, handler, number: *number }
+            }));
+        }
         for (index, part) in changes.chunks(CHANGES_MAX).enumerate() {
             if let Err(error) = self.store.apply(part).await {
-                self.give_back(&changes[index * CHANGES_MAX..]);
+                let from = (index * CHANGES_MAX).clamp(own, given_back);
+                self.give_back(&changes[from..given_back]);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Tells the outboxes how it went, and notes whether the store works.
+    fn end(&self, taken: &[Taken], is_done: bool) {
+        for one in taken {
+            if !is_done {
+                one.outbox.give_back_deleted(&one.deleted);
+            }
+            if !one.stored.is_empty() {
+                one.outbox.end_store(&one.stored, is_done);
+            }
+        }
+        let mut failing = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_done {
+            *failing = None;
+        } else {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            failing.get_or_insert_with(|| self.clock.monotonic());
+        }
+        let since = failing.map(|since| self.clock.monotonic().saturating_sub(since));
+        drop(failing);
+        if let Some(outboxes) = &self.outboxes {
+            outboxes.set_degraded(since.is_some_and(|since| since >= outboxes.store_patience()));
+        }
     }
 
     /// Notes again what was not stored, unless something newer is noted.
@@ -73,6 +214,7 @@ impl Writer {
         let mut pending = self.lock();
         // A topic that was removed meanwhile takes its older states with it.
         let removed = pending.removed_topics.clone();
+        let mut records = VecDeque::new();
         for change in changes {
             let (topic, id, state) = match change {
                 Change::RemoveTopic { topic } => {
@@ -83,11 +225,21 @@ impl Writer {
                 }
                 Change::Save(StoredState { topic, id, state }) => (topic, id, Some(state.clone())),
                 Change::Remove { topic, id } => (topic, id, None),
+                Change::Record(record) => {
+                    records.push_back(Arc::clone(record));
+                    continue;
+                }
+                Change::Enqueue(_) | Change::Dequeue { .. } => continue,
             };
             if !removed.contains(topic) {
                 pending.states.entry((topic.clone(), id.clone())).or_insert(state);
             }
         }
+        records.append(&mut pending.records);
+        let lost = records.len().saturating_sub(RECORDS_MAX);
+        records.drain(..lost);
+        self.records_dropped.fetch_add(lost as u64, Ordering::Relaxed);
+        pending.records = records;
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {

@@ -37,7 +37,7 @@ fn a_time_that_jumps_too_far_ends_the_run() {
     let run = |points: &str| {
         let lines = Arc::new(Mutex::new(Count(0)));
         let mut run = DryRun::start(&definition, &options, Arc::clone(&lines)).unwrap();
-        run.ticks_max = 100;
+        run.playback.set_ticks_max(100);
         let ended = run.stream(points.as_bytes(), StreamFormat::Lines, Precision::Seconds);
         let count = lines.lock().unwrap().0;
         (ended, count)

@@ -27,6 +27,12 @@ impl TopicAlerts {
         TopicAlerts { master, topics, inhibitors: Inhibitors::new(), deps }
     }
 
+    /// Gives the same for another task master, such as a replay: topics of nodes are its own, everything else is shared.
+    #[must_use]
+    pub fn of_master(&self, master: Str) -> Self {
+        TopicAlerts { master, ..self.clone() }
+    }
+
     /// Gives the topics.
     pub fn topics(&self) -> &Topics {
         &self.topics

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
@@ -34,8 +34,12 @@ pub struct Cell {
     is_retired: AtomicBool,
     /// It was stopped: nothing of it runs any more, not even a timer.
     is_over: AtomicBool,
+    /// Those who wait to look at the actor: turns are cut short for them.
+    visitors: AtomicUsize,
     /// Points that went through, for the throughput.
     processed: AtomicU64,
+    /// Batches that went through.
+    batches: AtomicU64,
     workers: Weak<Workers>,
     clock: Arc<dyn Clock>,
     failed: Box<dyn Fn(&Cell) + Send + Sync>,
@@ -122,7 +126,9 @@ impl Cell {
             is_failed: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            visitors: AtomicUsize::new(0),
             processed: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
             clock: Arc::clone(workers.clock()),
             workers: Arc::downgrade(workers),
             failed,
@@ -197,6 +203,11 @@ impl Cell {
         self.processed.load(Ordering::Relaxed)
     }
 
+    /// Counts the batches that went through.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
     /// Says whether the task has failed.
     pub fn is_failed(&self) -> bool {
         self.is_failed.load(Ordering::Acquire)
@@ -235,13 +246,52 @@ impl Cell {
         Some(look(&mut state.actor))
     }
 
+    /// Puts another actor in the place of the one at hand, between two turns; what is queued is for the new one.
+    ///
+    /// - `None`: the task has failed or ended, or a node is at work for longer than `patience`.
+    /// - After an error the old actor is still there.
+    pub fn exchange<E>(
+        &self,
+        patience: Duration,
+        make: impl FnOnce(&mut Actor) -> Result<Actor, E>,
+    ) -> Option<Result<(), E>> {
+        let mut state = self.lock_within(patience)?;
+        if self.is_over.load(Ordering::Acquire) || state.actor.failure().is_some() {
+            return None;
+        }
+        let result = make(&mut state.actor).map(|mut actor| {
+            actor.measure(Arc::clone(&self.clock));
+            state.actor = actor;
+            state.stride = STRIDE_FIRST;
+            // The new nodes have timers of their own.
+            self.wakes_at.store(NEVER, Ordering::Release);
+        });
+        Some(result)
+    }
+
     fn lock_within(&self, patience: Duration) -> Option<MutexGuard<'_, State>> {
+        if let Some(state) = self.try_lock() {
+            return Some(state);
+        }
+        self.visitors.fetch_add(1, Ordering::AcqRel);
+        let state = self.poll_lock(patience);
+        self.visitors.fetch_sub(1, Ordering::AcqRel);
+        state
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn poll_lock(&self, patience: Duration) -> Option<MutexGuard<'_, State>> {
         let mut left = patience;
         loop {
-            match self.state.try_lock() {
-                Ok(state) => return Some(state),
-                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => {}
+            if let Some(state) = self.try_lock() {
+                return Some(state);
             }
             if left.is_zero() {
                 return None;
@@ -267,6 +317,10 @@ impl Cell {
         if self.is_failed() {
             return Turn::Failed;
         }
+        if self.has_visitors() {
+            // A task with much to do would take the lock again before they see that it is free.
+            std::thread::sleep(POLL * 2);
+        }
         let began = self.clock.monotonic();
         let mut state = self.lock();
         if self.is_over.load(Ordering::Acquire) {
@@ -276,7 +330,7 @@ impl Cell {
         self.hops.store(0, Ordering::Relaxed);
         let (mut result, mut is_more) = self.timers(&mut state.actor, now, began);
         while result.is_ok() && !self.is_over.load(Ordering::Acquire) {
-            if self.clock.monotonic().saturating_sub(began) > TURN {
+            if self.has_visitors() || self.clock.monotonic().saturating_sub(began) > TURN {
                 is_more = true;
                 break;
             }
@@ -296,6 +350,10 @@ impl Cell {
         }
         let timer = state.actor.next_timer();
         if is_more { Turn::More } else { Turn::Idle(timer) }
+    }
+
+    fn has_visitors(&self) -> bool {
+        self.visitors.load(Ordering::Acquire) > 0
     }
 
     /// Ends the task, once.
@@ -363,7 +421,7 @@ impl Cell {
                 false => (state.stride * 2).min(STRIDE_MAX),
             };
             last = now;
-            if now.saturating_sub(began) > TURN {
+            if self.has_visitors() || now.saturating_sub(began) > TURN {
                 state.pending = Some((slice, range, at));
                 return Ok(());
             }
@@ -389,6 +447,7 @@ impl Cell {
     fn batch(&self, actor: &mut Actor, place: usize, batch: OwnedBatch) -> Step {
         let OwnedBatch { name, key, time, points } = batch;
         self.processed.fetch_add(points.len() as u64, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
         let Some(group) = actor.group(key) else {
             actor.complain(place, "too many groups", &name);
             return Ok(());

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use levada_clients::influxdb::{ClusterError, Clusters};
+use levada_clients::influxdb::{ClusterError, Clusters, InfluxDb};
 use levada_model::Str;
 use levada_runtime::TaskKind;
 use tokio::task::JoinHandle;
@@ -130,14 +130,7 @@ impl Queries {
         let mut clients = Vec::with_capacity(plans.len());
         for planned in &plans {
             planned.plan.check_sources(dbrps)?;
-            clients.push(clusters.get(&planned.plan.cluster).map_err(|error| match error {
-                ClusterError::None => {
-                    "InfluxDB not configured, cannot query InfluxDB for batch query".to_owned()
-                }
-                error @ ClusterError::Unknown(_) => {
-                    format!("failed to get InfluxDB client: {error}")
-                }
-            })?);
+            clients.push(client(clusters, &planned.plan.cluster)?);
         }
         let closing = Closing::new();
         let (mut nodes, mut drivers) = (Vec::new(), Vec::new());
@@ -195,6 +188,16 @@ impl Drop for Queries {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Gives the client that a query asks; errors are upstream's.
+pub(crate) fn client(clusters: &Clusters, cluster: &str) -> Result<Arc<dyn InfluxDb>, String> {
+    clusters.get(cluster).map_err(|error| match error {
+        ClusterError::None => {
+            "InfluxDB not configured, cannot query InfluxDB for batch query".to_owned()
+        }
+        error @ ClusterError::Unknown(_) => format!("failed to get InfluxDB client: {error}"),
+    })
 }
 
 // === impl Counters ===

@@ -178,6 +178,20 @@ impl Queue {
         self.has_room.notify_all();
     }
 
+    /// Drops what is meant for single nodes, batches counted: the nodes are replaced, the points stay.
+    pub fn clear_for_nodes(&self) {
+        let mut state = self.lock();
+        let is_for_all = |input: &Input| matches!(input, Input::Points(_));
+        let dropped: usize =
+            state.inputs.iter().filter(|input| !is_for_all(input)).map(weight).sum();
+        self.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+        state.points -= dropped.min(state.points);
+        state.inputs.retain(is_for_all);
+        state.is_stalled = false;
+        drop(state);
+        self.has_room.notify_all();
+    }
+
     /// Says whether so many points would be taken now.
     pub fn has_room(&self, points: usize) -> bool {
         let state = self.lock();

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use levada_model::{Point, Series, Str};
@@ -14,7 +15,9 @@ use smallvec::SmallVec;
 
 use super::cell::Cell;
 use super::input::{Input, Slice};
+use super::master::BLOCK_DEFAULT;
 use super::queue::Attempt;
+use super::tap::Tap;
 
 /// What a task wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +42,29 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     version: u64,
+    /// Shared with the tables before and after this one: with thousands of tasks a change copies pointers only.
+    entries: Vec<Arc<Entry>>,
+    /// Recordings, mostly none.
+    taps: Vec<(Subscription, Weak<Tap>)>,
+    /// Made when it is first asked; of many changes in a row only the last one is looked at.
+    index: OnceLock<Index>,
+}
+
+/// A task in the table.
+struct Entry {
+    subscription: Subscription,
     /// Weak: a task writes to the table that it stands in, and so do writers that have been idle for long.
-    entries: Vec<(Subscription, Weak<Cell>)>,
+    cell: Weak<Cell>,
+}
+
+/// Places in [`Table::entries`] by database and retention policy.
+type Index = HashMap<(Str, Str), OfPolicy, RandomState>;
+
+/// Who listens to a retention policy; places are in order.
+#[derive(Default)]
+struct OfPolicy {
+    to_all: Vec<u32>,
+    by_measurement: HashMap<Str, Vec<u32>, RandomState>,
 }
 
 /// Writes points: one per thread that writes.
@@ -64,6 +88,10 @@ pub struct Written {
     pub dropped: u64,
     /// Points that no task wanted.
     pub unwanted: u64,
+    /// Tasks that took all that was for them.
+    pub served: u32,
+    /// Tasks that lost a part or all of it.
+    pub behind: u32,
 }
 
 /// Series that a writer remembers.
@@ -76,12 +104,36 @@ const SLICE_POINTS: usize = 4_096;
 impl Routes {
     /// Adds a task.
     pub fn add(&self, subscription: Subscription, cell: &Arc<Cell>) {
-        self.change(|entries| entries.push((subscription, Arc::downgrade(cell))));
+        let entry = Arc::new(Entry { subscription, cell: Arc::downgrade(cell) });
+        self.change(|table| table.entries.push(entry));
+    }
+
+    /// Changes what a task listens to; no point is missed in between.
+    pub fn replace(&self, subscription: Subscription, cell: &Arc<Cell>) {
+        let entry = Arc::new(Entry { subscription, cell: Arc::downgrade(cell) });
+        self.change(|table| {
+            table.entries.retain(|known| known.cell.as_ptr() != Arc::as_ptr(cell));
+            table.entries.push(entry);
+        });
     }
 
     /// Takes a task out; points that are being written may still reach its queue.
     pub fn remove(&self, cell: &Arc<Cell>) {
-        self.change(|entries| entries.retain(|(_, known)| known.as_ptr() != Arc::as_ptr(cell)));
+        self.change(|table| {
+            table.entries.retain(|known| known.cell.as_ptr() != Arc::as_ptr(cell));
+        });
+    }
+
+    /// Lets a tap see what a task would.
+    pub fn tap(&self, subscription: Subscription, tap: &Arc<Tap>) {
+        self.change(|table| table.taps.push((subscription, Arc::downgrade(tap))));
+    }
+
+    /// Takes a tap out.
+    pub fn untap(&self, tap: &Arc<Tap>) {
+        self.change(|table| {
+            table.taps.retain(|(_, known)| known.as_ptr() != Arc::as_ptr(tap));
+        });
     }
 
     /// Makes a writer.
@@ -100,13 +152,55 @@ impl Routes {
         Arc::clone(&self.0.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<(Subscription, Weak<Cell>)>)) {
+    fn change(&self, change: impl FnOnce(&mut Table)) {
         let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
-        let mut entries = table.entries.clone();
-        change(&mut entries);
         let version = table.version + 1;
-        *table = Arc::new(Table { version, entries });
+        let mut changed = Table {
+            version,
+            entries: table.entries.clone(),
+            taps: table.taps.clone(),
+            index: OnceLock::new(),
+        };
+        change(&mut changed);
+        *table = Arc::new(changed);
         self.0.version.store(version, Ordering::Release);
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    /// Gives the places of the tasks that want a series, in order.
+    fn wanting(&self, series: &Series) -> Vec<u32> {
+        let index = self.index.get_or_init(|| self.index());
+        let key = (Str::clone(&series.database), Str::clone(&series.retention));
+        let Some(of_policy) = index.get(&key) else { return Vec::new() };
+        let mut places = of_policy.to_all.clone();
+        if let Some(named) = of_policy.by_measurement.get(&series.name) {
+            places.extend(named);
+            places.sort_unstable();
+            // One that names a retention policy or a measurement twice gets each point once.
+            places.dedup();
+        }
+        places
+    }
+
+    fn index(&self) -> Index {
+        let mut index = Index::default();
+        for (place, entry) in self.entries.iter().enumerate() {
+            let place = place as u32;
+            let Subscription { dbrps, measurements } = &entry.subscription;
+            for dbrp in dbrps {
+                let of_policy = index.entry(dbrp.clone()).or_default();
+                if measurements.is_empty() && of_policy.to_all.last() != Some(&place) {
+                    of_policy.to_all.push(place);
+                }
+                for name in measurements {
+                    of_policy.by_measurement.entry(Str::clone(name)).or_default().push(place);
+                }
+            }
+        }
+        index
     }
 }
 
@@ -139,6 +233,9 @@ impl Ingest {
     fn write_hop(&mut self, points: Vec<Point>, hops: u8, may_wait: bool) -> Written {
         self.refresh();
         let mut written = Written::default();
+        if !self.table.taps.is_empty() {
+            self.fill_taps(&points, may_wait);
+        }
         if self.table.entries.is_empty() {
             written.unwanted = points.len() as u64;
             return written;
@@ -172,9 +269,32 @@ impl Ingest {
     /// Says whether every task that listens to something has room for so many points.
     pub fn would_fit(&mut self, points: &[Point]) -> bool {
         self.refresh();
-        let has_room =
-            |cell: &Weak<Cell>| cell.upgrade().is_none_or(|cell| cell.queue.has_room(points.len()));
-        self.table.entries.iter().all(|(_, cell)| has_room(cell))
+        let has_room = |entry: &Arc<Entry>| {
+            entry.cell.upgrade().is_none_or(|cell| cell.queue.has_room(points.len()))
+        };
+        self.table.entries.iter().all(has_room)
+    }
+
+    #[cold]
+    fn fill_taps(&self, points: &[Point], may_wait: bool) {
+        let mut patience = if may_wait { BLOCK_DEFAULT } else { Duration::ZERO };
+        for (subscription, tap) in &self.table.taps {
+            let Some(tap) = tap.upgrade() else { continue };
+            let mut last = None;
+            let mut is_ours = |series: &Series| match last {
+                Some((id, is_ours)) if id == series.id => is_ours,
+                _ => {
+                    let is_ours = subscription.wants(series);
+                    last = Some((series.id, is_ours));
+                    is_ours
+                }
+            };
+            let ours: Vec<Point> =
+                points.iter().filter(|point| is_ours(&point.series)).cloned().collect();
+            if !ours.is_empty() && !tap.give(ours, patience) {
+                patience = Duration::ZERO;
+            }
+        }
     }
 
     fn refresh(&mut self) {
@@ -197,14 +317,7 @@ impl Ingest {
 
     #[cold]
     fn look_up(&mut self, series: &Series) -> Arc<[u32]> {
-        let wanting: Vec<u32> = self
-            .table
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, (subscription, _))| subscription.wants(series))
-            .map(|(at, _)| at as u32)
-            .collect();
+        let wanting = self.table.wanting(series);
         let list = match self.lists.get(&wanting) {
             Some(list) => Arc::clone(list),
             None => {
@@ -239,54 +352,81 @@ impl Ingest {
 
     fn hand_over(&mut self, points: Vec<Point>, hops: u8, may_wait: bool, written: &mut Written) {
         let points = Arc::new(points);
-        let mut late: Vec<(Arc<Cell>, Slice)> = Vec::new();
+        let mut late: Vec<(Arc<Cell>, Vec<Slice>)> = Vec::new();
         for task in self.touched.drain(..) {
             let ranges = std::mem::take(&mut self.ranges[task as usize]);
-            let Some(cell) = self.table.entries[task as usize].1.upgrade() else { continue };
+            let Some(cell) = self.table.entries[task as usize].cell.upgrade() else { continue };
+            let (mut lost, mut waiting) = (0, Vec::new());
             for part in parts(ranges) {
                 let slice = Slice { points: Arc::clone(&points), ranges: part, hops };
                 let count = slice.len() as u64;
                 // What a task gets stays in order.
-                if late.last().is_some_and(|(known, _)| Arc::ptr_eq(known, &cell)) {
-                    late.push((Arc::clone(&cell), slice));
+                if !waiting.is_empty() {
+                    waiting.push(slice);
                     continue;
                 }
                 match cell.try_give(Input::Points(slice)) {
                     Attempt::Taken => written.delivered += count,
-                    Attempt::Dropped => written.dropped += count,
-                    Attempt::Full(Input::Points(slice)) if may_wait => {
-                        late.push((Arc::clone(&cell), slice));
-                    }
+                    Attempt::Dropped => lost += count,
+                    Attempt::Full(Input::Points(slice)) if may_wait => waiting.push(slice),
                     Attempt::Full(input) => {
                         cell.queue.refuse(&input);
-                        written.dropped += count;
+                        lost += count;
                     }
                 }
+            }
+            if waiting.is_empty() {
+                written.note(lost);
+            } else {
+                late.push((cell, waiting));
             }
         }
         let mut has_patience = true;
-        for (cell, slice) in late {
-            let count = slice.len() as u64;
-            let is_taken = if has_patience {
-                cell.give(Input::Points(slice))
-            } else {
-                match cell.try_give(Input::Points(slice)) {
-                    Attempt::Taken => true,
-                    Attempt::Dropped => false,
-                    Attempt::Full(input) => {
-                        cell.queue.give_up(&input);
-                        false
+        for (cell, slices) in late {
+            let mut lost = 0;
+            for slice in slices {
+                let count = slice.len() as u64;
+                let is_taken = if has_patience {
+                    cell.give(Input::Points(slice))
+                } else {
+                    match cell.try_give(Input::Points(slice)) {
+                        Attempt::Taken => true,
+                        Attempt::Dropped => false,
+                        Attempt::Full(input) => {
+                            cell.queue.give_up(&input);
+                            false
+                        }
                     }
+                };
+                // Once is enough: the other tasks that are full were waited for at the same time.
+                has_patience &= is_taken;
+                if is_taken {
+                    written.delivered += count;
+                } else {
+                    lost += count;
                 }
-            };
-            // Once is enough: the other tasks that are full were waited for at the same time.
-            has_patience &= is_taken;
-            if is_taken {
-                written.delivered += count;
-            } else {
-                written.dropped += count;
             }
+            written.note(lost);
         }
+    }
+}
+
+// === impl Written ===
+
+impl Written {
+    /// Counts a task and what it lost.
+    fn note(&mut self, lost: u64) {
+        self.dropped += lost;
+        if lost == 0 {
+            self.served += 1;
+        } else {
+            self.behind += 1;
+        }
+    }
+
+    /// Says whether there were tasks to take points and none of them took all of its own: who writes may try again later.
+    pub fn is_refused(&self) -> bool {
+        self.served == 0 && self.behind > 0
     }
 }
 

@@ -4,7 +4,7 @@
 //! is bounded and counted, what it gives comes back as input.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use levada_runtime::{Clock, TaskKind, Tasks};
@@ -31,7 +31,12 @@ pub struct SideDeps {
 ///
 /// - Keep what is set weak, or the task and its side actors keep each other.
 #[derive(Default)]
-pub struct LateInbox(OnceLock<Box<dyn Inbox>>);
+pub struct LateInbox {
+    inbox: OnceLock<Box<dyn Inbox>>,
+    /// Nothing of its side actors is wanted any more. Held for reading while something is pushed, so that nothing comes
+    /// after [`LateInbox::cut`].
+    is_cut: RwLock<bool>,
+}
 
 /// Ends side actors: first they finish what they hold, then they give up.
 #[derive(Clone, Debug)]
@@ -66,18 +71,28 @@ impl LateInbox {
 
     /// Sets the inbox; a second call changes nothing.
     pub fn set(&self, inbox: Box<dyn Inbox>) {
-        let _was_set = self.0.set(inbox).is_err();
+        let _was_set = self.inbox.set(inbox).is_err();
+    }
+
+    /// Refuses everything from now on: the nodes that it was for are gone.
+    pub(super) fn cut(&self) {
+        *self.is_cut.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    fn is_cut(&self) -> RwLockReadGuard<'_, bool> {
+        self.is_cut.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inbox for LateInbox {
     fn push(&self, input: Input) -> bool {
-        self.0.get().is_some_and(|inbox| inbox.push(input))
+        let is_cut = self.is_cut();
+        !*is_cut && self.inbox.get().is_some_and(|inbox| inbox.push(input))
     }
 
     /// One that is not set yet belongs to a task that is about to run.
     fn is_open(&self) -> bool {
-        self.0.get().is_none_or(|inbox| inbox.is_open())
+        !*self.is_cut() && self.inbox.get().is_none_or(|inbox| inbox.is_open())
     }
 }
 

@@ -115,6 +115,11 @@ impl Sides {
         Ok(())
     }
 
+    /// Lets nothing come back any more: the nodes that asked are being replaced.
+    pub(super) fn cut(&self) {
+        self.inbox.cut();
+    }
+
     /// Ends the queries, at once; before the queue of the task is closed.
     pub fn close_queries(&self) {
         if let Some(queries) = &*self.queries() {

@@ -66,6 +66,13 @@ const BATCH: u64 = 2;
 
 // === impl HttpOut ===
 
+impl HttpOut {
+    /// Gives the end of the path that it serves.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint.0
+    }
+}
+
 impl Spec for HttpOut {
     fn kind(&self) -> &'static Kind {
         &KIND

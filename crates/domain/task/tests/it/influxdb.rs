@@ -75,6 +75,7 @@ impl Bench {
             runtime: runtime.clone(),
             clock: clock.clone(),
             store: None,
+            silencer: None,
         };
         let topics = Topics::new(TopicsSettings::default(), topics);
         let settings = SideSettings {

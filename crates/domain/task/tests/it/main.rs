@@ -15,5 +15,7 @@ mod notation;
 mod outputs;
 mod properties;
 mod queries;
+mod recordings;
 mod register;
+mod service;
 mod world;

@@ -22,6 +22,7 @@ use levada_task::engine::{
 };
 use levada_task::runtime::Services;
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::service::{ServiceDeps, TaskService};
 
 /// The topic whose events are recorded.
 pub(crate) const TOPIC: &str = "out";
@@ -93,6 +94,7 @@ impl World {
                 runtime: runtime.handle().clone(),
                 clock: Arc::clone(&clock),
                 store: None,
+                silencer: None,
             },
         );
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -206,6 +208,23 @@ impl World {
     /// Nodes that hang now.
     pub(crate) fn hanging(&self) -> usize {
         self.odd.hanging.load(Ordering::SeqCst)
+    }
+
+    /// Keeps tasks in `documents` and runs them here.
+    pub(crate) fn service(&self, documents: Arc<dyn levada_store::Documents>) -> TaskService {
+        TaskService::new(ServiceDeps {
+            documents,
+            master: self.master.clone(),
+            clock: Arc::clone(self.workers.clock()),
+            tasks: Tasks::new(),
+            options: TaskOptions::default(),
+            define: DefineOptions::default(),
+        })
+    }
+
+    /// Waits for something that is asynchronous.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().unwrap().block_on(future)
     }
 
     pub(crate) fn stop(&self, id: &str) -> bool {

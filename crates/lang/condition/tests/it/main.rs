@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod conditions;
+mod filters;
 mod mutations;
 mod paths;
 mod properties;

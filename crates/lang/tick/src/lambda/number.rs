@@ -171,7 +171,7 @@ fn failed(function: &str, text: &str, cause: &str) -> String {
 }
 
 /// Gives a text in double quotes with Go's escapes.
-pub(super) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for character in text.chars() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use levada_model::Str;
+pub use levada_pattern::Regex;
 
 /// Where something stands in a script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,15 +130,6 @@ pub enum Kind {
     Star,
     /// A name.
     Identifier(Str),
-}
-
-/// A compiled pattern and its source.
-#[derive(Debug)]
-pub struct Regex {
-    /// The pattern in RE2 syntax, `\/` already turned into `/`.
-    pub pattern: Str,
-    /// Compiled; `\d \s \w \b` know ASCII only, as in Go.
-    pub regex: regex::Regex,
 }
 
 /// A call: `name(args)`.

@@ -64,7 +64,7 @@ pub(super) async fn start(
     if options.scripts.is_empty() {
         return Ok(None);
     }
-    let tasks = TaskHost::start(host, None, !options.no_checkpoints)
+    let tasks = TaskHost::start(host, !options.no_checkpoints, None)
         .await
         .map_err(|error| format!("tasks cannot run: {error}"))?;
     for script in &options.scripts {

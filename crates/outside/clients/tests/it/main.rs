@@ -1,3 +1,6 @@
 //! Clients against real servers.
 
 mod influxdb;
+mod mqtt;
+mod smtp;
+mod snmp;

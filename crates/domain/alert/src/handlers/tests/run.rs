@@ -229,6 +229,7 @@ async fn publish_goes_on_to_other_topics_and_stops_in_circles() {
         runtime: tokio::runtime::Handle::current(),
         clock: VirtualClock::new(Timestamp(0)),
         store: None,
+        silencer: None,
     };
     let topics = Topics::new(TopicsSettings::default(), deps);
     let deps = HandlerDeps { topics: Some(topics.downgrade()), ..HandlerDeps::default() };
@@ -359,6 +360,7 @@ async fn aggregate_sends_one_event_per_interval() {
         runtime: tokio::runtime::Handle::current(),
         clock: clock.clone(),
         store: None,
+        silencer: None,
     };
     let topics = Topics::new(TopicsSettings::default(), deps);
     let deps = HandlerDeps {
@@ -394,50 +396,77 @@ async fn aggregate_sends_one_event_per_interval() {
 }
 
 /// A server with a certificate that nobody knows; it answers each request with 200.
-async fn secret_server(tasks: &Tasks) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio_rustls::rustls::ServerConfig;
-    let names = vec!["127.0.0.1".to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).unwrap();
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}/", listener.local_addr().unwrap());
-    tasks.spawn(levada_runtime::TaskKind::Alert, "secret server", async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            // A client that does not trust the certificate hangs up.
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut request = Vec::new();
-            while !request.ends_with(b"}\n") {
-                let mut part = [0; 1024];
-                let count = stream.read(&mut part).await.unwrap();
-                request.extend_from_slice(&part[..count]);
+pub(super) struct SecretServer {
+    pub(super) url: String,
+    /// Its certificate.
+    pub(super) pem: String,
+    tasks: Tasks,
+}
+
+impl Drop for SecretServer {
+    fn drop(&mut self) {
+        self.tasks.abort_all();
+    }
+}
+
+impl SecretServer {
+    /// Starts it; with `client` it wants to see that certificate.
+    pub(super) async fn start(client: Option<&rcgen::Certificate>) -> Self {
+        use tokio_rustls::rustls::server::WebPkiClientVerifier;
+        use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let config = match client {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(client.der().clone()).unwrap();
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                config.with_client_cert_verifier(verifier.build().unwrap())
             }
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(answer).await.unwrap();
-        }
-    });
-    url
+        };
+        let config = config.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        let tasks = Tasks::new();
+        tasks.spawn(levada_runtime::TaskKind::Alert, "secret server", async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that does not trust the certificate hangs up.
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                answer(stream).await;
+            }
+        });
+        SecretServer { url, pem: made.cert.pem(), tasks }
+    }
+}
+
+/// Reads a request with a JSON body and answers it.
+async fn answer(mut stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut request = Vec::new();
+    while !request.trim_ascii_end().ends_with(b"}") {
+        let mut part = [0; 1024];
+        let Ok(count @ 1..) = stream.read(&mut part).await else { return };
+        request.extend_from_slice(&part[..count]);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
 }
 
 /// U-18: honoured in scripts, too.
 #[tokio::test]
 async fn post_checks_certificates_unless_told_otherwise() {
-    let tasks = Tasks::new();
-    let url = secret_server(&tasks).await;
+    let server = SecretServer::start(None).await;
     let deps = HandlerDeps::default();
-    let mut post = spec("post", vec![Arg::from(&*url)]);
+    let mut post = spec("post", vec![Arg::from(&*server.url)]);
     let error = started(&post, &deps).handle(&one()).await.unwrap_err();
     assert!(context(&error, "error").contains("certificate"), "{error:?}");
     post.set("skipSSLVerification", vec![]).unwrap();
     started(&post, &deps).handle(&one()).await.unwrap();
-    tasks.abort_all();
 }

@@ -64,11 +64,17 @@ fn server(reply: Reply) -> (FakeServer, Arc<Mutex<Vec<Request>>>) {
     (server, seen)
 }
 
+thread_local! {
+    /// Making one reads the authorities of the system, which takes its time.
+    static CLIENTS: Clients = Clients::default();
+}
+
 fn deps(kind: &str, section: Value) -> HandlerDeps {
     let rule = by_option_kind(kind).unwrap().section.unwrap();
     HandlerDeps {
         services: MemoryServices::with(rule.name, section),
         topic: "the-topic".into(),
+        clients: CLIENTS.with(Clients::clone),
         ..HandlerDeps::default()
     }
 }

@@ -9,5 +9,6 @@ mod exactly_once;
 mod groups;
 mod messages;
 mod mock;
+mod producer;
 mod security;
 mod support;

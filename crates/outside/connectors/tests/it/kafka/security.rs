@@ -12,13 +12,13 @@ use super::messages::{read, write};
 use super::support::{broker, context, sink, source, topic, unique};
 
 /// Gives the address of another listener.
-fn listener(broker: &str, offset: u16) -> String {
+pub(super) fn listener(broker: &str, offset: u16) -> String {
     let (host, port) = broker.rsplit_once(':').unwrap();
     format!("{host}:{}", port.parse::<u16>().unwrap() + offset)
 }
 
 /// Gives the folder with the certificates; nothing: the test is skipped.
-fn certificates(test: &str) -> Option<PathBuf> {
+pub(super) fn certificates(test: &str) -> Option<PathBuf> {
     let folder = KAFKA.state().join("tls");
     if folder.join("ca.pem").exists() {
         return Some(folder);

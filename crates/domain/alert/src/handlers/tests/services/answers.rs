@@ -1,5 +1,6 @@
 //! What handlers make of answers, and of what cannot be sent.
 
+use super::super::run::SecretServer;
 use super::*;
 
 /// What is left of an error: reason, whether it is final, and the wait in seconds.
@@ -339,4 +340,43 @@ async fn files_of_tls_settings_are_read_when_they_are_needed() {
     let error = handle("slack", &json!({}), &one, &deps).await.unwrap_err();
     assert_eq!(error.reason(), format!("`{path}` is larger than 1048576 bytes"));
     assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn certificates_are_checked_as_the_section_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let ours = rcgen::generate_simple_self_signed(vec!["us".to_owned()]).unwrap();
+    let cert = write("cert.pem", ours.cert.pem());
+    let key = write("key.pem", ours.signing_key.serialize_pem());
+    let both =
+        write("both.pem", format!("{}{}", ours.signing_key.serialize_pem(), ours.cert.pem()));
+    let open = SecretServer::start(None).await;
+    let closed = SecretServer::start(Some(&ours.cert)).await;
+    let (of_open, of_closed) =
+        (write("open.pem", open.pem.clone()), write("closed.pem", closed.pem.clone()));
+    let cases = [
+        (&open, json!({}), false),
+        (&open, json!({"insecure-skip-verify": true}), true),
+        (&open, json!({"ssl-ca": of_open}), true),
+        (&open, json!({"ssl-ca": of_closed}), false),
+        (&closed, json!({"ssl-ca": of_closed}), false),
+        (&closed, json!({"ssl-ca": of_closed, "ssl-cert": cert, "ssl-key": key}), true),
+        (&closed, json!({"ssl-ca": of_closed, "ssl-cert": both}), true),
+    ];
+    for (server, tls, expected) in cases {
+        let mut settings = super::super::options(json!({"enabled": true, "url": server.url}));
+        settings.extend(super::super::options(tls.clone()));
+        let outcome =
+            handle("slack", &json!({}), &at(Level::Ok), &deps("slack", settings.into())).await;
+        assert_eq!(outcome.is_ok(), expected, "{tls}: {outcome:?}");
+    }
+    let settings = json!({"enabled": true, "url": open.url, "ssl-cert": cert});
+    let error =
+        handle("slack", &json!({}), &at(Level::Ok), &deps("slack", settings)).await.unwrap_err();
+    assert_eq!(error.reason(), format!("no certificate with its key in `{cert}`"));
 }

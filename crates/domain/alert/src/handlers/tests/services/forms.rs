@@ -1,6 +1,7 @@
 //! Trying out services with the values of a form.
 
 use super::*;
+use crate::services::service_tests;
 
 fn form(kind: &str, deps: &HandlerDeps) -> Map<String, Value> {
     (by_option_kind(kind).unwrap().test.unwrap().options)(deps)
@@ -81,6 +82,16 @@ fn forms_start_with_the_settings_of_the_service_but_no_secrets() {
         let shown = Value::Object((kind.test.unwrap().options)(&deps)).to_string();
         assert!(!shown.contains("s3cret"), "{kind:?}: {shown}");
     }
+}
+
+#[test]
+fn tests_are_found_by_the_names_of_sections() {
+    let names: Vec<&str> = service_tests().into_iter().map(|(name, _)| name).collect();
+    assert!(
+        names.is_sorted() && names.contains(&"httppost") && !names.contains(&"post"),
+        "{names:?}"
+    );
+    assert!(KINDS.iter().all(|kind| names.contains(kind)), "{names:?}");
 }
 
 #[tokio::test]

@@ -1,70 +1,18 @@
-//! Patterns in the dialect of Go's RE2, compiled by the regex engine at hand.
-//!
-//! The two differ in small things: `\d \s \w \b` know ASCII only, `{` may stand for itself, classes have no set
-//! operators, `\Q…\E` and octal escapes exist. A pattern is rewritten so that it means what it means in Go.
+//! Rewrites a pattern so that it means to the engine what it means in Go.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-use regex_syntax::ast::ErrorKind;
-
-use super::ast::Regex;
-
-/// Largest compiled pattern, bytes: ten thousand letters, or a hundred classes of a whole script.
-const COMPILED_BYTES_MAX: usize = 1 << 20;
-
 /// Most repetitions that `{n,m}` may ask for.
 const REPEAT_MAX: u32 = 1_000;
 
-// === impl Regex ===
-
-impl Regex {
-    /// Compiles a pattern; `/` stands for itself.
-    ///
-    /// - Errors: in Go's words, ``error parsing regexp: missing closing ): `x(` ``.
-    pub fn compile(pattern: &str) -> Result<Regex, String> {
-        let refused = |(code, part): Refusal<'_>| format!("error parsing regexp: {code}: `{part}`");
-        let rewritten = rewrite(pattern).map_err(refused)?;
-        let compiled = regex::RegexBuilder::new(&rewritten).size_limit(COMPILED_BYTES_MAX).build();
-        match compiled {
-            Ok(regex) => Ok(Regex { pattern: pattern.into(), regex }),
-            Err(_) => Err(refused((reason(&rewritten), pattern))),
-        }
-    }
-}
-
-impl PartialEq for Regex {
-    fn eq(&self, other: &Regex) -> bool {
-        self.pattern == other.pattern
-    }
-}
-
 /// Go's code of an error and the part of the pattern it shows.
-type Refusal<'a> = (&'static str, &'a str);
+pub(crate) type Refusal<'a> = (&'static str, &'a str);
 
 type Chars<'a> = Peekable<CharIndices<'a>>;
 
-/// Gives Go's code for what the engine refuses.
-fn reason(rewritten: &str) -> &'static str {
-    let kind = match regex_syntax::parse(rewritten) {
-        Err(regex_syntax::Error::Parse(error)) => error.kind().clone(),
-        Err(regex_syntax::Error::Translate(_)) => return "invalid character class range",
-        _ => return "expression too large",
-    };
-    match kind {
-        ErrorKind::GroupUnclosed | ErrorKind::FlagUnexpectedEof => "missing closing )",
-        ErrorKind::GroupUnopened => "unexpected )",
-        ErrorKind::NestLimitExceeded(_) => "expression nests too deeply",
-        ErrorKind::GroupNameDuplicate { .. }
-        | ErrorKind::GroupNameEmpty
-        | ErrorKind::GroupNameInvalid
-        | ErrorKind::GroupNameUnexpectedEof => "invalid named capture",
-        ErrorKind::UnicodeClassInvalid => "invalid character class range",
-        _ => "invalid or unsupported Perl syntax",
-    }
-}
-
-fn rewrite(pattern: &str) -> Result<String, Refusal<'_>> {
+/// Gives the pattern in the dialect of the engine.
+pub(crate) fn rewrite(pattern: &str) -> Result<String, Refusal<'_>> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut chars = pattern.char_indices().peekable();
     // Where the repetition right before this place begins; two in a row are refused.
@@ -385,6 +333,3 @@ fn push_char(out: &mut String, c: char) {
         out.push_str(&format!("\\x{{{:X}}}", c as u32));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,185 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use levada_codec::line_protocol::Limits;
+use levada_model::{FieldValue, Series, Shape, Values};
+use proptest::prelude::*;
+
+use super::*;
+
+fn point(
+    database: &str,
+    name: &str,
+    tags: &[(&str, &str)],
+    fields: &[(&str, FieldValue)],
+) -> Point {
+    let tags = tags.iter().map(|(key, value)| (Str::from(*key), Str::from(*value))).collect();
+    let names: Vec<Str> = fields.iter().map(|(name, _)| Str::from(*name)).collect();
+    Point {
+        series: Series::new(database.into(), "rp".into(), name.into(), tags),
+        shape: Shape::new(names.into()),
+        values: fields.iter().map(|(_, value)| value.clone()).collect::<Values>(),
+        time: Timestamp(1_772_359_205_000_000_001),
+    }
+}
+
+/// What of a point must be the same again.
+fn content(point: &Point) -> String {
+    let tags: Vec<_> = point.series.tags().filter(|(_, value)| !value.is_empty()).collect();
+    let fields: Vec<_> = point.fields().collect();
+    let series = &point.series;
+    format!(
+        "{:?} {:?} {:?} {tags:?} {fields:?} {}",
+        series.database, series.retention, series.name, point.time.0
+    )
+}
+
+fn written(points: &[Point]) -> Vec<u8> {
+    let mut writer = PointWriter::new(Vec::new());
+    for point in points {
+        writer.point(point).unwrap();
+    }
+    writer.into_inner()
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<Point>, String> {
+    let (mut reader, mut parser) = (PointReader::new(bytes), Parser::new(Limits::default()));
+    let mut points = Vec::new();
+    while reader
+        .next(&mut parser, Precision::Nanoseconds, &mut points)
+        .map_err(|error| error.to_string())?
+    {}
+    Ok(points)
+}
+
+#[test]
+fn what_upstream_can_read_is_written_as_upstream_writes_it() {
+    let usage = point("telegraf", "cpu", &[("host", "a b")], &[("usage", FieldValue::Float(97.1))]);
+    let text = "telegraf\nrp\ncpu,host=a\\ b usage=97.1 1772359205000000001\n";
+    assert_eq!(String::from_utf8(written(&[usage])).unwrap(), text);
+}
+
+#[test]
+fn strings_with_line_ends_and_long_points_come_back() {
+    for text in ["a\nb", "\n", "\"\n\\", &"x".repeat(PLAIN_LINE_BYTES_MAX), &"y\n".repeat(100_000)]
+    {
+        let one = point("db", "m", &[("t", "v")], &[("s", FieldValue::Str(text.into()))]);
+        let plain = point("db", "m", &[], &[("v", FieldValue::Int(1))]);
+        let bytes = written(&[one.clone(), plain.clone()]);
+        assert!(bytes.starts_with(b"#levada point 2 2 "), "{text:.10}");
+        let again = read(&bytes).unwrap();
+        assert_eq!(again.iter().map(content).collect::<Vec<_>>(), [content(&one), content(&plain)]);
+    }
+}
+
+#[test]
+fn the_longest_line_of_upstream_is_the_edge() {
+    let of = |length: usize| {
+        let text = "x".repeat(length);
+        written(&[point("db", "m", &[], &[("s", FieldValue::Str(text.as_str().into()))])])
+    };
+    let around = of(0).len() - "db\nrp\n\n".len();
+    assert!(of(PLAIN_LINE_BYTES_MAX - around).starts_with(b"db\nrp\nm"));
+    assert!(of(PLAIN_LINE_BYTES_MAX - around + 1).starts_with(MARK.as_bytes()));
+}
+
+#[test]
+fn odd_names_of_databases_come_back() {
+    for name in ["a\nb", "a\r", " a ", "#levada point 1 2 3", "", "#", "ü"] {
+        let one = point(name, "m", &[], &[("v", FieldValue::Bool(true))]);
+        assert_eq!(content(&read(&written(std::slice::from_ref(&one))).unwrap()[0]), content(&one));
+    }
+}
+
+#[test]
+fn strings_over_lines_in_files_of_upstream_are_read() {
+    let points = read(b"db\nrp\nm s=\"a\nb\" 1\r\ndb\n\nm v=1 2").unwrap();
+    assert_eq!(points[0].field("s"), Some(&FieldValue::Str("a\nb".into())));
+    assert_eq!((&*points[1].series.retention, points[1].time), ("", Timestamp(2)));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    let cases: &[(&[u8], &str)] = &[
+        (b"db\n", "line 2: invalid replay file format, expected another line"),
+        (b"db\nrp\nm v=1 1\ndb\nrp\n", "line 6: invalid replay file format, expected another line"),
+        (b"db\nrp\nm v=1 1\ndb\n\xff\nm v=1 1", "line 5: not UTF-8"),
+        (
+            b"db\nrp\nm v=1 1\n#levada point 1 2\n",
+            "line 4: the lengths of a point are not three numbers",
+        ),
+        (b"#levada point 2 2 500\ndbrpm v=1 1\n", "line 2: a point is not as long as it says"),
+        (b"#levada point 2 2 6\ndbrpm v=1 1\n", "line 1: a point is not as long as it says"),
+        (
+            b"#levada point 1 1 18446744073709551615\nab",
+            "line 1: a point of more than 67108864 bytes",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        assert_eq!(read(bytes).unwrap_err(), *expected, "{}", String::from_utf8_lossy(bytes));
+    }
+    let error = read(b"db\nrp\nm v=1 1\ndb\nrp\nm v= 1\n").unwrap_err();
+    assert!(error.starts_with("line 6: "), "{error}");
+}
+
+#[test]
+fn a_line_without_end_is_refused_at_its_bound() {
+    let endless = std::io::repeat(b'x').take(LINE_BYTES_MAX as u64 + 10);
+    let mut reader = PointReader::new(std::io::BufReader::new(endless));
+    let mut parser = Parser::new(Limits::default());
+    let error = reader.next(&mut parser, Precision::Nanoseconds, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().starts_with("line 1: more than 67108864 bytes"), "{error}");
+}
+
+#[test]
+fn a_point_that_no_line_can_carry_is_refused_and_the_next_is_written() {
+    let mut writer = PointWriter::new(Vec::new());
+    let bad = point("db", "m", &[], &[("v", FieldValue::Float(f64::NAN))]);
+    assert!(matches!(writer.point(&bad), Err(WriteError::Point(_))));
+    writer.point(&point("db", "m", &[], &[("v", FieldValue::Int(1))])).unwrap();
+    assert_eq!(writer.points(), 1);
+    assert_eq!(writer.into_inner(), b"db\nrp\nm v=1i 1772359205000000001\n");
+}
+
+fn value() -> impl Strategy<Value = FieldValue> {
+    prop_oneof![
+        any::<f64>().prop_filter("finite", |number| number.is_finite()).prop_map(FieldValue::Float),
+        any::<i64>().prop_map(FieldValue::Int),
+        any::<bool>().prop_map(FieldValue::Bool),
+        "[a-z\n\r\"\\\\ ,=ü]{0,12}".prop_map(|text| FieldValue::Str(text.as_str().into())),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn points_come_back_as_they_were(
+        points in proptest::collection::vec(
+            ("[a-z#\n\r ]{0,6}", "[a-z ,=\"\\\\]{1,6}", "[a-z ,=\"\\\\]{0,6}", value(), value(), any::<i64>()),
+            1..20,
+        ),
+    ) {
+        let mut writer = PointWriter::new(Vec::new());
+        let mut expected = Vec::new();
+        for (database, name, tag, first, second, time) in points {
+            let mut point = point(&database, &name, &[("t", &tag)], &[("a", first), ("b", second)]);
+            // The ends of the range are not times for the parser.
+            point.time = Timestamp(time / 2);
+            match writer.point(&point) {
+                Ok(()) => expected.push(content(&point)),
+                Err(error) => prop_assert!(matches!(error, WriteError::Point(_)), "{error}"),
+            }
+        }
+        let bytes = writer.into_inner();
+        let again = read(&bytes);
+        prop_assert!(again.is_ok(), "{again:?}: {}", String::from_utf8_lossy(&bytes));
+        prop_assert_eq!(again.unwrap().iter().map(content).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..200) {
+        let one = point("db", "m", &[], &[("s", FieldValue::Str("a\nb".into()))]);
+        let mut all = written(&[one.clone(), one]);
+        all.truncate(cut.min(all.len()));
+        all.extend_from_slice(&bytes);
+        let _result = read(&all).is_ok();
+    }
+}

@@ -1,0 +1,6 @@
+//! Recordings and replays over a folder and documents in memory.
+
+mod record;
+mod replay;
+mod start;
+pub(crate) mod world;

@@ -1,0 +1,144 @@
+//! Topic handlers.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use levada_alert::service::{Definition, DefinitionError};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::super::Link;
+use super::{asked, patch as json_patch, pattern};
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::request::Request;
+
+#[derive(Serialize)]
+struct HandlerAnswer<'a> {
+    link: Link,
+    id: &'a str,
+    kind: &'a str,
+    /// As they were stored, in the order of their keys; `null` when there are none.
+    options: Option<Value>,
+    #[serde(rename = "match")]
+    matcher: &'a str,
+}
+
+#[derive(Serialize)]
+struct HandlersAnswer<'a> {
+    link: Link,
+    topic: &'a str,
+    handlers: Vec<HandlerAnswer<'a>>,
+}
+
+fn answer(definition: &Definition) -> HandlerAnswer<'_> {
+    let Definition { id, topic, kind, options, matcher } = definition;
+    HandlerAnswer {
+        link: Link::to(&format!("alerts/topics/{topic}/handlers/{id}")),
+        id,
+        kind,
+        options: (!options.is_empty()).then(|| sorted(&Value::Object(options.clone()))),
+        matcher,
+    }
+}
+
+/// Gives a value whose objects have their keys in order, as Go writes maps.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries = entries.into_iter().map(|(key, value)| (key.clone(), sorted(value)));
+            Value::Object(entries.collect::<Map<String, Value>>())
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+fn unknown(id: &str) -> ApiError {
+    ApiError::not_found(format!("unknown handler: {id:?}"))
+}
+
+/// Gives the answer to a definition that was not taken.
+fn refused(action: &str, error: &DefinitionError) -> ApiError {
+    match error {
+        DefinitionError::Topic(_) | DefinitionError::Id(_) | DefinitionError::NoKind => {
+            ApiError::bad_request(format!("invalid handler spec: {error}"))
+        }
+        DefinitionError::Unknown(id) => unknown(id),
+        DefinitionError::Refused(text) => ApiError::bad_request(text),
+        other => ApiError::internal(format!("failed to {action} handler: {}", chain(other))),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let topic = request.param("topic");
+    let pattern = pattern(&request)?;
+    let mut handlers = api.alerts.handler_list(topic);
+    handlers.retain(|handler| pattern.matches(&handler.definition.id));
+    let link = asked(&format!("alerts/topics/{topic}/handlers"), &request);
+    let handlers = handlers.iter().map(|handler| answer(&handler.definition)).collect();
+    Ok(Answer::json(StatusCode::OK, &HandlersAnswer { link, topic, handlers }))
+}
+
+pub(super) async fn create(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let definition: Definition = request.json("invalid handler json: ")?;
+    let definition = Definition { topic: request.param("topic").to_owned(), ..definition };
+    let created = api.alerts.handler_create(definition.clone()).await;
+    created.map_err(|error| refused("create", &error))?;
+    Ok(Answer::json(StatusCode::OK, &answer(&definition)))
+}
+
+pub(super) async fn show(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let (topic, id) = (request.param("topic"), request.param("id"));
+    let handler = api.alerts.handler(topic, id).ok_or_else(|| unknown(id))?;
+    Ok(Answer::json(StatusCode::OK, &answer(&handler.definition)))
+}
+
+pub(super) async fn replace(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let (topic, id) = (request.param("topic"), request.param("id"));
+    let mut new: Definition = request.json("failed to unmarshal JSON: ")?;
+    // Both may be left out: the path has them.
+    if new.topic.is_empty() {
+        new.topic = topic.to_owned();
+    }
+    if new.id.is_empty() {
+        new.id = id.to_owned();
+    }
+    let updated = api.alerts.handler_update(topic, id, |_| Ok(new)).await;
+    let updated = updated.map_err(|error| refused("update", &error))?;
+    Ok(Answer::json(StatusCode::OK, &answer(&updated)))
+}
+
+pub(super) async fn patch(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let (topic, id) = (request.param("topic"), request.param("id"));
+    let operations: Vec<json_patch::Operation> = request.json("invalid patch json: ")?;
+    let change = |old: &Definition| {
+        let failed = |text: String| format!("failed to apply patch: {text}");
+        let mut value = serde_json::to_value(old).map_err(|error| failed(error.to_string()))?;
+        json_patch::apply(&mut value, &operations).map_err(failed)?;
+        serde_json::from_value(value).map_err(|error| failed(error.to_string()))
+    };
+    let updated = api.alerts.handler_update(topic, id, change).await;
+    let updated = updated.map_err(|error| refused("update", &error))?;
+    Ok(Answer::json(StatusCode::OK, &answer(&updated)))
+}
+
+pub(super) async fn delete(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let (topic, id) = (request.param("topic"), request.param("id"));
+    let deleted = api.alerts.handler_delete(topic, id).await;
+    deleted.map_err(|error| refused("delete", &error))?;
+    Ok(Answer::empty(StatusCode::NO_CONTENT))
+}
