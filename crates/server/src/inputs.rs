@@ -17,6 +17,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::tasks::Ingress;
 use levada_api::Health;
 use levada_codec::line_protocol::Precision;
 use levada_model::{Point, Str};
@@ -50,6 +51,8 @@ pub(crate) struct InputDeps {
     pub(crate) tasks: Tasks,
     /// The counters.
     pub(crate) metrics: Arc<InputMetrics>,
+    /// Counts points as they come in.
+    pub(crate) ingress: Ingress,
 }
 
 /// Which points a listener makes, and how they go on.

@@ -233,6 +233,7 @@ fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
         clock: Arc::clone(&host.clock),
         tasks: host.tasks.clone(),
         metrics: Arc::new(metrics),
+        ingress: tasks.ingress().clone(),
     }
 }
 
@@ -252,7 +253,11 @@ async fn alerts(
             ..HandlerDeps::default()
         },
     };
-    let alerts = AlertService::open(ServiceSettings::default(), deps).await;
+    let length = config.start_element("alert").options.get("topic-buffer-length").cloned();
+    let length = length.and_then(|length| usize::try_from(length.as_i64()?).ok());
+    let mut service_settings = ServiceSettings::default();
+    service_settings.topics = service_settings.topics.with_buffer_length(length.unwrap_or(0));
+    let alerts = AlertService::open(service_settings, deps).await;
     let alerts = alerts.map_err(ServeError::Alerts)?;
     show_metrics(&alerts, host);
     Ok(alerts)

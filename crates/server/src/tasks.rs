@@ -36,7 +36,7 @@ use levada_task::nodes::sideload::Source;
 use levada_task::recordings::{Recordings, RecordingsDeps, RecordingsError, RecordingsSettings};
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
-use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::runtime::services::{Alerts, Deadman, Endpoint, ServerInfo, SideloadSource};
 use levada_task::service::{ServiceDeps, TaskService};
 use levada_task::watermark::WatermarkSettings;
 
@@ -193,7 +193,10 @@ impl TaskHost {
             clock: Arc::clone(&self.clock),
             tasks: host.tasks.clone(),
             options: self.options_of(Vec::new()),
-            define: DefineOptions::default(),
+            define: DefineOptions {
+                deadman: deadman(&*self.services.config),
+                ..DefineOptions::default()
+            },
         });
         let (own, watch) = (service.clone(), shutdown.clone());
         host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
@@ -375,6 +378,23 @@ fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Gives the settings of deadman, Kapacitor's `[deadman]`.
+fn deadman(config: &dyn ServiceConfig) -> Deadman {
+    let Some(settings) = config.elements("deadman").into_iter().next() else {
+        return Deadman::default();
+    };
+    let default = Deadman::default();
+    let interval = settings.text("interval").parse::<levada_settings::Duration>();
+    let threshold = settings.options.get("threshold").and_then(serde_json::Value::as_f64);
+    Deadman {
+        interval: interval.map_or(default.interval, |interval| nanos(interval.into())),
+        threshold: threshold.unwrap_or(default.threshold),
+        id: settings.text("id").to_owned(),
+        message: settings.text("message").to_owned(),
+        is_global: settings.flag("global"),
+    }
+}
+
 fn server_info() -> ServerInfo {
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     ServerInfo { hostname, ..ServerInfo::default() }
@@ -470,5 +490,9 @@ impl Services for LiveServices {
 
     fn server(&self) -> ServerInfo {
         self.server.clone()
+    }
+
+    fn deadman(&self) -> Deadman {
+        deadman(&*self.config)
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::metrics::Counts;
 use super::{InputDeps, Target};
+use crate::tasks::Ingress;
 
 /// Chunks that are taken from the queue at once.
 const CHUNKS_AT_ONCE: usize = 256;
@@ -66,6 +67,7 @@ struct Feed {
     counts: Counts,
     parser: Parser,
     ingest: Ingest,
+    ingress: Ingress,
     seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
     points: Vec<Point>,
     /// When the points go on though there are few.
@@ -91,6 +93,7 @@ impl Feed {
             counts,
             parser: Parser::new(limits),
             ingest: deps.routes.ingest(),
+            ingress: deps.ingress.clone(),
             seen: Arc::clone(&deps.seen),
             points: Vec::new(),
             flush_at: Duration::ZERO,
@@ -147,6 +150,7 @@ impl Feed {
         let points = std::mem::take(&mut self.points);
         let count = points.len() as u64;
         (self.seen)(&points);
+        self.ingress.count(&points);
         let written = self.ingest.write(points);
         self.counts.handed_over.add(count);
         self.counts.points_dropped.add(written.dropped);
