@@ -11,7 +11,7 @@ use levada_task::engine::Ingest;
 use tokio::sync::mpsc::Receiver;
 
 use super::metrics::Counts;
-use super::{InputDeps, Target};
+use super::{InputDeps, Seen, Target};
 
 /// Chunks that are taken from the queue at once.
 const CHUNKS_AT_ONCE: usize = 256;
@@ -66,7 +66,7 @@ struct Feed {
     counts: Counts,
     parser: Parser,
     ingest: Ingest,
-    seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
+    seen: Seen,
     points: Vec<Point>,
     /// When the points go on though there are few.
     flush_at: Duration,
