@@ -38,13 +38,16 @@ const BIND_RETRY: BackoffPolicy = BackoffPolicy {
 /// How long what was received may take to reach the tasks when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Counts points that come in.
+pub(crate) type Seen = Arc<dyn Fn(&[Point]) + Send + Sync>;
+
 /// What listeners work with; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct InputDeps {
     /// Where points go.
     pub(crate) routes: Routes,
     /// Counts them.
-    pub(crate) seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
+    pub(crate) seen: Seen,
     /// The clock.
     pub(crate) clock: Arc<dyn Clock>,
     /// The tasks of the process.

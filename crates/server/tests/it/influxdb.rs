@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levada_clients::influxdb::subscriptions::{Subscription, subscriptions};
-use levada_clients::influxdb::{Client as InfluxClient, Config, InfluxDb, Query};
+use levada_clients::influxdb::{Client as InfluxClient, Config, InfluxDb, Query, WriteTarget};
 use levada_runtime::Tasks;
 use levada_server::tasks::TaskJob;
 use levada_task::definition::{DefineOptions, define};
@@ -411,6 +411,28 @@ async fn ask(client: &InfluxClient, text: String) -> String {
     client.query(&Query { text, ..Query::default() }).await.unwrap()
 }
 
+/// Starts a task on a database, and writes points to `InfluxDB` until some reach it; gives how many did.
+async fn points_arrive(server: &Started, client: &InfluxClient, database: &str) -> u64 {
+    let quoted = database.replace('"', "\\\"");
+    let script =
+        format!("dbrp \"{quoted}\".\"autogen\"\nstream|from().measurement('m')|httpOut('x')");
+    let definition = Arc::new(define(&script, &DefineOptions::default()).unwrap());
+    server.server().tasks().run(TaskJob { id: "t".to_owned(), definition }).unwrap();
+    let target = WriteTarget { database: database.to_owned(), ..WriteTarget::default() };
+    // InfluxDB looks at its subscriptions a little later than it says that there is one.
+    for index in 0..200 {
+        let line = format!("m,t=a f={index} {}\n", index + 1);
+        client.write(&target, line.into()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let status = tokio::task::block_in_place(|| server.server().tasks().master().status("t"));
+        let processed = status.unwrap().processed;
+        if processed > 1 {
+            return processed;
+        }
+    }
+    0
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_server_is_linked_and_linked_again_when_somebody_drops_it() {
     let database = "levada server 'subs' \"1\".x";
@@ -439,6 +461,8 @@ async fn a_real_server_is_linked_and_linked_again_when_somebody_drops_it() {
     assert!(shown[0].ends_with(&format!("@localhost:{port}")), "{shown:?}");
     assert_eq!(relink(&server).await, (StatusCode::NO_CONTENT, String::new()));
     assert_eq!(real_shown(&client, database).await, shown, "what is right stays");
+    let processed = points_arrive(&server, &client, database).await;
+    assert!(processed > 1, "points of a subscription are let in with its token and reach the task");
     let dropped = format!("DROP SUBSCRIPTION \"kapacitor-{id}\" ON \"{quoted}\".\"autogen\"");
     let answer = ask(&client, dropped).await;
     assert!(!answer.contains("error"), "{answer}");
@@ -469,25 +493,7 @@ async fn points_of_a_real_server_come_as_datagrams() {
     let data = tempfile::tempdir().unwrap();
     let server = Started::new(data.path(), &settings).await;
     cluster_is(&server, "influxdb default", "pass").await;
-    let script =
-        format!("dbrp \"{database}\".\"autogen\"\nstream|from().measurement('m')|httpOut('x')");
-    let definition = Arc::new(define(&script, &DefineOptions::default()).unwrap());
-    server.server().tasks().run(TaskJob { id: "t".to_owned(), definition }).unwrap();
-    let target =
-        levada_clients::influxdb::WriteTarget { database: database.into(), ..Default::default() };
-    let mut processed = 0;
-    // The server learns of a subscription a little later than it says that there is one.
-    for index in 0..200 {
-        let line = format!("m,t=a f={index} {}\n", index + 1);
-        client.write(&target, line.into()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let status =
-            tokio::task::block_in_place(|| server.server().tasks().master().status("t").unwrap());
-        processed = status.processed;
-        if processed > 1 {
-            break;
-        }
-    }
+    let processed = points_arrive(&server, &client, database).await;
     assert!(processed > 1, "points of a subscription reach the task");
     let statistics = server.server().influxdb().udp_statistics();
     assert_eq!(statistics.len(), 1);

@@ -80,6 +80,16 @@ async fn ten_thousand_datagrams_reach_the_task_and_malformed_ones_are_counted() 
     let points = 20_000 + 1 + (largest.len() / line.len()) as u64;
     until_async("the task has them", PATIENCE, || processed(&server) == points).await;
     assert_eq!(fields(&server), [points, bytes, 4, 0, points, 0]);
+    // `debug/vars` and the points of `_kapacitor` show the same.
+    let vars = reqwest::get(format!("{}/kapacitor/v1/debug/vars", server.url)).await.unwrap();
+    let vars: serde_json::Value = serde_json::from_str(&vars.text().await.unwrap()).unwrap();
+    let all = vars["kapacitor"].as_object().unwrap();
+    let udp = all.values().find(|statistic| statistic["name"] == "udp").unwrap();
+    assert_eq!(udp["tags"]["bind"], "127.0.0.1:0");
+    assert_eq!(
+        (&udp["values"]["points_rx"], &udp["values"]["points_parse_fail"]),
+        (&points.into(), &4.into())
+    );
     let shown = metrics(&server).await;
     let refused = "levada_input_lines_refused_total{protocol=\"udp\",bind=\"127.0.0.1:0\"} 5";
     assert!(shown.contains(refused), "{shown}");
