@@ -1,5 +1,6 @@
 //! A server in this process.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,16 @@ struct NoLog;
 impl LogControl for NoLog {
     fn set_level(&self, _: &str) -> Result<(), String> {
         Ok(())
+    }
+}
+
+/// Runs a test on threads that do not outlive it; a test that fails does not wait for what it started.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
+    runtime.shutdown_background();
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
     }
 }
 
