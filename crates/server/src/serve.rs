@@ -395,6 +395,7 @@ async fn listen(
             address: address.to_owned(),
             tls: tls.clone(),
             connections_max: http.connections_max,
+            head_timeout: http.head_timeout.into(),
             body_timeout: http.body_timeout.into(),
             drain_timeout: settings.runtime.drain_timeout.into(),
         };

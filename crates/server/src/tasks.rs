@@ -51,8 +51,8 @@ pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
 /// The name of the task master. Source: kapacitor: server/server.go.
 const MASTER: &str = "main";
 
-/// How long the end of a task may take.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long handlers may finish the event at hand when the tasks took all the time there was.
+const LAST_EVENTS: Duration = Duration::from_millis(500);
 /// A full queue is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -307,20 +307,25 @@ impl TaskHost {
     }
 
     /// Ends all tasks, their handlers after what they have queued; gives how each ended.
+    ///
+    /// - All together take no longer than `runtime.drain-timeout` allows, however many of them hang: what is not done by
+    ///   then is dropped, counted, or sent after the next start where it is stored.
     pub async fn stop(self) -> Vec<(Str, TaskStatus)> {
+        let deadline = self.clock.monotonic() + self.settings.runtime.drain_timeout.into();
+        let left = || deadline.saturating_sub(self.clock.monotonic());
         let mut ended = Vec::new();
         for id in self.master.ids() {
-            self.drain(STOP_PATIENCE).await;
-            let master = self.master.clone();
+            self.drain(left()).await;
+            let (master, patience) = (self.master.clone(), left());
             let status = tokio::task::block_in_place(|| {
                 let status = master.status(&id);
-                master.stop(&id, STOP_PATIENCE);
+                master.stop(&id, patience);
                 status
             });
             ended.extend(status.map(|status| (id, status)));
         }
         self.workers.stop();
-        self.topics.shut_down(STOP_PATIENCE).await;
+        self.topics.shut_down(left().max(LAST_EVENTS)).await;
         ended
     }
 }

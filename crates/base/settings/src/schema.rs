@@ -152,6 +152,8 @@ pub struct Http {
     pub document_bytes: ByteSize,
     /// The largest body of points.
     pub points_bytes: ByteSize,
+    /// How long the head of a request, or a TLS handshake, may take.
+    pub head_timeout: Duration,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
 }
@@ -298,6 +300,7 @@ impl Settings {
         for (key, value) in [
             ("flow.checkpoint-interval", flow.checkpoint_interval),
             ("flow.retry-initial", flow.retry_initial),
+            ("http.head-timeout", self.http.head_timeout),
             ("http.body-timeout", self.http.body_timeout),
         ] {
             expect(!value.is_zero(), key, "must be longer than 0s");

@@ -3,4 +3,5 @@
 mod cli;
 mod delivery;
 mod readme;
+mod serve;
 mod servers;

@@ -26,7 +26,7 @@ pub use answer::Answer;
 pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, Visit};
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
-pub use listen::{HEAD_BYTES_MAX, HEAD_TIMEOUT, Listener, Served, serve};
+pub use listen::{HEAD_BYTES_MAX, Listener, Served, serve};
 pub use pattern::{BadPattern, Pattern};
 pub use request::{Query, Request};
 pub use router::{Access, Body, Handle, Route, Router};

@@ -28,8 +28,6 @@ use crate::error::ApiError;
 use crate::request::{Query, Request};
 use crate::router::{Body, Found};
 
-/// How long the head of a request, or a TLS handshake, may take.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 100;
@@ -44,6 +42,8 @@ pub struct Listener {
     pub tls: Option<TlsAcceptor>,
     /// Connections at a time; more wait in the queue of the system.
     pub connections_max: usize,
+    /// How long the head of a request, or a TLS handshake, may take.
+    pub head_timeout: Duration,
     /// How long the body of a request may take.
     pub body_timeout: Duration,
     /// How long requests under way may take when the server stops.
@@ -61,6 +61,7 @@ struct Server {
     api: Arc<Api>,
     tasks: Tasks,
     shutdown: Shutdown,
+    head_timeout: Duration,
     body_timeout: Duration,
     drain_timeout: Duration,
 }
@@ -74,13 +75,15 @@ pub async fn serve(
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> io::Result<Served> {
-    let Listener { address, tls, connections_max, body_timeout, drain_timeout } = listener;
+    let Listener { address, tls, connections_max, head_timeout, body_timeout, drain_timeout } =
+        listener;
     let socket = TcpListener::bind(&address).await?;
     let address = socket.local_addr()?;
     let server = Arc::new(Server {
         api,
         tasks: tasks.clone(),
         shutdown: shutdown.clone(),
+        head_timeout,
         body_timeout,
         drain_timeout,
     });
@@ -132,7 +135,7 @@ impl Server {
                 Ok(stream) => self.requests(stream, peer).await,
                 Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
             },
-            () = self.api.clock.sleep(HEAD_TIMEOUT) => {
+            () = self.api.clock.sleep(self.head_timeout) => {
                 tracing::debug!(%peer, "a TLS handshake took too long");
             }
         }
@@ -145,7 +148,7 @@ impl Server {
             );
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(self.head_timeout)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);

@@ -1,5 +1,6 @@
 //! A server in this process.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -41,6 +42,16 @@ fn feed() -> LogFeed {
         feed
     });
     feed.clone()
+}
+
+/// Runs a test on threads that do not outlive it; a test that fails does not wait for what it started.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
+    runtime.shutdown_background();
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
 }
 
 impl Started {
