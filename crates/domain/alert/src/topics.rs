@@ -26,6 +26,7 @@ mod state;
 mod store;
 #[cfg(test)]
 mod tests;
+mod take;
 mod topic;
 mod transition;
 mod upkeep;
@@ -52,6 +53,7 @@ pub use queue::{Handler, HandlerError, HandlerSetup, HandlerStats, Matcher, Work
 pub use silence::Silencer;
 pub use state::EventState;
 pub use store::{Change, MemoryTopicStore, StoredEntry, StoredState, TopicStore, TopicStoreError};
+pub use take::{TakeError, TakenStates};
 use topic::{Context, Topic};
 pub use transition::Transition;
 use writer::Writer;

@@ -46,3 +46,8 @@ async fn tasks() {
 async fn recordings() {
     run_all("kapacitor/recordings").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients() {
+    run_all("kapacitor/clients").await;
+}
