@@ -24,9 +24,9 @@ mod queue;
 mod silence;
 mod state;
 mod store;
+mod take;
 #[cfg(test)]
 mod tests;
-mod take;
 mod topic;
 mod transition;
 mod upkeep;

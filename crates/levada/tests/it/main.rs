@@ -2,5 +2,8 @@
 
 mod cli;
 mod delivery;
+mod import;
 mod readme;
+mod readme_walk;
 mod servers;
+mod serving;

@@ -46,7 +46,8 @@ pub(super) async fn events(api: Arc<Api>, request: Request) -> Result<Answer, Ap
     let topic = request.param("topic");
     let Events { events } = request.json("invalid events json: ")?;
     if events.len() > EVENTS_MAX {
-        let text = format!("{} events are too many: at most {EVENTS_MAX} per request", events.len());
+        let text =
+            format!("{} events are too many: at most {EVENTS_MAX} per request", events.len());
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let states = events.into_iter().enumerate().map(|(place, Event { id, state })| {
@@ -98,5 +99,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 fn duration(text: &str) -> Result<i64, String> {
     let (sign, size) = text.strip_prefix('-').map_or((1, text), |size| (-1, size));
     let size: Duration = size.parse().map_err(|error| format!("duration: {error}"))?;
-    i64::try_from(size.get().as_nanos()).map(|nanos| sign * nanos).map_err(|error| error.to_string())
+    i64::try_from(size.get().as_nanos())
+        .map(|nanos| sign * nanos)
+        .map_err(|error| error.to_string())
 }
