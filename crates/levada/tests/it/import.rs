@@ -209,6 +209,50 @@ fn everything_comes_over_and_alerts_that_fired_recover_there() {
     assert!(rows.iter().all(|row| row.contains("unchanged")), "{rows:?}");
 }
 
+/// A request with so many states of a topic.
+fn states(ids: std::ops::Range<usize>) -> Value {
+    let event = |id: usize| {
+        json!({
+            "id": format!("cpu:host={id:04}"),
+            "state": {
+                "message": "hot", "details": "<b>", "time": "2026-03-01T10:00:00Z", "duration": "5m0s",
+                "level": "CRITICAL",
+            },
+        })
+    };
+    json!({"events": ids.map(event).collect::<Vec<_>>()})
+}
+
+#[test]
+fn more_states_than_one_request_takes_come_over() {
+    let (source, target) = (Serving::new(), Serving::new());
+    let address = format!("127.0.0.1:{}", source.port);
+    let path = "/kapacitor/v1preview/alerts/topics/system/events";
+    let post = |body: &Value| {
+        let answer = request(&address, "POST", path, &[], body.to_string().as_bytes());
+        let (status, text) = answer.unwrap();
+        (status, String::from_utf8(text).unwrap())
+    };
+    let (status, text) = post(&states(0..1_001));
+    let text: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (status, &text["error"]),
+        (413, &json!("1001 events are too many: at most 1000 per request"))
+    );
+    assert_eq!(known(&source)["topics"], json!([]));
+    for ids in [0..1_000, 1_000..2_000, 2_000..2_500] {
+        assert_eq!(post(&states(ids)), (204, String::new()));
+    }
+    let (code, rows, errors) = import(&source.url(), &target, &[]);
+    assert_eq!(
+        (code, &*rows),
+        (0, &["topic-events system created 2500 states".to_owned()][..]),
+        "{errors}"
+    );
+    assert_eq!(known(&target), known(&source));
+    assert_eq!(known(&target)["topics"][0]["events"].as_array().unwrap().len(), 2_500);
+}
+
 #[test]
 fn a_load_directory_comes_over_and_what_it_changes_is_changed() {
     let target = Serving::new();
