@@ -1,8 +1,10 @@
 //! Settings and log output of a command.
 
+use levada_runtime::SystemClock;
 use levada_server::serve::LogControl;
 use levada_settings::{LogFormat, Settings};
 use levada_telemetry::console::Console;
+use levada_telemetry::feed::LogFeed;
 use levada_telemetry::trace::{self, FilterHandle, TraceOptions};
 
 use crate::args::Common;
@@ -40,17 +42,27 @@ pub(crate) fn install(settings: &Settings, console: &Console) -> Result<(), Stri
 pub(crate) fn install_adjustable(
     settings: &Settings,
     console: &Console,
-) -> Result<FilterHandle, String> {
-    trace::install_adjustable(&options(settings), console).map_err(|error| error.to_string())
+) -> Result<Adjustable, String> {
+    let feed = LogFeed::new(SystemClock::new());
+    trace::install_adjustable(&options(settings), console, &feed)
+        .map(|filter| Adjustable { filter, feed })
+        .map_err(|error| error.to_string())
 }
 
 /// Changes the level of the log while a server runs.
 #[derive(Debug)]
-pub(crate) struct Adjustable(pub(crate) FilterHandle);
+pub(crate) struct Adjustable {
+    filter: FilterHandle,
+    feed: LogFeed,
+}
 
 impl LogControl for Adjustable {
     fn set_level(&self, level: &str) -> Result<(), String> {
-        self.0.set(level)
+        self.filter.set(level)
+    }
+
+    fn feed(&self) -> Option<LogFeed> {
+        Some(self.feed.clone())
     }
 }
 

@@ -3,6 +3,8 @@
 //! The only crate that knows every domain. [`serve`] is the server; [`flows`] and [`tasks`] are what runs in it, and in `levada run`.
 
 pub mod flows;
+pub mod influxdb;
+pub mod inputs;
 pub mod probes;
 pub mod serve;
 pub mod signals;

@@ -11,17 +11,24 @@ use std::time::Duration;
 use levada_alert::handlers::HandlerDeps;
 use levada_alert::metrics::AlertMetrics;
 use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
+use levada_alert::services::Services;
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
-use levada_api::kapacitor::Points;
-use levada_api::{Api, Gate, Health, Limits, Listener, NoGate, Router, kapacitor, own};
+use levada_api::config::{Config, ConfigDeps, ConfigError};
+use levada_api::kapacitor::{Points, PointsDeps};
+use levada_api::{Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, kapacitor, own};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
 use levada_store::{DocumentError, Documents};
 use levada_task::recordings::{Recordings, RecordingsError};
+use levada_task::service::TaskService;
 use thiserror::Error;
 
 use crate::flows::Host;
+use crate::influxdb::{InfluxDbs, InfluxDeps};
+use crate::inputs::metrics::InputMetrics;
+use crate::inputs::{InputDeps, Inputs};
+use crate::tasks::vitals::{Monitoring, TaskVitals};
 use crate::tasks::{TaskHost, connections};
 
 /// The file of the store, in the data folder.
@@ -46,7 +53,9 @@ pub struct Server {
     host: Host,
     tasks: TaskHost,
     recordings: Recordings,
-    documents: Arc<dyn Documents>,
+    api: Arc<Api>,
+    inputs: Arc<Inputs>,
+    influxdb: Arc<InfluxDbs>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -82,6 +91,9 @@ pub enum ServeError {
     /// Recordings cannot be kept.
     #[error("recordings cannot be kept")]
     Recordings(#[source] RecordingsError),
+    /// Kapacitor's configuration cannot be used.
+    #[error("the configuration of services cannot be used")]
+    Config(#[source] ConfigError),
     /// Users cannot be read, or the first one not be made.
     #[error("users cannot be used")]
     Users(#[source] UserError),
@@ -106,12 +118,19 @@ impl Server {
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
-        let alerts = alerts(&documents, &host).await?;
+        let config = config(&settings, &documents, &host).await?;
+        let alerts = alerts(&documents, &config, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
         let recordings = tasks.recordings(&host, Arc::clone(&documents), &service).await;
         let recordings = recordings.map_err(ServeError::Recordings)?;
-        let points = Points::new(tasks.master().routes().clone(), "", host.tasks.clone());
+        let points = Points::new(PointsDeps {
+            routes: tasks.master().routes().clone(),
+            retention: "".into(),
+            tasks: host.tasks.clone(),
+            seen: tasks.ingress().counter(),
+        });
+        let vitals = vitals(&identity, &config, &tasks, &service, &host);
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
         tables.extend_from_slice(own::ROUTES);
@@ -125,8 +144,19 @@ impl Server {
         let health = Health::default();
         let looked_at = alerts.clone();
         health.add("topic handlers", move || look_at_handlers(&looked_at));
+        let input_deps = input_deps(&host, &tasks);
+        let influxdb = InfluxDbs::new(&InfluxDeps {
+            host: &host,
+            clients: tasks.clusters(),
+            identity: &identity,
+            users: users.clone(),
+            inputs: &input_deps,
+        });
+        let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
+        vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         let api = Arc::new(Api {
             identity,
+            subscriptions: Some(influxdb.clone()),
             router: Router::new(&tables).map_err(ServeError::Internal)?,
             gate,
             users,
@@ -135,17 +165,23 @@ impl Server {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
             },
-            health,
+            health: health.clone(),
             metrics: host.metrics.clone(),
             log,
-            documents: Arc::clone(&documents),
-            alerts,
+            documents,
+            alerts: alerts.clone(),
+            config,
+            handlers: alerts.handler_deps().clone(),
+            vitals,
+            shutdown: shutdown.clone(),
+            work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
             points: Some(points),
             tasks: Some(service),
         });
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        Ok(Server { host, tasks, recordings, documents, addresses })
+        influxdb.start(&addresses, &host, &health, &shutdown);
+        Ok(Server { host, tasks, recordings, inputs, influxdb, api, addresses })
     }
 
     /// Gives the bound addresses.
@@ -153,8 +189,25 @@ impl Server {
         &self.addresses
     }
 
+    /// Gives the tasks.
+    pub fn tasks(&self) -> &TaskHost {
+        &self.tasks
+    }
+
+    /// Gives the listeners for line protocol.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Gives the `InfluxDB` clusters.
+    pub fn influxdb(&self) -> &InfluxDbs {
+        &self.influxdb
+    }
+
     /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
     pub async fn stop(self, handle: &ShutdownHandle) {
+        self.inputs.stop().await;
+        self.influxdb.stop().await;
         self.recordings.close().await;
         self.tasks.stop().await;
         handle.abort();
@@ -165,17 +218,39 @@ impl Server {
         while is_serving() && clock.monotonic() < deadline {
             clock.sleep(Duration::from_millis(20)).await;
         }
-        self.documents.close().await;
+        self.api.documents.close().await;
     }
 }
 
-async fn alerts(documents: &Arc<dyn Documents>, host: &Host) -> Result<AlertService, ServeError> {
+fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
+    let metrics = InputMetrics::new(&host.metrics).unwrap_or_else(|error| {
+        tracing::warn!(%error, "listeners have no metrics");
+        InputMetrics::hidden()
+    });
+    InputDeps {
+        routes: tasks.master().routes().clone(),
+        seen: tasks.ingress().counter(),
+        clock: Arc::clone(&host.clock),
+        tasks: host.tasks.clone(),
+        metrics: Arc::new(metrics),
+    }
+}
+
+async fn alerts(
+    documents: &Arc<dyn Documents>,
+    config: &Arc<Config>,
+    host: &Host,
+) -> Result<AlertService, ServeError> {
     let deps = ServiceDeps {
         tasks: host.tasks.clone(),
         runtime: tokio::runtime::Handle::current(),
         clock: Arc::clone(&host.clock),
         documents: Arc::clone(documents),
-        handlers: HandlerDeps { connections: connections(host), ..HandlerDeps::default() },
+        handlers: HandlerDeps {
+            connections: connections(host),
+            services: Arc::clone(config) as Arc<dyn Services>,
+            ..HandlerDeps::default()
+        },
     };
     let alerts = AlertService::open(ServiceSettings::default(), deps).await;
     let alerts = alerts.map_err(ServeError::Alerts)?;
@@ -215,6 +290,45 @@ async fn documents(settings: &Settings, host: &Host) -> Result<Arc<dyn Documents
         false => url.clone(),
     };
     levada_store::open_documents(&address, &host.tasks).await.map_err(ServeError::Store)
+}
+
+async fn config(
+    settings: &Settings,
+    documents: &Arc<dyn Documents>,
+    host: &Host,
+) -> Result<Arc<Config>, ServeError> {
+    let deps = ConfigDeps {
+        kapacitor: &settings.kapacitor,
+        documents: Arc::clone(documents),
+        clock: Arc::clone(&host.clock),
+    };
+    Config::open(deps).await.map_err(ServeError::Config)
+}
+
+/// Makes what knows how the work goes, and lets it write points unless Kapacitor's `[stats]` says otherwise.
+fn vitals(
+    identity: &Identity,
+    config: &Config,
+    tasks: &TaskHost,
+    kept: &TaskService,
+    host: &Host,
+) -> Arc<TaskVitals> {
+    let clock = Arc::clone(&host.clock);
+    let vitals =
+        Arc::new(TaskVitals::new(tasks.clone(), Some(kept.clone()), host.tasks.clone(), clock));
+    let stats = config.start_element("stats");
+    let every = stats.text("stats-interval").parse::<levada_settings::Duration>();
+    if let (true, Ok(every)) = (stats.is_enabled(), every)
+        && !every.is_zero()
+    {
+        vitals.monitor(Monitoring {
+            every: every.into(),
+            database: stats.text("database").into(),
+            retention: stats.text("retention-policy").into(),
+            identity: identity.clone(),
+        });
+    }
+    vitals
 }
 
 /// Opens the users, and makes the first one.

@@ -3,6 +3,7 @@
 mod kafka;
 mod metrics;
 mod sideload;
+pub(crate) mod vitals;
 
 use std::io;
 use std::path::PathBuf;
@@ -10,11 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
 use levada_alert::service::AlertService;
+use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
 use levada_clients::http::{Poster, TlsOptions};
-use levada_clients::influxdb::{Client, Clusters, Config, InfluxDb};
+use levada_clients::influxdb::Clusters;
 use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
 use levada_model::{Point, Str};
 use levada_runtime::{Clock, Shutdown, TaskKind};
@@ -37,16 +41,15 @@ use levada_task::service::{ServiceDeps, TaskService};
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
+use crate::influxdb;
 use sideload::Fetcher;
+pub use vitals::Ingress;
 
 /// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
 pub const DBRP_DEFAULT: (&str, &str) = ("levada", "autogen");
 
 /// The name of the task master. Source: kapacitor: server/server.go.
 const MASTER: &str = "main";
-
-/// The name of the one cluster of the settings. Source: kapacitor: the default of `[[influxdb]] name`.
-const CLUSTER: &str = "default";
 
 /// How long the end of a task may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +65,7 @@ pub struct TaskHost {
     alerts: TopicAlerts,
     sides: SideSettings,
     services: Arc<LiveServices>,
+    ingress: Ingress,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
 }
@@ -78,6 +82,7 @@ struct FileStates(StateFiles);
 
 struct LiveServices {
     alerts: TopicAlerts,
+    config: Arc<dyn ServiceConfig>,
     fetcher: Fetcher,
     server: ServerInfo,
 }
@@ -105,7 +110,7 @@ impl TaskHost {
             Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
             None => alerts_in_memory(host),
         };
-        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps);
+        let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
             true => {
                 let files = StateFiles::open(settings.data.dir.join("tasks"))?;
@@ -113,9 +118,10 @@ impl TaskHost {
             }
             false => None,
         };
-        let sides = side_settings(host).await?;
+        let sides = side_settings(host, influxdb::clients(host).await).await?;
         let services = Arc::new(LiveServices {
             alerts: alerts.clone(),
+            config: Arc::clone(&deps.services),
             fetcher: Fetcher::new().await?,
             server: server_info(),
         });
@@ -128,7 +134,9 @@ impl TaskHost {
             zone: jiff::tz::TimeZone::system(),
         });
         let clock = Arc::clone(&host.clock);
-        let tasks = TaskHost { master, workers, topics, alerts, sides, services, clock, settings };
+        let ingress = Ingress::default();
+        let tasks =
+            TaskHost { master, workers, topics, alerts, sides, services, clock, settings, ingress };
         tasks.keep_watch(host);
         Ok(tasks)
     }
@@ -267,9 +275,19 @@ impl TaskHost {
         }
     }
 
+    /// Gives what counts points as they come in.
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
     /// Gives the master.
     pub fn master(&self) -> &Master {
         &self.master
+    }
+
+    /// Gives the `InfluxDB` clusters of the settings.
+    pub fn clusters(&self) -> &Clusters {
+        &self.sides.clusters
     }
 
     /// Gives what flows are to be given, so that their `task` sinks find the tasks.
@@ -304,24 +322,12 @@ impl TaskHost {
     }
 }
 
-/// What tasks do outside: the `InfluxDB` of the settings, requests over HTTP.
-async fn side_settings(host: &Host) -> io::Result<SideSettings> {
-    let (settings, task) = (&host.settings.influxdb, &host.settings.task);
-    let mut clusters: Vec<(String, Arc<dyn InfluxDb>)> = Vec::new();
-    if !settings.url.is_empty() {
-        let config = Config {
-            username: settings.username.clone(),
-            password: settings.password.clone(),
-            token: settings.token.clone(),
-            timeout: settings.timeout.into(),
-            ..Config::of(&*settings.url)
-        };
-        let client = Client::new(&config, &host.tasks).await.map_err(io::Error::other)?;
-        clusters.push((CLUSTER.to_owned(), Arc::new(client)));
-    }
+/// What tasks do outside: the `InfluxDB` clusters of the settings, requests over HTTP.
+async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettings> {
+    let task = &host.settings.task;
     let post = Poster::new(&TlsOptions::default()).await.map_err(io::Error::other)?;
     Ok(SideSettings {
-        clusters: Clusters::new(CLUSTER, clusters),
+        clusters,
         post: Arc::new(post),
         clock: Arc::clone(&host.clock),
         tasks: host.tasks.clone(),
@@ -387,7 +393,10 @@ impl PointTarget for Targets {
         let deadline = clock.monotonic() + Duration::from(self.host.settings.task.block_timeout);
         loop {
             match self.master.offer(name, &points) {
-                Offer::Taken => return Ok(()),
+                Offer::Taken => {
+                    self.host.ingress.count(&points);
+                    return Ok(());
+                }
                 Offer::Full if clock.monotonic() < deadline => clock.sleep(LOOK_AGAIN).await,
                 Offer::Full => return Err(PointTargetError::Full(name.to_owned())),
                 Offer::Unknown => {
@@ -429,8 +438,18 @@ impl StateStore for FileStates {
 // === impl LiveServices ===
 
 impl Services for LiveServices {
-    fn endpoint(&self, _name: &str) -> Option<Endpoint> {
-        None
+    fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        let found = levada_alert::handlers::endpoint(&*self.config, name);
+        let found = found
+            .inspect_err(|error| tracing::debug!(endpoint = name, %error, "no such endpoint"))
+            .ok()?;
+        let levada_alert::handlers::Endpoint { url, mut headers, basic_auth, row_template, .. } =
+            found;
+        if let Some((user, password)) = basic_auth {
+            let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+            headers.push(("Authorization".to_owned(), format!("Basic {credentials}")));
+        }
+        Some(Endpoint { url, headers, row_template: row_template.unwrap_or_default() })
     }
 
     fn influxdb(&self, _cluster: &str) -> Result<(), String> {

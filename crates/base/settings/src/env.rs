@@ -11,6 +11,12 @@ pub const PREFIX: &str = "LEVADA_";
 /// The settings file, instead of `levada.toml` in the working directory. The flag `--config` beats it.
 pub const CONFIG: &str = "LEVADA_CONFIG";
 
+/// Start of the variables of Kapacitor's configuration: behind it section and key, as in `KAPACITOR_INFLUXDB_0_URLS_0`.
+pub const KAPACITOR_PREFIX: &str = "KAPACITOR_";
+
+/// Kapacitor's configuration file, where the setting `kapacitor.config` names none.
+pub const KAPACITOR_CONFIG_PATH: &str = "KAPACITOR_CONFIG_PATH";
+
 /// The log level of the processor; see [`all`].
 ///
 /// Source: dataflow-operator: the processor's `LOG_LEVEL` (debug, info, warn, error; blanks and case do not matter; an invalid value
@@ -55,10 +61,18 @@ pub const KAPACITOR_UNSAFE_SSL: &str = "KAPACITOR_UNSAFE_SSL";
 pub const NO_COLOR: &str = "NO_COLOR";
 
 /// The variables that are not settings: name and summary. One that ends with `_` is the start of names.
-const OTHERS: [(&str, &str); 12] = [
+const OTHERS: [(&str, &str); 14] = [
     (
         CONFIG,
         "The settings file, instead of `levada.toml` in the working directory; the flag `--config` beats it.",
+    ),
+    (
+        KAPACITOR_PREFIX,
+        "Start of the variables of Kapacitor's configuration: section, index where there are several, and key, as in `KAPACITOR_SLACK_0_TOKEN`.",
+    ),
+    (
+        KAPACITOR_CONFIG_PATH,
+        "Kapacitor's configuration file, where the setting `kapacitor.config` names none.",
     ),
     (
         LOG_LEVEL,

@@ -1,7 +1,13 @@
 //! What settings there are. Defaults, with a comment for each key, are in `default.toml`.
 
+mod influxdb;
+mod inputs;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
+pub use self::inputs::{Tcp, Udp};
 
 use crate::{ByteSize, Duration, Secret};
 
@@ -26,8 +32,14 @@ pub struct Settings {
     pub store: Store,
     /// The InfluxDB of scripts.
     pub influxdb: Influxdb,
+    /// Points as line protocol in datagrams.
+    pub udp: Udp,
+    /// Points as line protocol on connections.
+    pub tcp: Tcp,
     /// Commands that talk to a server.
     pub client: Client,
+    /// What is taken over from a Kapacitor.
+    pub kapacitor: Kapacitor,
     /// Log output.
     pub log: Log,
     /// Metrics.
@@ -170,20 +182,15 @@ pub struct Store {
     pub url: Secret<String>,
 }
 
-/// The InfluxDB of scripts.
+/// What is taken over from a Kapacitor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Influxdb {
-    /// Its address; empty means there is none.
-    pub url: String,
-    /// User name; empty means no credentials, or a token.
-    pub username: String,
-    /// Password of the user.
-    pub password: Secret<String>,
-    /// Token of InfluxDB 2.x.
-    pub token: Secret<String>,
-    /// How long a query or a write may take.
-    pub timeout: Duration,
+pub struct Kapacitor {
+    /// Its configuration file; empty means none.
+    pub config: String,
+    /// The environment variables of its configuration, in their order; they are no setting of their own.
+    #[serde(skip)]
+    pub environment: Vec<(String, Secret<String>)>,
 }
 
 /// What happens to points when a queue is full.
@@ -253,11 +260,11 @@ impl Default for Settings {
 
 impl Settings {
     /// Finds values that have the right type but cannot work: key and what is wrong.
-    pub(crate) fn check(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn check(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut expect = |holds: bool, key: &'static str, message: &str| {
             if !holds {
-                problems.push((key, message.to_owned()));
+                problems.push((key.to_owned(), message.to_owned()));
             }
         };
         let flow = &self.flow;
@@ -340,6 +347,9 @@ impl Settings {
             "data.dir",
             "must be a folder, such as `./levada-data`",
         );
+        self.influxdb.check(&mut problems);
+        self.udp.check(&mut problems);
+        self.tcp.check(&mut problems);
         problems
     }
 }

@@ -10,10 +10,11 @@ use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::reload;
 
 use crate::console::Console;
+use crate::feed::LogFeed;
 
 /// The words that name a level, from silent to chatty.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -107,24 +108,27 @@ pub fn install(options: &TraceOptions, console: &Console) -> Result<(), TraceErr
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TraceError::AlreadyInstalled)
 }
 
-/// Like [`install`], and gives what changes the filter while the process runs.
+/// Like [`install`], also to readers of a feed, and gives what changes the filter of the console while the process runs.
 ///
 /// - Errors: as [`install`].
 pub fn install_adjustable(
     options: &TraceOptions,
     console: &Console,
+    feed: &LogFeed,
 ) -> Result<FilterHandle, TraceError> {
-    let (layer, handle) = reload::Layer::new(filter(&options.filter)?);
+    // The filter is that of the console alone: readers of the feed choose for themselves.
+    let (filter, handle) = reload::Layer::new(filter(&options.filter)?);
     let set = move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string());
     let lines = tracing_subscriber::fmt::layer().with_writer(console.clone());
-    let registry = tracing_subscriber::registry().with(layer);
+    let registry = tracing_subscriber::registry().with(feed.layer());
     let installed = match options.format {
         LogFormat::Human => {
-            let lines = lines.with_ansi(console.colors());
+            let lines = lines.with_ansi(console.colors()).with_filter(filter);
             tracing::subscriber::set_global_default(registry.with(lines))
         }
         LogFormat::Json => {
-            tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true)))
+            let lines = lines.json().flatten_event(true).with_filter(filter);
+            tracing::subscriber::set_global_default(registry.with(lines))
         }
     };
     installed.map_err(|_| TraceError::AlreadyInstalled)?;

@@ -68,7 +68,7 @@ pub struct OptionRule {
 }
 
 /// The default of an option, and with it the type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptionDefault {
     /// A text.
     Text(&'static str),
@@ -76,12 +76,16 @@ pub enum OptionDefault {
     Bool(bool),
     /// An integer.
     Int(i64),
+    /// A number.
+    Float(f64),
     /// A duration as Go writes it, e.g. `10s`.
     Duration(&'static str),
     /// A list of texts.
     Texts(&'static [&'static str]),
     /// Keys and texts.
     Table(&'static [(&'static str, &'static str)]),
+    /// Keys and lists of texts.
+    Lists(&'static [(&'static str, &'static [&'static str])]),
 }
 
 /// A configuration that says nothing: every section has its defaults, nothing is enabled.
@@ -181,9 +185,16 @@ impl OptionDefault {
             OptionDefault::Text(text) | OptionDefault::Duration(text) => text.into(),
             OptionDefault::Bool(value) => value.into(),
             OptionDefault::Int(number) => number.into(),
+            OptionDefault::Float(number) => number.into(),
             OptionDefault::Texts(texts) => texts.iter().copied().collect(),
             OptionDefault::Table(pairs) => Value::Object(
                 pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).into())).collect(),
+            ),
+            OptionDefault::Lists(lists) => Value::Object(
+                lists
+                    .iter()
+                    .map(|(key, texts)| ((*key).to_owned(), texts.iter().copied().collect()))
+                    .collect(),
             ),
         }
     }

@@ -40,14 +40,14 @@ fn serve(args: &Serve, common: &Common) -> Result<Exit, String> {
     }
     let settings = log::settings(&common)?;
     let console = Console::stderr();
-    let filter = log::install_adjustable(&settings, &console)?;
+    let adjustable = log::install_adjustable(&settings, &console)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if settings.runtime.worker_threads > 0 {
         builder.worker_threads(settings.runtime.worker_threads);
     }
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
     let host = Host::new(settings).map_err(|error| output::chain(&error))?;
-    let exit = runtime.block_on(supervise(host, Arc::new(log::Adjustable(filter)), args, &console));
+    let exit = runtime.block_on(supervise(host, Arc::new(adjustable), args, &console));
     runtime.shutdown_timeout(Duration::from_millis(200));
     exit
 }

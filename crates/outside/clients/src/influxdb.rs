@@ -4,6 +4,7 @@
 
 mod client;
 mod cluster;
+pub mod subscriptions;
 
 use std::time::Duration;
 

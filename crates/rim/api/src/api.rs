@@ -1,23 +1,28 @@
 //! What routes work with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hyper::Method;
 use hyper::header::HeaderMap;
+use levada_alert::handlers::HandlerDeps;
 use levada_alert::service::AlertService;
-use levada_runtime::Clock;
+use levada_runtime::{Clock, Shutdown};
 use levada_store::Documents;
 use levada_task::recordings::Recordings;
 use levada_task::service::TaskService;
+use levada_telemetry::feed::LogFeed;
 use levada_telemetry::metrics::Registry;
 
 use crate::auth::Users;
+use crate::config::Config;
 use crate::error::ApiError;
 use crate::kapacitor::Points;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
+use crate::vitals::Vitals;
 
 /// What routes work with; shared by all listeners.
 pub struct Api {
@@ -29,6 +34,8 @@ pub struct Api {
     pub gate: Arc<dyn Gate>,
     /// The users, where there is authentication.
     pub users: Option<Arc<Users>>,
+    /// The subscriptions at `InfluxDB`, where there is any.
+    pub subscriptions: Option<Arc<dyn Subscriptions>>,
     /// Recordings and replays, where tasks are served.
     pub recordings: Option<Recordings>,
     /// The largest bodies.
@@ -43,6 +50,16 @@ pub struct Api {
     pub documents: Arc<dyn Documents>,
     /// The alerts.
     pub alerts: AlertService,
+    /// The configuration of services.
+    pub config: Arc<Config>,
+    /// What handlers work with, to try out services.
+    pub handlers: HandlerDeps,
+    /// How the work goes.
+    pub vitals: Arc<dyn Vitals>,
+    /// Tells answers without an end when to end.
+    pub shutdown: Shutdown,
+    /// A folder for files that are needed for a moment.
+    pub work_folder: PathBuf,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Tasks and templates, where tasks run.
@@ -119,6 +136,23 @@ pub trait LogControl: fmt::Debug + Send + Sync + 'static {
     ///
     /// - Errors: what does not work.
     fn set_level(&self, level: &str) -> Result<(), String>;
+
+    /// Gives where its lines can be read while they are written; nothing where they cannot.
+    fn feed(&self) -> Option<LogFeed> {
+        None
+    }
+}
+
+/// What `InfluxDB` servers send here by themselves.
+#[async_trait]
+pub trait Subscriptions: Send + Sync + 'static {
+    /// Compares the subscriptions of every cluster with what should be, now.
+    ///
+    /// - Errors: what does not work.
+    async fn relink(&self) -> Result<(), String>;
+
+    /// Gives how many there are.
+    fn count(&self) -> usize;
 }
 
 /// Knows what does not work; cheap to clone.

@@ -4,12 +4,18 @@ mod alerts;
 mod recordings;
 mod replays;
 mod small;
+mod subscriptions;
 mod tasks;
 mod templates;
 pub mod users;
 mod write;
 
-pub use write::Points;
+pub use write::{Points, PointsDeps};
+mod config;
+mod logs;
+mod service_tests;
+mod storage;
+mod vars;
 
 use serde::Serialize;
 
@@ -25,6 +31,12 @@ pub const ROUTES: &[&[Route]] = &[
     tasks::ROUTES,
     templates::ROUTES,
     write::ROUTES,
+    config::ROUTES,
+    service_tests::ROUTES,
+    storage::ROUTES,
+    logs::ROUTES,
+    vars::ROUTES,
+    subscriptions::ROUTES,
 ];
 
 const BASE: &str = "/kapacitor/v1/";

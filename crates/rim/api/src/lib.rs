@@ -10,6 +10,7 @@
 mod answer;
 mod api;
 pub mod auth;
+pub mod config;
 mod error;
 pub mod json;
 pub mod kapacitor;
@@ -19,12 +20,14 @@ pub mod own;
 mod pattern;
 mod request;
 mod router;
+mod vitals;
 
 pub use answer::Answer;
-pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Visit};
+pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, Visit};
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, HEAD_TIMEOUT, Listener, Served, serve};
 pub use pattern::{BadPattern, Pattern};
 pub use request::{Query, Request};
 pub use router::{Access, Body, Handle, Route, Router};
+pub use vitals::{Counts, Statistic, Vitals};

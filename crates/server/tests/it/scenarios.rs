@@ -51,3 +51,23 @@ async fn recordings() {
 async fn clients() {
     run_all("kapacitor/clients").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config() {
+    run_all("kapacitor/config").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_tests() {
+    run_all("kapacitor/service-tests").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage() {
+    run_all("kapacitor/storage").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debug() {
+    run_all("kapacitor/debug").await;
+}

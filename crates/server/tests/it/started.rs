@@ -1,11 +1,13 @@
 //! A server in this process.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use levada_runtime::ShutdownHandle;
+use levada_runtime::{ShutdownHandle, SystemClock};
 use levada_server::flows::Host;
 use levada_server::serve::{LogControl, Server, ServerDeps};
+use levada_telemetry::feed::LogFeed;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// A server on a free port.
 pub(crate) struct Started {
@@ -15,13 +17,30 @@ pub(crate) struct Started {
     handle: ShutdownHandle,
 }
 
+/// A log that only its feed shows.
 #[derive(Debug)]
-struct NoLog;
+struct FedLog(LogFeed);
 
-impl LogControl for NoLog {
+impl LogControl for FedLog {
     fn set_level(&self, _: &str) -> Result<(), String> {
         Ok(())
     }
+
+    fn feed(&self) -> Option<LogFeed> {
+        Some(self.0.clone())
+    }
+}
+
+/// Gives the lines of the whole process; the subscriber can only be set once.
+fn feed() -> LogFeed {
+    static FEED: OnceLock<LogFeed> = OnceLock::new();
+    let feed = FEED.get_or_init(|| {
+        let feed = LogFeed::new(SystemClock::new());
+        let subscriber = tracing_subscriber::registry().with(feed.layer());
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        feed
+    });
+    feed.clone()
 }
 
 impl Started {
@@ -35,10 +54,15 @@ impl Started {
         }
         let host = Host::new(loader.load().unwrap().settings).unwrap();
         let (handle, shutdown) = ShutdownHandle::new();
-        let deps = ServerDeps { host, log: Arc::new(NoLog), shutdown };
+        let deps = ServerDeps { host, log: Arc::new(FedLog(feed())), shutdown };
         let server = Server::start(deps).await.unwrap();
         let url = format!("http://{}", server.addresses()[0]);
         Started { url, server, handle }
+    }
+
+    /// Gives the server itself.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
     }
 
     /// Stops it as `SIGTERM` does.

@@ -9,6 +9,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+use super::named;
 use super::problem::{Origin, Problem};
 use crate::{DEFAULTS, env, shown};
 
@@ -71,7 +72,8 @@ impl<'a> Collected<'a> {
     fn table(&mut self, source: &Source<'_>, table: &DeTable<'_>, known: &Table, prefix: &str) {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
-            match (known.get(name.get_ref().as_ref()), value.get_ref()) {
+            let child = named::child(self.defaults, known, prefix, name.get_ref());
+            match (child.as_deref(), value.get_ref()) {
                 (None, _) => {
                     let origin = source.origin(name.span());
                     self.problems.push(unknown(origin, &shown(&key), prefix, known));
@@ -119,15 +121,20 @@ impl<'a> Collected<'a> {
             if env::is_other(name) || env::is_service_link(name, &lossy) {
                 continue;
             }
-            let Some(key) = keys.iter().find(|key| env::variable_of(key) == name) else {
+            let plain = keys.iter().find(|key| env::variable_of(key) == name).cloned();
+            let named = || {
+                let known = self.assignments.iter().map(|assignment| &*assignment.key);
+                named::key_of(self.defaults, name, known)
+            };
+            let Some(key) = plain.or_else(named) else {
                 self.unknown_variable(name, origin);
                 continue;
             };
             match value.to_str() {
-                Some(text) => self.text(key.clone(), text, origin),
+                Some(text) => self.text(key, text, origin),
                 None => {
                     let message = "the value is not valid UTF-8".into();
-                    self.problems.push(Problem { origin, key: key.clone(), message });
+                    self.problems.push(Problem { origin, key, message });
                 }
             }
         }
@@ -172,11 +179,13 @@ impl<'a> Collected<'a> {
 
     /// Takes a value written as text, and reads it as the type that the default of the key has.
     fn text(&mut self, key: String, text: &str, origin: Origin) {
-        let (mut known, mut prefix, mut rest) = (self.defaults, String::new(), key.as_str());
+        let (mut known, mut prefix) = (self.defaults.clone(), String::new());
+        let mut rest = key.as_str();
         let default = loop {
             let (name, after) =
                 rest.split_once('.').map_or((rest, None), |(name, after)| (name, Some(after)));
-            match (known.get(name), after) {
+            let child = named::child(self.defaults, &known, &prefix, name);
+            match (child.map(|child| child.into_owned()), after) {
                 (Some(Value::Table(inner)), Some(after)) => {
                     (known, rest) = (inner, after);
                     prefix = format!("{prefix}{name}.");
@@ -184,18 +193,18 @@ impl<'a> Collected<'a> {
                 (Some(Value::Table(inner)), None) => {
                     let prefix = format!("{key}.");
                     let message =
-                        format!("this is a section; known keys: {}", list(&prefix, inner));
+                        format!("this is a section; known keys: {}", list(&prefix, &inner));
                     self.problems.push(Problem { origin, key, message });
                     return;
                 }
                 (Some(leaf), None) => break leaf,
                 (Some(_), Some(_)) | (None, _) => {
-                    self.problems.push(unknown(origin, &shown(&key), &prefix, known));
+                    self.problems.push(unknown(origin, &shown(&key), &prefix, &known));
                     return;
                 }
             }
         };
-        match typed(default, text) {
+        match typed(&default, text) {
             Ok(value) => self.assignments.push(Assignment { key, value, origin }),
             Err(expected) => {
                 let message = format!("`{}` is not {expected}", shown(text));
@@ -222,7 +231,10 @@ fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
 }
 
 fn unknown(origin: Origin, key: &str, prefix: &str, known: &Table) -> Problem {
-    let message = format!("unknown key; known: {}", list(prefix, known));
+    let message = match named::is_holder(prefix) {
+        true => format!("not a name; names have {}", named::NAMES),
+        false => format!("unknown key; known: {}", list(prefix, known)),
+    };
     Problem { origin, key: key.into(), message }
 }
 

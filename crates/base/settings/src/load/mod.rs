@@ -4,6 +4,7 @@
 //! and the key it came from, and not only the first. Keys are known because `default.toml` has all of them.
 
 mod layer;
+mod named;
 mod problem;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use toml::{Table, Value};
 pub(crate) use self::layer::default_keys;
 use self::layer::{Assignment, Collected, leaves};
 pub use self::problem::{Origin, Problem, SettingsError};
+use crate::schema::Kapacitor;
 use crate::secret::MASK;
 use crate::{DEFAULTS, Settings, env};
 
@@ -52,7 +54,7 @@ enum FileNeed {
 pub struct Loaded {
     /// The settings to run on.
     pub settings: Settings,
-    /// Every key in the order of `default.toml`.
+    /// Every key in the order of `default.toml`, then those of named copies of sections.
     pub entries: Vec<Entry>,
     /// What is odd but no error, such as an unknown `LEVADA_` variable; for the log.
     pub warnings: Vec<Problem>,
@@ -147,9 +149,11 @@ impl Loader {
         let mut origins = BTreeMap::new();
         for Assignment { key, value, origin } in assignments {
             let mut trial = defaults.clone();
+            named::make(&mut trial, &defaults, &key);
             set(&mut trial, &key, value.clone());
             match Settings::deserialize(Value::Table(trial)) {
                 Ok(_) => {
+                    named::make(&mut merged, &defaults, &key);
                     set(&mut merged, &key, value);
                     origins.insert(key, origin);
                 }
@@ -160,7 +164,7 @@ impl Loader {
                 }),
             }
         }
-        let settings = match Settings::deserialize(Value::Table(merged.clone())) {
+        let mut settings = match Settings::deserialize(Value::Table(merged.clone())) {
             Ok(settings) => settings,
             Err(error) => {
                 // Not reachable while single values are valid on their own; reported rather than assumed.
@@ -169,9 +173,10 @@ impl Loader {
                 return Err(SettingsError { problems });
             }
         };
+        take_over(&mut settings.kapacitor, &self.env);
         for (key, message) in settings.check() {
-            let origin = origins.get(key).cloned().unwrap_or(Origin::Default);
-            problems.push(Problem { origin, key: key.into(), message });
+            let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
+            problems.push(Problem { origin, key, message });
         }
         if !problems.is_empty() {
             return Err(SettingsError { problems });
@@ -189,10 +194,31 @@ impl Loader {
             Entry { key, value: value.to_string(), origin }
         };
         let mut values: BTreeMap<String, &Value> = leaves(&merged).into_iter().collect();
-        let order = default_keys()
+        let mut order: Vec<_> = default_keys()
             .into_iter()
-            .filter_map(|(key, _)| values.remove(&key).map(|value| (key, value)));
-        Ok(Loaded { entries: order.map(entry).collect(), settings, warnings })
+            .filter_map(|(key, _)| values.remove(&key).map(|value| (key, value)))
+            .collect();
+        // What is left are the keys of named copies of sections.
+        order.extend(values);
+        Ok(Loaded { entries: order.into_iter().map(entry).collect(), settings, warnings })
+    }
+}
+
+/// Keeps the variables of Kapacitor's configuration; what they mean is not known here.
+fn take_over(kapacitor: &mut Kapacitor, variables: &[(OsString, OsString)]) {
+    for (name, value) in variables {
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+        // Those of the client are not for the server.
+        if name == env::KAPACITOR_URL || name == env::KAPACITOR_UNSAFE_SSL {
+            continue;
+        }
+        if name == env::KAPACITOR_CONFIG_PATH {
+            if kapacitor.config.is_empty() {
+                value.clone_into(&mut kapacitor.config);
+            }
+        } else if name.starts_with(env::KAPACITOR_PREFIX) && !env::is_service_link(name, value) {
+            kapacitor.environment.push((name.to_owned(), value.to_owned().into()));
+        }
     }
 }
 

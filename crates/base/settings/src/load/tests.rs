@@ -98,7 +98,7 @@ fn every_problem_is_reported_with_place_and_key() {
     let found = problems(loader);
     let starts = [
         "levada.toml:2:1: flow.batch-record: unknown key; known: `flow.batch-bytes`, ",
-        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `http`, `influxdb`, `log`, `metrics`, `runtime`, `store`, `task`",
+        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `runtime`, `store`, `task`, `tcp`, `udp`",
         "environment variable LEVADA_LOG_LEVL: unknown variable; known: `LEVADA_LOG_FORMAT`, ",
         "environment variable LEVADA_RUNTIME_WORKER_THREADS: runtime.worker-threads: `many` is not a whole number, such as `500`",
         "flag --set: `flow` is not `key=value`; for example `flow.batch-records=500`",
@@ -237,4 +237,63 @@ fn secrets_are_not_shown() {
     let error = refused.load().unwrap_err();
     assert!(error.to_string().contains("flow.checkpoint-store: must be empty or like"), "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
+}
+
+#[test]
+fn sections_can_have_named_copies() {
+    let (_folder, loader) = in_file(
+        "[influxdb]\nurl = 'http://a:8086, http://b:8086'\n[influxdb.clusters.far_Away]\nurl = 'http://c:8086'\ndefault = true\n[udp.listeners]\nx.bind-address = ':1'\nx.database = 'd'\n",
+    );
+    let loaded = loader
+        .env([
+            ("LEVADA_INFLUXDB_CLUSTERS_FAR_AWAY_PASSWORD", "hunter2"),
+            ("LEVADA_INFLUXDB_CLUSTERS_OTHER_ONE_URL", "http://d:8086"),
+            ("LEVADA_INFLUXDB_CLUSTERS_OTHER_ONE_EXCLUDED_SUBSCRIPTIONS", "e"),
+        ])
+        .assignment("--set", "influxdb.clusters.other-one.http-port=7")
+        .load()
+        .unwrap();
+    let influxdb = &loaded.settings.influxdb;
+    let names: Vec<_> = influxdb.all().iter().map(|(name, c)| (*name, c.urls().len())).collect();
+    assert_eq!(names, [("default", 2), ("far_Away", 1), ("other-one", 1)]);
+    assert_eq!(influxdb.default_name(), "far_Away");
+    let (far, other) = (&influxdb.clusters["far_Away"], &influxdb.clusters["other-one"]);
+    assert_eq!((&**far.password.expose(), far.timeout), ("hunter2", influxdb.timeout));
+    assert_eq!((other.http_port, &*other.excluded_subscriptions), (7, "e"));
+    assert_eq!(loaded.settings.udp.all().len(), 1);
+    let shown: Vec<_> = loaded
+        .entries
+        .iter()
+        .filter(|entry| {
+            entry.key.starts_with("influxdb.clusters.") && entry.origin != Origin::Default
+        })
+        .map(|entry| format!("{}={}", entry.key, entry.value))
+        .collect();
+    assert_eq!(shown.len(), 6, "{shown:?}");
+    assert!(shown.contains(&"influxdb.clusters.far_Away.password=\"***\"".to_owned()), "{shown:?}");
+}
+
+#[test]
+fn what_is_wrong_with_named_copies_is_found() {
+    let (_folder, loader) = in_file(
+        "[influxdb]\nurl = 'http://a'\ndefault = true\nsubscriptions = '\"a\\\"'\n[influxdb.clusters.b]\nurl = 'http://b'\ndefault = true\nurls = []\n[influxdb.clusters.'c d']\nurl = 'x'\n[influxdb.clusters]\ne = 1\nf.clusters.g.url = 'x'\n[tcp.listeners.t]\nbind-address = ':1'\nline-bytes = 5\n",
+    );
+    let loader = loader.assignment("--set", "influxdb.clusters.h=1");
+    let found = problems(loader.assignment("--set", "influxdb.clusters.h.http-port=x"));
+    let starts = [
+        "levada.toml:8:1: influxdb.clusters.b.urls: unknown key; known: `influxdb.clusters.b.ca-file`, ",
+        "levada.toml:9:20: influxdb.clusters.c d: not a name; names have 1 to 64",
+        "levada.toml:12:5: influxdb.clusters.e: this is a section: write `[influxdb.clusters.e]`",
+        "levada.toml:13:3: influxdb.clusters.f.clusters: unknown key; known: ",
+        "flag --set: influxdb.clusters.h: this is a section; known keys: ",
+        "flag --set: influxdb.clusters.h.http-port: `x` is not a whole number",
+        "levada.toml:7:11: influxdb.clusters.b.default: More than one InfluxDB default was specified: default b",
+        "levada.toml:4:17: influxdb.subscriptions: a quote is not closed",
+        "default: tcp.listeners.t.database: must be set to listen",
+        "levada.toml:16:14: tcp.listeners.t.line-bytes: must be in 64KiB to 1GiB",
+    ];
+    for start in starts {
+        assert!(found.iter().any(|line| line.starts_with(start)), "{start}\nin {found:#?}");
+    }
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
 }

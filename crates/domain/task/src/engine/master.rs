@@ -393,6 +393,25 @@ impl Master {
         Offer::Taken
     }
 
+    /// Gives what a task was made of.
+    pub fn definition(&self, id: &str) -> Option<Arc<Definition>> {
+        self.tasks().get(id).map(|task| Arc::clone(&task.definition))
+    }
+
+    /// Makes the nodes of all tasks read again what they took from outside; gives what went wrong.
+    pub fn reload(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for id in self.ids() {
+            for cell in self.cells(&id) {
+                let services = &*self.0.deps.services;
+                let failed = cell.with_actor(|actor| actor.reload(services));
+                let failed = failed.into_iter();
+                problems.extend(failed.map(|(node, problem)| format!("{id}: {node}: {problem}")));
+            }
+        }
+        problems
+    }
+
     /// Gives the IDs of all tasks, sorted.
     pub fn ids(&self) -> Vec<Str> {
         let mut ids: Vec<Str> = self.tasks().keys().cloned().collect();

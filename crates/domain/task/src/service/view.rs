@@ -125,6 +125,18 @@ impl TaskService {
         .await
     }
 
+    /// Counts the tasks there are, and those of them that are to run.
+    pub async fn counts(&self) -> Result<(u64, u64), ServiceError> {
+        let failed = |source| ServiceError::Store { action: "failed to list tasks", source };
+        let all = self.documents().list(TASKS, Range::default()).await.map_err(failed)?;
+        self.blocking("count of tasks", move || {
+            let records = all.iter().filter_map(|found| readable(TaskRecord::from_document(found)));
+            let enabled = records.filter(|stored| stored.record.is_enabled).count();
+            (all.len() as u64, enabled as u64)
+        })
+        .await
+    }
+
     /// Gives a template.
     pub async fn get_template(&self, id: &str, is_raw: bool) -> Result<TemplateView, ServiceError> {
         let stored = self.stored_template(id).await?.ok_or(ServiceError::NoTemplate)?;

@@ -1,6 +1,6 @@
 //! The users of a server, kept as documents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -175,10 +175,9 @@ impl Users {
                 self.get(&name).await?.ok_or_else(failed)
             }
             Credentials::Subscription(token) => {
-                let found = self.documents.get(SUBSCRIPTIONS, &digest(&[], token)).await?;
-                found
-                    .is_some()
-                    .then(User::subscription)
+                let database = self.subscription(token).await?;
+                database
+                    .map(|database| User::subscription(&database))
                     .ok_or_else(|| UserError::Refused("invalid subscription token".to_owned()))
             }
         }
@@ -221,8 +220,8 @@ impl Users {
 
     /// Gives a user.
     pub async fn get(&self, name: &str) -> Result<Option<User>, UserError> {
-        if name == SUBSCRIBER_NAME {
-            return Ok(Some(User::subscription()));
+        if let Some(database) = name.strip_prefix(SUBSCRIBER_NAME) {
+            return Ok(Some(User::subscription(database)));
         }
         let found = self.documents.get(SPACE, name).await?;
         found.map(|found| read(&found.value)).transpose()
@@ -284,16 +283,50 @@ impl Users {
         Ok(self.documents.apply(vec![Write::delete(SPACE, name)]).await?)
     }
 
-    /// Lets a token write points as a subscription.
-    pub async fn grant_subscription(&self, token: &str) -> Result<(), UserError> {
-        let write = Write::put(SUBSCRIPTIONS, digest(&[], token), "{}");
+    /// Lets a token write points to one database, as the subscription of a cluster.
+    pub async fn grant_subscription(
+        &self,
+        token: &str,
+        cluster: &str,
+        database: &str,
+    ) -> Result<(), UserError> {
+        let grant = Grant { cluster: cluster.to_owned(), database: database.to_owned() };
+        let value = serde_json::to_vec(&grant).map_err(|e| UserError::Failed(e.to_string()))?;
+        let write = Write::put(SUBSCRIPTIONS, digest(&[], token), value);
         Ok(self.documents.apply(vec![write]).await?)
+    }
+
+    /// Gives the database that a token may write to, nothing when it has no rights.
+    pub async fn subscription(&self, token: &str) -> Result<Option<String>, UserError> {
+        let found = self.documents.get(SUBSCRIPTIONS, &digest(&[], token)).await?;
+        let grant = found.map(|found| read_grant(&found.value)).transpose()?;
+        Ok(grant.map(|grant| grant.database))
     }
 
     /// Ends the rights of a token.
     pub async fn revoke_subscription(&self, token: &str) -> Result<(), UserError> {
         let write = Write::delete(SUBSCRIPTIONS, digest(&[], token));
         Ok(self.documents.apply(vec![write]).await?)
+    }
+
+    /// Ends the rights of all tokens of a cluster but these; gives how many ended.
+    pub async fn keep_subscriptions(
+        &self,
+        cluster: &str,
+        tokens: &[String],
+    ) -> Result<usize, UserError> {
+        let kept: HashSet<String> = tokens.iter().map(|token| digest(&[], token)).collect();
+        let mut writes = Vec::new();
+        for found in self.documents.list(SUBSCRIPTIONS, Range::default()).await? {
+            if read_grant(&found.value)?.cluster == cluster && !kept.contains(&*found.key) {
+                writes.push(Write::delete(SUBSCRIPTIONS, &*found.key));
+            }
+        }
+        let ended = writes.len();
+        if ended > 0 {
+            self.documents.apply(writes).await?;
+        }
+        Ok(ended)
     }
 
     async fn hash(&self, password: &str) -> Result<String, UserError> {
@@ -314,16 +347,23 @@ impl Users {
     }
 }
 
-/// Whom subscriptions write as. No user can have this name.
-const SUBSCRIBER_NAME: &str = "~subscriber";
+/// Whom subscriptions write as, in front of their database. No user can have such a name.
+const SUBSCRIBER_NAME: &str = "~subscriber:";
+
+/// The rights of a token.
+#[derive(Serialize, Deserialize)]
+struct Grant {
+    cluster: String,
+    database: String,
+}
 
 impl User {
-    fn subscription() -> Self {
+    fn subscription(database: &str) -> Self {
         User {
-            name: SUBSCRIBER_NAME.to_owned(),
+            name: format!("{SUBSCRIBER_NAME}{database}"),
             kind: UserKind::Normal,
             permissions: vec![Permission::WritePoints],
-            databases: Vec::new(),
+            databases: vec![database.to_owned()],
             hash: String::new(),
         }
     }
@@ -345,6 +385,11 @@ fn check_name(name: &str) -> Result<(), UserError> {
 fn read(value: &[u8]) -> Result<User, UserError> {
     serde_json::from_slice(value)
         .map_err(|error| UserError::Failed(format!("a stored user cannot be read: {error}")))
+}
+
+fn read_grant(value: &[u8]) -> Result<Grant, UserError> {
+    serde_json::from_slice(value)
+        .map_err(|error| UserError::Failed(format!("a stored token cannot be read: {error}")))
 }
 
 fn text_of(user: &User) -> Result<Vec<u8>, UserError> {
@@ -382,5 +427,37 @@ impl From<UserError> for ApiError {
             UserError::Failed(_) => ApiError::internal(text),
             UserError::Store(error) => error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use levada_runtime::{SystemClock, Tasks};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn tokens_write_to_one_database_until_they_are_revoked() {
+        let documents = levada_store::open_documents("memory:", &Tasks::new()).await.unwrap();
+        let settings =
+            UsersSettings { bcrypt_cost: 4, cache: Duration::from_secs(1), shared_secret: None };
+        let users = Users::new(documents, SystemClock::new(), settings);
+        for (token, cluster, database) in [("a", "x", "d"), ("b", "x", "e"), ("c", "y", "d")] {
+            users.grant_subscription(token, cluster, database).await.unwrap();
+        }
+        let user = users.authenticate(&Credentials::Subscription("a".to_owned())).await.unwrap();
+        // What is found by its name is the same.
+        assert_eq!(users.get(&user.name).await.unwrap().unwrap(), user);
+        assert!(user.may_write("d") && !user.may_write("e"));
+        assert!(user.may("/kapacitor/v1/write") && !user.may("/kapacitor/v1/tasks"));
+        assert_eq!(users.keep_subscriptions("x", &["b".to_owned()]).await.unwrap(), 1);
+        assert_eq!(users.subscription("a").await.unwrap(), None);
+        assert_eq!(users.subscription("b").await.unwrap().as_deref(), Some("e"));
+        assert_eq!(users.subscription("c").await.unwrap().as_deref(), Some("d"));
+        users.revoke_subscription("c").await.unwrap();
+        let refused = users.authenticate(&Credentials::Subscription("c".to_owned())).await;
+        assert_eq!(refused.unwrap_err().to_string(), "invalid subscription token");
     }
 }

@@ -38,10 +38,20 @@ const WRITERS_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Points(Arc<Inner>);
 
+/// What points that come in meet.
+pub struct PointsDeps {
+    /// The tasks that may want them.
+    pub routes: Routes,
+    /// The retention policy of those that have none.
+    pub retention: Str,
+    /// Who spawns.
+    pub tasks: Tasks,
+    /// Counts them.
+    pub seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
+}
+
 struct Inner {
-    routes: Routes,
-    retention: Str,
-    tasks: Tasks,
+    deps: PointsDeps,
     turns: Semaphore,
     /// Writers that nobody uses: what they know of series makes the next body faster.
     idle: Mutex<Vec<Writer>>,
@@ -78,22 +88,16 @@ impl std::fmt::Debug for Points {
 }
 
 impl Points {
-    /// Hands points to the tasks of `routes`; those without a retention policy get `retention`.
-    pub fn new(routes: Routes, retention: &str, tasks: Tasks) -> Self {
-        Points(Arc::new(Inner {
-            routes,
-            retention: retention.into(),
-            tasks,
-            turns: Semaphore::new(WRITERS_MAX),
-            idle: Mutex::default(),
-        }))
+    /// Makes the way in.
+    pub fn new(deps: PointsDeps) -> Self {
+        Points(Arc::new(Inner { deps, turns: Semaphore::new(WRITERS_MAX), idle: Mutex::default() }))
     }
 
     fn take(&self) -> Writer {
         let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| Writer {
             parser: Parser::new(Limits::default()),
-            ingest: self.0.routes.ingest(),
+            ingest: self.0.deps.routes.ingest(),
         })
     }
 
@@ -123,6 +127,7 @@ impl Points {
             return Outcome::Empty;
         }
         let mut writer = self.take();
+        (self.0.deps.seen)(&points);
         let written = writer.ingest.write(points);
         self.give_back(writer);
         if written.is_refused() { Outcome::Full } else { Outcome::Taken }
@@ -145,7 +150,7 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
         _ => Precision::Nanoseconds,
     };
     let retention = match query.text("rp") {
-        "" => Str::clone(&points.0.retention),
+        "" => Str::clone(&points.0.deps.retention),
         retention => retention.into(),
     };
     let database = query.text("db").to_owned();
@@ -155,6 +160,7 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let (own, body) = (points.clone(), request.body.clone());
     let parsed = points
         .0
+        .deps
         .tasks
         .spawn_thread(TaskKind::Http, "points", move || {
             let unpacked;
@@ -187,6 +193,7 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let own = points.clone();
     let outcome = points
         .0
+        .deps
         .tasks
         .spawn_thread(TaskKind::Http, "points", move || own.write(parsed))
         .await

@@ -75,11 +75,6 @@ impl Master {
         Some(failure.as_ref().map_or(Ok(()), |failure| Err(failure.to_string())))
     }
 
-    /// Gives the definition that a task runs with.
-    pub fn definition(&self, id: &str) -> Option<Arc<Definition>> {
-        self.tasks().get(id).map(|task| Arc::clone(&task.definition))
-    }
-
     /// Gives when a task was started.
     pub fn started(&self, id: &str) -> Option<Timestamp> {
         self.tasks().get(id).map(|task| task.started)
