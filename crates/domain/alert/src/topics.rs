@@ -24,6 +24,7 @@ mod queue;
 mod silence;
 mod state;
 mod store;
+mod take;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -52,6 +53,7 @@ pub use queue::{Handler, HandlerError, HandlerSetup, HandlerStats, Matcher, Work
 pub use silence::Silencer;
 pub use state::EventState;
 pub use store::{Change, MemoryTopicStore, StoredEntry, StoredState, TopicStore, TopicStoreError};
+pub use take::{TakeError, TakenStates};
 use topic::{Context, Topic};
 pub use transition::Transition;
 use writer::Writer;

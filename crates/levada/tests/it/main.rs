@@ -2,6 +2,9 @@
 
 mod cli;
 mod delivery;
+mod import;
 mod readme;
+mod readme_walk;
 mod serve;
 mod servers;
+mod serving;

@@ -12,7 +12,10 @@
 //! ```
 //!
 //! The steps of a file share one server and run in their order. `\` at the end of a body line joins it with the next one, `<<empty>>`
-//! as the expected body is an empty one; without any expected body the body is not looked at.
+//! as the expected body is an empty one; without any expected body the body is not looked at. A body whose first line is `<<gzip>>` is
+//! sent packed.
+
+use std::io::Write as _;
 
 use reqwest::{Client, Method};
 
@@ -73,7 +76,11 @@ pub(crate) async fn run(steps: &[Step], url: &str) -> Vec<String> {
     for step in steps {
         let (method, path) = step.request.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
-        let mut request = client.request(method, format!("{url}{path}")).body(step.body.clone());
+        let body = match step.body.strip_prefix("<<gzip>>\n") {
+            Some(body) => gzip(body),
+            None => step.body.clone().into_bytes(),
+        };
+        let mut request = client.request(method, format!("{url}{path}")).body(body);
         for (name, value) in &step.headers {
             request = request.header(name, value);
         }
@@ -103,6 +110,12 @@ pub(crate) async fn run(steps: &[Step], url: &str) -> Vec<String> {
         }
     }
     problems
+}
+
+fn gzip(body: &str) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(body.as_bytes()).unwrap();
+    packed.finish().unwrap()
 }
 
 /// Compares with a text in which `<<*>>` stands for anything.

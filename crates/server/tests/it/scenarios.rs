@@ -48,6 +48,11 @@ async fn recordings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients() {
+    run_all("kapacitor/clients").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn config() {
     run_all("kapacitor/config").await;
 }

@@ -405,6 +405,36 @@ async fn states_per_topic_are_bounded() {
 }
 
 #[tokio::test]
+async fn states_of_another_server_are_taken_up_to_the_bound_and_stored() {
+    let settings = TopicsSettings { states_max: 3, ..TopicsSettings::default() };
+    let Fixture { topics, store, .. } = fixture_with(settings, Arc::default());
+    let keeper = Keeper::open();
+    topics.handler_add("t", HandlerSetup::new("one", keeper.clone())).unwrap();
+    let at = |id: &str, time: i64, level| {
+        (Str::from(id), EventState { time: Timestamp(time), ..state(level) })
+    };
+    let first = vec![at("a", 5, Level::Critical), at("b", 5, Level::Warning)];
+    let outcome = topics.states_take("t", first).await.unwrap();
+    assert_eq!(outcome, TakenStates { taken: 2, old: 0 });
+    assert_eq!(stored(&store).await, ["t a CRITICAL", "t b WARNING"]);
+    let second = vec![
+        at("a", 5, Level::Ok),
+        at("b", 6, Level::Info),
+        at("c", 1, Level::Info),
+        at("d", 1, Level::Info),
+    ];
+    let error = topics.states_take("t", second).await.unwrap_err();
+    assert_eq!(error, TakeError::NoRoom { missing: 1, most: 3 });
+    assert_eq!(stored(&store).await, ["t a CRITICAL", "t b INFO", "t c INFO"]);
+    let status = topics.status("t").unwrap();
+    assert_eq!((status.level, status.collected, status.states_dropped), (Level::Critical, 0, 1));
+    // Nobody has spoken of them here: they become stale as those that were loaded at the start.
+    assert_eq!(topics.publish("t", event("a", Level::Ok)).previous, Level::Critical);
+    until_async("the first event is heard of", MOST, || keeper.got().len() == 1).await;
+    assert_eq!(keeper.got(), ["a OK before CRITICAL"]);
+}
+
+#[tokio::test]
 async fn restoring_a_group_prefers_the_anonymous_topic_and_syncs_the_other() {
     let Fixture { topics, .. } = fixture();
     let sync = || topics.event_state_sync(Some("m:t:a2"), Some("t"), "x").map(|state| state.level);

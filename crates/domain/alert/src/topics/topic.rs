@@ -63,6 +63,16 @@ enum Presence {
     Stale,
 }
 
+/// What became of a state that another server knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TakenState {
+    Taken,
+    /// What is known is as new, or newer.
+    Old,
+    /// The topic knows as many events as it may.
+    NoRoom,
+}
+
 /// What an event meets on its way.
 pub(super) struct Context<'c> {
     pub(super) now: Timestamp,
@@ -127,6 +137,32 @@ impl Topic {
 
     pub(super) fn set_state(&self, id: Str, state: EventState, context: &Context<'_>) {
         self.put(&mut self.lock(), &id, state, context);
+    }
+
+    /// Takes a state that another server knew, unless something as new is known; says what became of it.
+    ///
+    /// It is awaited, as those from the store are: nobody here has spoken of it yet.
+    pub(super) fn take_state(
+        &self,
+        id: Str,
+        state: EventState,
+        context: &Context<'_>,
+    ) -> TakenState {
+        let mut content = self.lock();
+        let known = content.states.get(&id).map(|known| known.state.time);
+        if known.is_some_and(|time| time >= state.time) {
+            return TakenState::Old;
+        }
+        let is_full = content.states.len() >= context.settings.states_max;
+        if known.is_none() && is_full && !content.evict() {
+            self.states_dropped.fetch_add(1, Ordering::Relaxed);
+            return TakenState::NoRoom;
+        }
+        self.put(&mut content, &id, state, context);
+        if let Some(known) = content.states.get_mut(&id) {
+            known.presence = Presence::Awaited;
+        }
+        TakenState::Taken
     }
 
     /// Takes a state from the store, unless something newer is known.

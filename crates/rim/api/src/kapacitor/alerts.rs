@@ -5,6 +5,7 @@
 
 mod handlers;
 mod patch;
+mod take;
 
 use std::sync::Arc;
 
@@ -41,6 +42,12 @@ pub(super) const ROUTES: &[Route] = &[
         "/kapacitor/v1/alerts/topics/{topic}/events/{*event}",
         |api, request| Box::pin(event_show(api, request)),
     ),
+    Route::new(
+        Method::POST,
+        "/kapacitor/v1preview/alerts/topics/{topic}/events",
+        |api, request| Box::pin(take::events(api, request)),
+    )
+    .takes(Body::Document),
     Route::new(Method::GET, "/kapacitor/v1/alerts/topics/{topic}/handlers", |api, request| {
         Box::pin(handlers::list(api, request))
     }),

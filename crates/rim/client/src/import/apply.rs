@@ -7,8 +7,11 @@ use super::{Action, Kind, Options, Row, Wanted, What};
 use crate::api::{Api, ApiError};
 use crate::kapacitor::objects::{list_of, text};
 
-/// States in a request. Ours: far below what a server takes as one body.
+/// States in a request. Source: ours: what a Levada server takes at once.
 const EVENTS_PER_REQUEST: usize = 1_000;
+
+/// Bytes of states in a request, unless one alone has more. Ours: far below what a server takes as one body.
+const EVENT_BYTES_PER_REQUEST: usize = 4 << 20;
 
 /// A status that is brought over when all else is there.
 struct Pending {
@@ -153,11 +156,28 @@ fn states(target: &Api, topic: &str, wanted: &[Value], options: &Options) -> Out
         count => format!("{count} states"),
     };
     if !options.dry_run {
-        for some in missing.chunks(EVENTS_PER_REQUEST) {
+        for some in requests(&missing) {
             target.post_preview(&path, &json!({"events": some}))?;
         }
     }
     Ok((if known > 0 { Action::Changed } else { Action::Created }, detail))
+}
+
+/// Cuts states into what one request takes.
+fn requests(events: &[Value]) -> Vec<&[Value]> {
+    let mut requests = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (at, event) in events.iter().enumerate() {
+        let size = event.to_string().len();
+        let is_full = at - begin == EVENTS_PER_REQUEST || bytes + size > EVENT_BYTES_PER_REQUEST;
+        if is_full && at > begin {
+            requests.push(&events[begin..at]);
+            (begin, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    requests.push(&events[begin..]);
+    requests
 }
 
 impl From<ApiError> for Problem {
@@ -166,5 +186,23 @@ impl From<ApiError> for Problem {
             Some(_) => Problem::Object(error.message),
             None => Problem::Server(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_bounded_by_number_and_by_size() {
+        let sizes =
+            |events: &[Value]| requests(events).iter().map(|some| some.len()).collect::<Vec<_>>();
+        let small: Vec<Value> = (0..2_001).map(|id| json!({"id": id.to_string()})).collect();
+        assert_eq!(sizes(&small), [1_000, 1_000, 1]);
+        assert_eq!(sizes(&small[..1_000]), [1_000]);
+        let large = |bytes: usize| json!({"id": "x".repeat(bytes)});
+        let half = EVENT_BYTES_PER_REQUEST / 2;
+        assert_eq!(sizes(&[large(half), large(half), small[0].clone()]), [1, 2]);
+        assert_eq!(sizes(&[small[0].clone(), large(3 * half), small[0].clone()]), [1, 1, 1]);
     }
 }

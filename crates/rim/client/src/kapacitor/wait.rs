@@ -29,8 +29,9 @@ pub(super) fn start(
     let mut last = begun;
     if !parsed.is_set("no-wait") {
         while text(&last, "status") == "running" {
-            let sleep = session.world.clock.sleep(session.world.poll_interval);
-            session.api.wait(sleep);
+            let world = &*session.world;
+            // The sleep begins inside: clocks of the system have no time outside of a runtime.
+            session.api.wait(async { world.clock.sleep(world.poll_interval).await });
             last = session.api.get(&[kind, &id], &[])?;
         }
         if text(&last, "status") == "failed" {

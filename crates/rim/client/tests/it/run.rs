@@ -14,7 +14,8 @@ use levada_runtime::Clock;
 /// How long answers may take, also on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A clock that stands at noon of 1 March 2026 and whose sleeps are over at once.
+/// A clock that stands at noon of 1 March 2026 and whose sleeps are over at once; as those of the system's clock they
+/// need a runtime to begin in.
 struct Noon;
 
 impl Clock for Noon {
@@ -27,7 +28,7 @@ impl Clock for Noon {
     }
 
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(std::future::ready(()))
+        Box::pin(tokio::time::sleep(Duration::ZERO))
     }
 }
 
