@@ -17,10 +17,10 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::tasks::Ingress;
 use levada_api::Health;
+use levada_api::kapacitor::Seen;
 use levada_codec::line_protocol::Precision;
-use levada_model::{Point, Str};
+use levada_model::Str;
 use levada_runtime::{Backoff, BackoffPolicy, Clock, Shutdown, ShutdownHandle, TaskKind, Tasks};
 use levada_settings::Settings;
 use levada_task::engine::Routes;
@@ -38,9 +38,6 @@ const BIND_RETRY: BackoffPolicy = BackoffPolicy {
 /// How long what was received may take to reach the tasks when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Counts points that come in.
-pub(crate) type Seen = Arc<dyn Fn(&[Point]) + Send + Sync>;
-
 /// What listeners work with; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct InputDeps {
@@ -54,8 +51,6 @@ pub(crate) struct InputDeps {
     pub(crate) tasks: Tasks,
     /// The counters.
     pub(crate) metrics: Arc<InputMetrics>,
-    /// Counts points as they come in.
-    pub(crate) ingress: Ingress,
 }
 
 /// Which points a listener makes, and how they go on.

@@ -233,7 +233,6 @@ fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
         clock: Arc::clone(&host.clock),
         tasks: host.tasks.clone(),
         metrics: Arc::new(metrics),
-        ingress: tasks.ingress().clone(),
     }
 }
 

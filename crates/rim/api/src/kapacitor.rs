@@ -10,7 +10,7 @@ mod templates;
 pub mod users;
 mod write;
 
-pub use write::{Points, PointsDeps};
+pub use write::{Points, PointsDeps, Seen};
 mod config;
 mod logs;
 mod service_tests;

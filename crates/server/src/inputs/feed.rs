@@ -11,8 +11,7 @@ use levada_task::engine::Ingest;
 use tokio::sync::mpsc::Receiver;
 
 use super::metrics::Counts;
-use super::{InputDeps, Target};
-use crate::tasks::Ingress;
+use super::{InputDeps, Seen, Target};
 
 /// Chunks that are taken from the queue at once.
 const CHUNKS_AT_ONCE: usize = 256;
@@ -67,8 +66,7 @@ struct Feed {
     counts: Counts,
     parser: Parser,
     ingest: Ingest,
-    ingress: Ingress,
-    seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
+    seen: Seen,
     points: Vec<Point>,
     /// When the points go on though there are few.
     flush_at: Duration,
@@ -93,7 +91,6 @@ impl Feed {
             counts,
             parser: Parser::new(limits),
             ingest: deps.routes.ingest(),
-            ingress: deps.ingress.clone(),
             seen: Arc::clone(&deps.seen),
             points: Vec::new(),
             flush_at: Duration::ZERO,
@@ -150,7 +147,6 @@ impl Feed {
         let points = std::mem::take(&mut self.points);
         let count = points.len() as u64;
         (self.seen)(&points);
-        self.ingress.count(&points);
         let written = self.ingest.write(points);
         self.counts.handed_over.add(count);
         self.counts.points_dropped.add(written.dropped);

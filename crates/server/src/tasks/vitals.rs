@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use levada_alert::level::Level;
+use levada_api::kapacitor::Seen;
 use levada_api::{Counts, Identity, Statistic, Subscriptions as _, Vitals};
 use levada_model::{FieldValue, Point, Series, Shape, Str, Timestamp};
 use levada_runtime::{Clock, TaskKind, Tasks};
@@ -88,7 +89,7 @@ impl Ingress {
     }
 
     /// Gives what counts points that came in elsewhere.
-    pub fn counter(&self) -> Arc<dyn Fn(&[Point]) + Send + Sync> {
+    pub fn counter(&self) -> Seen {
         let own = self.clone();
         Arc::new(move |points| own.count(points))
     }

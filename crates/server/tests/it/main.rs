@@ -5,11 +5,11 @@
 mod ask;
 mod auth;
 mod config;
+mod flood;
+mod hung;
 mod influxdb;
 mod inputs;
 mod logs;
-mod flood;
-mod hung;
 mod many;
 mod scenario;
 mod scenarios;

@@ -64,8 +64,8 @@ impl Receiver {
         let taken: Arc<Mutex<BTreeMap<String, Vec<Seen>>>> = Arc::default();
         let (kept, failed) = (Arc::clone(&taken), Arc::<AtomicU64>::default());
         let (count, failures) = (AtomicU64::new(0), Arc::clone(&failed));
-        let server = FakeServer::start(move |request| {
-            match count.fetch_add(1, Ordering::Relaxed) % FAILS {
+        let server =
+            FakeServer::start(move |request| match count.fetch_add(1, Ordering::Relaxed) % FAILS {
                 4 => {
                     failures.fetch_add(1, Ordering::Relaxed);
                     Reply::new(500, "")
@@ -81,8 +81,7 @@ impl Receiver {
                     kept.lock().unwrap().entry(id).or_default().push((level, time));
                     Reply::new(200, "")
                 }
-            }
-        });
+            });
         Receiver { server, taken, failed }
     }
 
@@ -121,7 +120,8 @@ impl Client {
             self.ask("POST", &format!("{API}/tasks"), &Self::task("alert", alert)).unwrap();
         assert_eq!(status, 200, "{text}");
         self.told.made.insert("alert".to_owned());
-        let handler = json!({"id": "tell", "kind": "post", "options": {"url": receiver.server.url("/")}});
+        let handler =
+            json!({"id": "tell", "kind": "post", "options": {"url": receiver.server.url("/")}});
         let handlers = format!("{TOPIC}/handlers");
         let (status, text) = self.ask("POST", &handlers, &handler.to_string()).unwrap();
         assert_eq!(status, 200, "{text}");
@@ -196,7 +196,11 @@ impl Client {
             assert!(!ids.contains(&**id), "task `{id}` is there again");
         }
         for task in tasks {
-            assert_eq!((&task["status"], &task["error"]), (&"enabled".into(), &"".into()), "{task}");
+            assert_eq!(
+                (&task["status"], &task["error"]),
+                (&"enabled".into(), &"".into()),
+                "{task}"
+            );
         }
         let mut handlers = BTreeSet::new();
         for topic in ["kept", "other"] {

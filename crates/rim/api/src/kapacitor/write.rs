@@ -38,6 +38,9 @@ const WRITERS_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Points(Arc<Inner>);
 
+/// Looks at points as they come in.
+pub type Seen = Arc<dyn Fn(&[Point]) + Send + Sync>;
+
 /// What points that come in meet.
 pub struct PointsDeps {
     /// The tasks that may want them.
@@ -47,7 +50,7 @@ pub struct PointsDeps {
     /// Who spawns.
     pub tasks: Tasks,
     /// Counts them.
-    pub seen: Arc<dyn Fn(&[Point]) + Send + Sync>,
+    pub seen: Seen,
 }
 
 struct Inner {
