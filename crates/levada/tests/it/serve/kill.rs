@@ -29,7 +29,7 @@ const TOPIC: &str = "/kapacitor/v1/alerts/topics/kept";
 /// Level and time of an event, as both the API and the receiver show it.
 type Seen = (String, String);
 
-/// A receiver that fails now and then, and keeps what it took.
+/// A receiver that may fail now and then, and keeps what it took.
 struct Receiver {
     server: FakeServer,
     /// By event ID, in the order of arrival.
@@ -60,17 +60,17 @@ struct Client {
 // === impl Receiver ===
 
 impl Receiver {
-    fn start() -> Self {
+    fn start(fails: bool) -> Self {
         let taken: Arc<Mutex<BTreeMap<String, Vec<Seen>>>> = Arc::default();
         let (kept, failed) = (Arc::clone(&taken), Arc::<AtomicU64>::default());
         let (count, failures) = (AtomicU64::new(0), Arc::clone(&failed));
-        let server = FakeServer::start(move |request| {
-            match count.fetch_add(1, Ordering::Relaxed) % FAILS {
-                4 => {
+        let server =
+            FakeServer::start(move |request| match count.fetch_add(1, Ordering::Relaxed) % FAILS {
+                4 if fails => {
                     failures.fetch_add(1, Ordering::Relaxed);
                     Reply::new(500, "")
                 }
-                8 => {
+                8 if fails => {
                     failures.fetch_add(1, Ordering::Relaxed);
                     Reply::cut()
                 }
@@ -81,8 +81,7 @@ impl Receiver {
                     kept.lock().unwrap().entry(id).or_default().push((level, time));
                     Reply::new(200, "")
                 }
-            }
-        });
+            });
         Receiver { server, taken, failed }
     }
 
@@ -114,18 +113,21 @@ impl Client {
     }
 
     /// Makes what all rounds use.
-    fn prepare(&mut self, receiver: &Receiver) {
+    fn prepare(&mut self, receivers: &[(&str, &Receiver)]) {
         let alert = "stream|from().measurement('m').groupBy('id')\
             |alert().id('{{ index .Tags \"id\" }}').crit(lambda: \"value\" > 10).stateChangesOnly().topic('kept')";
         let (status, text) =
             self.ask("POST", &format!("{API}/tasks"), &Self::task("alert", alert)).unwrap();
         assert_eq!(status, 200, "{text}");
         self.told.made.insert("alert".to_owned());
-        let handler = json!({"id": "tell", "kind": "post", "options": {"url": receiver.server.url("/")}});
-        let handlers = format!("{TOPIC}/handlers");
-        let (status, text) = self.ask("POST", &handlers, &handler.to_string()).unwrap();
-        assert_eq!(status, 200, "{text}");
-        self.told.handlers.insert("tell".to_owned());
+        for (id, receiver) in receivers {
+            let options = json!({"url": receiver.server.url("/")});
+            let handler = json!({"id": id, "kind": "post", "options": options});
+            let handlers = format!("{TOPIC}/handlers");
+            let (status, text) = self.ask("POST", &handlers, &handler.to_string()).unwrap();
+            assert_eq!(status, 200, "{text}");
+            self.told.handlers.insert((*id).to_owned());
+        }
     }
 
     /// Defines, deletes and writes until the server has gone.
@@ -196,7 +198,11 @@ impl Client {
             assert!(!ids.contains(&**id), "task `{id}` is there again");
         }
         for task in tasks {
-            assert_eq!((&task["status"], &task["error"]), (&"enabled".into(), &"".into()), "{task}");
+            assert_eq!(
+                (&task["status"], &task["error"]),
+                (&"enabled".into(), &"".into()),
+                "{task}"
+            );
         }
         let mut handlers = BTreeSet::new();
         for topic in ["kept", "other"] {
@@ -249,7 +255,7 @@ fn wait_for_last(running: &mut Running, client: &Client, receiver: &Receiver) {
 
 #[test]
 fn killed_while_alerts_are_on_their_way() {
-    let (folder, receiver) = (Folder::new(), Receiver::start());
+    let (folder, receiver, steady) = (Folder::new(), Receiver::start(true), Receiver::start(false));
     let address = format!("127.0.0.1:{}", free_port());
     let mut client = Client {
         address: address.clone(),
@@ -259,7 +265,7 @@ fn killed_while_alerts_are_on_their_way() {
         unsure: BTreeSet::new(),
     };
     let mut running = start(&folder, &address);
-    client.prepare(&receiver);
+    client.prepare(&[("tell", &receiver), ("sure", &steady)]);
     let mut delays = Random::new(7);
     for round in 0..ROUNDS {
         let delay = Duration::from_millis(100 + delays.below(400));
@@ -275,7 +281,9 @@ fn killed_while_alerts_are_on_their_way() {
         running = start(&folder, &address);
         client.check_definitions(&mut running);
     }
-    wait_for_last(&mut running, &client, &receiver);
+    for receiver in [&receiver, &steady] {
+        wait_for_last(&mut running, &client, receiver);
+    }
     // Now everything is fine again.
     for id in 0..IDS {
         client.write(&format!("m,id=e{id} value=0 {}", client.next)).unwrap();
@@ -284,11 +292,23 @@ fn killed_while_alerts_are_on_their_way() {
         let states = states(&client.get(&format!("{TOPIC}/events")));
         states.iter().all(|(_, (level, _))| level == "OK")
     });
-    wait_for_last(&mut running, &client, &receiver);
+    for receiver in [&receiver, &steady] {
+        wait_for_last(&mut running, &client, receiver);
+    }
     running.signal(Signal::TERM);
     running.wait(LONG).expect_code(0);
 
-    let taken = receiver.taken();
+    let missing = |id: &String, seen: &Seen| {
+        !steady.taken().get(id).is_some_and(|taken| taken.contains(seen))
+    };
+    let (taken, all) = (receiver.taken(), &client.told.shown);
+    for (id, states) in all {
+        let missing: Vec<&Seen> = states.iter().filter(|seen| missing(id, seen)).collect();
+        assert!(
+            missing.is_empty(),
+            "{id}: shown, but never arrived where all arrives: {missing:?}"
+        );
+    }
     let (mut shown, mut superseded, mut twice) = (0, 0, 0);
     for (id, states) in &client.told.shown {
         let taken = taken.get(id).map(Vec::as_slice).unwrap_or_default();
@@ -310,5 +330,5 @@ fn killed_while_alerts_are_on_their_way() {
     eprintln!(
         "{ROUNDS} kills, {made} tasks, {shown} states shown, {superseded} superseded, {twice} sent twice, {failed} failures"
     );
-    assert!(shown > 100 && superseded * 4 < shown && failed > 5, "the test proves little");
+    assert!(shown > 50 && failed > 5, "the test proves little");
 }
