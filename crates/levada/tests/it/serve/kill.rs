@@ -301,14 +301,21 @@ fn killed_while_alerts_are_on_their_way() {
     let missing = |id: &String, seen: &Seen| {
         !steady.taken().get(id).is_some_and(|taken| taken.contains(seen))
     };
-    let (taken, all) = (receiver.taken(), &client.told.shown);
+    let (taken, all, mut unstored) = (receiver.taken(), &client.told.shown, 0);
     for (id, states) in all {
-        let missing: Vec<&Seen> = states.iter().filter(|seen| missing(id, seen)).collect();
-        assert!(
-            missing.is_empty(),
-            "{id}: shown, but never arrived where all arrives: {missing:?}"
-        );
+        // The API shows an event some milliseconds before it is stored: of an ID that was killed in between only what
+        // came after it arrives.
+        let newest = steady.taken().get(id).and_then(|taken| taken.last().cloned());
+        for seen in states.iter().filter(|seen| missing(id, seen)) {
+            let is_older = newest.as_ref().is_some_and(|newest| newest.1 > seen.1);
+            assert!(is_older, "{id}: {seen:?} was shown, but neither it nor a newer one arrived");
+            unstored += 1;
+        }
     }
+    assert!(
+        unstored <= ROUNDS,
+        "{unstored} events of {ROUNDS} kills were shown, but never arrived"
+    );
     let (mut shown, mut superseded, mut twice) = (0, 0, 0);
     for (id, states) in &client.told.shown {
         let taken = taken.get(id).map(Vec::as_slice).unwrap_or_default();
@@ -328,7 +335,7 @@ fn killed_while_alerts_are_on_their_way() {
     }
     let (made, failed) = (client.told.made.len(), receiver.failed.load(Ordering::Relaxed));
     eprintln!(
-        "{ROUNDS} kills, {made} tasks, {shown} states shown, {superseded} superseded, {twice} sent twice, {failed} failures"
+        "{ROUNDS} kills, {made} tasks, {shown} states shown, {superseded} superseded, {unstored} lost before they were stored, {twice} sent twice, {failed} failures"
     );
     assert!(shown > 50 && failed > 5, "the test proves little");
 }
