@@ -87,6 +87,10 @@ impl TaskMetrics {
         for (index, (family, read)) in self.counters.iter().enumerate() {
             let now = read(status);
             let last = self.last.entry((Str::clone(task), index)).or_insert(0);
+            // What cannot be seen now must not count a second time when it can.
+            if now < *last && !status.is_complete {
+                continue;
+            }
             // A task that was started again counts from 0.
             let more = if now >= *last { now - *last } else { now };
             *last = now;
@@ -95,5 +99,48 @@ impl TaskMetrics {
         for (family, read) in &self.gauges {
             family.with(&[&**task]).set(read(status));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use levada_task::engine::Usage;
+
+    use super::*;
+
+    fn status(errors: u64, is_complete: bool) -> TaskStatus {
+        let nodes = match is_complete {
+            true => serde_json::json!({"alert2": {"errors": errors}}),
+            false => serde_json::json!({}),
+        };
+        TaskStatus {
+            is_executing: true,
+            error: None,
+            processed: 7,
+            queued: 0,
+            dropped: 0,
+            shards: 1,
+            failures: 0,
+            throughput: 0.0,
+            is_complete,
+            usage: Usage::default(),
+            nodes: nodes.as_object().unwrap().clone(),
+        }
+    }
+
+    #[test]
+    fn a_task_that_hangs_for_a_while_counts_nothing_twice() {
+        let registry = Registry::default();
+        let mut metrics = TaskMetrics::new(&registry).unwrap();
+        for status in [status(5, true), status(0, false), status(6, true)] {
+            metrics.show(&"t".into(), &status);
+        }
+        let family = registry.counter_family(COUNTERS[5].0, COUNTERS[5].1, &["task"]).unwrap();
+        assert_eq!(family.with(&["t"]).value(), 6);
+        // One that was started again begins anew.
+        metrics.show(&"t".into(), &status(2, true));
+        assert_eq!(family.with(&["t"]).value(), 8);
     }
 }

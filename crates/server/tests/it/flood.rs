@@ -167,7 +167,7 @@ fn bombs_stay_packed() {
         for (body, text) in [
             (
                 &b"cpu value=1 1"[..],
-                "gzip data is damaged at or after byte `0`; check the format and the source\n",
+                "gzip data is damaged at or after byte `2`; check the format and the source\n",
             ),
             (
                 &member[..100],

@@ -1,6 +1,7 @@
 //! Very many tasks, points and events: the API answers within a second all the while.
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the real clock")]
+#![allow(clippy::print_stderr, reason = "figures for whoever runs it by hand")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,8 +14,8 @@ use tokio::net::TcpListener;
 use crate::ask::{Client, SECOND};
 use crate::started::{Started, run};
 
-/// Tasks; an unoptimized build takes about a millisecond for each.
-const TASKS: usize = 10_000;
+/// Tasks: what an unoptimized build makes in some seconds on a busy machine; 10,000 take nearly a minute there.
+const TASKS: usize = 2_000;
 /// Requests that make tasks at a time.
 const MAKERS: usize = 8;
 /// Events: what an unoptimized build does in some seconds. `LEVADA_MANY_EVENTS=1000000` is the whole proof.
@@ -65,7 +66,7 @@ async fn until_all_run(client: &Client) {
 }
 
 #[test]
-fn ten_thousand_tasks() {
+fn very_many_tasks() {
     run(async {
         let data = tempfile::tempdir().unwrap();
         let server = Started::new(data.path(), &[]).await;
@@ -89,8 +90,8 @@ fn ten_thousand_tasks() {
         until_all_run(&client).await;
         eprintln!("ready in {ready:?}, all run after {:?}", began.elapsed());
         look(&client).await;
-        client.write("m9999 value=7 1").await.within(SECOND, 204, "write");
-        let out = format!("/kapacitor/v1/tasks/{}/out", id(9999));
+        client.write(format!("m{} value=7 1", TASKS - 1)).await.within(SECOND, 204, "write");
+        let out = format!("/kapacitor/v1/tasks/{}/out", id(TASKS - 1));
         for _ in 0..50 {
             if client.get(&out).await.within(SECOND, 200, "httpOut").text.contains(",7]") {
                 break;
@@ -107,13 +108,13 @@ async fn look(client: &Client) {
     let listed = client.get("/kapacitor/v1/tasks?fields=status").await;
     let listed = listed.within(SECOND, 200, "list").json();
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 100);
-    let path = "/kapacitor/v1/tasks?fields=status&offset=9990&limit=100";
-    let listed = client.get(path).await.within(SECOND, 200, "end of the list").json();
-    assert_eq!(listed["tasks"].as_array().unwrap().len(), TASKS - 9_990);
-    let path = "/kapacitor/v1/tasks?fields=status&fields=executing&pattern=t099*&limit=-1";
+    let path = format!("/kapacitor/v1/tasks?fields=status&offset={}&limit=100", TASKS - 10);
+    let listed = client.get(&path).await.within(SECOND, 200, "end of the list").json();
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 10);
+    let path = "/kapacitor/v1/tasks?fields=status&fields=executing&pattern=t009*&limit=-1";
     let listed = client.get(path).await.within(SECOND, 200, "pattern").json();
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 100);
-    let path = "/kapacitor/v1/tasks/t05000";
+    let path = "/kapacitor/v1/tasks/t00500";
     client.get(path).await.within(SECOND, 200, "show");
     let off = r#"{"status": "disabled"}"#;
     client.ask(Method::PATCH, path, off).await.within(SECOND, 200, "disable");

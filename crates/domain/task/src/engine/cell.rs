@@ -144,6 +144,17 @@ impl Cell {
         is_taken
     }
 
+    /// Adds an input like [`Cell::give`] for somebody who has waited elsewhere before; adds what it waited here.
+    pub fn give_after(self: &Arc<Self>, input: Input, waited: &mut Duration) -> bool {
+        let began = self.clock.monotonic();
+        let is_taken = self.queue.push_after(input, *waited);
+        *waited += self.clock.monotonic().saturating_sub(began);
+        if is_taken {
+            self.schedule();
+        }
+        is_taken
+    }
+
     /// Adds an input when there is room; never waits.
     pub fn try_give(self: &Arc<Self>, input: Input) -> Attempt {
         let attempt = self.queue.try_push(input);

@@ -154,6 +154,8 @@ pub struct TaskStatus {
     pub failures: u32,
     /// Points or batches of the last second.
     pub throughput: f64,
+    /// All its actors could be looked at; one that is at work on one item for long shows neither usage nor statistics.
+    pub is_complete: bool,
     /// What its actors hold and refused.
     pub usage: Usage,
     /// The statistics of the nodes, summed over the actors.

@@ -80,7 +80,16 @@ impl Queue {
         match self.try_push(input) {
             Attempt::Taken => true,
             Attempt::Dropped => false,
-            Attempt::Full(input) => self.push_patiently(input),
+            Attempt::Full(input) => self.push_patiently(input, Duration::ZERO),
+        }
+    }
+
+    /// Adds an input like [`Queue::push`] for somebody who has waited elsewhere before, which counts.
+    pub fn push_after(&self, input: Input, waited: Duration) -> bool {
+        match self.try_push(input) {
+            Attempt::Taken => true,
+            Attempt::Dropped => false,
+            Attempt::Full(input) => self.push_patiently(input, waited),
         }
     }
 
@@ -117,18 +126,18 @@ impl Queue {
         self.refuse(input);
     }
 
-    fn push_patiently(&self, input: Input) -> bool {
+    fn push_patiently(&self, input: Input, waited: Duration) -> bool {
         let points = weight(&input);
         let mut state = self.lock();
         if let Overflow::Block(patience) = self.overflow {
             let is_full = |state: &mut State| {
                 !state.is_closed && !state.is_stalled && !self.fits(state, points)
             };
-            let (waited, outcome) = self
+            let (woken, outcome) = self
                 .has_room
-                .wait_timeout_while(state, patience, is_full)
+                .wait_timeout_while(state, patience.saturating_sub(waited), is_full)
                 .unwrap_or_else(PoisonError::into_inner);
-            state = waited;
+            state = woken;
             if outcome.timed_out() {
                 // Who waits beside this one has waited for nothing as well.
                 state.is_stalled = true;
@@ -324,6 +333,18 @@ mod tests {
         assert!(impatient.push(points(1, 0)));
         assert!(!impatient.push(points(1, 1)));
         assert_eq!(impatient.dropped(), 1);
+    }
+
+    #[test]
+    fn who_has_waited_elsewhere_waits_that_much_less() {
+        let patience = Duration::from_secs(600);
+        let queue = Queue::new(1, Overflow::Block(patience));
+        assert!(queue.push_after(points(1, 0), patience), "there is room");
+        assert!(!queue.push_after(points(1, 1), patience));
+        // In vain, so nobody waits any more until something is taken.
+        assert!(!queue.push(points(1, 2)));
+        assert_eq!(queue.dropped(), 2);
+        assert!(queue.take().is_some() && queue.push(points(1, 3)));
     }
 
     #[test]

@@ -381,13 +381,14 @@ impl Ingest {
                 late.push((cell, waiting));
             }
         }
-        let mut has_patience = true;
+        // Many that are each a little behind must not delay who writes longer than one that hangs.
+        let (mut has_patience, mut waited) = (true, Duration::ZERO);
         for (cell, slices) in late {
             let mut lost = 0;
             for slice in slices {
                 let count = slice.len() as u64;
                 let is_taken = if has_patience {
-                    cell.give(Input::Points(slice))
+                    cell.give_after(Input::Points(slice), &mut waited)
                 } else {
                     match cell.try_give(Input::Points(slice)) {
                         Attempt::Taken => true,

@@ -47,11 +47,13 @@ impl Master {
         let (failures, throughput) = (task.failures, task.pace.per_second);
         drop(tasks);
         let (mut nodes, mut usage) = (serde_json::Map::new(), Usage::default());
+        let mut is_complete = true;
         for cell in &cells {
             let seen = cell.try_with_actor(patience, |actor| {
                 usage.add(actor);
                 actor.graph().statistics()
             });
+            is_complete &= seen.is_some();
             add_up(&mut nodes, seen.unwrap_or_default());
         }
         Some(TaskStatus {
@@ -63,6 +65,7 @@ impl Master {
             shards: cells.len(),
             failures,
             throughput,
+            is_complete,
             usage,
             nodes,
         })
