@@ -142,7 +142,7 @@ impl Client {
     /// Gives nothing when the server has gone.
     fn step(&mut self, round: u64, step: u64, url: &str) -> Option<()> {
         let id = format!("t{round}-{step}");
-        if step % 3 == 0 {
+        if step.is_multiple_of(3) {
             self.unsure.insert(id.clone());
             let task = Self::task(&id, "stream|from().measurement('other')|httpOut('out')");
             let (status, text) = self.ask("POST", &format!("{API}/tasks"), &task)?;

@@ -8,6 +8,7 @@ mod patch;
 mod take;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use levada_alert::Level;
@@ -24,6 +25,9 @@ use crate::request::Request;
 use crate::router::{Body, Route};
 
 /// The routes.
+/// How long an answer waits for what it shows to be stored.
+const SHOW_PATIENCE: Duration = Duration::from_millis(500);
+
 pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/alerts/topics", |api, request| {
         Box::pin(topic_list(api, request))
@@ -177,7 +181,17 @@ async fn topic_list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError>
 async fn topic_show(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let topic = request.param("topic");
     let status = api.alerts.topics().status(topic).ok_or_else(|| unknown_topic(topic))?;
+    until_stored(&api).await;
     Ok(Answer::json(StatusCode::OK, &topic_answer(&status)))
+}
+
+/// Waits until what was read of a topic is stored: what was shown once is not forgotten by a crash. A store that is away
+/// does not keep people from looking.
+async fn until_stored(api: &Api) {
+    tokio::select! {
+        _ = api.alerts.topics().flush() => {}
+        () = api.clock.sleep(SHOW_PATIENCE) => {}
+    }
 }
 
 async fn topic_delete(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
@@ -197,6 +211,7 @@ async fn event_list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError>
     let failed =
         || ApiError::not_found(format!("failed to get topic events: unknown topic {topic:?}"));
     let page = page.map_err(|_| failed())?;
+    until_stored(&api).await;
     let answer = EventsAnswer {
         link: asked(&format!("alerts/topics/{topic}/events"), &request),
         topic,
@@ -211,6 +226,7 @@ async fn event_show(api: Arc<Api>, request: Request) -> Result<Answer, ApiError>
     let state = topics.status(topic).and_then(|_| topics.event_state(topic, id));
     let unknown = || ApiError::not_found(format!("unknown event {id:?} in topic {topic:?}"));
     let state = state.ok_or_else(unknown)?;
+    until_stored(&api).await;
     let entry = EventEntry { id: id.into(), state, is_stale: false };
     Ok(Answer::json(StatusCode::OK, &event_answer(topic, &entry)))
 }
