@@ -1,4 +1,4 @@
-//! Patterns in the dialect of Go's RE2, compiled by the regex engine at hand.
+//! Patterns as Go knows them: regular expressions of RE2, compiled by the regex engine at hand, and globs of paths ([`Glob`]).
 //!
 //! The two differ in small things: `\d \s \w \b` know ASCII only, `{` may stand for itself, classes have no set
 //! operators, `\Q…\E` and octal escapes exist. A pattern is rewritten so that it means what it means in Go.
@@ -6,12 +6,14 @@
 //! Pure and bounded: a pattern that would compile to more than [`COMPILED_BYTES_MAX`] is refused. [`Regex`] is one
 //! pattern; [`translate`] is for those who compile several into one automaton.
 
+mod glob;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+pub use glob::{BadGlob, Glob};
 use regex_syntax::ast::ErrorKind;
 
 /// Largest compiled pattern, bytes: ten thousand letters, or a hundred classes of a whole script.

@@ -7,7 +7,7 @@
 //! script call, options JSON ─▶ HandlerSpec ─▶ check ─▶ start ─▶ dyn Handler
 //! ```
 //!
-//! Kinds that do not run yet parse, check and go back to options like the others; starting one says `not built in yet`.
+//! A kind whose service is switched off, or that has no address to send to, says so when it is used.
 
 mod address_filter;
 mod connections;

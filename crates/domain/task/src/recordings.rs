@@ -265,7 +265,7 @@ impl Recordings {
             }
         }
         for found in self.0.folder.recordings()? {
-            if !error::is_valid_id(&found.id) {
+            if !crate::service::id::is_valid(&found.id) {
                 tracing::warn!(file = found.id, "a file is not taken in, its name is no ID");
             } else if documents.get(RECORDINGS, &found.id).await?.is_none() {
                 tracing::info!(recording = found.id, "a file was taken in as a recording");

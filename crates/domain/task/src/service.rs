@@ -21,7 +21,6 @@ pub mod error;
 pub mod id;
 pub mod load;
 mod locks;
-pub mod pattern;
 mod record;
 mod restore;
 mod source;

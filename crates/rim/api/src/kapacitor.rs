@@ -17,9 +17,9 @@ mod service_tests;
 mod storage;
 mod vars;
 
+use levada_pattern::Glob;
 use serde::Serialize;
 
-use crate::pattern::Pattern;
 use crate::router::Route;
 
 /// The table of each group of routes that every server has.
@@ -62,5 +62,5 @@ impl Link {
 
 /// Tells whether a name is like a glob; a malformed one is like no name.
 fn matches(pattern: &str, name: &str) -> bool {
-    Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(name))
+    Glob::lenient(pattern).matches(name)
 }

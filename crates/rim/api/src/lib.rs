@@ -17,7 +17,6 @@ pub mod kapacitor;
 mod list;
 mod listen;
 pub mod own;
-mod pattern;
 mod request;
 mod router;
 mod vitals;
@@ -27,7 +26,6 @@ pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscript
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, Listener, Served, serve};
-pub use pattern::{BadPattern, Pattern};
 pub use request::{Query, Request};
 pub use router::{Access, Body, Handle, Route, Router};
 pub use vitals::{Counts, Statistic, Vitals};

@@ -136,17 +136,11 @@ pub(super) fn id(what: &'static str, id: String) -> Result<String, RecordingsErr
     if id.is_empty() {
         return Ok(uuid::Uuid::new_v4().to_string());
     }
-    if !is_valid_id(&id) {
+    if !crate::service::id::is_valid(&id) {
         return Err(RecordingsError::Id { what, id });
     }
     if id.len() > ID_BYTES_MAX {
         return Err(RecordingsError::LongId { what });
     }
     Ok(id)
-}
-
-/// Source: kapacitor reference (server) §1.1.
-pub(super) fn is_valid_id(id: &str) -> bool {
-    let is_allowed = |c: char| c.is_alphabetic() || c.is_ascii_digit() || "-._".contains(c);
-    !id.is_empty() && id.chars().all(is_allowed)
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_pattern::Glob;
 use levada_store::{Document, Range};
 use levada_tick::syntax;
 use levada_tick::vars::Vars;
 use serde_json::Value as Json;
 
 use super::error::ServiceError;
-use super::pattern::Pattern;
 use super::record::{TaskRecord, TemplateRecord};
 use super::{TASKS, TEMPLATES, TaskService};
 use crate::definition::Definition;
@@ -30,7 +30,7 @@ pub struct ViewOptions {
 #[derive(Clone, Debug)]
 pub struct ListRange {
     /// Which IDs.
-    pub pattern: Pattern,
+    pub pattern: Glob,
     /// So many are left out first.
     pub offset: usize,
     /// So many at most; nothing for all.
@@ -173,7 +173,7 @@ impl TaskService {
     async fn page(&self, space: &str, range: ListRange) -> Result<Vec<Document>, ServiceError> {
         let ListRange { pattern, offset, limit } = range;
         let failed = |source| ServiceError::Store { action: "failed to list", source };
-        let is_all = pattern == Pattern::new("");
+        let is_all = pattern.is_empty();
         let needed = limit.and_then(|limit| limit.checked_add(offset)).filter(|_| is_all);
         let known = Range { limit: needed, ..Range::default() };
         let documents = self.documents().list(space, known).await.map_err(failed)?;

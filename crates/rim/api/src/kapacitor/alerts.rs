@@ -13,6 +13,7 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 use levada_alert::Level;
 use levada_alert::topics::{EventEntry, TopicStatus};
+use levada_pattern::Glob;
 use levada_template::go::duration;
 use serde::Serialize;
 
@@ -20,7 +21,6 @@ use super::Link;
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::pattern::Pattern;
 use crate::request::Request;
 use crate::router::{Body, Route};
 
@@ -134,9 +134,9 @@ fn min_level(request: &Request) -> Result<Level, ApiError> {
     level.map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
-fn pattern(request: &Request) -> Result<Pattern, ApiError> {
+fn pattern(request: &Request) -> Result<Glob, ApiError> {
     let text = request.query.text("pattern");
-    Pattern::parse(text).map_err(|error| ApiError::bad_request(format!("invalid pattern: {error}")))
+    Glob::parse(text).map_err(|error| ApiError::bad_request(format!("invalid pattern: {error}")))
 }
 
 fn unknown_topic(topic: &str) -> ApiError {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::{Method, StatusCode};
 use levada_alert::handlers::{HANDLERS, TestRule};
+use levada_pattern::Glob;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -11,7 +12,6 @@ use super::Link;
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::pattern::Pattern;
 use crate::request::Request;
 use crate::router::{Body, Route};
 
@@ -69,7 +69,7 @@ async fn no_name() -> Result<Answer, ApiError> {
 }
 
 async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let pattern = Pattern::parse(request.query.text("pattern"))
+    let pattern = Glob::parse(request.query.text("pattern"))
         .map_err(|error| ApiError::bad_request(format!("bad pattern: {error}")))?;
     let mut found: Vec<_> = tests().filter(|(name, _)| pattern.matches(name)).collect();
     found.sort_by_key(|(name, _)| *name);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 use levada_alert::json::write_float;
 use levada_model::{ErrorKind, Str, Timestamp};
+use levada_pattern::Glob;
 use levada_task::engine;
 use levada_task::service::change::given_vars;
-use levada_task::service::pattern::Pattern;
 use levada_task::service::view::{DotView, Stats};
 use levada_task::service::{
     ListRange, Mode, ServiceError, TaskChange, TaskService, TaskView, ViewOptions,
@@ -203,7 +203,7 @@ pub(super) fn is_raw(query: &Query) -> Result<bool, ApiError> {
 
 pub(super) fn range(query: &ListQuery) -> ListRange {
     ListRange {
-        pattern: Pattern::new(&query.pattern),
+        pattern: Glob::lenient(&query.pattern),
         offset: query.page.offset,
         limit: query.page.limit,
     }

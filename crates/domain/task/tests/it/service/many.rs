@@ -1,12 +1,12 @@
 //! Restarts, lists, thousands of tasks.
 
+use levada_pattern::Glob;
 use levada_task::service::ListRange;
-use levada_task::service::pattern::Pattern;
 
 use super::*;
 
 fn range(pattern: &str, offset: usize, limit: Option<usize>) -> ListRange {
-    ListRange { pattern: Pattern::new(pattern), offset, limit }
+    ListRange { pattern: Glob::lenient(pattern), offset, limit }
 }
 
 #[test]

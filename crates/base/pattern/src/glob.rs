@@ -2,12 +2,19 @@
 
 /// A glob: `*` any text without `/`, `?` any character but `/`, `[a-z]` and `[^a-z]` classes, `\` takes the meaning of what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Vec<Token>);
+pub struct Glob(Option<Vec<Token>>);
 
 /// A glob that is malformed; the text is Go's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("syntax error in pattern")]
-pub struct BadPattern;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadGlob;
+
+impl std::fmt::Display for BadGlob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("syntax error in pattern")
+    }
+}
+
+impl std::error::Error for BadGlob {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
@@ -17,13 +24,13 @@ enum Token {
     Class { is_negated: bool, ranges: Vec<(char, char)> },
 }
 
-// === impl Pattern ===
+// === impl Glob ===
 
-impl Pattern {
+impl Glob {
     /// Reads a glob; an empty one matches every name.
     ///
     /// - Errors: a class without an end, or with an empty part; a backslash at the end.
-    pub fn parse(text: &str) -> Result<Self, BadPattern> {
+    pub fn parse(text: &str) -> Result<Self, BadGlob> {
         let mut tokens = Vec::new();
         let mut rest = text.chars().peekable();
         while let Some(character) = rest.next() {
@@ -32,17 +39,27 @@ impl Pattern {
                 '*' if tokens.last() == Some(&Token::Many) => continue,
                 '*' => Token::Many,
                 '?' => Token::One,
-                '\\' => Token::Char(rest.next().ok_or(BadPattern)?),
+                '\\' => Token::Char(rest.next().ok_or(BadGlob)?),
                 '[' => class(&mut rest)?,
                 other => Token::Char(other),
             });
         }
-        Ok(Pattern(tokens))
+        Ok(Glob(Some(tokens)))
+    }
+
+    /// Reads a glob; a malformed one matches no name.
+    pub fn lenient(text: &str) -> Self {
+        Self::parse(text).unwrap_or(Glob(None))
+    }
+
+    /// Tells whether it matches every name because it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// Tells whether a whole name is like the glob. Takes at most (name × glob) steps.
     pub fn matches(&self, name: &str) -> bool {
-        let tokens = &self.0;
+        let Some(tokens) = &self.0 else { return false };
         if tokens.is_empty() {
             return true;
         }
@@ -89,7 +106,7 @@ impl Token {
     }
 }
 
-fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Token, BadPattern> {
+fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Token, BadGlob> {
     let is_negated = rest.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
     loop {
@@ -105,10 +122,10 @@ fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Token, B
     }
 }
 
-fn bound(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, BadPattern> {
-    match rest.next().ok_or(BadPattern)? {
-        '-' | ']' => Err(BadPattern),
-        '\\' => rest.next().ok_or(BadPattern),
+fn bound(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, BadGlob> {
+    match rest.next().ok_or(BadGlob)? {
+        '-' | ']' => Err(BadGlob),
+        '\\' => rest.next().ok_or(BadGlob),
         other => Ok(other),
     }
 }
@@ -144,7 +161,7 @@ mod tests {
         ];
         for (pattern, name, expected) in cases {
             assert_eq!(
-                Pattern::parse(pattern).map(|it| it.matches(name)),
+                Glob::parse(pattern).map(|it| it.matches(name)),
                 Ok(expected),
                 "{pattern} {name}"
             );
@@ -154,7 +171,8 @@ mod tests {
     #[test]
     fn malformed_ones_are_refused() {
         for pattern in ["[", "[a", "[]a]", "[-x]", "[a-b-c]", "a[", "\\", "[^", "[x-]"] {
-            assert_eq!(Pattern::parse(pattern), Err(BadPattern), "{pattern}");
+            assert_eq!(Glob::parse(pattern), Err(BadGlob), "{pattern}");
+            assert!(!Glob::lenient(pattern).matches(pattern), "{pattern}");
         }
     }
 }
