@@ -1,10 +1,12 @@
 //! The server: its store, its tasks and alerts, its listeners.
 
 mod identity;
+mod load;
 mod tls;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::vitals::{Monitoring, TaskVitals};
 use crate::tasks::{TaskHost, connections};
+use load::LoadDirectory;
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
@@ -177,8 +180,12 @@ impl Server {
             work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
             points: Some(points),
-            tasks: Some(service),
+            tasks: Some(service.clone()),
         });
+        if let Some(directory) = load_directory(&settings, &api.config) {
+            let (tasks, alerts) = (service, api.alerts.clone());
+            LoadDirectory { directory, tasks, alerts }.watch(&host.tasks, shutdown.clone());
+        }
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
         influxdb.start(&addresses, &host, &health, &shutdown);
         Ok(Server { host, tasks, recordings, inputs, influxdb, api, addresses })
@@ -333,6 +340,15 @@ fn vitals(
         });
     }
     vitals
+}
+
+/// Gives the directory of tasks, templates and handlers: that of the settings, or Kapacitor's `[load]`.
+fn load_directory(settings: &Settings, config: &Config) -> Option<PathBuf> {
+    if !settings.task.load_dir.is_empty() {
+        return Some(PathBuf::from(&settings.task.load_dir));
+    }
+    let load = config.start_element("load");
+    load.is_enabled().then(|| PathBuf::from(load.text("dir")))
 }
 
 /// Opens the users, and makes the first one.

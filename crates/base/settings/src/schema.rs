@@ -130,6 +130,8 @@ pub struct Task {
     pub query_integers: bool,
     /// Ticks of a query that wait while an earlier one runs; 0 is Kapacitor's way.
     pub query_catch_up: usize,
+    /// Folder with tasks, templates and handlers that the server takes over; empty means none.
+    pub load_dir: String,
     /// `1.8` brings back what Kapacitor 1.8 does; empty means Levada's own.
     pub compat: String,
 }

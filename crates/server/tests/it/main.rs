@@ -9,6 +9,7 @@ mod flood;
 mod hung;
 mod influxdb;
 mod inputs;
+mod load;
 mod logs;
 mod many;
 mod scenario;

@@ -78,7 +78,7 @@ const OTHERS: &[Section] = &[
     seen(&STATS),
     seen(&ALERT),
     seen(&DEADMAN),
-    instead(&LOAD, ""),
+    seen(&LOAD),
     instead(&HTTP, "http.listen, http.tls-certificate and http.tls-key"),
     instead(&TLS, "http.tls-certificate"),
     instead(&AUTH, "auth.enabled"),
