@@ -159,7 +159,7 @@ fn bad_input_ends_with_one_after_what_stands_before_it() {
         assert!(ran.stderr.contains(message), "{message}\n{}", ran.stderr);
     };
     check(b"m v=1 1\nm v=2 2\nm\nm v=3 3\n", 2, "error: in: line 3: ");
-    check(b"db\nrp\n", 0, "line 2: invalid replay file format, expected another line");
+    check(b"db\nrp\n", 0, "line 3: invalid replay file format, expected another line");
     check(&gzip(b"m v=1 1\n")[..15], 0, "the input cannot be read: gzip data ends at byte");
     check(b"PK\x03\x04 no archive", 0, "in: not a zip archive that can be read: ");
     check(
