@@ -195,8 +195,8 @@ mod tests {
         for (operations, expected) in cases {
             assert_eq!(check(operations.clone()).unwrap_err(), expected);
         }
-        let doubling = json!({"op": "copy", "from": "", "path": "/x"});
-        let many = Value::Array(vec![doubling; 60]);
+        let doubling = |n| json!({"op": "copy", "from": "", "path": format!("/x{n}")});
+        let many = Value::Array((0..60).map(doubling).collect());
         assert!(check(many).unwrap_err().contains("larger than"));
     }
 }
