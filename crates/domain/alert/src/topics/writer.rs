@@ -13,6 +13,7 @@ use levada_model::Str;
 use levada_runtime::Clock;
 
 use super::outbox::{Outbox, Outboxes};
+use super::room::{Load, Place, Room};
 use super::state::EventState;
 use super::store::{Change, StoredEntry, StoredState, TopicStore, TopicStoreError};
 use super::transition::Transition;
@@ -20,8 +21,9 @@ use super::transition::Transition;
 /// Changes per call of the store. Ours: a transaction of a fair size.
 const CHANGES_MAX: usize = 2_000;
 
-/// Entries of outboxes that one flush takes; the rest follows at once.
-const ENTRIES_MAX: usize = 10_000;
+/// Entries of outboxes that are written together; the rest follows at once. Ours: while the next ones are written these are
+/// sent, and who waits for room sees that something moves.
+const ENTRIES_MAX: usize = 1_000;
 
 /// Lines of the history that wait for the store; of more, the oldest are lost. Ours.
 const RECORDS_MAX: usize = 10_000;
@@ -37,6 +39,9 @@ pub(super) struct Writer {
     failing_since: Mutex<Option<Duration>>,
     failures: AtomicU64,
     records_dropped: AtomicU64,
+    room: Room,
+    /// Transactions that were written.
+    written: AtomicU64,
 }
 
 #[derive(Default)]
@@ -71,6 +76,8 @@ impl Writer {
             failing_since: Mutex::default(),
             failures: AtomicU64::new(0),
             records_dropped: AtomicU64::new(0),
+            room: Room::default(),
+            written: AtomicU64::new(0),
         }
     }
 
@@ -181,6 +188,7 @@ impl Writer {
                 self.give_back(&changes[from..given_back]);
                 return Err(error);
             }
+            self.written.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -244,5 +252,23 @@ impl Writer {
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lines of the history that wait.
+impl Place for Arc<Writer> {
+    fn load(&self) -> Option<Load> {
+        let moved = self.written.load(Ordering::Relaxed);
+        Some(Load { used: self.lock().records.len(), most: RECORDS_MAX, moved })
+    }
+
+    fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn tell_slow(&self) {
+        tracing::warn!(
+            "the store is too slow for the history of alerts; its oldest lines may be lost"
+        );
     }
 }
