@@ -286,9 +286,8 @@ async fn calls_of_many_writes_do_each_of_them(place: &Place) {
             found.iter().map(|document| document.version).collect();
         assert_eq!(versions.len(), count);
         // All but the last, of two spaces, and some that are not there.
-        let deleted = (0..count - 1).flat_map(|number| {
-            [Write::delete("s", key(number)), Write::delete("t", key(number))]
-        });
+        let deleted = (0..count - 1)
+            .flat_map(|number| [Write::delete("s", key(number)), Write::delete("t", key(number))]);
         documents.apply(deleted.collect()).await.unwrap();
         assert_eq!(listed(&*documents, "s", Range::default()).await, [key(count - 1)]);
         documents.apply(vec![Write::clear("s")]).await.unwrap();
