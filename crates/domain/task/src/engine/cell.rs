@@ -345,11 +345,26 @@ impl Cell {
                 is_more = true;
                 break;
             }
+            let has_given = match state.actor.collect() {
+                Ok(has_given) => has_given,
+                Err(failure) => {
+                    result = Err(failure);
+                    break;
+                }
+            };
+            if state.actor.is_congested() {
+                // It is woken when what is outside has caught up.
+                if has_given {
+                    continue;
+                }
+                break;
+            }
             result = match state.pending.take() {
                 Some((slice, range, at)) => self.points(&mut state, slice, range, at, began),
                 None => match self.queue.take() {
                     Some(Input::Points(slice)) => self.points(&mut state, slice, 0, 0, began),
                     Some(other) => self.other(&mut state, other),
+                    None if has_given => continue,
                     None => break,
                 },
             };
@@ -432,7 +447,8 @@ impl Cell {
                 false => (state.stride * 2).min(STRIDE_MAX),
             };
             last = now;
-            if self.has_visitors() || now.saturating_sub(began) > TURN {
+            let is_late = now.saturating_sub(began) > TURN;
+            if is_late || self.has_visitors() || state.actor.is_congested() {
                 state.pending = Some((slice, range, at));
                 return Ok(());
             }
@@ -489,6 +505,10 @@ impl Inbox for Arc<Cell> {
         self.give(input)
     }
 
+    fn wake(&self) {
+        self.schedule();
+    }
+
     fn is_open(&self) -> bool {
         self.queue.is_open()
     }
@@ -498,6 +518,12 @@ impl Inbox for Arc<Cell> {
 impl Inbox for Weak<Cell> {
     fn push(&self, input: Input) -> bool {
         self.upgrade().is_some_and(|cell| cell.give(input))
+    }
+
+    fn wake(&self) {
+        if let Some(cell) = self.upgrade() {
+            cell.schedule();
+        }
     }
 
     fn is_open(&self) -> bool {

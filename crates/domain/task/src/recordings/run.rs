@@ -21,13 +21,14 @@ use crate::actor::{Actor, CLOCK_UNSET};
 use crate::capture::Capture;
 use crate::dry_run::write_served;
 use crate::engine::effects::LiveEffects;
-use crate::engine::{Input, Routes, Sides, TopicAlerts};
+use crate::engine::{Input, Routes, SideDeps, SideSettings, Sides, TopicAlerts};
 use crate::pipeline::start::StartOptions;
 use crate::playback::{Playback, PlaybackError, TICKS_MAX};
 use crate::recording::batches::{BatchReader, Times, shifted};
 use crate::recording::files::{self, Plain};
 use crate::recording::points::PointReader;
 use crate::runtime::services::CapturedAlerts;
+use crate::udf::{Patience, UdfSide};
 
 /// What a replay needs.
 pub(super) struct Run {
@@ -52,7 +53,15 @@ struct Player {
     playback: Playback,
     dbrps: Vec<(Str, Str)>,
     performing: Option<Performing>,
+    /// Functions that run outside, where effects are captured: they compute, and what they give is captured like the rest.
+    functions: Option<Functions>,
     pace: Pace,
+}
+
+/// The functions of a replay that captures its effects.
+struct Functions {
+    side: Arc<UdfSide>,
+    inbox: Arc<ReplayInbox>,
 }
 
 /// What performs effects.
@@ -144,10 +153,15 @@ impl Run {
         let name: Str = self.replay.task.as_str().into();
         let around = Arc::clone(&deps.services);
         let mut performing = None;
+        let functions = match (lines, &deps.live) {
+            (Some(_), Some((_, sides))) => Some(Functions::new(sides)),
+            _ => None,
+        };
+        let udfs = functions.as_ref().map(|functions| Arc::clone(&functions.side));
         let (effects, services): (Box<dyn crate::effect::Effects>, _) = match (lines, &deps.live) {
             (Some(lines), _) => {
                 let alerts = Arc::new(CapturedAlerts::default());
-                let services = ReplayServices { around, alerts, is_captured: true };
+                let services = ReplayServices { around, alerts, is_captured: true, udfs };
                 (Box::new(Capture::new(Arc::clone(lines))), services)
             }
             (None, Some((alerts, sides))) => {
@@ -164,8 +178,9 @@ impl Run {
                     Some(Arc::clone(&sides.writers) as _),
                 );
                 let topics = self.topics(&alerts, &name);
+                let own = Arc::new(alerts.clone());
                 let services =
-                    ReplayServices { around, alerts: Arc::new(alerts.clone()), is_captured: false };
+                    ReplayServices { around, alerts: own, is_captured: false, udfs: None };
                 performing = Some(Performing { sides, inbox, alerts, topics });
                 (Box::new(PerformedEffects(effects)), services)
             }
@@ -201,7 +216,7 @@ impl Run {
             begun: None,
         };
         let playback = Playback::new(actor, TICKS_MAX);
-        Ok(Player { playback, dbrps: options.dbrps.clone(), performing, pace })
+        Ok(Player { playback, dbrps: options.dbrps.clone(), performing, functions, pace })
     }
 
     /// The topics of nodes, which go with the replay.
@@ -281,8 +296,9 @@ impl Player {
         self.pace.wait(time)
     }
 
-    /// Gives the nodes the answers to what they asked.
+    /// Gives the nodes the answers to what they asked, and what functions gave.
     fn answers(&mut self) -> Result<(), String> {
+        self.outside(Actor::is_congested)?;
         let Some(performing) = &self.performing else { return Ok(()) };
         while let Some(input) = performing.inbox.take() {
             // Nothing else is asked for: the data come from the file.
@@ -300,8 +316,26 @@ impl Player {
         })
     }
 
+    /// Takes what functions give, for as long as the task has to wait for them.
+    fn outside(&mut self, has_to_wait: impl Fn(&Actor) -> bool) -> Result<(), String> {
+        let actor = self.playback.actor_mut();
+        loop {
+            while actor.collect().map_err(|failure| task_text(&failure))? {}
+            if !has_to_wait(actor) {
+                return Ok(());
+            }
+            if self.pace.stop.is_wanted() {
+                return Err(SHUTDOWN_TEXT.to_owned());
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
     fn finish(&mut self, patience: Duration) -> Result<(), String> {
-        self.playback.finish().map_err(text)?;
+        // As long as it takes: the file is there as a whole, and functions may be slow.
+        self.outside(Actor::waits_outside)?;
+        let wait = Patience::new(patience, Arc::default());
+        self.playback.actor_mut().finish_within(wait).map_err(|failure| task_text(&failure))?;
         let Some(performing) = &self.performing else { return Ok(()) };
         performing.sides.close(patience);
         let until = self.pace.clock.monotonic() + patience;
@@ -318,12 +352,31 @@ impl Player {
 
     /// Takes away what the replay had outside.
     fn close(&mut self) {
+        if let Some(functions) = &self.functions {
+            functions.side.close(Duration::ZERO);
+            functions.inbox.close();
+        }
         let Some(performing) = &self.performing else { return };
         performing.sides.close(Duration::ZERO);
         performing.inbox.close();
         for topic in &performing.topics {
             drop(performing.alerts.topics().delete(topic));
         }
+    }
+}
+
+// === impl Functions ===
+
+impl Functions {
+    fn new(sides: &SideSettings) -> Self {
+        let inbox = Arc::new(ReplayInbox::default());
+        let deps = SideDeps {
+            inbox: Arc::new(ToReplay(Arc::downgrade(&inbox))),
+            clock: Arc::clone(&sides.clock),
+            tasks: sides.tasks.clone(),
+            runtime: sides.runtime.clone(),
+        };
+        Functions { side: Arc::new(UdfSide::new(deps, sides.udfs.clone())), inbox }
     }
 }
 

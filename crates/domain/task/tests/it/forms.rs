@@ -28,7 +28,7 @@ fn options(task_type: TaskType) -> DefineOptions {
     };
     DefineOptions {
         task_type: Some(task_type),
-        udfs: BTreeMap::from([("own_function".to_owned(), function)]),
+        udfs: BTreeMap::from([("own_function".to_owned(), function)]).into(),
         ..DefineOptions::default()
     }
 }

@@ -30,6 +30,7 @@ use levada_task::recordings::{
     Recording, Recordings, RecordingsDeps, RecordingsError, RecordingsSettings, Replay, SourceTask,
     Status, TaskSource,
 };
+use levada_task::udf::Udfs;
 use levada_task::runtime::Services;
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
 
@@ -117,6 +118,7 @@ impl World {
             writers: WriterLimits::default(),
             requests: RequestLimits::default(),
             queries: QuerySettings::default(),
+            udfs: Udfs::default(),
         };
         let deps = RecordingsDeps {
             documents: Arc::clone(&documents) as Arc<dyn Documents>,
