@@ -30,9 +30,9 @@ use levada_task::recordings::{
     Recording, Recordings, RecordingsDeps, RecordingsError, RecordingsSettings, Replay, SourceTask,
     Status, TaskSource,
 };
-use levada_task::udf::Udfs;
 use levada_task::runtime::Services;
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::udf::Udfs;
 
 /// 2026-03-01T00:00:00Z
 pub(crate) const NOW: i64 = 1_772_323_200;
