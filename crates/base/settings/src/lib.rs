@@ -18,7 +18,7 @@ pub use duration::{Duration, DurationError};
 pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsError};
 pub use schema::{
     DEFAULTS, Data, Flow, Influxdb, Kapacitor, Log, LogFormat, Metrics, Overflow, Runtime,
-    Settings, SubscriptionMode, SubscriptionProtocol, Task, Tcp, Udp,
+    Settings, SubscriptionMode, SubscriptionProtocol, Task, Tcp, Udf, Udp,
 };
 pub use secret::Secret;
 pub use size::{ByteSize, SizeError};

@@ -2,12 +2,14 @@
 
 mod influxdb;
 mod inputs;
+mod udf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
 pub use self::inputs::{Tcp, Udp};
+pub use self::udf::Udf;
 
 use crate::{ByteSize, Duration, Secret};
 
@@ -32,6 +34,8 @@ pub struct Settings {
     pub store: Store,
     /// The InfluxDB of scripts.
     pub influxdb: Influxdb,
+    /// Functions of scripts that run outside.
+    pub udf: Udf,
     /// Points as line protocol in datagrams.
     pub udp: Udp,
     /// Points as line protocol on connections.
@@ -262,6 +266,12 @@ impl Default for Settings {
     }
 }
 
+impl Default for Udf {
+    fn default() -> Self {
+        Settings::default().udf
+    }
+}
+
 impl Settings {
     /// Finds values that have the right type but cannot work: key and what is wrong.
     pub(crate) fn check(&self) -> Vec<(String, String)> {
@@ -353,6 +363,9 @@ impl Settings {
             "must be a folder, such as `./levada-data`",
         );
         self.influxdb.check(&mut problems);
+        if self.udf != Udf::default() {
+            self.udf.check(&Udf::default(), &mut problems);
+        }
         self.udp.check(&mut problems);
         self.tcp.check(&mut problems);
         problems
