@@ -15,3 +15,4 @@ mod many;
 mod scenario;
 mod scenarios;
 mod started;
+mod udf;

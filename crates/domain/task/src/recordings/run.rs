@@ -21,9 +21,9 @@ use crate::actor::{Actor, CLOCK_UNSET};
 use crate::capture::Capture;
 use crate::dry_run::write_served;
 use crate::engine::effects::LiveEffects;
-use crate::engine::{Input, Routes, SideDeps, SideSettings, Sides, TopicAlerts};
+use crate::engine::{Input, Routes, SideSettings, Sides, TopicAlerts};
 use crate::pipeline::start::StartOptions;
-use crate::playback::{Playback, PlaybackError, TICKS_MAX};
+use crate::playback::{OUTSIDE_POLL, Playback, PlaybackError, TICKS_MAX};
 use crate::recording::batches::{BatchReader, Times, shifted};
 use crate::recording::files::{self, Plain};
 use crate::recording::points::PointReader;
@@ -54,14 +54,8 @@ struct Player {
     dbrps: Vec<(Str, Str)>,
     performing: Option<Performing>,
     /// Functions that run outside, where effects are captured: they compute, and what they give is captured like the rest.
-    functions: Option<Functions>,
+    functions: Option<Arc<UdfSide>>,
     pace: Pace,
-}
-
-/// The functions of a replay that captures its effects.
-struct Functions {
-    side: Arc<UdfSide>,
-    inbox: Arc<ReplayInbox>,
 }
 
 /// What performs effects.
@@ -154,10 +148,10 @@ impl Run {
         let around = Arc::clone(&deps.services);
         let mut performing = None;
         let functions = match (lines, &deps.live) {
-            (Some(_), Some((_, sides))) => Some(Functions::new(sides)),
+            (Some(_), Some((_, sides))) => Some(functions_of(sides)),
             _ => None,
         };
-        let udfs = functions.as_ref().map(|functions| Arc::clone(&functions.side));
+        let udfs = functions.clone();
         let (effects, services): (Box<dyn crate::effect::Effects>, _) = match (lines, &deps.live) {
             (Some(lines), _) => {
                 let alerts = Arc::new(CapturedAlerts::default());
@@ -318,17 +312,13 @@ impl Player {
 
     /// Takes what functions give, for as long as the task has to wait for them.
     fn outside(&mut self, has_to_wait: impl Fn(&Actor) -> bool) -> Result<(), String> {
-        let actor = self.playback.actor_mut();
-        loop {
-            while actor.collect().map_err(|failure| task_text(&failure))? {}
-            if !has_to_wait(actor) {
-                return Ok(());
-            }
+        while !self.playback.outside_once(&has_to_wait).map_err(text)? {
             if self.pace.stop.is_wanted() {
                 return Err(SHUTDOWN_TEXT.to_owned());
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep(OUTSIDE_POLL);
         }
+        Ok(())
     }
 
     fn finish(&mut self, patience: Duration) -> Result<(), String> {
@@ -353,8 +343,7 @@ impl Player {
     /// Takes away what the replay had outside.
     fn close(&mut self) {
         if let Some(functions) = &self.functions {
-            functions.side.close(Duration::ZERO);
-            functions.inbox.close();
+            functions.close(Duration::ZERO);
         }
         let Some(performing) = &self.performing else { return };
         performing.sides.close(Duration::ZERO);
@@ -365,19 +354,9 @@ impl Player {
     }
 }
 
-// === impl Functions ===
-
-impl Functions {
-    fn new(sides: &SideSettings) -> Self {
-        let inbox = Arc::new(ReplayInbox::default());
-        let deps = SideDeps {
-            inbox: Arc::new(ToReplay(Arc::downgrade(&inbox))),
-            clock: Arc::clone(&sides.clock),
-            tasks: sides.tasks.clone(),
-            runtime: sides.runtime.clone(),
-        };
-        Functions { side: Arc::new(UdfSide::new(deps, sides.udfs.clone())), inbox }
-    }
+fn functions_of(sides: &SideSettings) -> Arc<UdfSide> {
+    let (clock, tasks) = (Arc::clone(&sides.clock), sides.tasks.clone());
+    Arc::new(UdfSide::alone(clock, tasks, sides.runtime.clone(), sides.udfs.clone()))
 }
 
 fn text(error: PlaybackError) -> String {

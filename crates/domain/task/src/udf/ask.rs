@@ -50,24 +50,16 @@ impl Udfs {
         answered
     }
 
-    /// Asks like [`Udfs::ask_missing`] over and over until all have answered; `news` is told of each that has.
-    pub async fn ask_until_known(
-        &self,
-        clock: &Arc<dyn Clock>,
-        tasks: &Tasks,
-        mut news: impl AsyncFnMut(Vec<String>),
-    ) {
+    /// Asks like [`Udfs::ask_missing`], over and over until one has answered; nothing when all have.
+    pub async fn await_missing(&self, clock: &Arc<dyn Clock>, tasks: &Tasks) -> Vec<String> {
         let policy = BackoffPolicy { initial: AGAIN_FIRST, max: AGAIN_MAX, attempts_max: 0 };
         let mut backoff = Backoff::new(policy, clock.now().0 as u64);
-        while !self.missing().is_empty() {
-            let answered = self.ask_missing(clock, tasks).await;
-            if !answered.is_empty() {
-                news(answered).await;
-            }
-            if let Some(delay) = backoff.next_delay().filter(|_| !self.missing().is_empty()) {
-                clock.sleep(delay).await;
-            }
+        let mut answered = Vec::new();
+        while answered.is_empty() && !self.missing().is_empty() {
+            clock.sleep(backoff.next_delay().unwrap_or(AGAIN_MAX)).await;
+            answered = self.ask_missing(clock, tasks).await;
         }
+        answered
     }
 
     /// Gives the names of functions that have not said what they are.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use levada_codec::udf::Request;
 use levada_model::Str;
-use levada_runtime::TaskKind;
+use levada_runtime::{Clock, TaskKind, Tasks};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::conversation::Conversation;
 use super::link::Link;
 use super::{UdfStart, Udfs};
+use crate::engine::side::LateInbox;
 use crate::engine::{Closing, SideDeps};
 
 /// The functions of the nodes of one actor.
@@ -35,6 +37,12 @@ impl UdfSide {
     /// Makes the side of an actor.
     pub fn new(deps: SideDeps, udfs: Udfs) -> Self {
         UdfSide { deps, udfs, nodes: Mutex::default() }
+    }
+
+    /// Makes the side of an actor that is looked after without being woken: a replay, a dry run.
+    pub fn alone(clock: Arc<dyn Clock>, tasks: Tasks, runtime: Handle, udfs: Udfs) -> Self {
+        let inbox = LateInbox::new();
+        UdfSide::new(SideDeps { inbox, clock, tasks, runtime }, udfs)
     }
 
     /// Starts the function of a node; one that the node had before is ended.

@@ -1,7 +1,5 @@
 //! Tasks with functions that run outside, as programs and behind sockets.
 
-mod agent;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +12,22 @@ use levada_task::engine::{
     Input, MemoryStateStore, Overflow, OwnedBatch, Restart, TaskOptions, TaskStatus,
 };
 use levada_task::udf::{Agent, UdfConfig, UdfLimits, Udfs};
+use levada_testkit::udf::{self, listen};
 
 use crate::world::{TOPIC, World};
-use agent::{listen, program};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// This binary is started as a function by the other tests.
+#[test]
+fn this_binary_as_a_function() {
+    udf::run();
+}
+
+fn program(kind: &str) -> Agent {
+    let udf::Program { program, args, env } = udf::program("udf::this_binary_as_a_function", kind);
+    Agent::Program { program, args, env: vec![env] }
+}
 
 fn config(agent: Agent) -> UdfConfig {
     UdfConfig { agent, timeout: 10 * SECOND, limits: UdfLimits::default() }

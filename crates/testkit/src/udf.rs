@@ -1,4 +1,17 @@
-//! A function for tests: this test binary, started again behind a shell, or a thread behind a socket.
+//! A function for tests: their own binary, started again behind a shell, or a thread behind a socket.
+//!
+//! What it does is said by its kind:
+//!
+//! | kind | edges | what it does |
+//! |---|---|---|
+//! | `copy`, `count` | stream → stream | gives each point back, with how many it has seen and its options; `count` keeps the number as its state |
+//! | `batch` | batch → batch | gives each batch back, the last point first |
+//! | `pairs` | stream → batch | makes a batch of each two points |
+//! | `sum` | batch → stream | adds up the first field |
+//! | `late` | stream → stream | gives everything at its end |
+//! | `slow` | stream → stream | takes a millisecond for each point |
+//! | `refuse`, `error`, `crash`, `hang`, `huge`, `liar` | stream → stream | goes wrong at its start, or at the first point |
+//! | `silent`, `dumb` | | does not say what it is: it says nothing, or ends |
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
@@ -9,27 +22,44 @@ use levada_codec::udf::{
     Begin, EdgeKind, End, Frames, Info, Init, Outcome, Point, Request, Response, ValueType,
 };
 use levada_model::FieldValue;
-use levada_task::udf::Agent;
 
 /// Says which function the binary is to be.
-const VARIABLE: &str = "LEVADA_TEST_FUNCTION";
-/// The name of the test that is one.
-const TEST: &str = "udf::agent::this_binary_as_a_function";
+const VARIABLE: &str = "TESTED_FUNCTION";
 
-/// Gives a program that is the function `kind`: this binary with its protocol on descriptor 3, for tests print to 1.
-pub(super) fn program(kind: &str) -> Agent {
+/// How the binary of a test is started as a function.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The program.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its variable: name and value.
+    pub env: (String, String),
+}
+
+/// Gives the binary of this test as the function `kind`; its test `test` calls [`run`].
+///
+/// - The protocol is on descriptor 3 of the binary, for tests print to 1.
+pub fn program(test: &str, kind: &str) -> Program {
     let binary = std::env::current_exe().unwrap();
     let script = "exec \"$0\" --exact \"$1\" --nocapture 3>&1 1>/dev/null";
-    let args = ["-c", script, binary.to_str().unwrap(), TEST];
-    Agent::Program {
+    let args = ["-c", script, binary.to_str().unwrap(), test];
+    Program {
         program: "sh".to_owned(),
         args: args.map(str::to_owned).into(),
-        env: vec![(VARIABLE.to_owned(), kind.to_owned())],
+        env: (VARIABLE.to_owned(), kind.to_owned()),
     }
 }
 
+/// Makes this process the function that it was started as; does nothing in a test run.
+pub fn run() {
+    let Ok(kind) = std::env::var(VARIABLE) else { return };
+    let output = std::fs::OpenOptions::new().write(true).open("/dev/fd/3").unwrap();
+    Function::new(&kind, output).run(io::stdin()).unwrap();
+}
+
 /// Listens at a socket and is the function `kind` for everybody who comes.
-pub(super) fn listen(path: &Path, kind: &'static str) {
+pub fn listen(path: &Path, kind: &'static str) {
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -41,13 +71,6 @@ pub(super) fn listen(path: &Path, kind: &'static str) {
             });
         }
     });
-}
-
-#[test]
-fn this_binary_as_a_function() {
-    let Ok(kind) = std::env::var(VARIABLE) else { return };
-    let output = std::fs::OpenOptions::new().write(true).open("/dev/fd/3").unwrap();
-    Function::new(&kind, output).run(io::stdin()).unwrap();
 }
 
 /// What it is, and what it holds.
