@@ -278,6 +278,15 @@ impl Master {
                 }
             }
         }
+        self.sync_states();
+    }
+
+    fn sync_states(&self) {
+        if let Some(store) = &self.0.deps.store
+            && let Err(error) = store.sync()
+        {
+            tracing::warn!(%error, "states may be lost when the machine fails");
+        }
     }
 
     /// Asks the functions that run outside for their states; of one that takes long an older one is saved.
