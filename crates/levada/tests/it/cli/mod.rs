@@ -22,3 +22,4 @@ mod script_dry_run;
 mod script_fmt;
 mod start;
 mod steps;
+mod udf;
