@@ -1,13 +1,17 @@
 //! What settings there are. Defaults, with a comment for each key, are in `default.toml`.
 
+mod alert;
 mod influxdb;
 mod inputs;
+mod recording;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::alert::{Alert, OutboxOverflow};
 pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
 pub use self::inputs::{Tcp, Udp};
+pub use self::recording::Recording;
 
 use crate::{ByteSize, Duration, Secret};
 
@@ -24,6 +28,10 @@ pub struct Settings {
     pub flow: Flow,
     /// Bounds and pace of tasks.
     pub task: Task,
+    /// Topics, outboxes, history, silences, and what handlers may do.
+    pub alert: Alert,
+    /// Recordings and replays.
+    pub recording: Recording,
     /// What `levada serve` listens to.
     pub http: Http,
     /// Who may call the server.
@@ -352,6 +360,8 @@ impl Settings {
             "data.dir",
             "must be a folder, such as `./levada-data`",
         );
+        self.alert.check(&mut problems);
+        self.recording.check(&mut problems);
         self.influxdb.check(&mut problems);
         self.udp.check(&mut problems);
         self.tcp.check(&mut problems);
