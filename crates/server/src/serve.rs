@@ -10,10 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levada_alert::handlers::HandlerDeps;
-use levada_alert::metrics::AlertMetrics;
-use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
-use levada_alert::services::Services;
+use levada_alert::service::AlertService;
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::config::{Config, ConfigDeps, ConfigError};
@@ -31,15 +28,13 @@ use crate::influxdb::{InfluxDbs, InfluxDeps};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::vitals::{Monitoring, TaskVitals};
-use crate::tasks::{TaskHost, connections};
+use crate::tasks::TaskHost;
 use load::LoadDirectory;
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// How often the numbers of alerts are brought up to date.
-const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub struct ServerDeps {
@@ -88,6 +83,9 @@ pub enum ServeError {
     /// Something in the data folder cannot be read or written.
     #[error("the data folder cannot be used; choose another with --data")]
     Data(#[source] io::Error),
+    /// A setting has the right type and cannot be used.
+    #[error("{0}")]
+    Setting(String),
     /// What alerts have stored cannot be read.
     #[error("alerts cannot be used")]
     Alerts(#[source] levada_alert::service::ServiceError),
@@ -122,14 +120,15 @@ impl Server {
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let config = config(&settings, &documents, &host).await?;
-        let alerts = alerts(&documents, &config, &host).await?;
+        let alerts = crate::alerts::open(&documents, &config, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
-        let recordings = tasks.recordings(&host, Arc::clone(&documents), &service).await;
+        let folder = recordings_folder(&settings, &config);
+        let recordings = tasks.recordings(&host, Arc::clone(&documents), &service, folder).await;
         let recordings = recordings.map_err(ServeError::Recordings)?;
         let points = Points::new(PointsDeps {
             routes: tasks.master().routes().clone(),
-            retention: "".into(),
+            retention: config.start_element("").text("default-retention-policy").into(),
             tasks: host.tasks.clone(),
             seen: tasks.ingress().counter(),
         });
@@ -243,48 +242,6 @@ fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
     }
 }
 
-async fn alerts(
-    documents: &Arc<dyn Documents>,
-    config: &Arc<Config>,
-    host: &Host,
-) -> Result<AlertService, ServeError> {
-    let deps = ServiceDeps {
-        tasks: host.tasks.clone(),
-        runtime: tokio::runtime::Handle::current(),
-        clock: Arc::clone(&host.clock),
-        documents: Arc::clone(documents),
-        handlers: HandlerDeps {
-            connections: connections(host),
-            services: Arc::clone(config) as Arc<dyn Services>,
-            ..HandlerDeps::default()
-        },
-    };
-    let length = config.start_element("alert").options.get("topic-buffer-length").cloned();
-    let length = length.and_then(|length| usize::try_from(length.as_i64()?).ok());
-    let mut service_settings = ServiceSettings::default();
-    service_settings.topics = service_settings.topics.with_buffer_length(length.unwrap_or(0));
-    let alerts = AlertService::open(service_settings, deps).await;
-    let alerts = alerts.map_err(ServeError::Alerts)?;
-    show_metrics(&alerts, host);
-    Ok(alerts)
-}
-
-/// Shows the numbers of alerts every so often.
-fn show_metrics(alerts: &AlertService, host: &Host) {
-    let metrics = match AlertMetrics::new(&host.metrics) {
-        Ok(metrics) => metrics,
-        Err(error) => return tracing::warn!(%error, "alerts have no metrics"),
-    };
-    let (topics, clock) = (alerts.topics().downgrade(), Arc::clone(&host.clock));
-    host.tasks.spawn(TaskKind::Alert, "alert metrics", async move {
-        while let Some(topics) = topics.upgrade() {
-            metrics.show(&topics);
-            drop(topics);
-            clock.sleep(METRICS_INTERVAL).await;
-        }
-    });
-}
-
 /// Says which topic handlers do not run.
 fn look_at_handlers(alerts: &AlertService) -> Option<String> {
     let failed = alerts.handler_errors();
@@ -349,6 +306,15 @@ fn load_directory(settings: &Settings, config: &Config) -> Option<PathBuf> {
     }
     let load = config.start_element("load");
     load.is_enabled().then(|| PathBuf::from(load.text("dir")))
+}
+
+/// Gives the folder of recordings: that of the settings, Kapacitor's `[replay]`, or one with the other data.
+fn recordings_folder(settings: &Settings, config: &Config) -> PathBuf {
+    let of_kapacitor = config.start_element("replay");
+    match (&*settings.recording.dir, of_kapacitor.text("dir")) {
+        ("", "") => settings.data.dir.join("replay"),
+        ("", dir) | (dir, _) => PathBuf::from(dir),
+    }
 }
 
 /// Opens the users, and makes the first one.
