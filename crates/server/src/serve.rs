@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levada_alert::service::AlertService;
+use levada_alert::services::Services as _;
 pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::config::{Config, ConfigDeps, ConfigError};
@@ -24,7 +25,7 @@ use levada_task::service::TaskService;
 use thiserror::Error;
 
 use crate::flows::Host;
-use crate::influxdb::{InfluxDbs, InfluxDeps};
+use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::vitals::{Monitoring, TaskVitals};
@@ -122,6 +123,19 @@ impl Server {
         let config = config(&settings, &documents, &host).await?;
         let alerts = crate::alerts::open(&documents, &config, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
+        let users = users(&settings, &documents, &host).await?;
+        let input_deps = input_deps(&host, &tasks);
+        let deps = InfluxDeps {
+            host: &host,
+            clients: tasks.clusters(),
+            identity: &identity,
+            users: users.clone(),
+            inputs: &input_deps,
+            shared_secret: shared_secret(&settings, &config),
+        };
+        // Before tasks start: they look for the clusters that they ask.
+        let influxdb = InfluxDbs::new(deps, &config.elements("influxdb")).await;
+        config.add_follower("influxdb", influxdb.clone());
         let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
         let folder = recordings_folder(&settings, &config);
         let recordings = tasks.recordings(&host, Arc::clone(&documents), &service, folder).await;
@@ -133,7 +147,6 @@ impl Server {
             seen: tasks.ingress().counter(),
         });
         let vitals = vitals(&identity, &config, &tasks, &service, &host);
-        let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
         tables.extend_from_slice(own::ROUTES);
         let gate: Arc<dyn Gate> = match &users {
@@ -146,14 +159,6 @@ impl Server {
         let health = Health::default();
         let looked_at = alerts.clone();
         health.add("topic handlers", move || look_at_handlers(&looked_at));
-        let input_deps = input_deps(&host, &tasks);
-        let influxdb = InfluxDbs::new(&InfluxDeps {
-            host: &host,
-            clients: tasks.clusters(),
-            identity: &identity,
-            users: users.clone(),
-            inputs: &input_deps,
-        });
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         let api = Arc::new(Api {
@@ -163,6 +168,7 @@ impl Server {
             gate,
             users,
             recordings: Some(recordings.clone()),
+            tested: vec![influxdb.clone()],
             limits: Limits {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
@@ -186,7 +192,7 @@ impl Server {
             LoadDirectory { directory, tasks, alerts }.watch(&host.tasks, shutdown.clone());
         }
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        influxdb.start(&addresses, &host, &health, &shutdown);
+        influxdb.start(&addresses, &health, &shutdown);
         Ok(Server { host, tasks, recordings, inputs, influxdb, api, addresses })
     }
 
@@ -267,6 +273,7 @@ async fn config(
 ) -> Result<Arc<Config>, ServeError> {
     let deps = ConfigDeps {
         kapacitor: &settings.kapacitor,
+        own: own_elements(&settings.influxdb).into_iter().map(|set| ("influxdb", set)).collect(),
         documents: Arc::clone(documents),
         clock: Arc::clone(&host.clock),
     };
@@ -306,6 +313,14 @@ fn load_directory(settings: &Settings, config: &Config) -> Option<PathBuf> {
     }
     let load = config.start_element("load");
     load.is_enabled().then(|| PathBuf::from(load.text("dir")))
+}
+
+/// Gives the secret that signs tokens for `InfluxDB`: that of the settings, or of Kapacitor's `[http]`.
+fn shared_secret(settings: &Settings, config: &Config) -> String {
+    match &**settings.auth.shared_secret.expose() {
+        "" => config.start_element("http").text("shared-secret").to_owned(),
+        own => own.to_owned(),
+    }
 }
 
 /// Gives the folder of recordings: that of the settings, Kapacitor's `[replay]`, or one with the other data.

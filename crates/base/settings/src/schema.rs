@@ -261,6 +261,15 @@ pub struct Data {
     pub dir: std::path::PathBuf,
 }
 
+// === impl Http ===
+
+impl Http {
+    /// Says whether TLS is offered.
+    pub fn is_tls(&self) -> bool {
+        !self.tls_certificate.is_empty()
+    }
+}
+
 // === impl Settings ===
 
 impl Default for Settings {

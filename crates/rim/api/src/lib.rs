@@ -22,7 +22,9 @@ mod router;
 mod vitals;
 
 pub use answer::Answer;
-pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, Visit};
+pub use api::{
+    Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, TestedService, Visit,
+};
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, Listener, Served, serve};
