@@ -200,7 +200,7 @@ mod tests {
         assert_eq!((&**name, &*cluster.url, &*cluster.subscription_path), ("y", "http://a", "/p"));
         assert_eq!(cluster.udp_buffer, 1);
         assert_eq!(cluster.subscriptions_sync_interval, own.subscriptions_sync_interval);
-        let expected = "\"all\", \"telegraf\".\"autogen\", \"telegraf\".\"week\"";
+        let expected = "\"telegraf\".\"autogen\", \"telegraf\".\"week\", \"all\"";
         assert_eq!(cluster.subscriptions, expected);
     }
 }
