@@ -19,7 +19,6 @@ mod link;
 mod metrics;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -38,6 +37,7 @@ use tokio::task::AbortHandle;
 
 use crate::flows::Host;
 use crate::inputs::{InputDeps, UdpStatistics};
+use crate::serve::Bound;
 use clients::{Maker, Unusable};
 pub(crate) use clients::clients;
 use cluster::Cluster;
@@ -79,7 +79,7 @@ pub(crate) struct InfluxDeps<'d> {
 }
 
 struct Around {
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Bound>,
     shutdown: Shutdown,
 }
 
@@ -127,7 +127,7 @@ impl InfluxDbs {
     /// Begins to ask the clusters; the server listens at these addresses.
     pub(crate) fn start(
         self: &Arc<Self>,
-        addresses: &[SocketAddr],
+        addresses: &[Bound],
         health: &Health,
         shutdown: &Shutdown,
     ) {
@@ -189,7 +189,6 @@ impl InfluxDbs {
             users: self.users.clone(),
             inputs: self.inputs.clone(),
             clock: Arc::clone(&self.clock),
-            is_tls: self.settings.http.is_tls(),
             here: OnceLock::new(),
             problem: Mutex::new(Some("has not answered yet".to_owned())),
             is_unlinkable: Mutex::new(false),

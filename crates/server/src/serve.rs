@@ -1,11 +1,13 @@
 //! The server: its store, its tasks and alerts, its listeners.
 
 mod identity;
+mod listen;
 mod load;
+mod metrics;
 mod tls;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +15,10 @@ use std::time::Duration;
 use levada_alert::service::AlertService;
 use levada_alert::services::Services as _;
 pub use levada_api::LogControl;
-use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
+use levada_api::auth::{NewUser, UserError, UserKind, Users, UsersSettings};
 use levada_api::config::{Config, ConfigDeps, ConfigError};
 use levada_api::kapacitor::{Points, PointsDeps};
-use levada_api::{Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, kapacitor, own};
+use levada_api::{Api, Health, Identity};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
 use levada_store::{DocumentError, Documents};
@@ -30,6 +32,7 @@ use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::vitals::{Monitoring, TaskVitals};
 use crate::tasks::TaskHost;
+pub(crate) use listen::Bound;
 use load::LoadDirectory;
 
 /// The file of the store, in the data folder.
@@ -52,7 +55,7 @@ pub struct Server {
     host: Host,
     tasks: TaskHost,
     recordings: Recordings,
-    api: Arc<Api>,
+    documents: Arc<dyn Documents>,
     inputs: Arc<Inputs>,
     influxdb: Arc<InfluxDbs>,
     addresses: Vec<SocketAddr>,
@@ -62,22 +65,44 @@ pub struct Server {
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// An address cannot be listened on.
-    #[error("cannot listen on `{address}` (setting `http.listen`)")]
+    #[error("cannot listen on `{address}` (setting `{setting}`)")]
     Listen {
         /// The address.
         address: String,
+        /// The key of the setting.
+        setting: String,
         /// The cause.
         source: io::Error,
     },
     /// Everybody could come in.
     #[error(
-        "`{0}` can be reached from other machines, and nobody has to say who they are; listen on 127.0.0.1, \
-         switch on authentication, or set `http.allow-anyone = true`"
+        "`{address}` can be reached from other machines, and nobody has to say who they are; listen on 127.0.0.1, \
+         switch on authentication, or set `{listener}allow-anyone = true`"
     )]
-    Anyone(SocketAddr),
+    Anyone {
+        /// The address.
+        address: SocketAddr,
+        /// The start of the keys of the listener.
+        listener: String,
+    },
     /// The certificate or its key cannot be used.
-    #[error("TLS cannot be offered (settings `http.tls-certificate`, `http.tls-key`): {0}")]
-    Tls(String),
+    #[error("TLS cannot be offered (settings `{listener}tls-certificate`, `{listener}tls-key`): {reason}")]
+    Tls {
+        /// The start of the keys of the listener.
+        listener: String,
+        /// The cause.
+        reason: String,
+    },
+    /// There is no such dialect.
+    #[error("setting `{listener}dialects`: there is no dialect {name:?}; known: {known}")]
+    Dialect {
+        /// The start of the keys of the listener.
+        listener: String,
+        /// What was written.
+        name: String,
+        /// The names.
+        known: String,
+    },
     /// The store cannot be opened.
     #[error("the store of the setting `store.url` cannot be used")]
     Store(#[source] DocumentError),
@@ -147,32 +172,22 @@ impl Server {
             seen: tasks.ingress().counter(),
         });
         let vitals = vitals(&identity, &config, &tasks, &service, &host);
-        let mut tables = kapacitor::ROUTES.to_vec();
-        tables.extend_from_slice(own::ROUTES);
-        let gate: Arc<dyn Gate> = match &users {
-            Some(users) => {
-                tables.push(kapacitor::users::ROUTES);
-                Arc::new(UserGate(Arc::clone(users)))
-            }
-            None => Arc::new(NoGate),
-        };
         let health = Health::default();
         let looked_at = alerts.clone();
         health.add("topic handlers", move || look_at_handlers(&looked_at));
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
-        let api = Arc::new(Api {
+        metrics::register(&host.metrics, &documents, log.feed());
+        let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
+        let api = Api {
+            router: parts.router,
+            gate: parts.gate,
+            limits: parts.limits,
             identity,
             subscriptions: Some(influxdb.clone()),
-            router: Router::new(&tables).map_err(ServeError::Internal)?,
-            gate,
             users,
             recordings: Some(recordings.clone()),
             tested: vec![influxdb.clone()],
-            limits: Limits {
-                document_bytes: settings.http.document_bytes.as_usize(),
-                points_bytes: settings.http.points_bytes.as_usize(),
-            },
             health: health.clone(),
             metrics: host.metrics.clone(),
             log,
@@ -186,14 +201,16 @@ impl Server {
             clock: Arc::clone(&host.clock),
             points: Some(points),
             tasks: Some(service.clone()),
-        });
+        };
         if let Some(directory) = load_directory(&settings, &api.config) {
             let (tasks, alerts) = (service, api.alerts.clone());
             LoadDirectory { directory, tasks, alerts }.watch(&host.tasks, shutdown.clone());
         }
-        let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        influxdb.start(&addresses, &health, &shutdown);
-        Ok(Server { host, tasks, recordings, inputs, influxdb, api, addresses })
+        let bound = listen::all(&api, &host, &shutdown).await?;
+        influxdb.start(&bound, &health, &shutdown);
+        let addresses = bound.iter().map(|bound| bound.address).collect();
+        let documents = api.documents;
+        Ok(Server { host, tasks, recordings, inputs, influxdb, documents, addresses })
     }
 
     /// Gives the bound addresses.
@@ -230,7 +247,7 @@ impl Server {
         while is_serving() && clock.monotonic() < deadline {
             clock.sleep(Duration::from_millis(20)).await;
         }
-        self.api.documents.close().await;
+        self.documents.close().await;
     }
 }
 
@@ -363,40 +380,4 @@ async fn users(
         return Err(ServeError::Nobody);
     }
     Ok(Some(Arc::new(users)))
-}
-
-async fn listen(
-    settings: &Settings,
-    api: &Arc<Api>,
-    host: &Host,
-    shutdown: &Shutdown,
-) -> Result<Vec<SocketAddr>, ServeError> {
-    let http = &settings.http;
-    let tls = match http.tls_certificate.is_empty() {
-        true => None,
-        false => {
-            Some(tls::acceptor(&http.tls_certificate, &http.tls_key).map_err(ServeError::Tls)?)
-        }
-    };
-    let mut bound = Vec::new();
-    for address in http.listen.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-        let failed = |source| ServeError::Listen { address: address.to_owned(), source };
-        if !http.allow_anyone && !api.gate.asks() {
-            let found = address.to_socket_addrs().map_err(failed)?;
-            if let Some(open) = found.into_iter().find(|found| !found.ip().is_loopback()) {
-                return Err(ServeError::Anyone(open));
-            }
-        }
-        let listener = Listener {
-            address: address.to_owned(),
-            tls: tls.clone(),
-            connections_max: http.connections_max,
-            head_timeout: http.head_timeout.into(),
-            body_timeout: http.body_timeout.into(),
-            drain_timeout: settings.runtime.drain_timeout.into(),
-        };
-        let served = levada_api::serve(listener, Arc::clone(api), &host.tasks, shutdown).await;
-        bound.push(served.map_err(failed)?.address);
-    }
-    Ok(bound)
 }

@@ -1,6 +1,7 @@
 //! What settings there are. Defaults, with a comment for each key, are in `default.toml`.
 
 mod alert;
+mod http;
 mod influxdb;
 mod inputs;
 mod recording;
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::alert::{Alert, OutboxOverflow};
+pub use self::http::{Http, ListenerAuth};
 pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
 pub use self::inputs::{Tcp, Udp};
 pub use self::recording::Recording;
@@ -144,30 +146,6 @@ pub struct Task {
     pub compat: String,
 }
 
-/// What `levada serve` listens to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Http {
-    /// The addresses, separated by commas.
-    pub listen: String,
-    /// Others than this machine may come without authentication.
-    pub allow_anyone: bool,
-    /// Certificate chain; empty means no TLS.
-    pub tls_certificate: String,
-    /// Private key; empty means it is with the certificate.
-    pub tls_key: String,
-    /// Connections at a time.
-    pub connections_max: usize,
-    /// The largest body of a document.
-    pub document_bytes: ByteSize,
-    /// The largest body of points.
-    pub points_bytes: ByteSize,
-    /// How long the head of a request, or a TLS handshake, may take.
-    pub head_timeout: Duration,
-    /// How long the body of a request may take.
-    pub body_timeout: Duration,
-}
-
 /// Who may call the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -261,15 +239,6 @@ pub struct Data {
     pub dir: std::path::PathBuf,
 }
 
-// === impl Http ===
-
-impl Http {
-    /// Says whether TLS is offered.
-    pub fn is_tls(&self) -> bool {
-        !self.tls_certificate.is_empty()
-    }
-}
-
 // === impl Settings ===
 
 impl Default for Settings {
@@ -303,7 +272,6 @@ impl Settings {
             ("task.queue-points", self.task.queue_points),
             ("task.groups-max", self.task.groups_max),
             ("task.buffered-points", self.task.buffered_points),
-            ("http.connections-max", self.http.connections_max),
         ] {
             expect(value > 0, key, "must be at least 1");
         }
@@ -311,16 +279,12 @@ impl Settings {
             ("flow.batch-bytes", flow.batch_bytes),
             ("flow.window-bytes", flow.window_bytes),
             ("flow.queue-bytes", flow.queue_bytes),
-            ("http.document-bytes", self.http.document_bytes),
-            ("http.points-bytes", self.http.points_bytes),
         ] {
             expect(value.bytes() > 0, key, "must be at least 1B");
         }
         for (key, value) in [
             ("flow.checkpoint-interval", flow.checkpoint_interval),
             ("flow.retry-initial", flow.retry_initial),
-            ("http.head-timeout", self.http.head_timeout),
-            ("http.body-timeout", self.http.body_timeout),
         ] {
             expect(!value.is_zero(), key, "must be longer than 0s");
         }
@@ -337,11 +301,6 @@ impl Settings {
             store.is_empty() || store == "memory:" || is_postgres,
             "store.url",
             "must be empty, `memory:`, or like `postgres://user:password@host:5432/database`",
-        );
-        expect(
-            self.http.listen.split(',').any(|address| !address.trim().is_empty()),
-            "http.listen",
-            "must name an address such as `127.0.0.1:9092`",
         );
         expect((4..=31).contains(&self.auth.bcrypt_cost), "auth.bcrypt-cost", "must be in 4 to 31");
         expect(flow.batch_records <= 1_000_000, "flow.batch-records", "must be at most 1000000");
@@ -369,6 +328,7 @@ impl Settings {
             "data.dir",
             "must be a folder, such as `./levada-data`",
         );
+        self.http.check(self.auth.enabled, &mut problems);
         self.alert.check(&mut problems);
         self.recording.check(&mut problems);
         self.influxdb.check(&mut problems);

@@ -25,14 +25,17 @@ use crate::request::Query;
 use crate::router::{Access, Body, Router};
 use crate::vitals::Vitals;
 
-/// What routes work with; shared by all listeners.
+/// What routes work with; listeners differ in the first three.
+#[derive(Clone)]
 pub struct Api {
-    /// Who this server is.
-    pub identity: Identity,
     /// The routes.
-    pub router: Router,
+    pub router: Arc<Router>,
     /// Decides who may call them.
     pub gate: Arc<dyn Gate>,
+    /// The largest bodies.
+    pub limits: Limits,
+    /// Who this server is.
+    pub identity: Identity,
     /// The users, where there is authentication.
     pub users: Option<Arc<Users>>,
     /// The subscriptions at `InfluxDB`, where there is any.
@@ -41,8 +44,6 @@ pub struct Api {
     pub tested: Vec<Arc<dyn TestedService>>,
     /// Recordings and replays, where tasks are served.
     pub recordings: Option<Recordings>,
-    /// The largest bodies.
-    pub limits: Limits,
     /// What is known about parts that do not work.
     pub health: Health,
     /// The metrics.

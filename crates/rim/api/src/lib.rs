@@ -21,6 +21,10 @@ mod request;
 mod router;
 mod vitals;
 
+/// What a listener can speak: a name for settings, and the tables of routes.
+pub const DIALECTS: &[(&str, &[&[Route]])] =
+    &[("kapacitor", kapacitor::ROUTES), ("levada", own::ROUTES)];
+
 pub use answer::Answer;
 pub use api::{
     Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, TestedService, Visit,

@@ -1,6 +1,5 @@
 //! One cluster: asked whether it is there, and linked, until its settings change or the server stops.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use super::filter::Filter;
 use super::link::Links;
 use super::metrics::ClusterMetrics;
 use crate::inputs::InputDeps;
+use crate::serve::Bound;
 
 /// How often a cluster is asked whether it is there, and how often at most while it is not.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -37,8 +37,6 @@ pub(super) struct Cluster {
     pub(super) users: Option<Arc<Users>>,
     pub(super) inputs: InputDeps,
     pub(super) clock: Arc<dyn Clock>,
-    /// The server itself takes TLS only.
-    pub(super) is_tls: bool,
     /// Nothing before the server listens.
     pub(super) here: OnceLock<Here>,
     pub(super) problem: Mutex<Option<String>>,
@@ -55,13 +53,15 @@ pub(super) struct Here {
     pub(super) port: u16,
     /// Only by this machine.
     pub(super) is_local: bool,
+    /// With TLS only.
+    pub(super) is_tls: bool,
 }
 
 // === impl Cluster ===
 
 impl Cluster {
     /// Settles where `InfluxDB` finds this server.
-    pub(super) fn is_at(&self, addresses: &[SocketAddr]) {
+    pub(super) fn is_at(&self, addresses: &[Bound]) {
         let here = Here::new(&self.settings, addresses, &self.identity.host);
         if self.here.set(here).is_err() {
             tracing::debug!(cluster = self.name, "a cluster was started twice");
@@ -192,9 +192,12 @@ impl Cluster {
 // === impl Here ===
 
 impl Here {
-    pub(super) fn new(settings: &Influxdb, addresses: &[SocketAddr], machine: &str) -> Self {
+    pub(super) fn new(settings: &Influxdb, addresses: &[Bound], machine: &str) -> Self {
         // An address that others reach is the one to tell them.
-        let open = addresses.iter().find(|address| !address.ip().is_loopback());
+        let taking = || addresses.iter().filter(|bound| bound.takes_points);
+        let open = taking().find(|bound| !bound.address.ip().is_loopback());
+        let told = open.or(taking().next());
+        let open = open.map(|bound| &bound.address);
         let host = match (&*settings.kapacitor_hostname, open) {
             ("", None) => "localhost".to_owned(),
             ("", Some(open)) if !open.ip().is_unspecified() => open.ip().to_string(),
@@ -202,11 +205,12 @@ impl Here {
             (host, _) => host.trim_matches(['[', ']']).to_owned(),
         };
         let port = match settings.http_port {
-            0 => open.or(addresses.first()).map_or(0, SocketAddr::port),
+            0 => told.map_or(0, |bound| bound.address.port()),
             port => port,
         };
         let is_here = ["localhost", "127.0.0.1", "::1"].contains(&&*host);
-        Here { host, port, is_local: open.is_none() && is_here }
+        let is_tls = told.is_some_and(|bound| bound.is_tls);
+        Here { host, port, is_local: open.is_none() && is_here, is_tls }
     }
 }
 
@@ -230,11 +234,16 @@ mod tests {
         ] {
             settings.kapacitor_hostname = host.to_owned();
             settings.http_port = port;
-            let addresses: Vec<SocketAddr> =
-                listen.split(' ').map(|address| address.parse().unwrap()).collect();
+            let bound = |address: &str, takes_points| {
+                let address = address.parse().unwrap();
+                Bound { address, is_tls: address.is_ipv4(), takes_points }
+            };
+            let mut addresses = vec![bound("10.9.9.9:9", false)];
+            addresses.extend(listen.split(' ').map(|address| bound(address, true)));
             let here = Here::new(&settings, &addresses, "machine");
             assert_eq!(format!("{}:{}", here.host, here.port), expected, "{listen} {host}");
             assert_eq!(here.is_local, expected.starts_with("localhost"));
+            assert_eq!(here.is_tls, listen != "[fe80::1]:2", "{listen}");
         }
     }
 }

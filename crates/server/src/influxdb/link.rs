@@ -279,7 +279,7 @@ impl Cluster {
     fn destination(&self, here: &Here, port: u16) -> Destination {
         let (scheme, path) = match self.settings.subscription_protocol {
             SubscriptionProtocol::Udp => ("udp", ""),
-            SubscriptionProtocol::Http if !self.is_tls => {
+            SubscriptionProtocol::Http if !here.is_tls => {
                 ("http", &*self.settings.subscription_path)
             }
             // A server with a certificate takes nothing else.
