@@ -14,4 +14,5 @@ mod logs;
 mod many;
 mod scenario;
 mod scenarios;
+mod settings;
 mod started;
