@@ -16,3 +16,4 @@ mod scenario;
 mod scenarios;
 mod settings;
 mod started;
+mod udf;
