@@ -69,6 +69,14 @@ impl Topic {
         producer.flush(LONG).unwrap();
     }
 
+    /// Sends a message without a value: what its key names is gone.
+    pub(super) fn bury(&self, key: &str) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
+        producer.send(BaseRecord::<str, str>::to(&self.name).key(key)).unwrap();
+        producer.flush(LONG).unwrap();
+    }
+
     /// Sends records with ids from 0 on, few at a time, until `is_over`; gives how many.
     pub(super) fn send_until(&self, is_over: &AtomicBool) -> u64 {
         let mut sent = 0;

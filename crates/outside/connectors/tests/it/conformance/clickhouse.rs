@@ -6,8 +6,6 @@ use levada_testkit::conformance::{payloads, sink, source};
 use levada_testkit::{build, sink_suite, source_suite};
 use serde_json::json;
 
-use crate::clickhouse::fake::{Clickhouse, Mode};
-
 source_suite!(clickhouse_source, Polled { page: 0 });
 source_suite!(clickhouse_source_paged, Polled { page: 700 });
 sink_suite!(clickhouse_sink, Written { is_replicated: false });
