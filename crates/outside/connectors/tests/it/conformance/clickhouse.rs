@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use levada_connectors::{Sink, Source};
+use levada_testkit::clickhouse::{Clickhouse, Mode};
 use levada_testkit::conformance::{payloads, sink, source};
 use levada_testkit::{build, sink_suite, source_suite};
 use serde_json::json;
