@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
+use levada_alert::handlers::{Connections, HandlerDeps};
 use levada_alert::service::AlertService;
 use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
@@ -131,7 +131,7 @@ impl TaskHost {
         let workers = Workers::start(count, Arc::clone(&host.clock), &host.tasks);
         let (topics, deps) = match alerts {
             Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
-            None => alerts_in_memory(host),
+            None => alerts_in_memory(host).map_err(io::Error::other)?,
         };
         let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
@@ -248,12 +248,14 @@ impl TaskHost {
 
     /// Opens the recordings and replays of kept tasks.
     ///
-    /// - Errors: their folder or the store cannot be used.
+    /// - `dir`: where the files are.
+    /// - Errors: that folder or the store cannot be used.
     pub async fn recordings(
         &self,
         host: &Host,
         documents: Arc<dyn Documents>,
         kept: &TaskService,
+        dir: PathBuf,
     ) -> Result<Recordings, RecordingsError> {
         let deps = RecordingsDeps {
             documents,
@@ -267,8 +269,20 @@ impl TaskHost {
             live: Some((self.alerts.clone(), self.sides.clone())),
             zone: jiff::tz::TimeZone::system(),
         };
-        let dir = self.settings.data.dir.join("replay");
-        Recordings::open(deps, RecordingsSettings::of(dir)).await
+        let recording = &self.settings.recording;
+        let settings = RecordingsSettings {
+            dir,
+            recordings_max: recording.recordings_max,
+            replays_max: recording.replays_max,
+            replays_waiting_max: recording.replays_waiting_max,
+            file_bytes_max: recording.file_bytes.bytes(),
+            effects_bytes_max: recording.effects_bytes.bytes(),
+            tap_points: recording.queue_points,
+            executions_max: recording.executions_max,
+            grace: recording.grace.into(),
+            patience: recording.patience.into(),
+        };
+        Recordings::open(deps, settings).await
     }
 
     fn options(&self, definition: &Definition) -> TaskOptions {
@@ -427,7 +441,9 @@ pub(crate) fn connections(host: &Host) -> Connections {
 }
 
 /// Gives topics of processes that keep no alerts, and what their handlers need.
-fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
+///
+/// - Errors: a setting that cannot be used.
+fn alerts_in_memory(host: &Host) -> Result<(Topics, HandlerDeps), String> {
     let deps = TopicsDeps {
         tasks: host.tasks.clone(),
         runtime: tokio::runtime::Handle::current(),
@@ -436,13 +452,9 @@ fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
         silencer: None,
     };
     let topics = Topics::new(TopicsSettings::default(), deps);
-    let handlers = HandlerDeps {
-        templates: Arc::new(GoTemplates::default()),
-        topics: Some(topics.downgrade()),
-        connections: connections(host),
-        ..HandlerDeps::default()
-    };
-    (topics, handlers)
+    let alone = crate::alerts::handler_deps_alone(host)?;
+    let handlers = HandlerDeps { topics: Some(topics.downgrade()), ..alone };
+    Ok((topics, handlers))
 }
 
 fn nanos(duration: Duration) -> i64 {

@@ -1,6 +1,7 @@
 //! What tests of several crates share; never part of the product.
 //!
 //! - [`build`]: connectors as a flow builds them.
+//! - [`clickhouse`]: a stand-in for ClickHouse.
 //! - [`conformance`]: the cases that every source and every sink must pass, and how one is set up for them.
 //! - [`process`]: a program under test: started, signalled, killed, waited for with a deadline.
 //! - [`fake_http`]: an HTTP server whose answers a test makes.
@@ -25,6 +26,7 @@
 )]
 
 pub mod build;
+pub mod clickhouse;
 pub mod conformance;
 pub mod fake_http;
 pub mod http;

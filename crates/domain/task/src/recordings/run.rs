@@ -37,6 +37,8 @@ pub(super) struct Run {
     pub(super) task: SourceTask,
     pub(super) kind: RecordingType,
     pub(super) path: PathBuf,
+    /// The part of the whole that was to get the data.
+    pub(super) fetched: f64,
     pub(super) stop: Stop,
 }
 
@@ -50,6 +52,8 @@ pub(super) struct Outcome {
 
 /// The task of a replay.
 struct Player {
+    task: String,
+    unit: &'static str,
     playback: Playback,
     dbrps: Vec<(Str, Str)>,
     performing: Option<Performing>,
@@ -116,8 +120,11 @@ impl Run {
         &self,
         lines: Option<&Arc<Mutex<CapturedLines>>>,
     ) -> Result<(Map<String, Value>, Option<String>), String> {
-        let inputs =
-            files::open(&self.path).map_err(|error| format!("data source open: {error}"))?;
+        let opened = |error| format!("data source open: {error}");
+        let inputs = files::open(&self.path).map_err(opened)?;
+        let total = files::unpacked_bytes(&self.path).map_err(opened)?;
+        let count = self.stop.progress().begin(self.fetched, 1.0, total);
+        let inputs = inputs.into_iter().map(|input| files::counted(input, &count)).collect();
         let mut player = self.start(lines).map_err(|error| format!("task start: {error}"))?;
         let times = match self.replay.recording_time {
             true => Times::Recorded,
@@ -210,7 +217,14 @@ impl Run {
             begun: None,
         };
         let playback = Playback::new(actor, TICKS_MAX);
-        Ok(Player { playback, dbrps: options.dbrps.clone(), performing, functions, pace })
+        let unit = match self.kind {
+            RecordingType::Stream => "points",
+            RecordingType::Batch => "batches",
+        };
+        let (task, dbrps) = (self.replay.task.clone(), options.dbrps.clone());
+        let player = Player { task, unit, playback, dbrps, performing, functions, pace };
+        player.pace.stop.progress().show(player.playback.actor().graph(), &player.task, unit);
+        Ok(player)
     }
 
     /// The topics of nodes, which go with the replay.
@@ -280,7 +294,10 @@ impl Player {
 
     /// Waits until it is time for an item; what ticks before it does so in time, too.
     fn wait(&mut self, time: Timestamp) -> Result<(), String> {
+        let (graph, progress) = (self.playback.actor().graph(), self.pace.stop.progress());
+        progress.show_if_wanted(graph, &self.task, self.unit);
         if self.pace.is_real {
+            progress.show(graph, &self.task, self.unit);
             while let Some(at) = self.playback.timer_before(time) {
                 self.pace.wait(at)?;
                 self.playback.advance(at).map_err(text)?;
@@ -389,12 +406,15 @@ impl Pace {
         if wait.is_zero() {
             return Ok(());
         }
-        Handle::current().block_on(async {
+        self.stop.progress().rest(true);
+        let waited = Handle::current().block_on(async {
             tokio::select! {
                 biased;
                 () = self.stop.wanted() => Err(SHUTDOWN_TEXT.to_owned()),
                 () = self.clock.sleep(wait) => Ok(()),
             }
-        })
+        });
+        self.stop.progress().rest(false);
+        waited
     }
 }

@@ -82,12 +82,12 @@ const OTHERS: &[Section] = &[
     seen(&ALERT),
     seen(&DEADMAN),
     seen(&LOAD),
+    seen(&REPLAY),
     Section { rule: &UDF, reach: Reach::Start, has_default: false },
     instead(&HTTP, "http.listen, http.tls-certificate and http.tls-key"),
     instead(&TLS, "http.tls-certificate"),
     instead(&AUTH, "auth.enabled"),
     instead(&STORAGE, "store.url"),
-    instead(&REPLAY, "data.dir"),
     instead(&TASK, "task.checkpoint-interval"),
     instead(&LOGGING, "log.level"),
     instead(&REPORTING, ""),
@@ -241,7 +241,8 @@ sections! {
         text("meta-ca"), text("meta-cert"), text("meta-key"), flag("meta-insecure-skip-verify"),
     ];
     STORAGE "storage" None, [OptionRule::text("boltdb", "./kapacitor.db")];
-    REPLAY "replay" None, [OptionRule::text("dir", "./replay")];
+    // Upstream's default is `./replay`; empty says that nobody chose, and files stay with the other data.
+    REPLAY "replay" None, [text("dir")];
     TASK "task" None, [OptionRule::text("dir", "./tasks"), duration("snapshot-interval", "1m0s")];
     LOGGING "logging" None, [OptionRule::text("file", "STDERR"), OptionRule::text("level", "DEBUG")];
     REPORTING "reporting" None, [on("enabled"), text("url")];
