@@ -28,4 +28,6 @@ pub mod points;
 
 pub mod prometheus;
 
+pub mod snappy;
+
 mod wire;

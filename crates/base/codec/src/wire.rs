@@ -57,6 +57,11 @@ impl<'b> Message<'b> {
         Message { rest: bytes }
     }
 
+    /// Gives what has not been read.
+    pub(crate) fn rest(&self) -> &'b [u8] {
+        self.rest
+    }
+
     /// Gives the next field: its number and what it holds.
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Field<'b>)>, WireError> {
         if self.rest.is_empty() {

@@ -8,4 +8,9 @@
 //! Invariant: every point that was accepted is in exactly one of *delivered*, *dropped* (with a reason), *dead-lettered* and
 //! *queued*; the four add up to what was accepted, at every instant and after every crash.
 
+pub mod deliver;
+pub mod ingest;
 pub mod metrics;
+pub mod outbox;
+pub mod rules;
+pub mod wal;

@@ -75,6 +75,18 @@ impl<'b> Iterator for Reader<'b> {
     }
 }
 
+/// Gives where so many points of a body end, if there are more.
+pub fn end_of(body: &[u8], points: usize) -> Option<usize> {
+    let mut message = Message::new(body);
+    let mut seen = 0;
+    while seen < points {
+        let (number, _) = message.next().ok()??;
+        seen += usize::from(number == 1);
+    }
+    let end = body.len() - message.rest().len();
+    (end < body.len()).then_some(end)
+}
+
 fn point<'b>(field: Field<'b>, now: Timestamp) -> Result<Point<'b>, ProtobufError> {
     let mut message = Message::new(field.bytes(1)?);
     let mut point = Point { time: now, ..Point::default() };

@@ -65,6 +65,7 @@ pub struct Line<'s, 'b> {
     pub(super) time: Option<i64>,
     pub(super) is_escaped: bool,
     pub(super) has_duplicates: bool,
+    pub(super) has_encoded: bool,
 }
 
 /// A value as it stands in a line.
@@ -155,6 +156,12 @@ impl<'b> Line<'_, 'b> {
     #[inline]
     pub fn is_plain(&self) -> bool {
         !self.is_escaped && !self.has_duplicates
+    }
+
+    /// Says whether some field cannot be looked at without decoding it: a text with backslashes, or bytes.
+    #[inline]
+    pub fn has_encoded(&self) -> bool {
+        self.has_encoded
     }
 
     /// Gives the measurement, still escaped.

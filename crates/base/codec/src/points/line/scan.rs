@@ -13,6 +13,8 @@ pub struct Scanner<'b> {
     unit: Unit,
     at: usize,
     spans: Vec<Span>,
+    /// Whether the line that is read has a text with backslashes, or bytes.
+    has_encoded: bool,
 }
 
 /// Line end.
@@ -90,7 +92,7 @@ impl<'b> Scanner<'b> {
         if u32::try_from(body.len()).is_err() {
             return Err(BodyError::TooLarge(body.len()));
         }
-        Ok(Scanner { body, unit, at: 0, spans: Vec::new() })
+        Ok(Scanner { body, unit, at: 0, spans: Vec::new(), has_encoded: false })
     }
 
     /// Gives the next line that is neither empty nor a comment.
@@ -119,6 +121,7 @@ impl<'b> Scanner<'b> {
                     time: parts.time,
                     is_escaped: parts.is_escaped,
                     has_duplicates: parts.has_duplicates,
+                    has_encoded: self.has_encoded,
                 }))
             }
             Err((at, cause)) => {
@@ -132,6 +135,7 @@ impl<'b> Scanner<'b> {
     fn scan(&mut self, start: usize) -> Result<Parts, Refused> {
         let bytes = self.body.as_bytes();
         self.spans.clear();
+        self.has_encoded = false;
         let mut seen = Seen::default();
         let (mut is_escaped, mut is_suspicious) = (false, false);
         if bytes[start] == b',' {
@@ -242,6 +246,7 @@ impl<'b> Scanner<'b> {
                 } else {
                     Kind::Text
                 };
+                self.has_encoded |= kind != Kind::Text;
                 self.push(key_start, key_end, start + 1, end, kind);
                 let end = end + 1 + usize::from(kind == Kind::Bytes);
                 if is_stop(bytes, end) {
