@@ -9,3 +9,4 @@
 //! *queued*; the four add up to what was accepted, at every instant and after every crash.
 
 pub mod metrics;
+pub mod wal;
