@@ -137,7 +137,7 @@ pub enum WriteError {
     Encode(#[source] CompressionError),
     /// A queue does not take it now.
     #[error(transparent)]
-    Queue(#[from] crate::outbox::PushError),
+    Queue(#[from] crate::wal::AppendError),
 }
 
 /// What became of the points of a body.

@@ -11,6 +11,5 @@
 pub mod deliver;
 pub mod ingest;
 pub mod metrics;
-pub mod outbox;
 pub mod rules;
 pub mod wal;

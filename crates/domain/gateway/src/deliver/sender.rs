@@ -1,6 +1,5 @@
 //! Takes records from one queue and brings them to its endpoints.
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +15,7 @@ use super::health::Wait;
 use super::rate::Rate;
 use super::{Answer, Group, SendPolicy};
 use crate::ingest::{Encoder, Split, can_join};
-use crate::outbox::{Outbox, Outcome, Parcel};
-use crate::wal::{DropReason, Record};
+use crate::wal::{DropReason, Lease, Outcome, Queue, Record};
 
 /// The sender of one destination.
 pub struct Sender {
@@ -33,7 +31,7 @@ pub struct SenderParts {
     /// The name of the destination.
     pub name: String,
     /// Where records come from.
-    pub outbox: Arc<dyn Outbox>,
+    pub queue: Queue,
     /// Where they go.
     pub group: Group,
     /// How hard and how fast.
@@ -104,11 +102,6 @@ enum Sent {
     Stopped,
 }
 
-/// Records that are sent as one.
-struct Flight {
-    parcels: Vec<Parcel>,
-}
-
 // === impl Sender ===
 
 impl Sender {
@@ -129,8 +122,8 @@ impl Sender {
     }
 
     /// Gives the queue.
-    pub fn outbox(&self) -> &Arc<dyn Outbox> {
-        &self.parts.outbox
+    pub fn queue(&self) -> &Queue {
+        &self.parts.queue
     }
 
     /// Gives the endpoints.
@@ -149,86 +142,86 @@ impl Sender {
         let mut draining = shutdown.clone();
         let mut draining = pin!(draining.draining());
         let mut flights = FuturesUnordered::new();
-        let mut held: VecDeque<Parcel> = VecDeque::new();
+        // The record behind those that fly together, which is of another kind.
+        let mut held: Option<Lease> = None;
         let mut is_open = true;
         while is_open || !flights.is_empty() {
-            while let Some(parcel) = held.pop_front_if(|_| flights.len() < self.concurrency.limit())
-            {
-                flights.push(self.fly(self.fill(parcel, &mut held), shutdown.clone()));
+            let has_room = flights.len() < self.concurrency.limit();
+            if is_open && has_room && let Some(lease) = held.take() {
+                flights.push(self.fly(self.fill(lease, &mut held), shutdown.clone()));
+                continue;
             }
-            let may_take = is_open && held.is_empty() && flights.len() < self.concurrency.limit();
             tokio::select! {
                 biased;
                 () = &mut draining, if is_open => is_open = false,
                 Some(()) = flights.next(), if !flights.is_empty() => {}
-                next = self.parts.outbox.next(), if may_take => match next {
-                    Some(parcel) => held.push_back(parcel),
+                next = self.parts.queue.next(), if is_open && has_room => match next {
+                    Some(lease) => held = Some(lease),
                     None => is_open = false,
                 },
             }
         }
-        for parcel in held {
-            self.parts.outbox.finish(parcel, Outcome::Returned);
-        }
     }
 
     /// Adds more small records to one that is small; what does not fit in kind is held for the next flight.
-    fn fill(&self, first: Parcel, held: &mut VecDeque<Parcel>) -> Flight {
+    fn fill(&self, first: Lease, held: &mut Option<Lease>) -> Vec<Lease> {
         let max = self.parts.policy.join_bytes_max;
-        let mut bytes = first.record.body.len();
-        let mut parcels = vec![first];
-        while parcels[0].record.compression == Compression::None && held.is_empty() && bytes < max {
-            let Some(next) = self.parts.outbox.try_next(max - bytes) else { break };
-            if parcels[0].attempts == 0 && next.attempts == 0 && can_join(&parcels[0].record, &next.record)
-            {
-                bytes += next.record.body.len();
-                parcels.push(next);
-            } else {
-                held.push_back(next);
+        let mut bytes = first.record().body.len();
+        let mut leases = vec![first];
+        while leases[0].record().compression == Compression::None && bytes < max {
+            let Some(next) = self.parts.queue.try_next() else { break };
+            let can_fly = bytes + next.record().body.len() <= max
+                && leases[0].attempts() == 0
+                && next.attempts() == 0
+                && can_join(leases[0].record(), next.record());
+            if !can_fly {
+                *held = Some(next);
+                break;
             }
+            bytes += next.record().body.len();
+            leases.push(next);
         }
-        Flight { parcels }
+        leases
     }
 
-    async fn fly(&self, mut flight: Flight, shutdown: Shutdown) {
+    async fn fly(&self, leases: Vec<Lease>, shutdown: Shutdown) {
         let _counted = Counted::new(&self.stats.in_flight);
-        if flight.parcels.len() > 1 {
-            let records: Vec<Record> = flight.parcels.iter().map(|one| one.record.clone()).collect();
+        if leases.len() > 1 {
+            let records: Vec<Record> = leases.iter().map(|lease| lease.record().clone()).collect();
             self.stats.joined.fetch_add(records.len() as u64, Ordering::Relaxed);
             if let Some(record) = self.parts.encoder.join(&records) {
-                let outcome = match self.send(&record, 0, &shutdown).await {
-                    Sent::Delivered => Some(Outcome::Delivered),
-                    Sent::Expired => Some(Outcome::Dropped(DropReason::Expired)),
-                    Sent::Stopped => Some(Outcome::Returned),
+                let outcome: fn() -> Outcome = match self.send(&record, 0, &shutdown).await {
+                    Sent::Delivered => || Outcome::Delivered,
+                    Sent::Expired => || Outcome::Dropped(DropReason::Expired),
+                    Sent::Stopped => || Outcome::Retry,
                     // One of them is to blame: each is sent alone.
-                    Sent::Refused(_) | Sent::TooLarge => None,
+                    Sent::Refused(_) | Sent::TooLarge => return self.each(leases, &shutdown).await,
                 };
-                if let Some(outcome) = outcome {
-                    // Returned records are put in front: the last one first keeps their order.
-                    for parcel in flight.parcels.into_iter().rev() {
-                        self.parts.outbox.finish(parcel, outcome.clone());
-                    }
-                    return;
-                }
+                leases.into_iter().for_each(|lease| lease.done(outcome()));
+                return;
             }
         }
-        for parcel in flight.parcels.drain(..) {
-            let outcome = self.alone(&parcel, &shutdown).await;
-            self.parts.outbox.finish(parcel, outcome);
+        self.each(leases, &shutdown).await;
+    }
+
+    async fn each(&self, leases: Vec<Lease>, shutdown: &Shutdown) {
+        for lease in leases {
+            let outcome = self.alone(&lease, shutdown).await;
+            lease.done(outcome);
         }
     }
 
     /// Sends a record, in halves if need be.
-    async fn alone(&self, parcel: &Parcel, shutdown: &Shutdown) -> Outcome {
-        let mut waiting = vec![parcel.record.clone()];
+    async fn alone(&self, lease: &Lease, shutdown: &Shutdown) -> Outcome {
+        let mut waiting = vec![lease.record().clone()];
         let (mut delivered, mut expired, mut refused) = (0, 0, Vec::new());
-        let mut is_split = false;
+        let (mut is_split, mut is_too_large) = (false, false);
         while let Some(record) = waiting.pop() {
-            match self.send(&record, parcel.attempts, shutdown).await {
+            match self.send(&record, lease.attempts(), shutdown).await {
                 Sent::Delivered => delivered += record.points,
                 Sent::Expired => expired += record.points,
                 Sent::Refused(reason) => refused.push((record, reason)),
-                Sent::Stopped => return Outcome::Returned,
+                Sent::Stopped => return Outcome::Retry,
                 Sent::TooLarge => match self.parts.encoder.split(&record, self.parts.clock.now()) {
                     Ok(Split::Halves(halves)) => {
                         self.stats.splits.fetch_add(1, Ordering::Relaxed);
@@ -237,17 +230,37 @@ impl Sender {
                         waiting.push(second);
                         waiting.push(first);
                     }
-                    Ok(Split::Single) => refused.push((record, "status 413: one point".to_owned())),
+                    Ok(Split::Single) => {
+                        is_too_large = true;
+                        refused.push((record, "status 413: one point".to_owned()));
+                    }
                     Err(error) => refused.push((record, format!("cannot be halved: {error}"))),
                 },
             }
         }
-        match (is_split, refused.len()) {
-            (false, 1) => Outcome::Refused(refused.remove(0).1),
-            (false, _) if expired > 0 => Outcome::Dropped(DropReason::Expired),
-            (false, _) => Outcome::Delivered,
-            (true, _) => Outcome::Parts { delivered, expired, refused },
+        if !is_split {
+            return match refused.pop() {
+                Some((_, reason)) if is_too_large => {
+                    Outcome::DeadLetter { reason, otherwise: DropReason::TooLarge }
+                }
+                Some((_, reason)) => {
+                    Outcome::DeadLetter { reason, otherwise: DropReason::Http4xx }
+                }
+                None if expired > 0 => Outcome::Dropped(DropReason::Expired),
+                None => Outcome::Delivered,
+            };
         }
+        let dropped = if expired > 0 { vec![(DropReason::Expired, expired)] } else { Vec::new() };
+        let letter = self.letter(refused);
+        Outcome::Parts { delivered, dropped, letter }
+    }
+
+    /// Makes one letter of the halves that were refused, and of all reasons.
+    fn letter(&self, refused: Vec<(Record, String)>) -> Option<(Record, String)> {
+        let (records, mut reasons): (Vec<Record>, Vec<String>) = refused.into_iter().unzip();
+        let record = self.parts.encoder.join(&records)?;
+        reasons.dedup();
+        Some((record, reasons.join("; ")))
     }
 
     /// Sends a body until something is decided about it.

@@ -189,7 +189,7 @@ impl Encoder {
         })
     }
 
-    /// Halves a record that its receiver finds too large.
+    /// Halves a record that its receiver finds too large; the halves are not compressed.
     ///
     /// - Errors: it is damaged, which its checksum should have told before.
     pub fn split(&self, record: &Record, now: Timestamp) -> Result<Split, CompressionError> {
@@ -210,18 +210,17 @@ impl Encoder {
                 .iter()
                 .map(|(name, value)| (name, if name == PACKAGE_ID { id.as_str() } else { value }))
                 .collect();
-            let half = Record {
+            Record {
                 points,
                 raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
                 compression: Compression::None,
                 attributes: Attributes::new(pairs).unwrap_or_else(|_| record.attributes.clone()),
                 body,
                 ..record.clone()
-            };
-            self.pack(half, record.compression)
+            }
         };
-        let first = half(plain.slice(..middle), points)?;
-        let second = half(plain.slice(middle..), record.points - points)?;
+        let first = half(plain.slice(..middle), points);
+        let second = half(plain.slice(middle..), record.points - points);
         Ok(Split::Halves(Box::new((first, second))))
     }
 
