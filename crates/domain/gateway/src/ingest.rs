@@ -51,7 +51,7 @@ pub enum Format {
 
 /// A body that somebody wants to be delivered.
 #[derive(Clone, Debug)]
-pub struct Write<'a> {
+pub struct Write {
     /// What its points are about.
     pub category: Category,
     /// As it came.
@@ -69,9 +69,9 @@ pub struct Write<'a> {
     /// Whether a warning refuses the body.
     pub is_strict: bool,
     /// `X-Global-Tags` that came with it and goes on with it.
-    pub global_tags: Option<&'a str>,
+    pub global_tags: Option<Box<str>>,
     /// The index that its points are stored in.
-    pub storage_index: Option<&'a str>,
+    pub storage_index: Option<Box<str>>,
 }
 
 /// Bounds of bodies.
@@ -135,6 +135,9 @@ pub enum WriteError {
     /// The library that compresses failed.
     #[error("cannot encode the body")]
     Encode(#[source] CompressionError),
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopped,
     /// A queue does not take it now.
     #[error(transparent)]
     Queue(#[from] crate::wal::AppendError),
@@ -155,6 +158,8 @@ pub struct Written {
     pub routed: u64,
     /// Copies of points, one for each destination.
     pub copies: u64,
+    /// Copies that a queue dropped, as its settings say.
+    pub dropped: u64,
     /// What was changed.
     pub warnings: Warnings,
 }
@@ -169,7 +174,7 @@ pub struct Workspace {
 
 /// Reads a body and splits it.
 pub fn prepare(
-    write: &Write<'_>,
+    write: &Write,
     rules: &RuleSet,
     bounds: &Bounds,
     workspace: &mut Workspace,
@@ -208,12 +213,31 @@ pub fn prepare(
         let first = Box::new(first.clone());
         return Err(WriteError::Warning { total: written.warnings.total(), first });
     }
-    rules.count(&mut workspace.scratch);
     written.copies = buckets.copies();
     if write.format == Format::Lines && !plain.is_repaired {
         buckets.note_origin(write);
     }
     Ok((buckets, written))
+}
+
+// === impl Write ===
+
+impl Write {
+    /// Makes a write of lines that are not compressed, with everything else as usual.
+    pub fn lines(category: Category, body: impl Into<Bytes>, now: Timestamp) -> Self {
+        Write {
+            category,
+            body: body.into(),
+            format: Format::Lines,
+            coding: Coding::Identity,
+            unit: Unit::Dynamic,
+            now,
+            checks: None,
+            is_strict: false,
+            global_tags: None,
+            storage_index: None,
+        }
+    }
 }
 
 // === impl Bounds ===
@@ -240,6 +264,7 @@ impl WriteError {
             WriteError::Json(JsonError::TooLarge(_)) => ErrorKind::TooLarge,
             WriteError::Encode(_) => ErrorKind::Internal,
             WriteError::Queue(error) => error.kind(),
+            WriteError::Stopped => ErrorKind::Unavailable,
             _ => ErrorKind::Invalid,
         }
     }
@@ -260,7 +285,7 @@ impl WriteError {
             WriteError::Warning { .. } => "pointGotWarning",
             WriteError::Headers => "invalidHeader",
             WriteError::Encode(_) => "internal",
-            WriteError::Queue(_) => "queueNotAvailable",
+            WriteError::Queue(_) | WriteError::Stopped => "queueNotAvailable",
         }
     }
 }

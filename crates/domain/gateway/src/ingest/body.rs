@@ -55,7 +55,7 @@ impl Plain {
 }
 
 /// Takes a body out of its compression.
-pub(super) fn plain(write: &Write<'_>, bounds: &Bounds) -> Result<Plain, WriteError> {
+pub(super) fn plain(write: &Write, bounds: &Bounds) -> Result<Plain, WriteError> {
     let (body, bytes_max) = (&write.body, bounds.body_bytes_max);
     if body.len() > bytes_max {
         return Err(WriteError::TooLarge { bytes: body.len(), bytes_max });

@@ -140,7 +140,7 @@ impl Buckets {
     }
 
     /// Remembers how the body came, so that it can be sent so.
-    pub(super) fn note_origin(&mut self, write: &Write<'_>) {
+    pub(super) fn note_origin(&mut self, write: &Write) {
         if write.coding == Coding::Gzip {
             self.gzip = Some(write.body.clone());
         }

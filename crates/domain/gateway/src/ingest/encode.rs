@@ -80,7 +80,7 @@ impl Encoder {
     pub fn encode(
         &self,
         buckets: &Buckets,
-        write: &Write<'_>,
+        write: &Write,
         forms: &[Form],
     ) -> Result<Vec<Outgoing>, WriteError> {
         let mut all = Vec::new();
@@ -107,7 +107,7 @@ impl Encoder {
         &self,
         buckets: &Buckets,
         bucket: &Bucket,
-        write: &Write<'_>,
+        write: &Write,
         form: Form,
     ) -> Result<Vec<Record>, WriteError> {
         let native = buckets.native();
@@ -115,7 +115,7 @@ impl Encoder {
         let mut records = Vec::new();
         for part in buckets.parts(bucket) {
             let id = self.ids.next(write.now.0.div_euclid(1_000_000_000));
-            let attributes = attributes(&id, header, write.storage_index)?;
+            let attributes = attributes(&id, header, write.storage_index.as_deref())?;
             let mut record = Record {
                 category: write.category,
                 points: part.points,

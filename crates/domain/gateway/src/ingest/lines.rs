@@ -13,13 +13,13 @@ use crate::rules::{DestinationId, Verdict, header_value};
 /// Reads lines into buckets.
 pub(super) fn read(
     text: &str,
-    split: &mut Splitter<'_, '_>,
+    split: &mut Splitter<'_>,
     buckets: &mut Buckets,
 ) -> Result<(), WriteError> {
     let mut scanner = Scanner::new(text, split.write.unit)?;
     let constant = split.rules.constant(split.write.category).map(|ids| {
         let ids: smallvec::SmallVec<[DestinationId; 8]> = ids.iter().copied().collect();
-        buckets.find(&ids, split.write.global_tags)
+        buckets.find(&ids, split.write.global_tags.as_deref())
     });
     let mut problems = Vec::new();
     let (mut good, mut bad) = (0, 0);
@@ -50,7 +50,7 @@ fn take(
     line: &Line<'_, '_>,
     constant: Option<usize>,
     text: &str,
-    split: &mut Splitter<'_, '_>,
+    split: &mut Splitter<'_>,
     buckets: &mut Buckets,
 ) {
     let check = split.checks.passes(line);
@@ -96,7 +96,7 @@ fn take(
     }
 }
 
-fn line_header(line: &Line<'_, '_>, split: &mut Splitter<'_, '_>) {
+fn line_header(line: &Line<'_, '_>, split: &mut Splitter<'_>) {
     use levada_codec::points::line::Raw;
     let Some(rules) = split.rules.global_tags() else { return };
     let header = &mut split.workspace.header;
@@ -109,7 +109,7 @@ fn line_header(line: &Line<'_, '_>, split: &mut Splitter<'_, '_>) {
 }
 
 /// Writes a line anew that only lacks a field, or has no time in nanoseconds.
-fn rewrite(line: &Line<'_, '_>, check: Check, split: &mut Splitter<'_, '_>) {
+fn rewrite(line: &Line<'_, '_>, check: Check, split: &mut Splitter<'_>) {
     let out = &mut split.workspace.text;
     out.clear();
     out.extend_from_slice(line.head().as_bytes());
@@ -132,7 +132,7 @@ fn rewrite(line: &Line<'_, '_>, check: Check, split: &mut Splitter<'_, '_>) {
 }
 
 #[cold]
-fn take_apart(line: &Line<'_, '_>, split: &mut Splitter<'_, '_>, buckets: &mut Buckets) {
+fn take_apart(line: &Line<'_, '_>, split: &mut Splitter<'_>, buckets: &mut Buckets) {
     let point = line.point(split.write.unit, split.write.now);
     split.point(point, buckets);
 }

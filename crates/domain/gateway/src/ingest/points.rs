@@ -12,8 +12,8 @@ use crate::rules::{RuleSet, Verdict, header_value};
 use crate::wal::Encoding;
 
 /// What decides about the points of a body.
-pub(super) struct Splitter<'a, 'w> {
-    pub(super) write: &'a Write<'w>,
+pub(super) struct Splitter<'a> {
+    pub(super) write: &'a Write,
     pub(super) rules: &'a RuleSet,
     pub(super) checks: &'a Checks,
     pub(super) workspace: &'a mut Workspace,
@@ -23,7 +23,7 @@ pub(super) struct Splitter<'a, 'w> {
 /// Reads version 2.
 pub(super) fn read_protobuf(
     body: &[u8],
-    split: &mut Splitter<'_, '_>,
+    split: &mut Splitter<'_>,
     buckets: &mut Buckets,
 ) -> Result<(), WriteError> {
     for point in protobuf::Reader::new(body, split.write.now) {
@@ -35,7 +35,7 @@ pub(super) fn read_protobuf(
 /// Reads JSON.
 pub(super) fn read_json(
     body: &[u8],
-    split: &mut Splitter<'_, '_>,
+    split: &mut Splitter<'_>,
     buckets: &mut Buckets,
 ) -> Result<(), WriteError> {
     let document = json::Document::parse(body)?;
@@ -47,7 +47,7 @@ pub(super) fn read_json(
 
 // === impl Splitter ===
 
-impl Splitter<'_, '_> {
+impl Splitter<'_> {
     /// Checks a point, decides about it and puts it where it belongs.
     pub(super) fn point(&mut self, mut point: Point<'_>, buckets: &mut Buckets) {
         self.written.points += 1;
@@ -105,7 +105,7 @@ impl Splitter<'_, '_> {
         let Workspace { scratch, text, header } = &mut *self.workspace;
         let header = match self.rules.global_tags() {
             Some(_) => Some(header.as_str()),
-            None => self.write.global_tags,
+            None => self.write.global_tags.as_deref(),
         };
         if !scratch.targets().is_empty() {
             let bucket = buckets.find(scratch.targets(), header);

@@ -159,6 +159,25 @@ impl RuleSet {
         &self.hits
     }
 
+    /// Goes on counting where another set stopped, for the rules that both have.
+    pub fn inherit(&self, other: &RuleSet) {
+        for (at, (category, filters)) in self.spec.drop_filters.iter().enumerate() {
+            let known = other.spec.drop_filters.iter().position(|(known, _)| known == category);
+            let Some(list) = known else { continue };
+            for (rule, filter) in filters.iter().enumerate() {
+                let same = other.spec.drop_filters[list].1.iter().position(|known| known == filter);
+                let hits = same.map_or(0, |same| other.hits.drops(list, same));
+                self.hits.drops[at][rule].fetch_add(hits, Ordering::Relaxed);
+            }
+        }
+        for (at, sinker) in self.spec.sinkers.iter().enumerate() {
+            let same = other.spec.sinkers.iter().position(|known| known.name == sinker.name);
+            let hits = same.map_or(0, |same| other.hits.sinker(same));
+            self.hits.sinkers[at].fetch_add(hits, Ordering::Relaxed);
+        }
+        self.hits.unmatched.fetch_add(other.hits.unmatched(), Ordering::Relaxed);
+    }
+
     /// Gives how points are grouped, if they are.
     pub fn global_tags(&self) -> Option<&GlobalTags> {
         self.spec.global_tags.as_ref()
