@@ -208,13 +208,13 @@ proptest! {
         if let Ok(engine) = open_on(&sim, &small(), &VirtualClock::new(START)) {
             assert_balanced(&engine);
             append(&engine, [record(1, 1, 1)]);
-            let mut last = None;
+            let mut is_found = false;
             while let Some(taken) = take(&engine) {
-                last = Some(taken.record.clone());
+                is_found |= taken.record == record(1, 1, 1);
                 settle(&engine, taken, Outcome::Delivered);
                 assert_balanced(&engine);
             }
-            prop_assert_eq!(last, Some(record(1, 1, 1)), "what is appended behind the damage comes out");
+            prop_assert!(is_found, "what is appended behind the damage comes out");
             prop_assert_eq!(counts(&engine).queued, 0);
         }
     }
