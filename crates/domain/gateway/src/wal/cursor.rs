@@ -27,7 +27,7 @@ const VERSION: u16 = 1;
 const REASONS_MAX: usize = 256;
 
 /// Largest number that is believed, so that no sum of them overflows.
-const NUMBER_MAX: u64 = 1 << 54;
+const NUMBER_MAX: u64 = 1 << 60;
 
 /// What is kept of the progress of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

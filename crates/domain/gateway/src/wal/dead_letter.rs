@@ -30,6 +30,7 @@ const MAGIC: [u8; 4] = *b"DWL1";
 const VERSION: u16 = 1;
 const FIXED_BYTES: usize = 16;
 const SUFFIX: &str = ".letter";
+const NEW_FILE: &str = "new";
 
 /// Longest reason that is kept, bytes; the rest is cut off.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -174,7 +175,9 @@ impl Engine {
         let files = &self.place.files;
         let dir = dead_letter_dir(&self.place);
         files.create_dir(&dir)?;
-        let handle = files.create(&self.letter_path(sequence), 0)?;
+        // A letter that could not be finished must not be taken for one after a crash.
+        let (path, new) = (self.letter_path(sequence), dir.join(NEW_FILE));
+        let handle = files.create(&new, 0)?;
         let payload =
             [record.category.name().as_bytes(), record.attributes.as_bytes(), &record.body];
         let mut parts = vec![IoSlice::new(head)];
@@ -182,6 +185,9 @@ impl Engine {
         handle.write_at(0, &mut parts)?;
         if self.settings.sync != Sync::None {
             handle.sync()?;
+        }
+        files.rename(&new, &path)?;
+        if self.settings.sync != Sync::None {
             files.sync_dir(&dir)?;
             files.sync_dir(&self.place.dir)?;
         }

@@ -175,12 +175,17 @@ impl Engine {
                 && mark.points <= stop.points
                 && mark.position <= stop.position
         };
+        // Up to the first segment behind it that tells where it begins.
         let damage = |reader: &mut Reader| -> Result<Located, StorageError> {
-            let next = match around.next.filter(|next| *next < stop.sequence) {
-                Some(next) => self.first_mark(reader, fetch, next)?,
-                None => None,
-            };
-            Ok(Located::Damage(next.filter(|mark| is_within(*mark)).unwrap_or(stop)))
+            let mut next = around.next;
+            while let Some(first) = next.filter(|next| *next < stop.sequence) {
+                let mark = self.first_mark(reader, fetch, first)?;
+                if let Some(mark) = mark.filter(|mark| is_within(*mark)) {
+                    return Ok(Located::Damage(mark));
+                }
+                next = self.inner().state.segments.range(first + 1..).next().copied();
+            }
+            Ok(Located::Damage(stop))
         };
         let Some(this) = around.this else { return damage(reader) };
         let (handle, origin) = match self.open_segment(reader, fetch, this)? {
@@ -339,6 +344,7 @@ fn open_segment(engine: &Engine, first: u64) -> Result<Option<Open>, StorageErro
 pub(super) fn first_mark_of(handle: &dyn Handle, first: u64) -> io::Result<Option<Mark>> {
     if let Ok(header) = SegmentHeader::read(handle)?
         && header.first.sequence == first
+        && header.first.is_believable()
     {
         return Ok(Some(header.first));
     }
@@ -348,15 +354,18 @@ pub(super) fn first_mark_of(handle: &dyn Handle, first: u64) -> io::Result<Optio
         let records_max = before / HEADER_BYTES as u64;
         header.mark.sequence >= first
             && header.mark.sequence - first <= records_max
+            && header.mark.is_believable()
             && header.mark.position >= before
             && header.stored_bytes() <= end - offset
     };
     let from = SEGMENT_HEADER_BYTES;
     let found = segment::search(handle, from, end.max(HEADER_BYTES as u64), is_wanted)?;
     Ok(found.map(|(offset, header)| {
-        // When records are missing in front of it, their points are unknown; the caller counts from where it is.
+        if first == 0 {
+            return Mark::default();
+        }
+        // When records are missing in front of it, their points are unknown and count as those of the segment before.
         let position = header.mark.position - (offset - SEGMENT_HEADER_BYTES);
-        let points = header.mark.points;
-        Mark { sequence: first, points, position }
+        Mark { sequence: first, points: header.mark.points, position }
     }))
 }

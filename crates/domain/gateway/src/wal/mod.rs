@@ -57,3 +57,6 @@ pub use queue::{Queue, QueueStatus};
 pub use record::{Encoding, Record};
 pub use settings::{Categories, Keep, QueueSettings, Sync, WhenFull};
 pub use stats::IoStats;
+
+#[cfg(test)]
+mod tests;

@@ -555,7 +555,7 @@ impl Drop for Written<'_> {
 }
 
 /// Counts the points of a record whose lease is over.
-fn settle(inner: &mut super::engine::Inner, taken: Taken, outcome: Outcome) {
+pub(super) fn settle(inner: &mut super::engine::Inner, taken: Taken, outcome: Outcome) {
     let state = &mut inner.state;
     let points = u64::from(taken.record.points);
     match outcome {

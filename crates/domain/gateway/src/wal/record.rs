@@ -32,6 +32,9 @@ pub(super) const HEADER_BYTES: usize = 68;
 /// Largest payload that is written or believed when it is read, bytes.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 256 << 20;
 
+/// More records, points and bytes than a queue sees in its life.
+const NUMBER_MAX: u64 = 1 << 60;
+
 const KIND_BODY: u8 = 1;
 const KIND_END: u8 = 2;
 const NANOS_PER_MILLI: i64 = 1_000_000;
@@ -169,6 +172,11 @@ impl Record {
 // === impl Mark ===
 
 impl Mark {
+    /// Tells whether a log can have come so far; numbers that somebody made up must leave room for those that follow.
+    pub(super) fn is_believable(self) -> bool {
+        self.sequence < NUMBER_MAX && self.points < NUMBER_MAX && self.position < NUMBER_MAX
+    }
+
     /// Gives the place behind a record that begins here.
     pub(super) fn after(self, points: u32, stored_bytes: u64) -> Mark {
         Mark {
@@ -270,9 +278,9 @@ impl Header {
         // Bytes that somebody made up must not overflow what counts behind them.
         let is_possible = (header.kind == KIND_BODY || header.kind == KIND_END)
             && header.payload_bytes as usize <= PAYLOAD_BYTES_MAX
-            && header.mark.sequence < u64::MAX / 2
-            && header.mark.points < u64::MAX / 2
-            && header.mark.position < u64::MAX / 2;
+            && header.mark.sequence < NUMBER_MAX * 2
+            && header.mark.points < NUMBER_MAX * 2
+            && header.mark.position < NUMBER_MAX * 2;
         is_possible.then_some(header)
     }
 }

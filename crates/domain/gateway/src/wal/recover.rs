@@ -229,20 +229,21 @@ fn find_end(
         let path = place.path_of(first);
         let failed = |action, error| storage(place, place.error(action, &path, error));
         let handle = place.files.open(&path).map_err(|error| failed("open", error))?;
-        check_header(place, &path, &*handle).map_err(|error| match error {
+        let has_header = check_header(place, &path, &*handle).map_err(|error| match error {
             HeaderError::Open(error) => error,
             HeaderError::Io(error) => failed("read", error),
         })?;
         let size = handle.size().map_err(|error| failed("read", error))?;
-        let Some(start) = first_mark_of(&*handle, first).map_err(|error| failed("read", error))?
-        else {
+        let start = first_mark_of(&*handle, first).map_err(|error| failed("read", error))?;
+        let scan = start.map(|start| scan(&*handle, start, size));
+        // Without a header, only a whole record tells where the log is.
+        let Some(scan) = scan.filter(|scan| has_header || scan.tail.sequence > first) else {
             // It was begun, and nothing of it came to the disk.
             torn_bytes += size;
             segments.remove(&first);
             put_aside(place, &path, size).map_err(|error| failed("move", error))?;
             continue;
         };
-        let scan = scan(&*handle, start, size);
         if !scan.is_sealed && size > scan.offset {
             torn_bytes += size - scan.offset;
             handle.truncate(scan.offset).map_err(|error| failed("cut", error))?;
@@ -261,11 +262,12 @@ enum HeaderError {
     Io(io::Error),
 }
 
+/// Tells whether the header can be read.
 fn check_header(
     place: &Place,
     path: &std::path::Path,
     handle: &dyn Handle,
-) -> Result<(), HeaderError> {
+) -> Result<bool, HeaderError> {
     let path = path.to_owned();
     match SegmentHeader::read(handle).map_err(HeaderError::Io)? {
         Err(SegmentHeaderError::Version(version)) => {
@@ -278,8 +280,9 @@ fn check_header(
                 found: header.destination,
             }))
         }
+        Ok(_) => Ok(true),
         // Its records tell the same.
-        Ok(_) | Err(SegmentHeaderError::Damaged) => Ok(()),
+        Err(SegmentHeaderError::Damaged) => Ok(false),
     }
 }
 
@@ -307,6 +310,7 @@ fn scan(handle: &dyn Handle, start: Mark, size: u64) -> Scan {
             offset_of(header.mark, origin) == Some(offset)
                 && header.mark.sequence > mark.sequence
                 && header.mark.points >= mark.points
+                && header.mark.is_believable()
         };
         match segment::search(handle, offset + 1, size, is_wanted) {
             Ok(Some((at, header))) => (mark, offset) = (header.mark, at),

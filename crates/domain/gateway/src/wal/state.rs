@@ -97,8 +97,7 @@ impl State {
         finished: Ranges,
         ledger: Ledger,
     ) -> Self {
-        let origin = Mark::default();
-        let gaps = finished.gaps(origin, tail);
+        let gaps = finished.gaps(finished.prefix(), tail);
         let lanes = Lanes::new(settings.fresh_age, settings.fresh_share, tail);
         State {
             settings,
