@@ -52,7 +52,7 @@ impl Default for Setup {
                 compression: Compression::Gzip,
                 has_global_tags: true,
             },
-            queue: QueueSettings { keep: Keep::Memory, ..QueueSettings::default() },
+            queue: QueueSettings { sync: crate::wal::Sync::None, ..QueueSettings::default() },
         }
     }
 }
@@ -559,7 +559,7 @@ fn writers_wait_while_a_queue_is_full_and_nothing_is_lost() {
         let open = gate.clone();
         let (server, seen) = server(move |_, _| Reply::new(open.load(Ordering::Acquire), ""));
         let mut setup = Setup::default();
-        setup.queue.bytes_max = 8 << 10;
+        setup.queue = QueueSettings { keep: Keep::Memory, bytes_max: 8 << 10, ..setup.queue };
         let bench = Bench::start(&[&[url(&server)]], setup, None).await;
         let writing = async {
             for n in 0..300 {
