@@ -12,8 +12,8 @@
 mod body;
 mod bucket;
 mod encode;
-mod lookup;
 mod lines;
+mod lookup;
 mod points;
 #[cfg(test)]
 mod tests;

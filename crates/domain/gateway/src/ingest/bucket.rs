@@ -154,9 +154,7 @@ impl Buckets {
     /// Gives the body as it came, when a bucket is the whole of it, unchanged, in one piece.
     pub(super) fn as_it_came(&self, bucket: &Bucket) -> Option<Bytes> {
         match &bucket.content {
-            Content::Body(range)
-                if bucket.pieces.len() == 1 && *range == (0..self.body.len()) =>
-            {
+            Content::Body(range) if bucket.pieces.len() == 1 && *range == (0..self.body.len()) => {
                 self.gzip.clone()
             }
             _ => None,

@@ -80,7 +80,9 @@ impl Splitter<'_> {
             self.written.routed -= 1;
             return;
         }
-        self.each_bucket(&lookup, buckets, |bucket, text, buckets| buckets.push_point(bucket, text));
+        self.each_bucket(&lookup, buckets, |bucket, text, buckets| {
+            buckets.push_point(bucket, text)
+        });
     }
 
     /// Counts what becomes of a point; says whether it goes on.

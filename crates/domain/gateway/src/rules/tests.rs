@@ -191,7 +191,13 @@ fn headers_are_those_of_the_table() {
             &["category"],
             "category=system,category=security",
         ),
-        (Category::Object, &[("t1", "v1")], &[], &["class", "t1", "t2", "tag2"], "t1=v1,class=some"),
+        (
+            Category::Object,
+            &[("t1", "v1")],
+            &[],
+            &["class", "t1", "t2", "tag2"],
+            "t1=v1,class=some",
+        ),
         (
             Category::Object,
             &[("t1", "v1"), ("tag2", "new-value")],
@@ -255,7 +261,11 @@ fn pulls_are_read() {
         (r#"{"filters":{"logging":"x"}}"#, None),
         ("", None),
     ] {
-        assert_eq!(read_pull(text.as_bytes()).ok().map(|pulled| pulled.interval), expected, "{text}");
+        assert_eq!(
+            read_pull(text.as_bytes()).ok().map(|pulled| pulled.interval),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -269,5 +279,10 @@ fn modes_have_names() {
     ] {
         assert_eq!(word.parse(), Ok(mode));
     }
-    assert!("any".parse::<SinkMode>().unwrap_err().ends_with("known: all, first, remaining, compat-1.6"));
+    assert!(
+        "any"
+            .parse::<SinkMode>()
+            .unwrap_err()
+            .ends_with("known: all, first, remaining, compat-1.6")
+    );
 }
