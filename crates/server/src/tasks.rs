@@ -8,6 +8,7 @@ pub(crate) mod vitals;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,6 +56,10 @@ const MASTER: &str = "main";
 const LAST_EVENTS: Duration = Duration::from_millis(500);
 /// A full queue is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How often tasks that failed are looked for.
+const WATCH: Duration = Duration::from_secs(1);
+/// Tasks whose states are stored at a time while they end: a disk that is asked for more at once does more.
+const STOPPING: usize = 8;
 
 /// The tasks of this process.
 #[derive(Clone)]
@@ -68,6 +73,7 @@ pub struct TaskHost {
     ingress: Ingress,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    keeps_state: bool,
 }
 
 /// A script that is to run.
@@ -135,40 +141,46 @@ impl TaskHost {
         });
         let clock = Arc::clone(&host.clock);
         let ingress = Ingress::default();
-        let tasks =
-            TaskHost { master, workers, topics, alerts, sides, services, clock, settings, ingress };
+        let tasks = TaskHost {
+            master,
+            workers,
+            topics,
+            alerts,
+            sides,
+            services,
+            ingress,
+            clock,
+            settings,
+            keeps_state,
+        };
         tasks.keep_watch(host);
+        if let Err(error) = metrics::TaskMetrics::register(&host.metrics, tasks.master.clone()) {
+            tracing::warn!(%error, "tasks have no metrics");
+        }
         Ok(tasks)
     }
 
     /// Saves states and starts failed tasks again, every so often.
     fn keep_watch(&self, host: &Host) {
         let own = self.clone();
-        let every = Duration::from(self.settings.task.checkpoint_interval);
-        let mut metrics = metrics::TaskMetrics::new(&host.metrics)
-            .map_err(|error| tracing::warn!(%error, "tasks have no metrics"))
-            .ok();
         host.tasks.spawn(TaskKind::Task, "task watch", async move {
-            const TICK: Duration = Duration::from_secs(1);
-            let mut saved = own.clock.monotonic();
             loop {
-                own.clock.sleep(TICK.min(if every.is_zero() { TICK } else { every })).await;
+                own.clock.sleep(WATCH).await;
                 own.master.restart_due();
-                if let Some(metrics) = &mut metrics {
-                    for id in own.master.ids() {
-                        let status = tokio::task::block_in_place(|| own.master.status(&id));
-                        status.iter().for_each(|status| metrics.show(&id, status));
-                    }
-                }
-                if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
-                    saved = own.clock.monotonic();
-                    // No task remembers to have told what is not stored.
-                    if !own.topics.flush().await {
-                        continue;
-                    }
-                    let master = own.master.clone();
+            }
+        });
+        let own = self.clone();
+        let every = Duration::from(self.settings.task.checkpoint_interval);
+        if every.is_zero() {
+            return;
+        }
+        host.tasks.spawn(TaskKind::Task, "task states", async move {
+            loop {
+                own.clock.sleep(every).await;
+                // No task remembers to have told what is not stored.
+                if own.topics.flush().await {
                     // Copying state takes the time of the worker whose task it is, not of the I/O threads.
-                    tokio::task::block_in_place(|| master.save());
+                    tokio::task::block_in_place(|| own.master.save());
                 }
             }
         });
@@ -314,19 +326,51 @@ impl TaskHost {
         let deadline = self.clock.monotonic() + self.settings.runtime.drain_timeout.into();
         let left = || deadline.saturating_sub(self.clock.monotonic());
         let mut ended = Vec::new();
-        for id in self.master.ids() {
+        let ids = self.master.ids();
+        if self.keeps_state {
             self.drain(left()).await;
-            let (master, patience) = (self.master.clone(), left());
-            let status = tokio::task::block_in_place(|| {
-                let status = master.status(&id);
-                master.stop(&id, patience);
-                status
-            });
-            ended.extend(status.map(|status| (id, status)));
+            ended = tokio::task::block_in_place(|| self.stop_at_once(&ids, &left));
+        } else {
+            // One that ends may still tell the next one.
+            for id in ids {
+                self.drain(left()).await;
+                let status = tokio::task::block_in_place(|| self.stop_one(&id, left()));
+                ended.extend(status.map(|status| (id, status)));
+            }
         }
         self.workers.stop();
         self.topics.shut_down(left().max(LAST_EVENTS)).await;
         ended
+    }
+
+    fn stop_at_once(
+        &self,
+        ids: &[Str],
+        left: &(impl Fn() -> Duration + Sync),
+    ) -> Vec<(Str, TaskStatus)> {
+        let next = AtomicUsize::new(0);
+        let stop = || {
+            let mut ended = Vec::new();
+            while let Some(id) = ids.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let status = self.stop_one(id, left());
+                ended.extend(status.map(|status| (Str::clone(id), status)));
+            }
+            ended
+        };
+        std::thread::scope(|scope| {
+            let stopping: Vec<_> =
+                (0..STOPPING.min(ids.len())).map(|_| scope.spawn(stop)).collect();
+            let parts = stopping.into_iter().filter_map(|part| part.join().ok());
+            let mut ended: Vec<_> = parts.flatten().collect();
+            ended.sort_by(|(one, _), (other, _)| one.cmp(other));
+            ended
+        })
+    }
+
+    fn stop_one(&self, id: &str, patience: Duration) -> Option<TaskStatus> {
+        let status = self.master.status(id);
+        self.master.stop(id, patience);
+        status
     }
 }
 
@@ -449,6 +493,10 @@ impl FileStates {
 impl StateStore for FileStates {
     fn save(&self, task: &str, shard: u32, state: &[u8]) -> Result<(), StateStoreError> {
         self.0.save(&format!("{task}.{shard}"), state).map_err(Self::failed(task, "stored"))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
     }
 
     fn load(&self, task: &str, shard: u32) -> Result<Option<Vec<u8>>, StateStoreError> {

@@ -270,6 +270,15 @@ impl Master {
                 }
             }
         }
+        self.sync_states();
+    }
+
+    fn sync_states(&self) {
+        if let Some(store) = &self.0.deps.store
+            && let Err(error) = store.sync()
+        {
+            tracing::warn!(%error, "states may be lost when the machine fails");
+        }
     }
 
     /// Saves the state of one actor.

@@ -80,6 +80,7 @@ impl Master {
                 }
             }
         }
+        self.sync_states();
         self.close_sides(&task.sides, deadline, hurry);
         self.close_topics(id, &task.definition);
     }
