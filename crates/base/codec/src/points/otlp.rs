@@ -349,8 +349,7 @@ fn log<'b>(
 /// Gives the attributes of both, those of the data point where both have one.
 fn strongest<'b>(resource: &Attributes<'b>, own: Attributes<'b>) -> Attributes<'b> {
     let has = |key: &str| own.iter().any(|(known, _)| *known == key);
-    let mut all: Attributes<'b> =
-        resource.iter().filter(|(key, _)| !has(key)).cloned().collect();
+    let mut all: Attributes<'b> = resource.iter().filter(|(key, _)| !has(key)).cloned().collect();
     all.extend(own);
     all
 }

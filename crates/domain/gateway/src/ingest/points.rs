@@ -2,7 +2,7 @@
 
 use levada_codec::points::checks::WarningKind;
 use levada_codec::points::line::write_point;
-use levada_codec::points::{Checks, Point, Value, json, protobuf};
+use levada_codec::points::{Checks, Point, Value, json, otlp, protobuf, remote_write};
 use levada_condition::filter::Lookup;
 
 use super::bucket::Buckets;
@@ -43,6 +43,28 @@ pub(super) fn read_json(
         split.point(point?, buckets);
     }
     Ok(())
+}
+
+/// Reads remote write.
+pub(super) fn read_remote_write(
+    body: &[u8],
+    split: &mut Splitter<'_>,
+    buckets: &mut Buckets,
+) -> Result<(), WriteError> {
+    let mut reader = remote_write::Reader::new(body);
+    for point in reader.by_ref() {
+        split.point(point?, buckets);
+    }
+    split.written.skipped += reader.stale + reader.skipped;
+    Ok(())
+}
+
+/// Takes what OpenTelemetry sent.
+pub(super) fn take_all(read: otlp::Points<'_>, split: &mut Splitter<'_>, buckets: &mut Buckets) {
+    split.written.skipped += read.skipped;
+    for point in read.points {
+        split.point(point, buckets);
+    }
 }
 
 // === impl Splitter ===

@@ -320,6 +320,29 @@ fn json_is_taken_and_given() {
 }
 
 #[test]
+fn remote_write_is_taken() {
+    use levada_codec::prometheus::{Sample, append_time_series};
+    let mut body = Vec::new();
+    let samples = [Sample { millis: 1, value: 2.5 }, Sample { millis: 2, value: f64::NAN }];
+    append_time_series("cpu_usage", &[("host", "a")], &samples, &mut body);
+    let body = levada_codec::snappy::compress(&body).unwrap().into();
+    let write = Write {
+        format: Format::RemoteWrite,
+        coding: Coding::Snappy,
+        body,
+        ..Write::lines(Category::Metric, "", NOW)
+    };
+    let (outgoing, written) = run(&write, to_default(), &[PLAIN]).unwrap();
+    assert_eq!(sent(&outgoing, 0), "cpu,host=a usage=2.5 1000000\n");
+    assert_eq!((written.points, written.skipped), (1, 1));
+    for format in [Format::OtlpMetrics, Format::OtlpLogs, Format::RemoteWrite] {
+        let write =
+            Write { format, body: "m f=1i".into(), coding: Coding::Identity, ..write.clone() };
+        assert_eq!(run(&write, to_default(), &[PLAIN]).unwrap_err().code(), "invalidProtobufPoint");
+    }
+}
+
+#[test]
 fn a_bad_body_is_refused_whole_and_says_why() {
     let gzip = |text: &str| Bytes::from(compress_all(Compression::Gzip, text.as_bytes()).unwrap());
     let bomb = gzip(&" ".repeat(3 << 20));
