@@ -298,3 +298,6 @@ impl Default for EndpointSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

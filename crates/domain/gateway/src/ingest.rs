@@ -230,6 +230,7 @@ pub fn prepare(
         let first = Box::new(first.clone());
         return Err(WriteError::Warning { total: written.warnings.total(), first });
     }
+    buckets.freeze();
     written.copies = buckets.copies();
     if write.format == Format::Lines && !plain.is_repaired {
         buckets.note_origin(write);

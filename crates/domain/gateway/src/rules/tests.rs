@@ -183,7 +183,8 @@ fn points_with_one_value_stay_together_and_few_move() {
 fn headers_are_those_of_the_table() {
     // Source: dataway reference §3.4; the name of the category and of the point come last, texts in their order.
     type Texts = &'static [(&'static str, &'static str)];
-    let cases: &[(Category, Texts, &[&str], &[&str], &str)] = &[
+    type Keys = &'static [&'static str];
+    let cases: &[(Category, Texts, Keys, Keys, &str)] = &[
         (
             Category::Security,
             &[("category", "system")],
