@@ -44,7 +44,7 @@ fn a_full_disk_can_still_note_progress() {
     }
     engine.keep_up(true);
     let io = engine.inner().io;
-    assert_eq!((io.cursor_failures, io.cursor_writes), (0, 2));
+    assert_eq!((io.cursor_failures, io.cursor_writes), (0, 1));
     assert!(io.segments_removed >= 1, "which makes room");
     drop(engine);
     sim.power_lost();
@@ -67,7 +67,7 @@ fn without_a_reserve_progress_waits_for_room() {
     assert_eq!(engine.inner().io.cursor_failures, 1);
     sim.set_capacity(u64::MAX);
     engine.keep_up(true);
-    assert_eq!(engine.inner().io.cursor_writes, 2);
+    assert_eq!(engine.inner().io.cursor_writes, 1);
 }
 
 #[test]
@@ -81,11 +81,9 @@ fn writers_wait_for_room_on_the_disk() {
     assert_eq!(step(&engine), Step::Stalled);
     assert!(engine.inner().is_stalled);
     assert_eq!(engine.due(), super::super::upkeep::Due::In(Duration::from_millis(100)));
-    assert_eq!(
-        engine.inner().intake.pending.front().map(|pending| pending.slot),
-        slots.iter().copied().find(|slot| result(&engine, *slot).is_none()),
-        "in order"
-    );
+    let waiting = slots.iter().copied().find(|slot| result(&engine, *slot).is_none());
+    let first = engine.inner().intake.pending.front().map(|pending| pending.slot);
+    assert_eq!(first, waiting, "in order");
     sim.set_capacity(u64::MAX);
     write(&engine);
     assert!(!engine.inner().is_stalled);
