@@ -199,7 +199,9 @@ fn fits(cursor: &Cursor, end: &End) -> bool {
     match tail.sequence.cmp(&end.sequence) {
         std::cmp::Ordering::Equal => tail == end,
         std::cmp::Ordering::Less => tail.points <= end.points && tail.position < end.position,
-        std::cmp::Ordering::Greater => tail.points >= end.points && tail.position > end.position,
+        std::cmp::Ordering::Greater => {
+            tail.points >= end.points && tail.position > end.position && cursor.finished.admits(end)
+        }
     }
 }
 
