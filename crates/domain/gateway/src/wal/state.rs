@@ -130,6 +130,12 @@ impl State {
         self.ledger.counts(self.tail, self.queued_points)
     }
 
+    /// Gives the number of records that are claimed and in memory.
+    #[cfg(test)]
+    pub(super) fn held_records(&self) -> usize {
+        self.returned.len() + self.fetched.iter().map(VecDeque::len).sum::<usize>()
+    }
+
     /// Gives the number of leased records.
     pub(super) fn leased(&self) -> usize {
         self.leased
@@ -230,11 +236,10 @@ impl State {
         let is_unclaimed = head.sequence < self.tail.sequence;
         match self.oldest_held() {
             Some(held) if !is_unclaimed || held < head.sequence => {
-                let Some(taken) = self.take_held(held) else { return false };
-                if !is_wanted(self, &taken.record) {
-                    self.returned.insert(held, taken);
+                if !self.held(held).is_some_and(|taken| is_wanted(self, &taken.record)) {
                     return false;
                 }
+                let Some(taken) = self.take_held(held) else { return false };
                 self.finish(taken.mark, taken.after);
                 self.ledger.drop_points(reason, taken.record.points.into());
                 true
@@ -370,6 +375,11 @@ impl State {
         let fetched = self.fetched.iter().filter_map(VecDeque::front);
         let fetched = fetched.map(|taken| taken.mark.sequence);
         fetched.chain(self.returned.keys().next().copied()).min()
+    }
+
+    fn held(&self, sequence: u64) -> Option<&Taken> {
+        let fetched = self.fetched.iter().filter_map(VecDeque::front);
+        fetched.chain(self.returned.get(&sequence)).find(|taken| taken.mark.sequence == sequence)
     }
 
     fn take_held(&mut self, sequence: u64) -> Option<Taken> {
