@@ -250,6 +250,24 @@ fn requests_are_those_of_the_protocol() {
 }
 
 #[test]
+fn no_value_of_a_header_keeps_points_from_being_sent() {
+    on_threads!(async {
+        // Source: N12.
+        let (server, seen) = server(|_, _| Reply::new(200, ""));
+        let bench = Bench::start(&[&[url(&server)]], Setup::default(), None).await;
+        let mut write = Write::lines(Category::Network, "m f=1i 1700000000000000001\n", now());
+        write.global_tags = Some("a=é,b==\r\nX-Evil: 1".into());
+        write.storage_index = Some("".into());
+        bench.gateway.write(write, &bench.tasks).await.unwrap();
+        assert_eq!(bench.drained(0).await.delivered, 1);
+        let request = seen.requests().remove(0);
+        assert_eq!(request.header("x-global-tags"), Some("a=é,b==__X-Evil: 1"));
+        assert_eq!(request.header("x-storage-index-name"), Some(""));
+        assert_eq!(request.header("x-evil"), None);
+    });
+}
+
+#[test]
 fn failures_are_retried_until_they_pass_and_keep_the_package_id() {
     on_threads!(async {
         let ids = Arc::new(Mutex::new(Vec::new()));
