@@ -57,6 +57,8 @@ pub(super) enum Oldest {
 pub(super) struct State {
     settings: QueueSettings,
     pub(super) tail: Mark,
+    /// Where the log ended when it was opened. What is before it was found, and may not be what it says it is.
+    opened: Mark,
     pub(super) claimed: Ranges,
     pub(super) finished: Ranges,
     pub(super) ledger: Ledger,
@@ -102,6 +104,7 @@ impl State {
         State {
             settings,
             tail,
+            opened: tail,
             claimed: finished.clone(),
             queued_records: gaps.iter().map(|(start, end)| end.sequence - start.sequence).sum(),
             queued_points: gaps.iter().map(|(start, end)| end.points - start.points).sum(),
@@ -348,7 +351,10 @@ impl State {
     }
 
     fn fetch(&self, lane: Lane, at: Mark) -> Fetch {
-        Fetch { lane, at, stop: self.claimed.next_start(at.sequence).unwrap_or(self.tail) }
+        let end = if at.sequence < self.opened.sequence { self.opened } else { self.tail };
+        let next = self.claimed.next_start(at.sequence);
+        let stop = next.filter(|next| next.sequence < end.sequence).unwrap_or(end);
+        Fetch { lane, at, stop }
     }
 
     fn recent_at(&self, mark: Mark) -> Option<&Record> {

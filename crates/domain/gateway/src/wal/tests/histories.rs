@@ -415,7 +415,7 @@ fn lost_power_and_failing_disks() {
 
 #[test]
 fn lost_power_and_lying_disks() {
-    check(Kind::Lying, 30_000..30_000 + SEEDS);
+    check(Kind::Lying, 31_000..31_000 + SEEDS);
 }
 
 #[test]
