@@ -30,8 +30,7 @@ pub(super) static KIND: Kind = Kind {
             .default("Received {{ .Count }} events in the last {{.Interval}}."),
     ],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Aggregate {

@@ -27,8 +27,7 @@ pub(super) static KIND: Kind = Kind {
     summary: "appends a JSON line to a file",
     rules: &[Rule::text("path", "path").at(Place::Call), Rule::new(Shape::Int, "mode", "mode")],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Log {

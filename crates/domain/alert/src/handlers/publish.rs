@@ -16,8 +16,7 @@ pub(super) static KIND: Kind = Kind {
     summary: "sends events on to other topics",
     rules: &[Rule::texts("topics", "topics").at(Place::Options)],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Publish {

@@ -282,8 +282,8 @@ impl Outbox {
         }
     }
 
-    pub(super) fn begin_store(&self, most: usize) -> Vec<OutboxEntry> {
-        self.lock().queue.begin_store(most)
+    pub(super) fn begin_store(&self) -> Vec<OutboxEntry> {
+        self.lock().queue.begin_store()
     }
 
     pub(super) fn end_store(&self, numbers: &[u64], is_stored: bool) {

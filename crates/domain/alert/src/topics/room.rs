@@ -156,10 +156,10 @@ impl Waited {
     /// Says whether to wait for another step; gives up where it has been long enough.
     fn is_waiting(&mut self, places: &[Box<dyn Place + Send>]) -> bool {
         let loads: Vec<Option<Load>> = places.iter().map(|place| place.load()).collect();
-        let is_enough =
-            |(place, load): &(&Box<dyn Place + Send>, Option<Load>)| place.room().is_enough(*load);
-        let mut short = places.iter().zip(loads.iter().copied()).filter(|one| !is_enough(one));
-        if short.clone().next().is_none() {
+        let both = places.iter().zip(&loads);
+        let short = both.filter(|(place, load)| !place.room().is_enough(**load));
+        let short: Vec<&dyn Place> = short.map(|(place, _)| &**place as &dyn Place).collect();
+        if short.is_empty() {
             return false;
         }
         let moved = loads.iter().flatten().map(|load| load.moved).fold(0, u64::wrapping_add);
@@ -168,10 +168,7 @@ impl Waited {
         if self.all <= PATIENCE && self.still <= PATIENCE_STILL {
             return true;
         }
-        short
-            .by_ref()
-            .filter(|(place, _)| place.room().give_up())
-            .for_each(|(place, _)| place.tell_slow());
+        short.iter().filter(|place| place.room().give_up()).for_each(|place| place.tell_slow());
         false
     }
 }

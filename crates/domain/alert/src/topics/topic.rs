@@ -106,6 +106,7 @@ impl Topic {
 
     pub(super) fn publish(&self, mut event: Event, context: &Context<'_>) -> Published {
         self.collected.fetch_add(1, Ordering::Relaxed);
+        let _whole = context.writer.map(Writer::publishing);
         let mut content = self.lock();
         let state = EventState::of(&event);
         event.previous_level = content.level_of(&event.id);

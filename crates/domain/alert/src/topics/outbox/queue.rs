@@ -348,11 +348,9 @@ impl Queue {
     }
 
     /// Gives what is to be stored.
-    pub(super) fn begin_store(&mut self, most: usize) -> Vec<OutboxEntry> {
+    pub(super) fn begin_store(&mut self) -> Vec<OutboxEntry> {
         let mut entries = Vec::new();
-        while entries.len() < most
-            && let Some(number) = self.unstored.pop_first()
-        {
+        while let Some(number) = self.unstored.pop_first() {
             let Some(entry) = self.entries.get(&number) else { continue };
             self.storing.insert(number);
             entries.push(OutboxEntry {
