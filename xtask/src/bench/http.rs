@@ -126,7 +126,7 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "w2",
         what: "groupBy, window 10 s, mean, eval, alert, httpOut",
-        script: "stream|from().measurement('cpu')|groupBy('host')|window().period(10s).every(10s)|mean('usage').as('usage')|eval(lambda: \"usage\" / 100.0).as('share').keep()|alert().topic('t').warn(lambda: \"share\" > 0.55).crit(lambda: \"share\" > 0.7)|httpOut('out')",
+        script: "stream|from().measurement('cpu')|groupBy('host')|window().period(10s).every(10s)|mean('usage').as('usage')|eval(lambda: \"usage\" / 100.0).as('share').keep()|alert().topic('t').warn(lambda: \"share\" > 0.7).crit(lambda: \"share\" > 0.8)|httpOut('out')",
         check: Check::Means,
         kapacitor: 4.9,
         ..BASE
