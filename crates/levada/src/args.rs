@@ -554,7 +554,10 @@ A matcher is SUBJECT, =, !=, =~ or !~, and a text or a pattern. Subjects are tag
 task, topic, level, id and name (the measurement). All matchers of a silence must match.")]
     Add(SilenceAdd),
     /// End silences now
-    #[command(visible_alias = "remove", after_help = "Example:\n  levada silence expire 6f2c9e1ab0d34785")]
+    #[command(
+        visible_alias = "remove",
+        after_help = "Example:\n  levada silence expire 6f2c9e1ab0d34785"
+    )]
     Expire(SilenceExpire),
 }
 
@@ -586,7 +589,12 @@ pub(crate) struct SilenceAdd {
     #[arg(long, value_name = "TIME")]
     pub(crate) start: Option<String>,
     /// Until when
-    #[arg(long, value_name = "TIME", required_unless_present = "duration", conflicts_with = "duration")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        required_unless_present = "duration",
+        conflicts_with = "duration"
+    )]
     pub(crate) end: Option<String>,
     /// How long, such as `2h`, instead of --end
     #[arg(long = "for", id = "duration", value_name = "DURATION")]

@@ -81,9 +81,10 @@ fn handler_deps(
     for text in alert.denied_networks() {
         let networks = if text == "private" { PRIVATE } else { &[text] };
         for network in networks {
-            let network: Network = network.parse().map_err(|error: levada_alert::handlers::NetworkError| {
-                format!("setting `alert.deny-networks`: {error}")
-            })?;
+            let network: Network =
+                network.parse().map_err(|error: levada_alert::handlers::NetworkError| {
+                    format!("setting `alert.deny-networks`: {error}")
+                })?;
             denied.push(network);
         }
     }

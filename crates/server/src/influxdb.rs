@@ -38,8 +38,8 @@ use tokio::task::AbortHandle;
 use crate::flows::Host;
 use crate::inputs::{InputDeps, UdpStatistics};
 use crate::serve::Bound;
-use clients::{Maker, Unusable};
 pub(crate) use clients::clients;
+use clients::{Maker, Unusable};
 use cluster::Cluster;
 pub(crate) use elements::own_elements;
 use filter::Filter;
@@ -166,8 +166,11 @@ impl InfluxDbs {
                         self.end(known, settings.disable_subscriptions);
                     }
                     let cluster = Arc::new(self.cluster(&name, settings, server));
-                    let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-                    if let Some(leaving) = leaving.filter(|_| !cluster.settings.disable_subscriptions) {
+                    let leaving =
+                        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+                    if let Some(leaving) =
+                        leaving.filter(|_| !cluster.settings.disable_subscriptions)
+                    {
                         leaving.abort();
                     }
                     Running { keeper: self.keep(&cluster), cluster }

@@ -30,8 +30,8 @@ use crate::flows::Host;
 use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
-use crate::tasks::vitals::{Monitoring, TaskVitals};
 use crate::tasks::TaskHost;
+use crate::tasks::vitals::{Monitoring, TaskVitals};
 pub(crate) use listen::Bound;
 use load::LoadDirectory;
 
@@ -86,7 +86,9 @@ pub enum ServeError {
         listener: String,
     },
     /// The certificate or its key cannot be used.
-    #[error("TLS cannot be offered (settings `{listener}tls-certificate`, `{listener}tls-key`): {reason}")]
+    #[error(
+        "TLS cannot be offered (settings `{listener}tls-certificate`, `{listener}tls-key`): {reason}"
+    )]
     Tls {
         /// The start of the keys of the listener.
         listener: String,

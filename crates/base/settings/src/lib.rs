@@ -18,7 +18,8 @@ pub use duration::{Duration, DurationError};
 pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsError};
 pub use schema::{
     Alert, DEFAULTS, Data, Flow, Http, Influxdb, Kapacitor, ListenerAuth, Log, LogFormat, Metrics,
-    OutboxOverflow, Overflow, Recording, Runtime, Settings, SubscriptionMode, SubscriptionProtocol, Task, Tcp, Udp,
+    OutboxOverflow, Overflow, Recording, Runtime, Settings, SubscriptionMode, SubscriptionProtocol,
+    Task, Tcp, Udp,
 };
 pub use secret::Secret;
 pub use size::{ByteSize, SizeError};

@@ -122,11 +122,8 @@ impl AlertService {
     pub async fn open(settings: ServiceSettings, deps: ServiceDeps) -> Result<Self, ServiceError> {
         let documents = Arc::clone(&deps.documents);
         let history = Arc::new(History::open(Arc::clone(&documents), settings.history).await?);
-        let silences = Silences::open(
-            Arc::clone(&documents),
-            Arc::clone(&deps.clock),
-            settings.silences,
-        );
+        let silences =
+            Silences::open(Arc::clone(&documents), Arc::clone(&deps.clock), settings.silences);
         let silences = Arc::new(silences.await?);
         let store = DocumentTopicStore::new(Arc::clone(&documents), Arc::clone(&history));
         let topics = Topics::new(

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use levada_api::auth::sign_token;
 use levada_clients::ClientError;
 use levada_clients::http::TlsOptions;
-use levada_api::auth::sign_token;
 use levada_clients::influxdb::{
     Bearer, Client, Clusters, Config, FluxQuery, InfluxDb, Query, WriteTarget,
 };

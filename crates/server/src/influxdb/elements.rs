@@ -3,7 +3,9 @@
 //! Both are elements of the section `influxdb` there, so that the API shows and changes them alike. Source: reference (server) §7.2.
 
 use levada_alert::services::Element;
-use levada_settings::{ByteSize, Duration, Influxdb, Settings, SubscriptionMode, SubscriptionProtocol};
+use levada_settings::{
+    ByteSize, Duration, Influxdb, Settings, SubscriptionMode, SubscriptionProtocol,
+};
 use serde_json::{Map, Value, json};
 
 use super::filter;
@@ -168,9 +170,13 @@ mod tests {
                 filter::Filter::new(&settings.subscriptions, &settings.excluded_subscriptions)
                     .wants(database, retention)
             };
-            for (database, retention) in
-                [("telegraf", "autogen"), ("telegraf", "x"), ("my.db", "a\"b"), ("metrics", "y"), ("_kapacitor", "autogen")]
-            {
+            for (database, retention) in [
+                ("telegraf", "autogen"),
+                ("telegraf", "x"),
+                ("my.db", "a\"b"),
+                ("metrics", "y"),
+                ("_kapacitor", "autogen"),
+            ] {
                 let (found, expected) =
                     (wants(found, database, retention), wants(expected, database, retention));
                 assert_eq!(found, expected, "{name} {database}.{retention}");

@@ -19,8 +19,8 @@ use levada_settings::{SubscriptionMode, SubscriptionProtocol};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::destination::Destination;
 use super::cluster::{Cluster, Here};
+use super::destination::Destination;
 use crate::inputs::{Listener, Target, UdpSpec, UdpStatistics};
 
 /// What points wait for at most when they came as datagrams of a subscription.

@@ -419,14 +419,14 @@ async fn clusters_come_change_and_go_with_the_configuration() {
     let setting = format!("kapacitor.config={}", file.display());
     let server = Started::new(data.path(), &[&setting]).await;
     let linked = |pair: &str| format!("{pair} kapacitor-{CLUSTER_ID} ANY http://localhost:9092");
-    until_async("the file's cluster is linked", PATIENCE, || {
-        one.shown() == [linked("a.autogen")]
-    })
-    .await;
+    until_async("the file's cluster is linked", PATIENCE, || one.shown() == [linked("a.autogen")])
+        .await;
     // A task goes on while its cluster moves.
-    let script = "batch|query('SELECT f FROM \"a\".\"autogen\".m').period(1s).every(20ms)|httpOut('x')";
+    let script =
+        "batch|query('SELECT f FROM \"a\".\"autogen\".m').period(1s).every(20ms)|httpOut('x')";
     let dbrps = serde_json::json!([{"db": "a", "rp": "autogen"}]);
-    let task = serde_json::json!({"id": "t", "status": "enabled", "script": script, "dbrps": dbrps});
+    let task =
+        serde_json::json!({"id": "t", "status": "enabled", "script": script, "dbrps": dbrps});
     assert_eq!(post(&server, "tasks", task).await.0, 200);
     let selects = |fake: &Fake| fake.state.lock().unwrap().selects;
     until_async("the task asks", PATIENCE, || selects(&one) > 1).await;

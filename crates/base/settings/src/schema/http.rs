@@ -90,15 +90,16 @@ impl Http {
                 "listen",
                 "must name an address such as `127.0.0.1:9092`",
             );
-            let twice = listener.addresses().find(|address| {
-                seen.contains(address) && !address.ends_with(":0")
-            });
+            let twice = listener
+                .addresses()
+                .find(|address| seen.contains(address) && !address.ends_with(":0"));
             expect(twice.is_none(), "listen", "names an address that another listener has");
             seen.extend(listener.addresses());
             expect(listener.connections_max > 0, "connections-max", "must be at least 1");
-            for (key, value) in
-                [("document-bytes", listener.document_bytes), ("points-bytes", listener.points_bytes)]
-            {
+            for (key, value) in [
+                ("document-bytes", listener.document_bytes),
+                ("points-bytes", listener.points_bytes),
+            ] {
                 expect(value.bytes() > 0, key, "must be at least 1B");
             }
             for (key, value) in
@@ -159,11 +160,9 @@ mod tests {
     fn what_cannot_work_is_named_with_its_listener() {
         let found = problems(&["http.listeners.more.connections-max=0", "http.auth=users"]);
         assert_eq!(found.len(), 3, "{found:?}");
-        for text in [
-            "http.auth",
-            "http.listeners.more.listen",
-            "http.listeners.more.connections-max",
-        ] {
+        for text in
+            ["http.auth", "http.listeners.more.listen", "http.listeners.more.connections-max"]
+        {
             assert!(found.iter().any(|line| line.contains(text)), "{text} {found:?}");
         }
     }

@@ -141,7 +141,10 @@ impl Influxdb {
                 add(format!("{prefix}queries-max"), "must be at least 1");
             }
             if cluster.http_shared_secret && cluster.username.is_empty() {
-                add(format!("{prefix}http-shared-secret"), "needs `username`: the token is for a user");
+                add(
+                    format!("{prefix}http-shared-secret"),
+                    "needs `username`: the token is for a user",
+                );
             }
             if cluster.udp_buffer == 0 {
                 add(format!("{prefix}udp-buffer"), "must be at least 1");

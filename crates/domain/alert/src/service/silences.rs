@@ -135,10 +135,7 @@ struct Kept {
 impl Default for SilencesSettings {
     /// 10,000, listed for a week after their end. Ours.
     fn default() -> Self {
-        SilencesSettings {
-            silences_max: 10_000,
-            retention: Duration::from_secs(7 * 24 * 3600),
-        }
+        SilencesSettings { silences_max: 10_000, retention: Duration::from_secs(7 * 24 * 3600) }
     }
 }
 

@@ -88,7 +88,8 @@ pub(super) fn verify(token: &str, secret: &[u8], now: Timestamp) -> Result<Strin
 ///
 /// - `until`: when it ends, in whole seconds.
 pub fn sign_token(username: &str, secret: &[u8], until: Timestamp) -> String {
-    let claims = serde_json::json!({"exp": until.0.div_euclid(1_000_000_000), "username": username});
+    let claims =
+        serde_json::json!({"exp": until.0.div_euclid(1_000_000_000), "username": username});
     let part = |text: String| URL_SAFE_NO_PAD.encode(text);
     let header = part(r#"{"alg":"HS256","typ":"JWT"}"#.to_owned());
     let signed = format!("{header}.{}", part(claims.to_string()));

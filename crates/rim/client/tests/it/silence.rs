@@ -62,8 +62,7 @@ fn a_new_silence_is_sent_as_it_was_written() {
     let asked = &fake.asked()[0];
     assert_eq!((&*asked.method, &*asked.target), ("POST", "/api/v1/silences"));
     let body: Value = serde_json::from_str(&asked.body).unwrap();
-    let expected =
-        json!({"matchers": ["tag.host=db1"], "duration": "2h", "comment": "new disks"});
+    let expected = json!({"matchers": ["tag.host=db1"], "duration": "2h", "comment": "new disks"});
     assert_eq!(body, expected);
     let ran = silence(&add, fake.url(), Format::Json);
     assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap(), one("abc", "active"));
