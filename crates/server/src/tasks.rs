@@ -1,5 +1,6 @@
 //! Tasks of the point engine in this process.
 
+mod functions;
 mod kafka;
 mod metrics;
 mod sideload;
@@ -39,10 +40,12 @@ use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Deadman, Endpoint, ServerInfo, SideloadSource};
 use levada_task::service::{ServiceDeps, TaskService};
+use levada_task::udf::Udfs;
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
 use crate::influxdb;
+pub use functions::of_settings as functions_of_settings;
 use sideload::Fetcher;
 pub use vitals::Ingress;
 
@@ -101,10 +104,24 @@ impl TaskHost {
     /// - `keeps_state`: states are kept under the data folder.
     /// - Errors: that folder cannot be made, or a client of the settings.
     /// - `alerts`: where alerts go; without it they live in memory.
+    /// - Waits until the functions of the settings have said what they are, for as long as their timeouts allow.
     pub async fn start(
         host: &Host,
         keeps_state: bool,
         alerts: Option<&AlertService>,
+    ) -> io::Result<Self> {
+        let config = alerts.map(|alerts| Arc::clone(&alerts.handler_deps().services));
+        let udfs = functions::of(&host.settings, config.as_deref());
+        udfs.ask_missing(&host.clock, &host.tasks).await;
+        Self::start_with(host, keeps_state, alerts, udfs).await
+    }
+
+    /// Starts the threads like [`TaskHost::start`], with functions that have been asked before.
+    pub async fn start_with(
+        host: &Host,
+        keeps_state: bool,
+        alerts: Option<&AlertService>,
+        udfs: Udfs,
     ) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
@@ -124,7 +141,7 @@ impl TaskHost {
             }
             false => None,
         };
-        let sides = side_settings(host, influxdb::clients(host).await).await?;
+        let sides = side_settings(host, influxdb::clients(host).await, udfs).await?;
         let services = Arc::new(LiveServices {
             alerts: alerts.clone(),
             config: Arc::clone(&deps.services),
@@ -207,12 +224,15 @@ impl TaskHost {
             options: self.options_of(Vec::new()),
             define: DefineOptions {
                 deadman: deadman(&*self.services.config),
+                udfs: self.sides.udfs.clone(),
                 ..DefineOptions::default()
             },
         });
         let (own, watch) = (service.clone(), shutdown.clone());
         host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
         let own = service.clone();
+        let (udfs, clock) = (self.sides.udfs.clone(), Arc::clone(&self.clock));
+        let tasks = host.tasks.clone();
         host.tasks.spawn(TaskKind::Task, "start of kept tasks", async move {
             match own.restore().await {
                 Ok(restored) => {
@@ -221,6 +241,7 @@ impl TaskHost {
                 }
                 Err(error) => tracing::error!(%error, "kept tasks cannot be started"),
             }
+            functions::await_missing(&own, udfs, &clock, &tasks).await;
         });
         service
     }
@@ -389,7 +410,7 @@ impl TaskHost {
 }
 
 /// What tasks do outside: the `InfluxDB` clusters of the settings, requests over HTTP.
-async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettings> {
+async fn side_settings(host: &Host, clusters: Clusters, udfs: Udfs) -> io::Result<SideSettings> {
     let task = &host.settings.task;
     let post = Poster::new(&TlsOptions::default()).await.map_err(io::Error::other)?;
     Ok(SideSettings {
@@ -409,6 +430,7 @@ async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettin
             },
             ..QuerySettings::default()
         },
+        udfs,
     })
 }
 

@@ -19,7 +19,7 @@ pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsErr
 pub use schema::{
     Alert, DEFAULTS, Data, Flow, Http, Influxdb, Kapacitor, ListenerAuth, Log, LogFormat, Metrics,
     OutboxOverflow, Overflow, Recording, Runtime, Settings, SubscriptionMode, SubscriptionProtocol,
-    Task, Tcp, Udp,
+    Task, Tcp, Udf, Udp,
 };
 pub use secret::Secret;
 pub use size::{ByteSize, SizeError};

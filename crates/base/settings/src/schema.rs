@@ -5,6 +5,7 @@ mod http;
 mod influxdb;
 mod inputs;
 mod recording;
+mod udf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ pub use self::http::{Http, ListenerAuth};
 pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
 pub use self::inputs::{Tcp, Udp};
 pub use self::recording::Recording;
+pub use self::udf::Udf;
 
 use crate::{ByteSize, Duration, Secret};
 
@@ -42,6 +44,8 @@ pub struct Settings {
     pub store: Store,
     /// The InfluxDB of scripts.
     pub influxdb: Influxdb,
+    /// Functions of scripts that run outside.
+    pub udf: Udf,
     /// Points as line protocol in datagrams.
     pub udp: Udp,
     /// Points as line protocol on connections.
@@ -248,6 +252,12 @@ impl Default for Settings {
     }
 }
 
+impl Default for Udf {
+    fn default() -> Self {
+        Settings::default().udf
+    }
+}
+
 impl Settings {
     /// Finds values that have the right type but cannot work: key and what is wrong.
     pub(crate) fn check(&self) -> Vec<(String, String)> {
@@ -332,6 +342,9 @@ impl Settings {
         self.alert.check(&mut problems);
         self.recording.check(&mut problems);
         self.influxdb.check(&mut problems);
+        if self.udf != Udf::default() {
+            self.udf.check(&Udf::default(), &mut problems);
+        }
         self.udp.check(&mut problems);
         self.tcp.check(&mut problems);
         problems

@@ -18,3 +18,4 @@ mod scenario;
 mod scenarios;
 mod settings;
 mod started;
+mod udf;

@@ -41,9 +41,12 @@ pub(super) fn sections() -> impl Iterator<Item = Section> {
     of_handlers.chain(OTHERS.iter().copied())
 }
 
-/// Sections that hold anything and have no effect. Source: reference (server) §3.5: inputs; user-defined functions.
+/// Sections that hold anything and have no effect. Source: reference (server) §3.5: inputs.
 pub(super) const OPAQUE: &[&str] =
-    &["udf", "udp", "collectd", "opentsdb", "graphite", "foreign-json", "continuous_queries"];
+    &["udp", "collectd", "opentsdb", "graphite", "foreign-json", "continuous_queries"];
+
+/// The section whose elements are named tables: `[udf.functions.NAME]`.
+pub(super) const FUNCTIONS: (&str, &str) = ("udf", "functions");
 
 const fn seen(rule: &'static SectionRule) -> Section {
     Section { rule, reach: Reach::Start, has_default: true }
@@ -80,6 +83,7 @@ const OTHERS: &[Section] = &[
     seen(&DEADMAN),
     seen(&LOAD),
     seen(&REPLAY),
+    Section { rule: &UDF, reach: Reach::Start, has_default: false },
     instead(&HTTP, "http.listen, http.tls-certificate and http.tls-key"),
     instead(&TLS, "http.tls-certificate"),
     instead(&AUTH, "auth.enabled"),
@@ -219,6 +223,10 @@ sections! {
             "message",
             "{{ .ID }} is {{ if eq .Level \"OK\" }}alive{{ else }}dead{{ end }}: {{ index .Fields \"emitted\" | printf \"%0.3f\" }} points/INTERVAL.",
         ),
+    ];
+    UDF "udf" Some("name"), [
+        text("name"), text("prog"), texts("args"), OptionRule::new("env", OptionDefault::Table(&[])).secret(),
+        text("socket"), duration("timeout", "10s"),
     ];
     LOAD "load" None, [flag("enabled"), OptionRule::text("dir", "./load")];
     HTTP "http" None, [
