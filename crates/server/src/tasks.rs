@@ -1,5 +1,6 @@
 //! Tasks of the point engine in this process.
 
+mod functions;
 mod kafka;
 mod metrics;
 mod sideload;
@@ -8,12 +9,13 @@ pub(crate) mod vitals;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
+use levada_alert::handlers::{Connections, HandlerDeps};
 use levada_alert::service::AlertService;
 use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
@@ -38,10 +40,12 @@ use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Deadman, Endpoint, ServerInfo, SideloadSource};
 use levada_task::service::{ServiceDeps, TaskService};
+use levada_task::udf::Udfs;
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
 use crate::influxdb;
+pub use functions::of_settings as functions_of_settings;
 use sideload::Fetcher;
 pub use vitals::Ingress;
 
@@ -55,6 +59,10 @@ const MASTER: &str = "main";
 const LAST_EVENTS: Duration = Duration::from_millis(500);
 /// A full queue is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How often tasks that failed are looked for.
+const WATCH: Duration = Duration::from_secs(1);
+/// Tasks whose states are stored at a time while they end: a disk that is asked for more at once does more.
+const STOPPING: usize = 8;
 
 /// The tasks of this process.
 #[derive(Clone)]
@@ -68,6 +76,7 @@ pub struct TaskHost {
     ingress: Ingress,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    keeps_state: bool,
 }
 
 /// A script that is to run.
@@ -95,10 +104,24 @@ impl TaskHost {
     /// - `keeps_state`: states are kept under the data folder.
     /// - Errors: that folder cannot be made, or a client of the settings.
     /// - `alerts`: where alerts go; without it they live in memory.
+    /// - Waits until the functions of the settings have said what they are, for as long as their timeouts allow.
     pub async fn start(
         host: &Host,
         keeps_state: bool,
         alerts: Option<&AlertService>,
+    ) -> io::Result<Self> {
+        let config = alerts.map(|alerts| Arc::clone(&alerts.handler_deps().services));
+        let udfs = functions::of(&host.settings, config.as_deref());
+        udfs.ask_missing(&host.clock, &host.tasks).await;
+        Self::start_with(host, keeps_state, alerts, udfs).await
+    }
+
+    /// Starts the threads like [`TaskHost::start`], with functions that have been asked before.
+    pub async fn start_with(
+        host: &Host,
+        keeps_state: bool,
+        alerts: Option<&AlertService>,
+        udfs: Udfs,
     ) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
@@ -108,7 +131,7 @@ impl TaskHost {
         let workers = Workers::start(count, Arc::clone(&host.clock), &host.tasks);
         let (topics, deps) = match alerts {
             Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
-            None => alerts_in_memory(host),
+            None => alerts_in_memory(host).map_err(io::Error::other)?,
         };
         let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
@@ -118,7 +141,7 @@ impl TaskHost {
             }
             false => None,
         };
-        let sides = side_settings(host, influxdb::clients(host).await).await?;
+        let sides = side_settings(host, influxdb::clients(host).await, udfs).await?;
         let services = Arc::new(LiveServices {
             alerts: alerts.clone(),
             config: Arc::clone(&deps.services),
@@ -135,40 +158,46 @@ impl TaskHost {
         });
         let clock = Arc::clone(&host.clock);
         let ingress = Ingress::default();
-        let tasks =
-            TaskHost { master, workers, topics, alerts, sides, services, clock, settings, ingress };
+        let tasks = TaskHost {
+            master,
+            workers,
+            topics,
+            alerts,
+            sides,
+            services,
+            ingress,
+            clock,
+            settings,
+            keeps_state,
+        };
         tasks.keep_watch(host);
+        if let Err(error) = metrics::TaskMetrics::register(&host.metrics, tasks.master.clone()) {
+            tracing::warn!(%error, "tasks have no metrics");
+        }
         Ok(tasks)
     }
 
     /// Saves states and starts failed tasks again, every so often.
     fn keep_watch(&self, host: &Host) {
         let own = self.clone();
-        let every = Duration::from(self.settings.task.checkpoint_interval);
-        let mut metrics = metrics::TaskMetrics::new(&host.metrics)
-            .map_err(|error| tracing::warn!(%error, "tasks have no metrics"))
-            .ok();
         host.tasks.spawn(TaskKind::Task, "task watch", async move {
-            const TICK: Duration = Duration::from_secs(1);
-            let mut saved = own.clock.monotonic();
             loop {
-                own.clock.sleep(TICK.min(if every.is_zero() { TICK } else { every })).await;
+                own.clock.sleep(WATCH).await;
                 own.master.restart_due();
-                if let Some(metrics) = &mut metrics {
-                    for id in own.master.ids() {
-                        let status = tokio::task::block_in_place(|| own.master.status(&id));
-                        status.iter().for_each(|status| metrics.show(&id, status));
-                    }
-                }
-                if !every.is_zero() && own.clock.monotonic().saturating_sub(saved) >= every {
-                    saved = own.clock.monotonic();
-                    // No task remembers to have told what is not stored.
-                    if !own.topics.flush().await {
-                        continue;
-                    }
-                    let master = own.master.clone();
+            }
+        });
+        let own = self.clone();
+        let every = Duration::from(self.settings.task.checkpoint_interval);
+        if every.is_zero() {
+            return;
+        }
+        host.tasks.spawn(TaskKind::Task, "task states", async move {
+            loop {
+                own.clock.sleep(every).await;
+                // No task remembers to have told what is not stored.
+                if own.topics.flush().await {
                     // Copying state takes the time of the worker whose task it is, not of the I/O threads.
-                    tokio::task::block_in_place(|| master.save());
+                    tokio::task::block_in_place(|| own.master.save());
                 }
             }
         });
@@ -195,12 +224,15 @@ impl TaskHost {
             options: self.options_of(Vec::new()),
             define: DefineOptions {
                 deadman: deadman(&*self.services.config),
+                udfs: self.sides.udfs.clone(),
                 ..DefineOptions::default()
             },
         });
         let (own, watch) = (service.clone(), shutdown.clone());
         host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
         let own = service.clone();
+        let (udfs, clock) = (self.sides.udfs.clone(), Arc::clone(&self.clock));
+        let tasks = host.tasks.clone();
         host.tasks.spawn(TaskKind::Task, "start of kept tasks", async move {
             match own.restore().await {
                 Ok(restored) => {
@@ -209,18 +241,21 @@ impl TaskHost {
                 }
                 Err(error) => tracing::error!(%error, "kept tasks cannot be started"),
             }
+            functions::await_missing(&own, udfs, &clock, &tasks).await;
         });
         service
     }
 
     /// Opens the recordings and replays of kept tasks.
     ///
-    /// - Errors: their folder or the store cannot be used.
+    /// - `dir`: where the files are.
+    /// - Errors: that folder or the store cannot be used.
     pub async fn recordings(
         &self,
         host: &Host,
         documents: Arc<dyn Documents>,
         kept: &TaskService,
+        dir: PathBuf,
     ) -> Result<Recordings, RecordingsError> {
         let deps = RecordingsDeps {
             documents,
@@ -234,8 +269,20 @@ impl TaskHost {
             live: Some((self.alerts.clone(), self.sides.clone())),
             zone: jiff::tz::TimeZone::system(),
         };
-        let dir = self.settings.data.dir.join("replay");
-        Recordings::open(deps, RecordingsSettings::of(dir)).await
+        let recording = &self.settings.recording;
+        let settings = RecordingsSettings {
+            dir,
+            recordings_max: recording.recordings_max,
+            replays_max: recording.replays_max,
+            replays_waiting_max: recording.replays_waiting_max,
+            file_bytes_max: recording.file_bytes.bytes(),
+            effects_bytes_max: recording.effects_bytes.bytes(),
+            tap_points: recording.queue_points,
+            executions_max: recording.executions_max,
+            grace: recording.grace.into(),
+            patience: recording.patience.into(),
+        };
+        Recordings::open(deps, settings).await
     }
 
     fn options(&self, definition: &Definition) -> TaskOptions {
@@ -314,24 +361,56 @@ impl TaskHost {
         let deadline = self.clock.monotonic() + self.settings.runtime.drain_timeout.into();
         let left = || deadline.saturating_sub(self.clock.monotonic());
         let mut ended = Vec::new();
-        for id in self.master.ids() {
+        let ids = self.master.ids();
+        if self.keeps_state {
             self.drain(left()).await;
-            let (master, patience) = (self.master.clone(), left());
-            let status = tokio::task::block_in_place(|| {
-                let status = master.status(&id);
-                master.stop(&id, patience);
-                status
-            });
-            ended.extend(status.map(|status| (id, status)));
+            ended = tokio::task::block_in_place(|| self.stop_at_once(&ids, &left));
+        } else {
+            // One that ends may still tell the next one.
+            for id in ids {
+                self.drain(left()).await;
+                let status = tokio::task::block_in_place(|| self.stop_one(&id, left()));
+                ended.extend(status.map(|status| (id, status)));
+            }
         }
         self.workers.stop();
         self.topics.shut_down(left().max(LAST_EVENTS)).await;
         ended
     }
+
+    fn stop_at_once(
+        &self,
+        ids: &[Str],
+        left: &(impl Fn() -> Duration + Sync),
+    ) -> Vec<(Str, TaskStatus)> {
+        let next = AtomicUsize::new(0);
+        let stop = || {
+            let mut ended = Vec::new();
+            while let Some(id) = ids.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let status = self.stop_one(id, left());
+                ended.extend(status.map(|status| (Str::clone(id), status)));
+            }
+            ended
+        };
+        std::thread::scope(|scope| {
+            let stopping: Vec<_> =
+                (0..STOPPING.min(ids.len())).map(|_| scope.spawn(stop)).collect();
+            let parts = stopping.into_iter().filter_map(|part| part.join().ok());
+            let mut ended: Vec<_> = parts.flatten().collect();
+            ended.sort_by(|(one, _), (other, _)| one.cmp(other));
+            ended
+        })
+    }
+
+    fn stop_one(&self, id: &str, patience: Duration) -> Option<TaskStatus> {
+        let status = self.master.status(id);
+        self.master.stop(id, patience);
+        status
+    }
 }
 
 /// What tasks do outside: the `InfluxDB` clusters of the settings, requests over HTTP.
-async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettings> {
+async fn side_settings(host: &Host, clusters: Clusters, udfs: Udfs) -> io::Result<SideSettings> {
     let task = &host.settings.task;
     let post = Poster::new(&TlsOptions::default()).await.map_err(io::Error::other)?;
     Ok(SideSettings {
@@ -351,6 +430,7 @@ async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettin
             },
             ..QuerySettings::default()
         },
+        udfs,
     })
 }
 
@@ -361,7 +441,9 @@ pub(crate) fn connections(host: &Host) -> Connections {
 }
 
 /// Gives topics of processes that keep no alerts, and what their handlers need.
-fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
+///
+/// - Errors: a setting that cannot be used.
+fn alerts_in_memory(host: &Host) -> Result<(Topics, HandlerDeps), String> {
     let deps = TopicsDeps {
         tasks: host.tasks.clone(),
         runtime: tokio::runtime::Handle::current(),
@@ -370,13 +452,9 @@ fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
         silencer: None,
     };
     let topics = Topics::new(TopicsSettings::default(), deps);
-    let handlers = HandlerDeps {
-        templates: Arc::new(GoTemplates::default()),
-        topics: Some(topics.downgrade()),
-        connections: connections(host),
-        ..HandlerDeps::default()
-    };
-    (topics, handlers)
+    let alone = crate::alerts::handler_deps_alone(host)?;
+    let handlers = HandlerDeps { topics: Some(topics.downgrade()), ..alone };
+    Ok((topics, handlers))
 }
 
 fn nanos(duration: Duration) -> i64 {
@@ -449,6 +527,10 @@ impl FileStates {
 impl StateStore for FileStates {
     fn save(&self, task: &str, shard: u32, state: &[u8]) -> Result<(), StateStoreError> {
         self.0.save(&format!("{task}.{shard}"), state).map_err(Self::failed(task, "stored"))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
     }
 
     fn load(&self, task: &str, shard: u32) -> Result<Option<Vec<u8>>, StateStoreError> {

@@ -15,6 +15,7 @@
 //! - [`services`]: the real servers that tests run against.
 //! - [`smtp`]: a mail server that keeps what it is sent.
 //! - [`instance`]: a server of a test's own, to be stopped, killed and started again.
+//! - [`udf`]: functions that run outside.
 //! - [`skipped`]: says loudly that a test cannot be made here.
 //!
 //! Everything here fails by panicking with what was expected: that is how a test ends.
@@ -38,6 +39,7 @@ pub mod scripted;
 pub mod seeded;
 pub mod services;
 pub mod smtp;
+pub mod udf;
 pub mod wait;
 
 /// Says that a test cannot be made here, and why.

@@ -17,8 +17,9 @@ mod size;
 pub use duration::{Duration, DurationError};
 pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsError};
 pub use schema::{
-    DEFAULTS, Data, Flow, Influxdb, Kapacitor, Log, LogFormat, Metrics, Overflow, Runtime,
-    Settings, SubscriptionMode, SubscriptionProtocol, Task, Tcp, Udp,
+    Alert, DEFAULTS, Data, Flow, Http, Influxdb, Kapacitor, ListenerAuth, Log, LogFormat, Metrics,
+    OutboxOverflow, Overflow, Recording, Runtime, Settings, SubscriptionMode, SubscriptionProtocol,
+    Task, Tcp, Udf, Udp,
 };
 pub use secret::Secret;
 pub use size::{ByteSize, SizeError};

@@ -4,20 +4,30 @@
 //! LEVADA-STATE 1\n   length (8 bytes, little endian)   CRC-32C (4 bytes)   the state
 //! ```
 //! A save writes a new file, flushes it and renames it over the old one, so after a crash it is the old state or the new
-//! one. A file that is damaged is an error; the caller begins anew and says so.
+//! one. A file that is damaged is an error; the caller begins anew and says so. The folder belongs to one process.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Keeps states in a folder.
+/// Keeps states in a folder; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct StateFiles {
     dir: PathBuf,
+    known: Arc<Mutex<Known>>,
 }
+
+/// What is in the files, by their names without the suffix; nothing where nobody has looked yet.
+type Known = BTreeMap<String, Option<Digest>>;
+
+/// Length and CRC-32C.
+type Digest = (u64, u32);
 
 const MAGIC: &[u8] = b"LEVADA-STATE 1\n";
 const HEAD: usize = MAGIC.len() + 12;
+const SUFFIX: &str = ".state";
 
 // === impl StateFiles ===
 
@@ -26,20 +36,40 @@ impl StateFiles {
     pub fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = dir.into();
         fs::create_dir_all(&dir)?;
-        Ok(StateFiles { dir })
+        let mut known = Known::new();
+        for entry in fs::read_dir(&dir)? {
+            let name = entry?.file_name();
+            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) {
+                known.insert(name.to_owned(), None);
+            }
+        }
+        Ok(StateFiles { dir, known: Arc::new(Mutex::new(known)) })
     }
 
-    /// Stores a state in place of the one of the same name.
+    /// Stores a state in place of the one of the same name; one that is stored already is not written again.
+    ///
+    /// It outlives the process at once, and the machine after [`StateFiles::sync`].
     pub fn save(&self, name: &str, state: &[u8]) -> io::Result<()> {
-        let path = self.path(name);
+        let name = escape(name);
+        let digest = (state.len() as u64, crc32c::crc32c(state));
+        if self.known().get(&name) == Some(&Some(digest)) {
+            return Ok(());
+        }
+        let path = self.path(&name);
         let new = path.with_extension("tmp");
         let mut file = File::create(&new)?;
         file.write_all(MAGIC)?;
-        file.write_all(&(state.len() as u64).to_le_bytes())?;
-        file.write_all(&crc32c::crc32c(state).to_le_bytes())?;
+        file.write_all(&digest.0.to_le_bytes())?;
+        file.write_all(&digest.1.to_le_bytes())?;
         file.write_all(state)?;
         file.sync_data()?;
         fs::rename(&new, &path)?;
+        self.known().insert(name, Some(digest));
+        Ok(())
+    }
+
+    /// Makes everything that was saved outlive the machine.
+    pub fn sync(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
 
@@ -47,7 +77,8 @@ impl StateFiles {
     ///
     /// - Errors: `InvalidData` when the file is damaged.
     pub fn load(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let mut file = match File::open(self.path(name)) {
+        let name = escape(name);
+        let mut file = match File::open(self.path(&name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -65,23 +96,33 @@ impl StateFiles {
         if state.len() as u64 != length || crc32c::crc32c(&state) != crc {
             return Err(damaged("the state is damaged"));
         }
+        self.known().insert(name, Some((length, crc)));
         Ok(Some(state))
     }
 
     /// Deletes the states whose names begin so.
     pub fn delete(&self, prefix: &str) -> io::Result<()> {
         let prefix = escape(prefix);
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                fs::remove_file(entry.path())?;
+        let mut known = self.known();
+        let names = known.range(prefix.clone()..).map(|(name, _)| name);
+        let names: Vec<String> =
+            names.take_while(|name| name.starts_with(&prefix)).cloned().collect();
+        for name in names {
+            match fs::remove_file(self.path(&name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => drop(known.remove(&name)),
             }
         }
         Ok(())
     }
 
+    /// - `name`: escaped.
     fn path(&self, name: &str) -> PathBuf {
-        Path::new(&self.dir).join(format!("{}.state", escape(name)))
+        Path::new(&self.dir).join(format!("{name}{SUFFIX}"))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,11 +153,38 @@ mod tests {
         files.save("a/b.0", b"one").unwrap();
         files.save("a/b.0", b"two").unwrap();
         files.save("a.0", b"").unwrap();
+        files.sync().unwrap();
+        // As after a restart.
+        let files = StateFiles::open(dir.path()).unwrap();
         assert_eq!(files.load("a/b.0").unwrap().unwrap(), b"two");
         assert_eq!(files.load("a.0").unwrap().unwrap(), b"");
         files.delete("a/").unwrap();
         assert_eq!(files.load("a/b.0").unwrap(), None);
         assert!(files.load("a.0").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_stored_already_is_not_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = StateFiles::open(dir.path()).unwrap();
+        files.save("t", b"some state").unwrap();
+        let path = files.path("t");
+        let is_written = |state: &[u8]| {
+            fs::write(&path, b"mark").unwrap();
+            files.save("t", state).unwrap();
+            fs::read(&path).unwrap() != b"mark"
+        };
+        assert!(!is_written(b"some state"));
+        assert!(is_written(b"other state"));
+        assert!(!is_written(b"other state"));
+        files.delete("t").unwrap();
+        assert!(is_written(b"other state"), "it was deleted meanwhile");
+        // What was read is known, too.
+        let again = StateFiles::open(dir.path()).unwrap();
+        assert_eq!(again.load("t").unwrap().unwrap(), b"other state");
+        fs::write(&path, b"mark").unwrap();
+        again.save("t", b"other state").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"mark");
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod prefix;
 pub mod query;
 pub mod query_flux;
 pub mod regroup;
+mod rewritten;
 pub mod sample;
 pub mod shift;
 pub mod sideload;

@@ -16,6 +16,7 @@ mod processor;
 mod run;
 mod schema;
 mod serve;
+mod silence;
 mod test;
 
 use crate::args::{Arguments, Command};
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Dlq(args) => dlq::run(args, &common),
         Command::Kapacitor { words } => kapacitor::run(&words, &common),
         Command::Import(args) => import::run(args, &common),
+        Command::Silence(args) => silence::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };
     crate::output::flush();

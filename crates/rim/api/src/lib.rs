@@ -21,8 +21,14 @@ mod request;
 mod router;
 mod vitals;
 
+/// What a listener can speak: a name for settings, and the tables of routes.
+pub const DIALECTS: &[(&str, &[&[Route]])] =
+    &[("kapacitor", kapacitor::ROUTES), ("levada", own::ROUTES)];
+
 pub use answer::Answer;
-pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, Visit};
+pub use api::{
+    Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, TestedService, Visit,
+};
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, Listener, Served, serve};

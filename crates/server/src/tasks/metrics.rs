@@ -1,18 +1,23 @@
 //! The metrics of tasks, one series per task each.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use levada_model::Str;
-use levada_task::engine::TaskStatus;
+use levada_task::engine::{Master, TaskStatus};
 use levada_telemetry::metrics::{CounterFamily, IntGaugeFamily, MetricsError, Registry};
 
 /// What is shown of tasks.
 pub(super) struct TaskMetrics {
     counters: Vec<(CounterFamily<1>, ReadCounter)>,
     gauges: Vec<(IntGaugeFamily<1>, ReadGauge)>,
-    /// What each counter of a task showed last.
-    last: HashMap<(Str, usize), u64>,
+    /// What the counters of a task showed last.
+    last: HashMap<Str, [u64; COUNTERS.len()]>,
 }
+
+/// How long a scrape waits for a task that is at work; what it counts meanwhile is seen by the next one.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 type ReadCounter = fn(&TaskStatus) -> u64;
 type ReadGauge = fn(&TaskStatus) -> i64;
@@ -68,7 +73,18 @@ fn sum(status: &TaskStatus, key: &str) -> u64 {
 // === impl TaskMetrics ===
 
 impl TaskMetrics {
-    pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
+    /// Shows the tasks of a master with each scrape.
+    pub(super) fn register(registry: &Registry, master: Master) -> Result<(), MetricsError> {
+        let metrics = Mutex::new(TaskMetrics::new(registry)?);
+        registry.before_render(move || {
+            // Whoever comes while another one looks shows what that one has seen.
+            let Ok(mut metrics) = metrics.try_lock() else { return };
+            metrics.refresh(&master);
+        });
+        Ok(())
+    }
+
+    fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let counters = COUNTERS.iter().map(|(name, help, read)| {
             registry.counter_family(name, help, &["task"]).map(|family| (family, *read))
         });
@@ -82,11 +98,23 @@ impl TaskMetrics {
         })
     }
 
+    fn refresh(&mut self, master: &Master) {
+        let ids = master.ids();
+        let gone = self.last.keys().filter(|id| ids.binary_search(id).is_err());
+        let gone: Vec<Str> = gone.cloned().collect();
+        gone.iter().for_each(|id| self.forget(id));
+        for id in ids {
+            if let Some(status) = master.status_within(&id, PATIENCE) {
+                self.show(&id, &status);
+            }
+        }
+    }
+
     /// Shows what is known of a task.
-    pub(super) fn show(&mut self, task: &Str, status: &TaskStatus) {
-        for (index, (family, read)) in self.counters.iter().enumerate() {
+    fn show(&mut self, task: &Str, status: &TaskStatus) {
+        let last = self.last.entry(Str::clone(task)).or_default();
+        for ((family, read), last) in self.counters.iter().zip(last) {
             let now = read(status);
-            let last = self.last.entry((Str::clone(task), index)).or_insert(0);
             // What cannot be seen now must not count a second time when it can.
             if now < *last && !status.is_complete {
                 continue;
@@ -98,6 +126,16 @@ impl TaskMetrics {
         }
         for (family, read) in &self.gauges {
             family.with(&[&**task]).set(read(status));
+        }
+    }
+
+    fn forget(&mut self, task: &Str) {
+        self.last.remove(task);
+        for (family, _) in &self.counters {
+            family.remove(&[&**task]);
+        }
+        for (family, _) in &self.gauges {
+            family.remove(&[&**task]);
         }
     }
 }
@@ -142,5 +180,7 @@ mod tests {
         // One that was started again begins anew.
         metrics.show(&"t".into(), &status(2, true));
         assert_eq!(family.with(&["t"]).value(), 8);
+        metrics.forget(&"t".into());
+        assert!(!registry.render().contains("task=\"t\""), "{}", registry.render());
     }
 }

@@ -14,4 +14,6 @@ mod logs;
 mod many;
 mod scenario;
 mod scenarios;
+mod settings;
 mod started;
+mod udf;

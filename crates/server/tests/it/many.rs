@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::ask::{Client, SECOND};
 use crate::started::{Started, run};
 
-/// Tasks: what an unoptimized build makes in some seconds on a busy machine; 10,000 take nearly a minute there.
+/// Tasks: what an unoptimized build makes in some seconds on a busy machine. `LEVADA_MANY_TASKS=10000` is the whole proof.
 const TASKS: usize = 2_000;
 /// Requests that make tasks at a time.
 const MAKERS: usize = 8;
@@ -23,6 +23,14 @@ const EVENTS: u64 = 100_000;
 /// Points of one body.
 const BODY: u64 = 2_000;
 const LONG: Duration = Duration::from_secs(60);
+
+fn given(name: &str) -> Option<usize> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn tasks() -> usize {
+    given("LEVADA_MANY_TASKS").unwrap_or(TASKS)
+}
 
 fn id(place: usize) -> String {
     format!("t{place:05}")
@@ -35,7 +43,7 @@ async fn make_tasks(client: &Client) {
         tokio::task::spawn(async move {
             loop {
                 let place = next.fetch_add(1, Ordering::Relaxed) as usize;
-                if place >= TASKS {
+                if place >= tasks() {
                     return;
                 }
                 let script = format!("stream|from().measurement('m{place}')|httpOut('out')");
@@ -51,7 +59,8 @@ async fn make_tasks(client: &Client) {
 /// Asks for one task after the other until it runs, or for `LONG`.
 async fn until_all_run(client: &Client) {
     let began = Instant::now();
-    for place in (0..TASKS).step_by(TASKS / 10).chain([TASKS - 1]) {
+    let tasks = tasks();
+    for place in (0..tasks).step_by(tasks / 10).chain([tasks - 1]) {
         loop {
             let path = format!("/kapacitor/v1/tasks/{}/out", id(place));
             let asked = client.get(&path).await;
@@ -73,7 +82,8 @@ fn very_many_tasks() {
         let client = Client::new(&server);
         let began = Instant::now();
         make_tasks(&client).await;
-        eprintln!("{TASKS} tasks made in {:?}", began.elapsed());
+        let tasks = tasks();
+        eprintln!("{tasks} tasks made in {:?}", began.elapsed());
         look(&client).await;
         let began = Instant::now();
         server.stop().await;
@@ -90,8 +100,8 @@ fn very_many_tasks() {
         until_all_run(&client).await;
         eprintln!("ready in {ready:?}, all run after {:?}", began.elapsed());
         look(&client).await;
-        client.write(format!("m{} value=7 1", TASKS - 1)).await.within(SECOND, 204, "write");
-        let out = format!("/kapacitor/v1/tasks/{}/out", id(TASKS - 1));
+        client.write(format!("m{} value=7 1", tasks - 1)).await.within(SECOND, 204, "write");
+        let out = format!("/kapacitor/v1/tasks/{}/out", id(tasks - 1));
         for _ in 0..50 {
             if client.get(&out).await.within(SECOND, 200, "httpOut").text.contains(",7]") {
                 break;
@@ -108,7 +118,7 @@ async fn look(client: &Client) {
     let listed = client.get("/kapacitor/v1/tasks?fields=status").await;
     let listed = listed.within(SECOND, 200, "list").json();
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 100);
-    let path = format!("/kapacitor/v1/tasks?fields=status&offset={}&limit=100", TASKS - 10);
+    let path = format!("/kapacitor/v1/tasks?fields=status&offset={}&limit=100", tasks() - 10);
     let listed = client.get(&path).await.within(SECOND, 200, "end of the list").json();
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 10);
     let path = "/kapacitor/v1/tasks?fields=status&fields=executing&pattern=t009*&limit=-1";
@@ -123,8 +133,7 @@ async fn look(client: &Client) {
 }
 
 fn events() -> u64 {
-    let given = std::env::var("LEVADA_MANY_EVENTS").ok().and_then(|text| text.parse().ok());
-    given.unwrap_or(EVENTS)
+    given("LEVADA_MANY_EVENTS").map_or(EVENTS, |count| count as u64)
 }
 
 #[test]

@@ -222,6 +222,12 @@ fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
         }
         Value::Float(_) => trimmed.parse().map(Value::Float).map_err(|_| "a number, such as `0.5`"),
         Value::Boolean(_) => trimmed.parse().map(Value::Boolean).map_err(|_| "`true` or `false`"),
+        // As in a file, for parts that hold commas.
+        Value::Array(_) if trimmed.starts_with('[') => {
+            let read = format!("value = {trimmed}").parse::<Table>().ok();
+            read.and_then(|mut table| table.remove("value"))
+                .ok_or("a list, such as `a, b` or `[\"a\", \"b\"]`")
+        }
         Value::Array(_) => {
             let parts = trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
             Ok(Value::Array(parts.map(Value::from).collect()))

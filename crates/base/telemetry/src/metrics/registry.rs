@@ -29,7 +29,10 @@ struct Inner {
     dropped: Counter,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    refreshers: Mutex<Vec<Refresher>>,
 }
+
+type Refresher = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -63,6 +66,7 @@ impl Registry {
             dropped: dropped.clone(),
             clock,
             state: Mutex::default(),
+            refreshers: Mutex::default(),
         }));
         let head = Head {
             name: SERIES_DROPPED.into(),
@@ -217,8 +221,17 @@ impl Registry {
         out
     }
 
+    /// Calls `refresh` before each scrape, for metrics that cost something to read.
+    ///
+    /// It must not wait for long; it may use the registry.
+    pub fn before_render(&self, refresh: impl Fn() + Send + Sync + 'static) {
+        self.refreshers().push(Arc::new(refresh));
+    }
+
     /// Appends what [`Registry::render`] gives.
     pub fn render_into(&self, out: &mut String) {
+        let refreshers = self.refreshers().clone();
+        refreshers.iter().for_each(|refresh| refresh());
         for family in self.families() {
             family.render(out);
         }
@@ -295,6 +308,10 @@ impl Registry {
 
     fn families(&self) -> Vec<Arc<dyn AnyFamily>> {
         self.state().families.values().cloned().collect()
+    }
+
+    fn refreshers(&self) -> MutexGuard<'_, Vec<Refresher>> {
+        self.0.refreshers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

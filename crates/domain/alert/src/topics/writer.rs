@@ -1,11 +1,14 @@
 //! Writes behind: the newest state per event, what waits in outboxes, the history.
 //!
-//! Everything noted when a flush begins is written together. What is taken first is written last, so that a crash
-//! between two parts of a large flush repeats an event and never loses one: entries, then states, then deletions.
+//! Everything noted when a flush begins is written together. An event is taken whole or not at all: its entries of all
+//! outboxes and its state reach the store in one transaction, so that after a crash no handler has sent what the topic
+//! does not know. Deletions are taken first and written last, so that a crash between two parts of a large flush repeats
+//! an event and never loses one.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Ordering as Order;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -13,15 +16,14 @@ use levada_model::Str;
 use levada_runtime::Clock;
 
 use super::outbox::{Outbox, Outboxes};
+use super::room::{Load, Place, Room};
 use super::state::EventState;
 use super::store::{Change, StoredEntry, StoredState, TopicStore, TopicStoreError};
 use super::transition::Transition;
 
-/// Changes per call of the store. Ours: a transaction of a fair size.
+/// Changes per call of the store, unless those of one event are more. Ours: a transaction of a fair size; while the next
+/// ones are written these are sent, and who waits for room sees that something moves.
 const CHANGES_MAX: usize = 2_000;
-
-/// Entries of outboxes that one flush takes; the rest follows at once.
-const ENTRIES_MAX: usize = 10_000;
 
 /// Lines of the history that wait for the store; of more, the oldest are lost. Ours.
 const RECORDS_MAX: usize = 10_000;
@@ -30,6 +32,8 @@ pub(super) struct Writer {
     store: Arc<dyn TopicStore>,
     clock: Arc<dyn Clock>,
     outboxes: Option<Arc<Outboxes>>,
+    /// Read by those who publish, written while a flush takes what there is.
+    gate: RwLock<()>,
     pending: Mutex<Pending>,
     /// Held over a flush, so that changes of one event reach the store in their order.
     flushing: tokio::sync::Mutex<()>,
@@ -37,6 +41,9 @@ pub(super) struct Writer {
     failing_since: Mutex<Option<Duration>>,
     failures: AtomicU64,
     records_dropped: AtomicU64,
+    room: Room,
+    /// Transactions that were written.
+    written: AtomicU64,
 }
 
 #[derive(Default)]
@@ -50,7 +57,8 @@ struct Pending {
 /// What a flush takes from one outbox.
 struct Taken {
     outbox: Arc<Outbox>,
-    stored: Vec<u64>,
+    /// Entries that are not stored yet.
+    storing: HashSet<u64, RandomState>,
     deleted: Vec<u64>,
 }
 
@@ -66,12 +74,20 @@ impl Writer {
             store,
             clock,
             outboxes,
+            gate: RwLock::default(),
             pending: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
             failing_since: Mutex::default(),
             failures: AtomicU64::new(0),
             records_dropped: AtomicU64::new(0),
+            room: Room::default(),
+            written: AtomicU64::new(0),
         }
+    }
+
+    /// Keeps a flush from taking a part of what is noted while the guard lives.
+    pub(super) fn publishing(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the state of an event; nothing deletes it.
@@ -105,82 +121,78 @@ impl Writer {
     /// Stores everything noted before the call; what fails waits for the next one.
     pub(super) async fn flush(&self) -> Result<(), TopicStoreError> {
         let _turn = self.flushing.lock().await;
-        loop {
-            // The order of the next three lines is what the module doc promises.
+        let (mut taken, pending, entries) = {
+            let _closed = self.gate.write().unwrap_or_else(PoisonError::into_inner);
             let mut taken = self.take_deleted();
             let pending = std::mem::take(&mut *self.lock());
-            let (entries, has_more) = self.take_entries(&mut taken);
-            let outcome = self.write(pending, &taken, entries).await;
-            self.end(&taken, outcome.is_ok());
-            outcome?;
-            if !has_more {
-                return Ok(());
-            }
-        }
+            let entries = self.take_entries(&mut taken);
+            (taken, pending, entries)
+        };
+        let outcome = self.write(pending, &mut taken, entries).await;
+        self.end(&taken, outcome.is_ok());
+        outcome
     }
 
     fn take_deleted(&self) -> Vec<Taken> {
         let outboxes = self.outboxes.iter().flat_map(|all| all.all());
         let taken = outboxes.filter(|outbox| outbox.is_dirty()).map(|outbox| {
             let deleted = outbox.take_deleted();
-            Taken { outbox, stored: Vec::new(), deleted }
+            Taken { outbox, storing: HashSet::default(), deleted }
         });
         taken.collect()
     }
 
-    /// Takes what is to be stored, from outboxes that got something meanwhile, too.
-    fn take_entries(&self, taken: &mut Vec<Taken>) -> (Vec<Change>, bool) {
+    /// Takes what is to be stored; as many as all outboxes hold.
+    fn take_entries(&self, taken: &mut [Taken]) -> Vec<Change> {
         let mut changes = Vec::new();
-        let Some(outboxes) = &self.outboxes else { return (changes, false) };
-        for outbox in outboxes.all() {
-            let room = ENTRIES_MAX - changes.len();
-            let entries = outbox.begin_store(room);
-            if entries.is_empty() {
-                continue;
-            }
-            let numbers: Vec<u64> = entries.iter().map(|entry| entry.number).collect();
+        for Taken { outbox, storing, .. } in taken {
+            let entries = outbox.begin_store();
+            storing.extend(entries.iter().map(|entry| entry.number));
             changes.extend(entries.into_iter().map(|entry| {
                 let (topic, handler) = (outbox.topic.clone(), outbox.handler.clone());
                 Change::Enqueue(StoredEntry { topic, handler, entry })
             }));
-            match taken.iter_mut().find(|known| Arc::ptr_eq(&known.outbox, &outbox)) {
-                Some(known) => known.stored = numbers,
-                None => taken.push(Taken { outbox, stored: numbers, deleted: Vec::new() }),
-            }
         }
-        let has_more = changes.len() >= ENTRIES_MAX;
-        (changes, has_more)
+        changes
     }
 
     async fn write(
         &self,
         pending: Pending,
-        taken: &[Taken],
+        taken: &mut [Taken],
         entries: Vec<Change>,
     ) -> Result<(), TopicStoreError> {
-        let mut changes = entries;
         let Pending { removed_topics, states, records } = pending;
-        // Entries need no giving back: their outbox has them.
-        let own = changes.len();
-        changes.extend(removed_topics.into_iter().map(|topic| Change::RemoveTopic { topic }));
+        let mut changes: Vec<Change> =
+            removed_topics.into_iter().map(|topic| Change::RemoveTopic { topic }).collect();
+        changes.extend(entries);
         changes.extend(states.into_iter().map(|((topic, id), state)| match state {
             Some(state) => Change::Save(StoredState { topic, id, state }),
             None => Change::Remove { topic, id },
         }));
         changes.extend(records.into_iter().map(Change::Record));
+        // Stable, so that the entries of an event keep their order.
+        changes.sort_by(by_event);
         let given_back = changes.len();
-        for one in taken {
+        for one in taken.iter() {
             changes.extend(one.deleted.iter().map(|number| {
                 let (topic, handler) = (one.outbox.topic.clone(), one.outbox.handler.clone());
                 Change::Dequeue { topic, handler, number: *number }
             }));
         }
-        for (index, part) in changes.chunks(CHANGES_MAX).enumerate() {
-            if let Err(error) = self.store.apply(part).await {
-                let from = (index * CHANGES_MAX).clamp(own, given_back);
-                self.give_back(&changes[from..given_back]);
+        let mut from = 0;
+        while from < changes.len() {
+            let mut to = changes.len().min(from + CHANGES_MAX);
+            while to < given_back && is_same_event(&changes[to - 1], &changes[to]) {
+                to += 1;
+            }
+            if let Err(error) = self.store.apply(&changes[from..to]).await {
+                self.give_back(&changes[from.min(given_back)..given_back]);
                 return Err(error);
             }
+            self.written.fetch_add(1, Ordering::Relaxed);
+            end_entries(&changes[from..to], taken);
+            from = to;
         }
         Ok(())
     }
@@ -191,8 +203,9 @@ impl Writer {
             if !is_done {
                 one.outbox.give_back_deleted(&one.deleted);
             }
-            if !one.stored.is_empty() {
-                one.outbox.end_store(&one.stored, is_done);
+            if !one.storing.is_empty() {
+                let numbers: Vec<u64> = one.storing.iter().copied().collect();
+                one.outbox.end_store(&numbers, is_done);
             }
         }
         let mut failing = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -246,3 +259,65 @@ impl Writer {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The lines of the history that wait.
+impl Place for Arc<Writer> {
+    fn load(&self) -> Option<Load> {
+        let moved = self.written.load(Ordering::Relaxed);
+        Some(Load { used: self.lock().records.len(), most: RECORDS_MAX, moved })
+    }
+
+    fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn tell_slow(&self) {
+        tracing::warn!(
+            "the store is too slow for the history of alerts; its oldest lines may be lost"
+        );
+    }
+}
+
+/// Puts what belongs to one event together: first what removes topics, then events, then the history.
+fn by_event(one: &Change, other: &Change) -> Order {
+    place(one).cmp(&place(other))
+}
+
+fn place(change: &Change) -> (u8, &str, &str) {
+    match change {
+        Change::RemoveTopic { topic } => (0, topic, ""),
+        Change::Enqueue(StoredEntry { topic, entry, .. }) => (1, topic, &entry.event.id),
+        Change::Save(StoredState { topic, id, .. }) | Change::Remove { topic, id } => {
+            (1, topic, id)
+        }
+        // In the order of what happened.
+        Change::Record(_) => (2, "", ""),
+        Change::Dequeue { .. } => (3, "", ""),
+    }
+}
+
+fn is_same_event(one: &Change, other: &Change) -> bool {
+    let place = place(one);
+    place.0 == 1 && place == self::place(other)
+}
+
+/// Tells the outboxes which of their entries are stored.
+fn end_entries(changes: &[Change], taken: &mut [Taken]) {
+    let mut stored: HashMap<(&Str, &Str), Vec<u64>, RandomState> = HashMap::default();
+    for change in changes {
+        if let Change::Enqueue(StoredEntry { topic, handler, entry }) = change {
+            stored.entry((topic, handler)).or_default().push(entry.number);
+        }
+    }
+    for Taken { outbox, storing, .. } in taken {
+        if let Some(numbers) = stored.remove(&(&outbox.topic, &outbox.handler)) {
+            for number in &numbers {
+                storing.remove(number);
+            }
+            outbox.end_store(&numbers, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

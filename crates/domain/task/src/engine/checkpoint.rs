@@ -1,6 +1,7 @@
 //! Where the state of tasks is kept over a restart.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
@@ -14,13 +15,18 @@ pub struct StateStoreError {
     /// `stored`, `read` or `deleted`.
     pub what: &'static str,
     /// Why.
-    pub source: std::io::Error,
+    pub source: io::Error,
 }
 
 /// Keeps the newest state per task and shard.
 pub trait StateStore: Send + Sync {
     /// Stores the state as a whole: after a crash it is the old one or the new one.
     fn save(&self, task: &str, shard: u32, state: &[u8]) -> Result<(), StateStoreError>;
+
+    /// Makes everything that was saved outlive the machine; before, a save outlives the process only.
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Gives the state; nothing when there is none.
     fn load(&self, task: &str, shard: u32) -> Result<Option<Vec<u8>>, StateStoreError>;

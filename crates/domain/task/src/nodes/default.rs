@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use levada_model::{BatchRef, FieldValue, Group, GroupKey, Point, Series, Shape, Str};
+use levada_model::{FieldValue, GroupKey, Point, Series, Shape, Str};
 use levada_tick::script::{CallError, Value};
 use serde_json::{Value as Json, json};
 
 use super::derived::{Memo, SERIES_MAX, SHAPES_MAX, with_name};
-use super::regroup::Regroup;
+use super::rewritten::{Rewrite, Rewritten};
 use crate::property::types::{exactly, text, text_argument};
 use crate::property::{Pairs, PropertyType};
-use crate::runtime::{Barrier, Node, Out, Reader, StartContext, StateError, Step, Writer};
+use crate::runtime::{Node, StartContext};
 use crate::spec::{Edge, EdgeRule, Kind, Spec};
 use crate::{spec_json, spec_properties};
 
@@ -49,10 +49,7 @@ struct Running {
     tags: Vec<(Str, Str)>,
     shapes: Memo<Completed>,
     series: Memo<Arc<Series>>,
-    groups: Regroup,
     is_batch: bool,
-    /// Room for the points of a batch.
-    points: Vec<Point>,
 }
 
 /// A shape with all fields.
@@ -104,15 +101,13 @@ impl Spec for Default {
             .map(|(name, value)| (Str::from(name.as_str()), Str::from(value.as_str())))
             .collect();
         tags.sort();
-        Ok(Box::new(Running {
+        Ok(Box::new(Rewritten::new(Running {
             fields: fields.collect(),
             tags,
             shapes: Memo::new(SHAPES_MAX),
             series: Memo::new(SERIES_MAX),
-            groups: Regroup::default(),
             is_batch: ctx.wants == Edge::Batch,
-            points: Vec::new(),
-        }))
+        })))
     }
 }
 
@@ -189,8 +184,8 @@ impl PropertyType for Fields {
 
 // === impl Running ===
 
-impl Running {
-    fn complete(&mut self, point: &Point) -> Point {
+impl Rewrite for Running {
+    fn point(&mut self, point: &Point) -> Point {
         let Running { fields, tags, shapes, series, .. } = self;
         let mut values = point.values.clone();
         let mut shape = Arc::clone(&point.shape);
@@ -212,16 +207,12 @@ impl Running {
         Point { series, shape, values, time: point.time }
     }
 
-    fn group(&mut self, group: &Arc<Group>, out: &mut Out<'_>) -> Option<Arc<Group>> {
-        if self.tags.is_empty() {
-            return Some(Arc::clone(group));
-        }
-        let (tags, is_batch) = (&self.tags, self.is_batch);
-        let becomes = self.groups.group(group, out.ctx, |key| regroup(key, tags, is_batch));
-        if becomes.is_none() {
-            out.error("too many groups", &group.id, &[]);
-        }
-        becomes
+    fn changes_groups(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
+    fn key(&self, key: &GroupKey) -> Option<GroupKey> {
+        regroup(key, &self.tags, self.is_batch)
     }
 }
 
@@ -277,53 +268,4 @@ fn regroup(key: &GroupKey, tags: &[(Str, Str)], is_batch: bool) -> Option<GroupK
     own.sort();
     let (dimensions, values): (Vec<Str>, Vec<Str>) = own.into_iter().unzip();
     Some(GroupKey { name: key.name.clone(), dimensions: dimensions.into(), values: values.into() })
-}
-
-impl Node for Running {
-    fn point(
-        &mut self,
-        _input: usize,
-        point: &Point,
-        group: &Arc<Group>,
-        out: &mut Out<'_>,
-    ) -> Step {
-        let Some(group) = self.group(group, out) else { return Ok(()) };
-        out.point(&self.complete(point), &group)
-    }
-
-    fn batch(&mut self, _input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step {
-        let Some(group) = self.group(batch.group, out) else { return Ok(()) };
-        let mut points = std::mem::take(&mut self.points);
-        points.extend(batch.points.iter().map(|point| self.complete(point)));
-        let result = out.batch(BatchRef { group: &group, points: &points, ..batch });
-        points.clear();
-        self.points = points;
-        result
-    }
-
-    fn barrier(&mut self, _input: usize, barrier: &Barrier, out: &mut Out<'_>) -> Step {
-        let (tags, is_batch) = (&self.tags, self.is_batch);
-        self.groups.barrier(barrier, out, |key| regroup(key, tags, is_batch))
-    }
-
-    fn delete(&mut self, _input: usize, group: &Arc<Group>, out: &mut Out<'_>) -> Step {
-        self.groups.delete(group, out)
-    }
-
-    fn forget(&mut self, slot: u32) {
-        self.groups.forget(slot);
-    }
-
-    fn cardinality(&self) -> usize {
-        0
-    }
-
-    fn save(&self, writer: &mut Writer<'_>) {
-        self.groups.save(writer);
-    }
-
-    fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
-        self.groups = Regroup::load(reader)?;
-        Ok(())
-    }
 }

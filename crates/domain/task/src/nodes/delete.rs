@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use levada_model::{BatchRef, Group, GroupKey, Point, Series, Shape, Str};
+use levada_model::{GroupKey, Point, Series, Shape, Str};
 use levada_tick::script::{CallError, Value};
 use serde_json::{Value as Json, json};
 
 use super::derived::{Memo, SERIES_MAX, SHAPES_MAX};
-use super::regroup::Regroup;
+use super::rewritten::{Rewrite, Rewritten};
 use crate::property::PropertyType;
 use crate::property::types::{exactly, text, text_argument};
-use crate::runtime::{Barrier, Node, Out, Reader, StartContext, StateError, Step, Writer};
+use crate::runtime::{Node, StartContext};
 use crate::spec::{EdgeRule, Kind, Spec};
 use crate::{spec_json, spec_properties};
 
@@ -48,9 +48,6 @@ struct Running {
     tags: Vec<String>,
     shapes: Memo<Reduced>,
     series: Memo<Arc<Series>>,
-    groups: Regroup,
-    /// Room for the points of a batch.
-    points: Vec<Point>,
 }
 
 /// A shape without the fields.
@@ -80,14 +77,12 @@ impl Spec for Delete {
     }
 
     fn start(&self, _ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
-        Ok(Box::new(Running {
+        Ok(Box::new(Rewritten::new(Running {
             fields: self.fields.0.clone(),
             tags: self.tags.0.clone(),
             shapes: Memo::new(SHAPES_MAX),
             series: Memo::new(SERIES_MAX),
-            groups: Regroup::default(),
-            points: Vec::new(),
-        }))
+        })))
     }
 }
 
@@ -127,8 +122,8 @@ impl PropertyType for Names {
 
 // === impl Running ===
 
-impl Running {
-    fn reduce(&mut self, point: &Point) -> Point {
+impl Rewrite for Running {
+    fn point(&mut self, point: &Point) -> Point {
         let Running { fields, tags, shapes, series, .. } = self;
         let reduced = shapes.get(point.shape.id, || Reduced::new(&point.shape, fields));
         let mut values = point.values.clone();
@@ -143,16 +138,12 @@ impl Running {
         }
     }
 
-    fn group(&mut self, group: &Arc<Group>, out: &mut Out<'_>) -> Option<Arc<Group>> {
-        if self.tags.is_empty() {
-            return Some(Arc::clone(group));
-        }
-        let tags = &self.tags;
-        let becomes = self.groups.group(group, out.ctx, |key| regroup(key, tags));
-        if becomes.is_none() {
-            out.error("too many groups", &group.id, &[]);
-        }
-        becomes
+    fn changes_groups(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
+    fn key(&self, key: &GroupKey) -> Option<GroupKey> {
+        regroup(key, &self.tags)
     }
 }
 
@@ -197,53 +188,4 @@ fn regroup(key: &GroupKey, tags: &[String]) -> Option<GroupKey> {
     let kept = kept.map(|(name, value)| (Str::clone(name), Str::clone(value)));
     let (dimensions, values): (Vec<Str>, Vec<Str>) = kept.unzip();
     Some(GroupKey { name: key.name.clone(), dimensions: dimensions.into(), values: values.into() })
-}
-
-impl Node for Running {
-    fn point(
-        &mut self,
-        _input: usize,
-        point: &Point,
-        group: &Arc<Group>,
-        out: &mut Out<'_>,
-    ) -> Step {
-        let Some(group) = self.group(group, out) else { return Ok(()) };
-        out.point(&self.reduce(point), &group)
-    }
-
-    fn batch(&mut self, _input: usize, batch: BatchRef<'_>, out: &mut Out<'_>) -> Step {
-        let Some(group) = self.group(batch.group, out) else { return Ok(()) };
-        let mut points = std::mem::take(&mut self.points);
-        points.extend(batch.points.iter().map(|point| self.reduce(point)));
-        let result = out.batch(BatchRef { group: &group, points: &points, ..batch });
-        points.clear();
-        self.points = points;
-        result
-    }
-
-    fn barrier(&mut self, _input: usize, barrier: &Barrier, out: &mut Out<'_>) -> Step {
-        let tags = &self.tags;
-        self.groups.barrier(barrier, out, |key| regroup(key, tags))
-    }
-
-    fn delete(&mut self, _input: usize, group: &Arc<Group>, out: &mut Out<'_>) -> Step {
-        self.groups.delete(group, out)
-    }
-
-    fn forget(&mut self, slot: u32) {
-        self.groups.forget(slot);
-    }
-
-    fn cardinality(&self) -> usize {
-        0
-    }
-
-    fn save(&self, writer: &mut Writer<'_>) {
-        self.groups.save(writer);
-    }
-
-    fn load(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
-        self.groups = Regroup::load(reader)?;
-        Ok(())
-    }
 }

@@ -17,6 +17,7 @@ use levada_flow::spec::Flow;
 use levada_flow::transforms::router::ROUTED_CONDITION;
 use levada_model::batch::MAIN;
 use levada_model::{Meta, Position, RecordBatch, Str, Value};
+use levada_task::udf::Udfs;
 
 use super::topic::{self, Topic};
 use super::{Fate, Letter};
@@ -127,8 +128,13 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
         let folder = args.secrets.clone();
         let secrets = Arc::new(std::mem::take(&mut job_parts.secrets).with_folder(folder));
         let job = run::job(flow, start, secrets, job_parts.base_dir);
-        let options =
-            Options { no_checkpoints: true, duration: None, probes: None, scripts: Vec::new() };
+        let options = Options {
+            no_checkpoints: true,
+            duration: None,
+            probes: None,
+            scripts: Vec::new(),
+            udfs: Udfs::default(),
+        };
         let ended = run::run_jobs(vec![job], &options, common, None)?;
         if ended != Exit::Done {
             exit = ended;

@@ -19,6 +19,8 @@ const LEVADA: &str = env!("CARGO_BIN_EXE_levada");
 /// How long anything may take that takes well below a second; machines that build meanwhile are slow.
 const LONG: Duration = Duration::from_secs(30);
 const ROUNDS: u64 = 10;
+/// An answer that came sooner shows only what is stored; later ones may be of a store that hangs.
+const STORED_WITHIN: Duration = Duration::from_millis(450);
 /// Event IDs.
 const IDS: u64 = 12;
 /// One in so many requests to the receiver fails.
@@ -170,10 +172,13 @@ impl Client {
             let (id, value) = (self.random.below(IDS), self.random.below(2) * 20);
             self.write(&format!("m,id=e{id} value={value} {}", self.next))?;
         }
+        let began = Instant::now();
         let events = self.ask("GET", &format!("{TOPIC}/events"), "")?;
         let events: Value = serde_json::from_str(&events.1).unwrap();
-        for (id, seen) in states(&events) {
-            self.told.shown.entry(id).or_default().insert(seen);
+        if began.elapsed() < STORED_WITHIN {
+            for (id, seen) in states(&events) {
+                self.told.shown.entry(id).or_default().insert(seen);
+            }
         }
         Some(())
     }
@@ -298,44 +303,34 @@ fn killed_while_alerts_are_on_their_way() {
     running.signal(Signal::TERM);
     running.wait(LONG).expect_code(0);
 
-    let missing = |id: &String, seen: &Seen| {
-        !steady.taken().get(id).is_some_and(|taken| taken.contains(seen))
-    };
-    let (taken, all, mut unstored) = (receiver.taken(), &client.told.shown, 0);
-    for (id, states) in all {
-        // The API shows an event some milliseconds before it is stored: of an ID that was killed in between only what
-        // came after it arrives.
-        let newest = steady.taken().get(id).and_then(|taken| taken.last().cloned());
-        for seen in states.iter().filter(|seen| missing(id, seen)) {
-            let is_older = newest.as_ref().is_some_and(|newest| newest.1 > seen.1);
-            assert!(is_older, "{id}: {seen:?} was shown, but neither it nor a newer one arrived");
-            unstored += 1;
-        }
-    }
-    assert!(
-        unstored <= ROUNDS * 4,
-        "{unstored} events of {ROUNDS} kills were shown, but never arrived"
-    );
     let (mut shown, mut superseded, mut twice) = (0, 0, 0);
-    for (id, states) in &client.told.shown {
-        let taken = taken.get(id).map(Vec::as_slice).unwrap_or_default();
-        let distinct: BTreeSet<&Seen> = taken.iter().collect();
-        twice += taken.len() - distinct.len();
-        for seen in states {
-            shown += 1;
-            if !distinct.contains(seen) {
-                // While the receiver failed, a newer event of the same ID took its place.
-                let newer = taken.iter().any(|(_, time)| *time > seen.1);
-                assert!(newer, "{id}: {seen:?} was shown, but never arrived: {taken:?}");
-                superseded += 1;
+    for (receiver, always_works) in [(&steady, true), (&receiver, false)] {
+        let taken = receiver.taken();
+        for (id, taken) in &taken {
+            let last = taken.last().map(|(level, _)| &**level);
+            assert_eq!(last, Some("OK"), "{id} does not end with its recovery: {taken:?}");
+        }
+        for (id, states) in &client.told.shown {
+            let taken = taken.get(id).map(Vec::as_slice).unwrap_or_default();
+            let distinct: BTreeSet<&Seen> = taken.iter().collect();
+            twice += taken.len() - distinct.len();
+            for seen in states {
+                shown += 1;
+                if !distinct.contains(seen) {
+                    // While the receiver failed, a newer event of the same ID took its place.
+                    let is_newer_there = taken.iter().any(|(_, time)| *time > seen.1);
+                    assert!(
+                        is_newer_there && !always_works,
+                        "{id}: {seen:?} was shown, but never arrived: {taken:?}"
+                    );
+                    superseded += 1;
+                }
             }
         }
-        let last = taken.last().map(|(level, _)| &**level);
-        assert!(last.is_none_or(|level| level == "OK"), "{id} does not end with its recovery");
     }
     let (made, failed) = (client.told.made.len(), receiver.failed.load(Ordering::Relaxed));
     eprintln!(
-        "{ROUNDS} kills, {made} tasks, {shown} states shown, {superseded} superseded, {unstored} lost before they were stored, {twice} sent twice, {failed} failures"
+        "{ROUNDS} kills, {made} tasks, {shown} states shown, {superseded} superseded, {twice} sent twice, {failed} failures"
     );
     assert!(shown > 50 && failed > 5, "the test proves little");
 }
