@@ -9,6 +9,7 @@
 //! file or body ──> compression::Decompressor ──> lines::LineSplitter ──> spans of lines
 //!                                           └──> csv::CsvReader ───────> JSON texts of rows
 //! body ──> line_protocol::Parser ──> points ──> line_protocol::write_point
+//! body ──> points::{line, protobuf, json} ──> points of DataKit ──> points::checks ──> the same formats
 //! bytes of a function ──> udf::Frames ──> udf::Response; udf::Request ──> bytes
 //! records ──> json_text, csv::CsvWriter, line_protocol, prometheus ──> compression::Compressor ──> file or body
 //! ```
@@ -25,6 +26,12 @@ pub mod json_text;
 
 pub mod line_protocol;
 
+pub mod points;
+
 pub mod prometheus;
 
+pub mod snappy;
+
 pub mod udf;
+
+mod wire;
