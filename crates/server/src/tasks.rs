@@ -491,7 +491,7 @@ struct Targets {
 #[async_trait]
 impl PointTarget for Targets {
     async fn write(&self, name: &str, points: Vec<Point>) -> Result<(), PointTargetError> {
-        let points = Arc::new(points);
+        let points = Arc::new(levada_task::engine::Points::from(points));
         let clock = &self.host.clock;
         let deadline = clock.monotonic() + Duration::from(self.host.settings.task.block_timeout);
         loop {

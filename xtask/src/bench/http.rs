@@ -370,7 +370,7 @@ impl Run<'_> {
     }
 
     fn statistics(&mut self) -> Result<Statistics> {
-        Ok(Statistics(self.client.ask("GET", "/kapacitor/v1/debug/vars", "")?))
+        Ok(Statistics(self.client.json("/kapacitor/v1/debug/vars")?))
     }
 
     fn wait_for_log(&mut self) -> Result<()> {
@@ -431,26 +431,21 @@ impl Run<'_> {
             }
             Check::Log => {
                 let events = self.events();
-                let time_of = |row| match self.workload.input {
-                    // An event has the time of the first point that it is about.
-                    Input::BatchRecording => replay::event_time(&self.points, row),
-                    _ => row,
-                };
-                expect::log(&self.log_path(), &events, time_of)?;
+                expect::log(&self.log_path(), &events)?;
                 format!(
                     "each of {} events in the log, in order",
                     super::grouped(events.len() as u64)
                 )
             }
             Check::Means => {
-                let served = self.client.ask("GET", "/kapacitor/v1/tasks/task/out", "")?;
+                let served = self.client.json("/kapacitor/v1/tasks/task/out")?;
                 expect::served_means(&self.points, &served)?;
                 let events = statistics.topic(expect::means(&self.points))?;
-                format!("the last mean of every series, {events}")
+                format!("the mean of every series' last event, {events}")
             }
             Check::Rises => statistics.topic(expect::rises(&self.points))?,
             Check::Spreads => {
-                let served = self.client.ask("GET", "/kapacitor/v1/tasks/task/out", "")?;
+                let served = self.client.json("/kapacitor/v1/tasks/task/out")?;
                 expect::served_spreads(&self.points, &served)?;
                 "the last percentile and deviation of every series".to_owned()
             }

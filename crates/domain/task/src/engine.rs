@@ -10,6 +10,7 @@
 //! - Ingest reads a table that is replaced as a whole; it takes no lock that starting and stopping of tasks holds.
 
 pub mod alerts;
+pub mod buffers;
 pub mod cell;
 pub mod checkpoint;
 pub mod effects;
@@ -26,6 +27,7 @@ pub mod workers;
 pub mod writer;
 
 pub use alerts::TopicAlerts;
+pub use buffers::Points;
 pub use cell::Cell;
 pub use checkpoint::{MemoryStateStore, StateStore, StateStoreError};
 pub use effects::{Requests, Writes};

@@ -10,6 +10,7 @@
 mod answer;
 mod api;
 pub mod auth;
+mod bodies;
 pub mod config;
 mod error;
 pub mod json;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{Method, Request as WireRequest, StatusCode};
@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::answer::{Answer, Wire};
 use crate::api::{Api, Visit};
+use crate::bodies::{Bodies, Buffer};
 use crate::error::ApiError;
 use crate::request::{Query, Request};
 use crate::router::{Body, Found};
@@ -61,6 +62,7 @@ struct Server {
     api: Arc<Api>,
     tasks: Tasks,
     shutdown: Shutdown,
+    bodies: Arc<Bodies>,
     head_timeout: Duration,
     body_timeout: Duration,
     drain_timeout: Duration,
@@ -83,6 +85,7 @@ pub async fn serve(
         api,
         tasks: tasks.clone(),
         shutdown: shutdown.clone(),
+        bodies: Arc::default(),
         head_timeout,
         body_timeout,
         drain_timeout,
@@ -232,23 +235,42 @@ impl Server {
         let user = self.api.gate.admit(visit).await?;
         let body = match route.body {
             Body::None => Bytes::new(),
-            kind => self.read(body, self.api.limits.of(kind)).await?,
+            kind => {
+                let buffer = match kind {
+                    Body::Points => self.bodies.take(body.size_hint().lower()),
+                    _ => Buffer::new(),
+                };
+                self.read(body, buffer, self.api.limits.of(kind)).await?
+            }
         };
         let request =
             Request { method: head.method, path, params, query, headers: head.headers, body, user };
         (route.handle)(Arc::clone(&self.api), request).await
     }
 
-    async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, ApiError> {
-        let read = tokio::select! {
-            read = Limited::new(body, most).collect() => read,
+    async fn read(
+        &self,
+        body: Incoming,
+        mut buffer: Buffer,
+        most: usize,
+    ) -> Result<Bytes, ApiError> {
+        let mut body = Limited::new(body, most);
+        // Each part is copied as it comes, so that the connection reads the next one into the same memory.
+        let whole = async {
+            while let Some(frame) = body.frame().await {
+                frame?.into_data().iter().for_each(|data| buffer.extend(data));
+            }
+            Ok(())
+        };
+        let read: Result<(), Box<dyn std::error::Error + Send + Sync>> = tokio::select! {
+            read = whole => read,
             () = self.api.clock.sleep(self.body_timeout) => {
                 let text = format!("the body took more than {:?}", self.body_timeout);
                 return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, text));
             }
         };
         match read {
-            Ok(body) => Ok(body.to_bytes()),
+            Ok(()) => Ok(buffer.freeze()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 let text = format!("the body has more than {most} bytes; send it in parts");
                 Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text))

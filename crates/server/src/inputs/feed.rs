@@ -144,7 +144,7 @@ impl Feed {
         if self.points.is_empty() {
             return;
         }
-        let points = std::mem::take(&mut self.points);
+        let points = std::mem::replace(&mut self.points, self.ingest.buffer());
         let count = points.len() as u64;
         (self.seen)(&points);
         let written = self.ingest.write(points);

@@ -5,7 +5,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -14,9 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The largest head of an answer.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
+/// A connection that was quiet for so long is not used again: the server may close it at any time.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// A connection.
 pub(super) struct Client {
+    address: SocketAddr,
     stream: TcpStream,
+    used: Instant,
     received: Vec<u8>,
 }
 
@@ -30,11 +35,8 @@ pub(super) struct Answer {
 
 impl Client {
     pub(super) fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).context("cannot connect to the server")?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client { stream, received: Vec::new() })
+        let stream = open(address)?;
+        Ok(Client { address, stream, used: Instant::now(), received: Vec::new() })
     }
 
     /// Makes a request that has to succeed; gives the body of the answer.
@@ -45,14 +47,27 @@ impl Client {
         Ok(body)
     }
 
+    /// Asks for JSON; gives it without white space.
+    pub(super) fn json(&mut self, path: &str) -> Result<String> {
+        let mut text = self.ask("GET", path, "")?;
+        // No text that is looked for has a blank in it.
+        text.retain(|character| !character.is_ascii_whitespace());
+        Ok(text)
+    }
+
     /// Makes a request.
     pub(super) fn request(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
+        if self.used.elapsed() > QUIET {
+            self.stream = open(self.address)?;
+        }
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: levada\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         self.stream.write_all(head.as_bytes()).and_then(|()| self.stream.write_all(body))?;
-        self.answer().with_context(|| format!("{method} {path}"))
+        let answer = self.answer().with_context(|| format!("{method} {path}"));
+        self.used = Instant::now();
+        answer
     }
 
     fn answer(&mut self) -> Result<Answer> {
@@ -95,6 +110,14 @@ impl Client {
         self.received.extend_from_slice(&chunk[..count]);
         Ok(())
     }
+}
+
+fn open(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).context("cannot connect to the server")?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -29,12 +29,19 @@ pub(super) fn spikes(points: &Points) -> Vec<Event> {
 }
 
 /// Gives the events of an alert on batches of ten seconds with any point above 95.
+///
+/// The time of an alert is that of the first such point, the time of a recovery the end of its batch.
 pub(super) fn spiky_batches(points: &Points) -> Vec<Event> {
-    let is_critical = |host: u64, batch: u64| {
-        let mut rows = batch * WINDOW..((batch + 1) * WINDOW).min(points.rows);
-        rows.any(|row| points.usage(0, host, row) > 9_500)
+    let end = |batch: u64| ((batch + 1) * WINDOW).min(points.rows);
+    let spike = |host: u64, batch: u64| {
+        (batch * WINDOW..end(batch)).find(|row| points.usage(0, host, *row) > 9_500)
     };
-    events(points.series, points.rows.div_ceil(WINDOW), is_critical)
+    let is_critical = |host, batch| spike(host, batch).is_some();
+    let events = events(points.series, points.rows.div_ceil(WINDOW), is_critical);
+    let timed = events.into_iter().map(|(host, batch, is_critical)| {
+        (host, spike(host, batch).unwrap_or(end(batch)), is_critical)
+    });
+    timed.collect()
 }
 
 /// Counts the events of w2: a mean above 55 is a warning, above 70 critical.
@@ -89,14 +96,25 @@ pub(super) fn long_states(points: &Points) -> u64 {
     count
 }
 
-/// Compares what `httpOut` serves with the means of the last windows.
+/// Compares what `httpOut` serves with the means of the last events: an alert hands on nothing else.
 pub(super) fn served_means(points: &Points, served: &str) -> Result<()> {
     let rows = rows(served, &["share", "usage"])?;
-    ensure!(rows.len() as u64 == points.series, "{} hosts are served", rows.len());
-    let last = windows(points) - 1;
     for host in 0..points.series {
-        let (_, values) = rows.get(&host).with_context(|| format!("host {host} is missing"))?;
-        let mean = sum(points, host, last * WINDOW) as f64 / 1_000.0;
+        let sum = |window: u64| sum(points, host, window * WINDOW);
+        // By the sums of a window and the one before it.
+        let is_event =
+            |window: u64, limit: u64| sum(window) > limit || window > 0 && sum(window - 1) > limit;
+        let last = |limit| (0..windows(points)).rev().find(|window| is_event(*window, limit));
+        // Exactly on the limit either is right.
+        let (surely, perhaps) = (last(55_000), last(54_999));
+        let Some((time, values)) = rows.get(&host) else {
+            ensure!(surely.is_none(), "host {host} is missing");
+            continue;
+        };
+        let is_time = |window: &u64| time_text((window + 1) * WINDOW) == *time;
+        let window = [surely, perhaps].into_iter().flatten().find(is_time);
+        let window = window.with_context(|| format!("host {host} has the time {time}"))?;
+        let mean = sum(window) as f64 / 1_000.0;
         let wanted = [mean / 100.0, mean];
         ensure!(are_near(values, &wanted), "host {host}: {values:?}, should be {wanted:?}");
     }
@@ -129,7 +147,7 @@ pub(super) fn served_spreads(points: &Points, served: &str) -> Result<()> {
 }
 
 /// Compares the log of an alert with the events that it should have: none is missing, doubled or out of its order.
-pub(super) fn log(path: &Path, events: &[Event], time_of: impl Fn(u64) -> u64) -> Result<()> {
+pub(super) fn log(path: &Path, events: &[Event]) -> Result<()> {
     let log = fs::read_to_string(path).context("the alert left no log")?;
     let mut found: HashMap<u64, Vec<(&str, bool)>> = HashMap::new();
     for line in log.lines() {
@@ -141,7 +159,7 @@ pub(super) fn log(path: &Path, events: &[Event], time_of: impl Fn(u64) -> u64) -
     }
     let mut wanted: HashMap<u64, Vec<(String, bool)>> = HashMap::new();
     for (host, row, is_critical) in events {
-        wanted.entry(*host).or_default().push((time_text(time_of(*row)), *is_critical));
+        wanted.entry(*host).or_default().push((time_text(*row), *is_critical));
     }
     let lines = log.lines().count();
     ensure!(lines == events.len(), "{lines} events are in the log, should be {}", events.len());
@@ -255,7 +273,7 @@ mod tests {
         let events = [(7, 3, true), (7, 4, false)];
         let check = |lines: &[String]| {
             fs::write(&path, lines.concat()).unwrap();
-            log(&path, &events, |row| row).is_ok()
+            log(&path, &events).is_ok()
         };
         let (alert, recovery) = (line(3, "CRITICAL"), line(4, "OK"));
         assert!(check(&[alert.clone(), recovery.clone()]));

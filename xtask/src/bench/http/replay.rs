@@ -47,7 +47,7 @@ impl Run<'_> {
         let id = if what == "replays" { "replay" } else { RECORDING };
         let began = Instant::now();
         loop {
-            let state = self.client.ask("GET", &format!("/kapacitor/v1/{what}/{id}"), "")?;
+            let state = self.client.json(&format!("/kapacitor/v1/{what}/{id}"))?;
             if state.contains("\"status\":\"finished\"") {
                 ensure!(state.contains("\"error\":\"\""), "{what} ended with {state}");
                 return Ok(());
@@ -94,11 +94,6 @@ pub(super) fn write_batches(points: &Points, folder: &Path) -> Result<()> {
     fs::remove_file(&plain)?;
     fs::write(folder.join(format!("{RECORDING}.brpl")), archive)?;
     Ok(())
-}
-
-/// Gives the second that an event about a batch has.
-pub(super) fn event_time(points: &Points, batch: u64) -> u64 {
-    ((batch + 1) * WINDOW).min(points.rows)
 }
 
 /// Packs a file with the system's gzip: what an archive needs of it stands in it.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use levada_model::{GroupKey, Point, Str, Timestamp};
 use smallvec::SmallVec;
 
+use super::buffers::Points;
 use crate::effect::Answer;
 
 /// Points of a request that are for one task; the request is shared by all tasks that want some of it.
 #[derive(Clone, Debug)]
 pub struct Slice {
     /// All points of the request.
-    pub points: Arc<Vec<Point>>,
+    pub points: Arc<Points>,
     /// Which of them.
     pub ranges: SmallVec<[Range<u32>; 2]>,
     /// How many loopbacks the points have been through.
@@ -85,7 +86,7 @@ impl Slice {
     pub fn all(points: Vec<Point>) -> Self {
         let count = points.len() as u32;
         let ranges = SmallVec::from_iter(std::iter::once(0..count));
-        Slice { points: Arc::new(points), ranges, hops: 0 }
+        Slice { points: Arc::new(points.into()), ranges, hops: 0 }
     }
 
     /// Counts the points.

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use levada_model::{Point, Str, Timestamp};
+use levada_model::{Str, Timestamp};
 use levada_runtime::Clock;
 use thiserror::Error;
 
 use super::alerts::TopicAlerts;
+use super::buffers::Points;
 use super::cell::Cell;
 use super::checkpoint::StateStore;
 use super::input::{Input, Slice};
@@ -384,7 +385,7 @@ impl Master {
     }
 
     /// Hands points to one task, or to all that listen when `id` is empty; none or all of them are taken.
-    pub fn offer(&self, id: &str, points: &Arc<Vec<Point>>) -> Offer {
+    pub fn offer(&self, id: &str, points: &Arc<Points>) -> Offer {
         let cells: Vec<Arc<Cell>> = {
             let tasks = self.tasks();
             match tasks.get(id) {
@@ -398,7 +399,7 @@ impl Master {
         };
         if id.is_empty() {
             let mut ingest = self.0.routes.ingest();
-            let points = Vec::clone(points);
+            let points = points.to_vec();
             return match ingest.would_fit(&points) {
                 true => {
                     ingest.write(points);

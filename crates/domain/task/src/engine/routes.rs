@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use levada_model::{Point, Series, Str};
 use smallvec::SmallVec;
 
+use super::buffers::{Buffers, Points};
 use super::cell::Cell;
 use super::input::{Input, Slice};
 use super::master::BLOCK_DEFAULT;
@@ -37,6 +38,7 @@ struct Shared {
     table: RwLock<Arc<Table>>,
     /// Counts replacements, so that writers know when to look again.
     version: AtomicU64,
+    buffers: Arc<Buffers>,
 }
 
 #[derive(Default)]
@@ -218,6 +220,11 @@ impl Subscription {
 // === impl Ingest ===
 
 impl Ingest {
+    /// Gives an empty buffer for points to write: one of an earlier write, where there is one.
+    pub fn buffer(&self) -> Vec<Point> {
+        self.routes.0.buffers.take()
+    }
+
     /// Hands points to the tasks that want them; each task gets a point once.
     ///
     /// - Waits for tasks that are behind and want that, after it has served the others.
@@ -236,6 +243,7 @@ impl Ingest {
         if !self.table.taps.is_empty() {
             self.fill_taps(&points, may_wait);
         }
+        let points = Points::of(&self.routes.0.buffers, points);
         if self.table.entries.is_empty() {
             written.unwanted = points.len() as u64;
             return written;
@@ -350,7 +358,7 @@ impl Ingest {
         }
     }
 
-    fn hand_over(&mut self, points: Vec<Point>, hops: u8, may_wait: bool, written: &mut Written) {
+    fn hand_over(&mut self, points: Points, hops: u8, may_wait: bool, written: &mut Written) {
         let points = Arc::new(points);
         let mut late: Vec<(Arc<Cell>, Vec<Slice>)> = Vec::new();
         for task in self.touched.drain(..) {

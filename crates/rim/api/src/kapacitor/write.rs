@@ -56,13 +56,11 @@ pub struct PointsDeps {
 struct Inner {
     deps: PointsDeps,
     turns: Semaphore,
-    /// Writers that nobody uses: what they know of series makes the next body faster.
-    idle: Mutex<Vec<Writer>>,
-}
-
-struct Writer {
-    parser: Parser,
-    ingest: Ingest,
+    /// One per core: parsing needs nothing else, and each parser remembers every series it saw.
+    parses: Arc<Semaphore>,
+    /// Those that nobody uses: what they know of series makes the next body faster.
+    parsers: Mutex<Vec<Parser>>,
+    ingests: Mutex<Vec<Ingest>>,
 }
 
 /// What became of a body.
@@ -72,6 +70,14 @@ enum Outcome {
     Empty,
     /// There is no room.
     Full,
+}
+
+/// How far the thread came that read a body.
+enum Parsed {
+    /// Its points wait for leave to be written.
+    Points(Vec<Point>),
+    /// They were written.
+    Written(Outcome),
 }
 
 /// What a request says about its points.
@@ -93,28 +99,35 @@ impl std::fmt::Debug for Points {
 impl Points {
     /// Makes the way in.
     pub fn new(deps: PointsDeps) -> Self {
-        Points(Arc::new(Inner { deps, turns: Semaphore::new(WRITERS_MAX), idle: Mutex::default() }))
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Points(Arc::new(Inner {
+            deps,
+            turns: Semaphore::new(WRITERS_MAX),
+            parses: Arc::new(Semaphore::new(cores)),
+            parsers: Mutex::default(),
+            ingests: Mutex::default(),
+        }))
     }
 
-    fn take(&self) -> Writer {
-        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| Writer {
-            parser: Parser::new(Limits::default()),
-            ingest: self.0.deps.routes.ingest(),
-        })
+    /// Does some of the work of a request, off the threads for I/O.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Points) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let own = self.clone();
+        let work = self.0.deps.tasks.spawn_thread(TaskKind::Http, "points", move || work(&own));
+        work.await.map_err(|_| closed())
     }
 
-    fn give_back(&self, writer: Writer) {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
-    }
-
-    /// Reads a body; what it holds is handed over by the second step, when it is known where it goes.
+    /// Reads a body.
     fn parse(&self, body: &[u8], target: &Target) -> Result<Vec<Point>, String> {
-        let mut writer = self.take();
-        let mut points = Vec::new();
+        let mut parser = pop(&self.0.parsers).unwrap_or_else(|| Parser::new(Limits::default()));
+        let ingest = self.ingest();
+        let mut points = ingest.buffer();
+        push(&self.0.ingests, ingest);
         let Target { database, retention, precision, now } = target;
-        let outcome = writer.parser.parse(database, retention, *precision, *now, body, &mut points);
-        self.give_back(writer);
+        let outcome = parser.parse(database, retention, *precision, *now, body, &mut points);
+        push(&self.0.parsers, parser);
         if outcome.refused == 0 {
             return Ok(points);
         }
@@ -129,17 +142,28 @@ impl Points {
         if points.is_empty() {
             return Outcome::Empty;
         }
-        let mut writer = self.take();
+        let mut ingest = self.ingest();
         (self.0.deps.seen)(&points);
-        let written = writer.ingest.write(points);
-        self.give_back(writer);
+        let written = ingest.write(points);
+        push(&self.0.ingests, ingest);
         if written.is_refused() { Outcome::Full } else { Outcome::Taken }
     }
+
+    fn ingest(&self) -> Ingest {
+        pop(&self.0.ingests).unwrap_or_else(|| self.0.deps.routes.ingest())
+    }
+}
+
+fn pop<T>(idle: &Mutex<Vec<T>>) -> Option<T> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+}
+
+fn push<T>(idle: &Mutex<Vec<T>>, one: T) {
+    idle.lock().unwrap_or_else(PoisonError::into_inner).push(one);
 }
 
 async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let Some(points) = api.points.clone() else { return Err(ApiError::not_found("Not Found")) };
-    let full = || ApiError::unavailable("the queues of tasks are full, try again later", AGAIN);
     // Bounded by the clock: whoever has a turn is done after the patience of full queues.
     let turn = tokio::select! {
         turn = points.0.turns.acquire() => turn.map_err(|_| closed())?,
@@ -160,26 +184,32 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let target =
         Target { database: (&*database).into(), retention, precision, now: api.clock.now() };
     let (limit, is_gzip) = (api.limits.points_bytes, request.is_gzip());
-    let (own, body) = (points.clone(), request.body.clone());
-    let parsed = points
-        .0
-        .deps
-        .tasks
-        .spawn_thread(TaskKind::Http, "points", move || {
-            let unpacked;
-            let body = match is_gzip {
-                true => {
-                    unpacked = decompress_all(Compression::Gzip, &body, limit).map_err(refused)?;
-                    &unpacked[..]
-                }
-                false => &body[..],
-            };
-            Ok(own.parse(body, &target))
+    // Where nobody has to be asked, the points go on from the thread that has read them.
+    let goes_on = !api.gate.asks() && !database.is_empty();
+    let body = request.body.clone();
+    // Bounded by those who have a turn: each reads one body.
+    let parse = Arc::clone(&points.0.parses).acquire_owned().await.map_err(|_| closed())?;
+    let parsed = points.work(move |points| {
+        let unpacked;
+        let bytes = match is_gzip {
+            true => {
+                unpacked = decompress_all(Compression::Gzip, &body, limit).map_err(refused)?;
+                &unpacked[..]
+            }
+            false => &body[..],
+        };
+        let parsed = points.parse(bytes, &target);
+        // Who waits for full queues keeps nobody from reading.
+        drop((parse, body));
+        Ok(match parsed {
+            Ok(parsed) if goes_on => Ok(Parsed::Written(points.write(parsed))),
+            other => other.map(Parsed::Points),
         })
-        .await
-        .map_err(|_| closed())?;
+    });
+    let parsed = parsed.await?;
     let parsed = match parsed {
-        Ok(Ok(parsed)) => parsed,
+        Ok(Ok(Parsed::Written(outcome))) => return answer(outcome),
+        Ok(Ok(Parsed::Points(parsed))) => parsed,
         Ok(Err(text)) => return Ok(plain(StatusCode::BAD_REQUEST, &text)),
         Err((status, text)) => return Ok(plain(status, &text)),
     };
@@ -193,20 +223,21 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     if let Err(text) = api.gate.may_write(request.user.as_deref(), &database).await {
         return Ok(plain(StatusCode::UNAUTHORIZED, &text));
     }
-    let own = points.clone();
-    let outcome = points
-        .0
-        .deps
-        .tasks
-        .spawn_thread(TaskKind::Http, "points", move || own.write(parsed))
-        .await
-        .map_err(|_| closed())?;
+    let outcome = points.work(move |points| points.write(parsed)).await?;
     drop(turn);
+    answer(outcome)
+}
+
+fn answer(outcome: Outcome) -> Result<Answer, ApiError> {
     match outcome {
         Outcome::Taken => Ok(Answer::empty(StatusCode::NO_CONTENT)),
         Outcome::Empty => Ok(Answer::empty(StatusCode::OK)),
         Outcome::Full => Err(full()),
     }
+}
+
+fn full() -> ApiError {
+    ApiError::unavailable("the queues of tasks are full, try again later", AGAIN)
 }
 
 fn refused(error: CompressionError) -> (StatusCode, String) {
