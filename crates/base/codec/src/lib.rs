@@ -8,6 +8,7 @@
 //! file or body ──> compression::Decompressor ──> lines::LineSplitter ──> spans of lines
 //!                                           └──> csv::CsvReader ───────> JSON texts of rows
 //! body ──> line_protocol::Parser ──> points ──> line_protocol::write_point
+//! body ──> points::{line, protobuf, json} ──> points of DataKit ──> points::checks ──> the same formats
 //! records ──> json_text, csv::CsvWriter, line_protocol, prometheus ──> compression::Compressor ──> file or body
 //! ```
 //!
@@ -23,4 +24,10 @@ pub mod json_text;
 
 pub mod line_protocol;
 
+pub mod points;
+
 pub mod prometheus;
+
+pub mod snappy;
+
+mod wire;

@@ -22,6 +22,8 @@ pub enum TaskKind {
     Connector,
     /// Delivers alert events.
     Alert,
+    /// Keeps and delivers points of the gateway.
+    Gateway,
     /// Runs the tasks of the point engine, or what they do outside.
     Task,
     /// Keeps documents.

@@ -13,6 +13,7 @@ pub struct ClientError {
     message: String,
     status: Option<u16>,
     retry_after: Option<Duration>,
+    is_timeout: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -22,7 +23,14 @@ pub struct ClientError {
 impl ClientError {
     /// Makes an error without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        ClientError { kind, message: message.into(), status: None, retry_after: None, source: None }
+        ClientError {
+            kind,
+            message: message.into(),
+            status: None,
+            retry_after: None,
+            is_timeout: false,
+            source: None,
+        }
     }
 
     /// Makes the error of an answer; `message` is for people.
@@ -43,7 +51,9 @@ impl ClientError {
             (ErrorKind::Unavailable, "cannot be reached, or the connection broke")
         };
         let cause = innermost(&error);
-        ClientError::new(kind, format!("`{target}` {what}: {cause}")).with_source(error)
+        let is_timeout = error.is_timeout();
+        let message = format!("`{target}` {what}: {cause}");
+        ClientError { is_timeout, ..ClientError::new(kind, message).with_source(error) }
     }
 
     /// Adds the cause.
@@ -72,6 +82,11 @@ impl ClientError {
     /// Gives how long the server asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Says whether the time for an answer was over.
+    pub fn is_timeout(&self) -> bool {
+        self.is_timeout
     }
 
     /// Says whether the same request may do later.

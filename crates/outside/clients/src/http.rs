@@ -124,6 +124,15 @@ impl Post for Poster {
 
 /// Makes a client; reads the files of `tls`.
 pub(crate) async fn client(tls: &TlsOptions) -> Result<Client, ClientError> {
+    client_through(tls, "", IDLE_MAX).await
+}
+
+/// Makes a client that goes through a proxy, if there is one.
+pub(crate) async fn client_through(
+    tls: &TlsOptions,
+    proxy: &str,
+    idle_max: usize,
+) -> Result<Client, ClientError> {
     // Another part of the process may have chosen already, and it is the same choice.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::trace!("the TLS provider was installed before");
@@ -135,9 +144,16 @@ pub(crate) async fn client(tls: &TlsOptions) -> Result<Client, ClientError> {
         .retry(reqwest::retry::never())
         .user_agent(concat!("levada/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_MAX);
+        .pool_max_idle_per_host(idle_max);
     let has = |path: &PathBuf| !path.as_os_str().is_empty();
     let wrong = |message: String| ClientError::new(ErrorKind::Invalid, message);
+    if !proxy.is_empty() {
+        let proxy = address(proxy)?;
+        let shown = shown_url(&proxy);
+        let proxy = reqwest::Proxy::all(proxy)
+            .map_err(|_| wrong(format!("`{shown}` is no address of a proxy")))?;
+        builder = builder.proxy(proxy);
+    }
     if has(&tls.ca_file) {
         let pem = read(&tls.ca_file).await?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem)

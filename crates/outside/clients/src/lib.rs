@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! caller ─▶ InfluxDb (trait) ─▶ influxdb::Client ─┐
-//! caller ─▶ Post (trait)     ─▶ http::Poster ─────┴─▶ reqwest, with bounds on time and bytes
+//! caller ─▶ Post (trait)     ─▶ http::Poster ─────┼─▶ reqwest, with bounds on time and bytes
+//! caller ─▶ dataway::Dataway ─────────────────────┘
 //! ```
 //! - Nothing is tried again here, except at the next address of one cluster when an address cannot be reached: who calls
 //!   knows how long a thing is worth trying. [`ClientError::is_transient`] says whether it may help.
@@ -15,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
+pub mod dataway;
 pub mod error;
 pub mod http;
 pub mod influxdb;

@@ -1,0 +1,412 @@
+//! Takes records from one queue and brings them to its endpoints.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use levada_codec::compression::Compression;
+use levada_model::Category;
+use levada_runtime::{Clock, Shutdown};
+
+use super::concurrency::Adaptive;
+use super::health::Wait;
+use super::rate::Rate;
+use super::{Answer, Group, SendPolicy};
+use crate::ingest::{Encoder, Split, can_join};
+use crate::wal::{DropReason, Lease, Outcome, Queue, Record};
+
+/// The sender of one destination.
+pub struct Sender {
+    parts: SenderParts,
+    concurrency: Adaptive,
+    requests: Rate,
+    bytes: Rate,
+    stats: SendStats,
+}
+
+/// What a sender is made of.
+pub struct SenderParts {
+    /// The name of the destination.
+    pub name: String,
+    /// Where records come from.
+    pub queue: Queue,
+    /// Where they go.
+    pub group: Group,
+    /// How hard and how fast.
+    pub policy: SendPolicy,
+    /// How records that are not compressed yet are.
+    pub compression: Compression,
+    /// Compresses and splits.
+    pub encoder: Arc<Encoder>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Hears of every attempt.
+    pub watch: Option<Arc<dyn Watch>>,
+}
+
+/// What a sender has done.
+#[derive(Debug, Default)]
+pub struct SendStats {
+    /// Requests.
+    pub requests: AtomicU64,
+    /// Requests beside the first of each body.
+    pub retries: AtomicU64,
+    /// Bodies that were halved.
+    pub splits: AtomicU64,
+    /// Records that were sent together with others.
+    pub joined: AtomicU64,
+    /// Requests under way.
+    pub in_flight: AtomicU64,
+    /// When the receiver last said that the data of the contract is used up, Unix seconds; 0 when it does not.
+    pub beyond_usage_since: AtomicU64,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The destination.
+    pub destination: &'a str,
+    /// The endpoint.
+    pub endpoint: &'a str,
+    /// What the points are about.
+    pub category: Category,
+    /// How many.
+    pub points: u32,
+    /// Bytes before compression.
+    pub raw_bytes: u32,
+    /// Bytes that were sent.
+    pub sent_bytes: usize,
+    /// What came of it.
+    pub answer: &'a Answer,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it was sent before.
+    pub is_retry: bool,
+}
+
+/// Hears of every request: metrics are made of that.
+pub trait Watch: Send + Sync + 'static {
+    /// Is told when a request is over.
+    fn attempted(&self, attempt: &Attempt<'_>);
+}
+
+/// What came of one body.
+enum Sent {
+    Delivered,
+    Refused(String),
+    TooLarge,
+    Expired,
+    /// The sender stops.
+    Stopped,
+}
+
+// === impl Sender ===
+
+impl Sender {
+    /// Makes one.
+    pub fn new(parts: SenderParts) -> Self {
+        Sender {
+            concurrency: Adaptive::new(parts.policy.in_flight_max),
+            requests: Rate::new(parts.policy.requests_per_second),
+            bytes: Rate::new(parts.policy.bytes_per_second),
+            stats: SendStats::default(),
+            parts,
+        }
+    }
+
+    /// Gives the name of the destination.
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// Gives the queue.
+    pub fn queue(&self) -> &Queue {
+        &self.parts.queue
+    }
+
+    /// Gives the endpoints.
+    pub fn group(&self) -> &Group {
+        &self.parts.group
+    }
+
+    /// Gives what it has done.
+    pub fn stats(&self) -> &SendStats {
+        &self.stats
+    }
+
+    /// Sends until the queue is closed or the shutdown begins; then what is under way may end, and what waits for another
+    /// attempt goes back.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let mut draining = shutdown.clone();
+        let mut draining = pin!(draining.draining());
+        let mut flights = FuturesUnordered::new();
+        // The record behind those that fly together, which is of another kind.
+        let mut held: Option<Lease> = None;
+        let mut is_open = true;
+        while is_open || !flights.is_empty() {
+            let has_room = flights.len() < self.concurrency.limit();
+            if is_open && has_room && let Some(lease) = held.take() {
+                flights.push(self.fly(self.fill(lease, &mut held), shutdown.clone()));
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = &mut draining, if is_open => is_open = false,
+                Some(()) = flights.next(), if !flights.is_empty() => {}
+                next = self.parts.queue.next(), if is_open && has_room => match next {
+                    Some(lease) => held = Some(lease),
+                    None => is_open = false,
+                },
+            }
+        }
+    }
+
+    /// Adds more small records to one that is small; what does not fit in kind is held for the next flight.
+    fn fill(&self, first: Lease, held: &mut Option<Lease>) -> Vec<Lease> {
+        let max = self.parts.policy.join_bytes_max;
+        let mut bytes = first.record().body.len();
+        let mut leases = vec![first];
+        while leases[0].record().compression == Compression::None && bytes < max {
+            let Some(next) = self.parts.queue.try_next() else { break };
+            let can_fly = bytes + next.record().body.len() <= max
+                && leases[0].attempts() == 0
+                && next.attempts() == 0
+                && can_join(leases[0].record(), next.record());
+            if !can_fly {
+                *held = Some(next);
+                break;
+            }
+            bytes += next.record().body.len();
+            leases.push(next);
+        }
+        leases
+    }
+
+    async fn fly(&self, leases: Vec<Lease>, shutdown: Shutdown) {
+        let _counted = Counted::new(&self.stats.in_flight);
+        if leases.len() > 1 {
+            let records: Vec<Record> = leases.iter().map(|lease| lease.record().clone()).collect();
+            self.stats.joined.fetch_add(records.len() as u64, Ordering::Relaxed);
+            if let Some(record) = self.parts.encoder.join(&records) {
+                let outcome: fn() -> Outcome = match self.send(&record, 0, &shutdown).await {
+                    Sent::Delivered => || Outcome::Delivered,
+                    Sent::Expired => || Outcome::Dropped(DropReason::Expired),
+                    Sent::Stopped => || Outcome::Retry,
+                    // One of them is to blame: each is sent alone.
+                    Sent::Refused(_) | Sent::TooLarge => return self.each(leases, &shutdown).await,
+                };
+                leases.into_iter().for_each(|lease| lease.done(outcome()));
+                return;
+            }
+        }
+        self.each(leases, &shutdown).await;
+    }
+
+    async fn each(&self, leases: Vec<Lease>, shutdown: &Shutdown) {
+        for lease in leases {
+            let outcome = self.alone(&lease, shutdown).await;
+            lease.done(outcome);
+        }
+    }
+
+    /// Sends a record, in halves if need be.
+    async fn alone(&self, lease: &Lease, shutdown: &Shutdown) -> Outcome {
+        let mut waiting = vec![lease.record().clone()];
+        let (mut delivered, mut expired, mut refused) = (0, 0, Vec::new());
+        let (mut is_split, mut is_too_large) = (false, false);
+        while let Some(record) = waiting.pop() {
+            match self.send(&record, lease.attempts(), shutdown).await {
+                Sent::Delivered => delivered += record.points,
+                Sent::Expired => expired += record.points,
+                Sent::Refused(reason) => refused.push((record, reason)),
+                Sent::Stopped => return Outcome::Retry,
+                Sent::TooLarge => match self.parts.encoder.split(&record, self.parts.clock.now()) {
+                    Ok(Split::Halves(halves)) => {
+                        self.stats.splits.fetch_add(1, Ordering::Relaxed);
+                        is_split = true;
+                        let (first, second) = *halves;
+                        waiting.push(second);
+                        waiting.push(first);
+                    }
+                    Ok(Split::Single) => {
+                        is_too_large = true;
+                        refused.push((record, "status 413: one point".to_owned()));
+                    }
+                    Err(error) => refused.push((record, format!("cannot be halved: {error}"))),
+                },
+            }
+        }
+        if !is_split {
+            return match refused.pop() {
+                Some((_, reason)) if is_too_large => {
+                    Outcome::DeadLetter { reason, otherwise: DropReason::TooLarge }
+                }
+                Some((_, reason)) => {
+                    Outcome::DeadLetter { reason, otherwise: DropReason::Http4xx }
+                }
+                None if expired > 0 => Outcome::Dropped(DropReason::Expired),
+                None => Outcome::Delivered,
+            };
+        }
+        let dropped = if expired > 0 { vec![(DropReason::Expired, expired)] } else { Vec::new() };
+        let letter = self.letter(refused);
+        Outcome::Parts { delivered, dropped, letter }
+    }
+
+    /// Makes one letter of the halves that were refused, and of all reasons.
+    fn letter(&self, refused: Vec<(Record, String)>) -> Option<(Record, String)> {
+        let (records, mut reasons): (Vec<Record>, Vec<String>) = refused.into_iter().unzip();
+        let record = self.parts.encoder.join(&records)?;
+        reasons.dedup();
+        Some((record, reasons.join("; ")))
+    }
+
+    /// Sends a body until something is decided about it.
+    async fn send(&self, record: &Record, attempts: u16, shutdown: &Shutdown) -> Sent {
+        let SenderParts { clock, group, encoder, compression, .. } = &self.parts;
+        let packed = match encoder.pack(record.clone(), *compression) {
+            Ok(packed) => packed,
+            Err(error) => return Sent::Refused(format!("cannot be compressed: {error}")),
+        };
+        let mut is_retry = attempts > 0;
+        loop {
+            if self.is_expired(record) {
+                return Sent::Expired;
+            }
+            let leave = match group.choose(clock.monotonic()) {
+                Ok(leave) => leave,
+                Err(wait) => {
+                    if self.wait(wait, shutdown).await {
+                        continue;
+                    }
+                    return Sent::Stopped;
+                }
+            };
+            let now = clock.monotonic();
+            let bytes = packed.body.len();
+            let rest = self.requests.take(1.0, now).max(self.bytes.take(bytes as f64, now));
+            if !rest.is_zero() && !self.sleep(rest, shutdown).await {
+                return Sent::Stopped;
+            }
+            let receiver = group.receiver(leave.member);
+            let started = clock.monotonic();
+            let mut aborting = shutdown.clone();
+            let answer = tokio::select! {
+                biased;
+                answer = receiver.send(&packed, is_retry, clock.now()) => answer,
+                () = aborting.aborting() => return Sent::Stopped,
+            };
+            let now = clock.monotonic();
+            self.stats.requests.fetch_add(1, Ordering::Relaxed);
+            self.stats.retries.fetch_add(u64::from(is_retry), Ordering::Relaxed);
+            if let Some(watch) = &self.parts.watch {
+                watch.attempted(&Attempt {
+                    destination: &self.parts.name,
+                    endpoint: receiver.label(),
+                    category: record.category,
+                    points: record.points,
+                    raw_bytes: record.raw_bytes,
+                    sent_bytes: bytes,
+                    answer: &answer,
+                    took: now.saturating_sub(started),
+                    is_retry,
+                });
+            }
+            match answer {
+                Answer::Delivered { .. } => {
+                    self.stats.beyond_usage_since.store(0, Ordering::Relaxed);
+                    self.concurrency.succeeded();
+                    leave.works();
+                    return Sent::Delivered;
+                }
+                Answer::TooLarge => {
+                    leave.works();
+                    return Sent::TooLarge;
+                }
+                Answer::Refused { reason, .. } => {
+                    leave.works();
+                    tracing::warn!(
+                        destination = %self.parts.name,
+                        endpoint = receiver.label(),
+                        points = record.points,
+                        reason,
+                        "points are refused for good"
+                    );
+                    return Sent::Refused(reason);
+                }
+                Answer::Later { after, is_overload, reason, .. } => {
+                    tracing::debug!(destination = %self.parts.name, endpoint = receiver.label(), reason, "later");
+                    if is_overload {
+                        self.concurrency.overloaded(now);
+                    }
+                    leave.fails(after, now);
+                }
+                Answer::Pause { is_beyond_usage, reason, .. } => {
+                    if is_beyond_usage {
+                        let seconds = clock.now().0.div_euclid(1_000_000_000).max(0);
+                        self.stats.beyond_usage_since.store(seconds.unsigned_abs(), Ordering::Relaxed);
+                    }
+                    tracing::warn!(destination = %self.parts.name, endpoint = receiver.label(), reason, "the endpoint is paused");
+                    leave.pauses(now);
+                }
+            }
+            is_retry = true;
+            if shutdown.is_draining() {
+                return Sent::Stopped;
+            }
+        }
+    }
+
+    fn is_expired(&self, record: &Record) -> bool {
+        let Some(age_max) = self.parts.policy.age_max else { return false };
+        let age = self.parts.clock.now().0.saturating_sub(record.packed_at.0);
+        u128::try_from(age).is_ok_and(|age| age > age_max.as_nanos())
+    }
+
+    /// Waits until an endpoint may be asked; gives whether to go on.
+    async fn wait(&self, wait: Wait, shutdown: &Shutdown) -> bool {
+        let now = self.parts.clock.monotonic();
+        let rest = match wait {
+            Wait::Until(until) => until.saturating_sub(now),
+            // The answer to a probe wakes us; the bound is for one that came between.
+            Wait::Probe => PROBE_WAIT_MAX,
+        };
+        let mut draining = shutdown.clone();
+        tokio::select! {
+            biased;
+            () = draining.draining() => false,
+            () = self.parts.group.changed() => true,
+            () = self.parts.clock.sleep(rest) => true,
+        }
+    }
+
+    async fn sleep(&self, rest: Duration, shutdown: &Shutdown) -> bool {
+        let mut draining = shutdown.clone();
+        tokio::select! {
+            biased;
+            () = draining.draining() => false,
+            () = self.parts.clock.sleep(rest) => true,
+        }
+    }
+}
+
+/// How long a flight waits for a probe of another before it looks again.
+const PROBE_WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// Counts up, and down again when it is dropped.
+struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    fn new(counter: &'a AtomicU64) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Counted(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,298 @@
+//! Destinations, from what the settings say to queues that are sent.
+//!
+//! | spread | queues | a point goes to |
+//! |---|---|---|
+//! | failover, weighted | one | one endpoint of those that work |
+//! | broadcast | one for each endpoint | every endpoint, once (B6) |
+//! | hash | one for each endpoint | the endpoint that its tag value belongs to |
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use levada_clients::ClientError;
+use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint, EndpointError};
+use levada_clients::http::TlsOptions;
+use levada_runtime::{Clock, Tasks};
+use thiserror::Error;
+
+use crate::deliver::{
+    DatawayReceiver, Group, Member, SendPolicy, Sender, SenderParts, Strategy, Watch,
+};
+use crate::gateway::Outlet;
+use crate::ingest::{Encoder, Form};
+use crate::rules::{DestinationId, Target};
+use crate::wal::{OpenError, Queue, QueueSettings};
+
+/// How the endpoints of a destination share its points.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    /// The first that works, by priority.
+    #[default]
+    Failover,
+    /// In proportion to their weights.
+    Weighted,
+    /// All of them.
+    Broadcast,
+    /// By the value of a tag.
+    Hash {
+        /// Its key.
+        key: String,
+    },
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointSpec {
+    /// Its URL, with the token in the query.
+    pub url: String,
+    /// The token when the URL has none; empty for none.
+    pub token: String,
+    /// A proxy, empty for none.
+    pub proxy: String,
+    /// TLS.
+    pub tls: TlsOptions,
+    /// Its share.
+    pub weight: u32,
+    /// Lower is asked earlier.
+    pub priority: u32,
+    /// How long a request may take (B15).
+    pub timeout: Duration,
+    /// `User-Agent`; empty for the usual one.
+    pub user_agent: String,
+}
+
+/// A destination.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DestinationSpec {
+    /// Its name: letters, digits, `-`, `_` and `.`, for it is a folder as well.
+    pub name: String,
+    /// How endpoints share.
+    pub spread: Spread,
+    /// At least one.
+    pub endpoints: Vec<EndpointSpec>,
+    /// How it wants its bodies.
+    pub form: Form,
+    /// How hard and how fast.
+    pub policy: SendPolicy,
+    /// How it queues.
+    pub queue: QueueSettings,
+}
+
+/// Destinations that are open.
+#[derive(Default)]
+pub struct Opened {
+    /// Where records can be put; the place is the [`DestinationId`].
+    pub outlets: Vec<Outlet>,
+    /// Who sends them; each is to be run.
+    pub senders: Vec<Arc<Sender>>,
+    /// What the name of a destination stands for in rules.
+    pub targets: BTreeMap<String, Target>,
+}
+
+/// What all destinations share.
+#[derive(Clone)]
+pub struct Shared<'a> {
+    /// The folder of the queues.
+    pub dir: &'a Path,
+    /// Compresses and splits.
+    pub encoder: Arc<Encoder>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Runs what queues need.
+    pub tasks: &'a Tasks,
+    /// Hears of every attempt.
+    pub watch: Option<Arc<dyn Watch>>,
+}
+
+/// Why a destination cannot be opened; nothing of it is.
+#[derive(Debug, Error)]
+pub enum DestinationError {
+    /// A name that is no folder, or that another has.
+    #[error("destination `{name}`: {problem}")]
+    Invalid {
+        /// The name.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A URL that is none.
+    #[error("destination `{name}`: endpoints[{at}].url")]
+    Endpoint {
+        /// The name.
+        name: String,
+        /// Which endpoint.
+        at: usize,
+        /// What is wrong.
+        #[source]
+        source: EndpointError,
+    },
+    /// A client that cannot be made.
+    #[error("destination `{name}`: endpoints[{at}]")]
+    Client {
+        /// The name.
+        name: String,
+        /// Which endpoint.
+        at: usize,
+        /// What is wrong.
+        #[source]
+        source: ClientError,
+    },
+    /// A queue that cannot be opened.
+    #[error(transparent)]
+    Queue(#[from] OpenError),
+}
+
+/// Opens destinations: makes clients, opens queues; sends nothing yet.
+pub async fn open(
+    specs: &[DestinationSpec],
+    shared: &Shared<'_>,
+) -> Result<Opened, DestinationError> {
+    let mut opened = Opened::default();
+    for spec in specs {
+        check(spec, &opened)?;
+        let mut members = Vec::new();
+        for (at, endpoint) in spec.endpoints.iter().enumerate() {
+            members.push(member(spec, at, endpoint).await?);
+        }
+        let target = match &spec.spread {
+            Spread::Failover | Spread::Weighted => {
+                Target::Each(vec![opened.add(spec, &spec.name, members, shared)?])
+            }
+            Spread::Broadcast => {
+                let ids = opened.add_each(spec, members, shared)?;
+                Target::Each(ids.into_iter().map(|(id, _)| id).collect())
+            }
+            Spread::Hash { key } => {
+                let among = opened.add_each(spec, members, shared)?;
+                Target::Hash { key: key.clone(), among }
+            }
+        };
+        opened.targets.insert(spec.name.clone(), target);
+    }
+    Ok(opened)
+}
+
+fn check(spec: &DestinationSpec, opened: &Opened) -> Result<(), DestinationError> {
+    let is_name = |name: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        !name.is_empty() && name.len() <= 100 && name.bytes().all(is_part) && !name.starts_with('.')
+    };
+    let problem = if !is_name(&spec.name) {
+        "the name is to be made of up to 100 letters, digits, `-`, `_` and `.`"
+    } else if opened.targets.contains_key(&spec.name) {
+        "the name is there twice"
+    } else if spec.endpoints.is_empty() {
+        "it has no endpoint"
+    } else if opened.outlets.len() + spec.endpoints.len() > usize::from(DestinationId::MAX) {
+        "there are too many destinations"
+    } else {
+        return Ok(());
+    };
+    Err(DestinationError::Invalid { name: spec.name.clone(), problem })
+}
+
+async fn member(
+    spec: &DestinationSpec,
+    at: usize,
+    endpoint: &EndpointSpec,
+) -> Result<Member, DestinationError> {
+    let name = || spec.name.clone();
+    let url = Endpoint::parse(&endpoint.url, Some(&endpoint.token))
+        .map_err(|source| DestinationError::Endpoint { name: name(), at, source })?;
+    let mut options = DatawayOptions {
+        tls: endpoint.tls.clone(),
+        proxy: endpoint.proxy.clone(),
+        timeout: endpoint.timeout,
+        ..DatawayOptions::default()
+    };
+    if !endpoint.user_agent.is_empty() {
+        options.user_agent.clone_from(&endpoint.user_agent);
+    }
+    let client = Dataway::new(options)
+        .await
+        .map_err(|source| DestinationError::Client { name: name(), at, source })?;
+    let receiver = Arc::new(DatawayReceiver::new(client, url));
+    Ok(Member { receiver, weight: endpoint.weight, priority: endpoint.priority })
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// Adds a queue for each endpoint; its name holds that of the endpoint, so that a queue stays with its endpoint when
+    /// others come and go.
+    fn add_each(
+        &mut self,
+        spec: &DestinationSpec,
+        members: Vec<Member>,
+        shared: &Shared<'_>,
+    ) -> Result<Vec<(DestinationId, u32)>, DestinationError> {
+        let mut added: Vec<(DestinationId, u32)> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        for member in members {
+            let weight = member.weight;
+            let place = folder_of(member.receiver.label());
+            let mut name = format!("{}@{place}", spec.name);
+            let same = names.iter().filter(|known| **known == name).count();
+            names.push(name.clone());
+            if same > 0 {
+                name.push_str(&format!("#{}", same + 1));
+            }
+            added.push((self.add(spec, &name, vec![member], shared)?, weight));
+        }
+        Ok(added)
+    }
+
+    fn add(
+        &mut self,
+        spec: &DestinationSpec,
+        name: &str,
+        members: Vec<Member>,
+        shared: &Shared<'_>,
+    ) -> Result<DestinationId, DestinationError> {
+        let clock = Arc::clone(&shared.clock);
+        let dir = shared.dir.join(name);
+        let queue = Queue::open(&dir, name, spec.queue.clone(), shared.tasks, Arc::clone(&clock))?;
+        let strategy = match spec.spread {
+            Spread::Weighted => Strategy::Weighted,
+            _ => Strategy::Failover,
+        };
+        let seed = clock.now().0.unsigned_abs();
+        let sender = Sender::new(SenderParts {
+            name: name.to_owned(),
+            queue: queue.clone(),
+            group: Group::new(strategy, members, &spec.policy, seed),
+            policy: spec.policy.clone(),
+            compression: spec.form.compression,
+            encoder: Arc::clone(&shared.encoder),
+            clock,
+            watch: shared.watch.clone(),
+        });
+        let id = self.outlets.len() as DestinationId;
+        self.outlets.push(Outlet { name: name.to_owned(), form: spec.form, queue });
+        self.senders.push(Arc::new(sender));
+        Ok(id)
+    }
+}
+
+/// Gives scheme, host and port as a part of the name of a folder.
+fn folder_of(label: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    label.chars().map(|c| if is_part(c) { c } else { '_' }).take(150).collect()
+}
+
+impl Default for EndpointSpec {
+    fn default() -> Self {
+        EndpointSpec {
+            url: String::new(),
+            token: String::new(),
+            proxy: String::new(),
+            tls: TlsOptions::default(),
+            weight: 1,
+            priority: 0,
+            timeout: Duration::from_secs(30),
+            user_agent: String::new(),
+        }
+    }
+}

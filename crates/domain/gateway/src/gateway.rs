@@ -1,0 +1,241 @@
+//! The gateway as writers see it.
+//!
+//! ```text
+//! write ─▶ prepare: checks, filters, routes, encodes ─▶ submit: every record into its queue ─▶ accepted
+//!              └─ refused: nothing has left
+//! ```
+//! [`Gateway::write`] returns when every copy of every point is in the queue of its destination, as durable as that queue
+//! makes it. When one queue does not take its part, the write fails, and what other queues have taken stays there: who
+//! writes again may double points, never lose them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use levada_runtime::{TaskKind, Tasks};
+
+use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
+use crate::rules::{FilterSource, RuleSet, RulesError, RulesSpec};
+use crate::wal::{Queue, Receipt};
+
+/// One place that records can go to.
+#[derive(Clone)]
+pub struct Outlet {
+    /// Its name.
+    pub name: String,
+    /// How it wants its bodies.
+    pub form: Form,
+    /// Its queue.
+    pub queue: Queue,
+}
+
+/// Takes bodies, splits them, and queues what comes out.
+pub struct Gateway {
+    outlets: Vec<Outlet>,
+    forms: Vec<Form>,
+    rules: RwLock<Arc<RuleSet>>,
+    /// Makes changes of rules wait for each other.
+    change: Mutex<()>,
+    bounds: Bounds,
+    encoder: Arc<Encoder>,
+    idle: Mutex<Vec<Workspace>>,
+    stats: GatewayStats,
+}
+
+/// What was written, from the start of the process.
+///
+/// `received = filtered + no_field + nowhere + routed`.
+#[derive(Debug, Default)]
+pub struct GatewayStats {
+    /// Bodies that were taken.
+    pub bodies: AtomicU64,
+    /// Bodies that were refused.
+    pub refused_bodies: AtomicU64,
+    /// Points in bodies that were taken.
+    pub received: AtomicU64,
+    /// Points that a filter dropped.
+    pub filtered: AtomicU64,
+    /// Points without a field.
+    pub no_field: AtomicU64,
+    /// Points that no sinker and no default wants.
+    pub nowhere: AtomicU64,
+    /// Points that went to one destination or more.
+    pub routed: AtomicU64,
+    /// Copies of points, one for each destination.
+    pub copies: AtomicU64,
+    /// Things that were changed in points.
+    pub warnings: AtomicU64,
+    /// Changes of rules that were made.
+    pub reloads: AtomicU64,
+    /// Changes of rules that were refused.
+    pub reload_errors: AtomicU64,
+}
+
+/// A body that is ready to be queued.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The records.
+    pub outgoing: Vec<Outgoing>,
+    /// What became of the points.
+    pub written: Written,
+}
+
+/// A larger body is prepared on a thread of its own, so that small ones need not wait behind it.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Workspaces that are kept.
+const IDLE_MAX: usize = 16;
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// Makes a gateway.
+    ///
+    /// - Errors: everything that is wrong with the rules.
+    pub fn new(
+        outlets: Vec<Outlet>,
+        rules: RulesSpec,
+        bounds: Bounds,
+        encoder: Arc<Encoder>,
+    ) -> Result<Self, RulesError> {
+        let rules = RuleSet::new(rules, outlets.len())?;
+        Ok(Gateway {
+            forms: outlets.iter().map(|outlet| outlet.form).collect(),
+            outlets,
+            rules: RwLock::new(Arc::new(rules)),
+            change: Mutex::default(),
+            bounds,
+            encoder,
+            idle: Mutex::default(),
+            stats: GatewayStats::default(),
+        })
+    }
+
+    /// Takes a body; see the module for what that promises.
+    pub async fn write(self: &Arc<Self>, write: Write, tasks: &Tasks) -> Result<Written, WriteError> {
+        let prepared = if write.body.len() > INLINE_BYTES_MAX {
+            let gateway = Arc::clone(self);
+            let work = move || gateway.prepare(&write);
+            let done = tasks.spawn_thread(TaskKind::Gateway, "write", work).await;
+            done.unwrap_or(Err(WriteError::Stopped))
+        } else {
+            self.prepare(&write)
+        };
+        self.submit(prepared?).await
+    }
+
+    /// Does all that needs no waiting: the body is read whole, and refused whole when anything is wrong.
+    pub fn prepare(&self, write: &Write) -> Result<Prepared, WriteError> {
+        let rules = self.rules();
+        let mut workspace = self.workspace();
+        let prepared = ingest::prepare(write, &rules, &self.bounds, &mut workspace)
+            .and_then(|(buckets, written)| {
+                let outgoing = self.encoder.encode(&buckets, write, &self.forms)?;
+                rules.count(&mut workspace.scratch);
+                Ok(Prepared { outgoing, written })
+            });
+        if prepared.is_ok() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < IDLE_MAX {
+                idle.push(workspace);
+            }
+        } else {
+            // What the workspace has counted belongs to a body that is refused.
+            self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+        }
+        prepared
+    }
+
+    /// Queues what a body became.
+    pub async fn submit(&self, prepared: Prepared) -> Result<Written, WriteError> {
+        let Prepared { outgoing, mut written } = prepared;
+        let appends = outgoing.into_iter().map(|Outgoing { destination, record }| async move {
+            let points = u64::from(record.points);
+            match self.outlets[usize::from(destination)].queue.append(record).await? {
+                Receipt::Kept { .. } => Ok::<u64, WriteError>(0),
+                Receipt::Dropped(_) => Ok(points),
+            }
+        });
+        // Queues flush side by side.
+        let results = futures_util::future::join_all(appends).await;
+        let mut failure = None;
+        for result in results {
+            match result {
+                Ok(dropped) => written.dropped += dropped,
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+            return Err(error);
+        }
+        let add = |counter: &AtomicU64, amount: u64| counter.fetch_add(amount, Ordering::Relaxed);
+        add(&self.stats.bodies, 1);
+        add(&self.stats.received, written.points);
+        add(&self.stats.filtered, written.filtered);
+        add(&self.stats.no_field, written.no_field);
+        add(&self.stats.nowhere, written.nowhere);
+        add(&self.stats.routed, written.routed);
+        add(&self.stats.copies, written.copies);
+        add(&self.stats.warnings, written.warnings.total());
+        Ok(written)
+    }
+
+    /// Gives the rules that are in effect.
+    pub fn rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other rules in the place of those that are in effect, for all bodies that come from now on.
+    ///
+    /// - Errors: everything that is wrong; then nothing changes.
+    pub fn rules_replace(&self, spec: RulesSpec) -> Result<(), RulesError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        self.replace(spec)
+    }
+
+    /// Puts other drop filters in the place of those that are in effect.
+    ///
+    /// Filters of the settings are stronger than those of a pull: then nothing changes, and the answer is false.
+    pub fn drop_filters_replace(
+        &self,
+        filters: Vec<(levada_model::Category, Vec<String>)>,
+        source: FilterSource,
+    ) -> Result<bool, RulesError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spec = self.rules().spec().clone();
+        let is_local = spec.drop_source == FilterSource::Local && !spec.drop_filters.is_empty();
+        if source == FilterSource::Remote && is_local {
+            return Ok(false);
+        }
+        (spec.drop_filters, spec.drop_source) = (filters, source);
+        self.replace(spec).map(|()| true)
+    }
+
+    /// Gives the destinations.
+    pub fn outlets(&self) -> &[Outlet] {
+        &self.outlets
+    }
+
+    /// Gives what was written.
+    pub fn stats(&self) -> &GatewayStats {
+        &self.stats
+    }
+
+    fn replace(&self, spec: RulesSpec) -> Result<(), RulesError> {
+        let new = match RuleSet::new(spec, self.outlets.len()) {
+            Ok(new) => new,
+            Err(error) => {
+                self.stats.reload_errors.fetch_add(1, Ordering::Relaxed);
+                return Err(error);
+            }
+        };
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        new.inherit(&rules);
+        *rules = Arc::new(new);
+        self.stats.reloads.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn workspace(&self) -> Workspace {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+}

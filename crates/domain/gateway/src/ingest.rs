@@ -1,0 +1,291 @@
+//! From a body to records: checked, filtered, split by destination, encoded.
+//!
+//! ```text
+//! body ─ coding ─▶ text ─ scan ─▶ line ─ checks ─▶ rules ─▶ bucket of its destinations ─ encode ─▶ records
+//! ```
+//! Nothing leaves before the whole body has been read: one bad line refuses all of it, and a refused body has left no
+//! trace. A line that needs no change is never taken apart. A body whose lines all go to the same destinations, none of
+//! them changed, is not even copied; if it came compressed as it will be sent, it is sent as it came.
+//!
+//! All of this is work for the processor only: no I/O, no waiting.
+
+mod body;
+mod bucket;
+mod encode;
+mod lookup;
+mod lines;
+mod points;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use levada_codec::compression::CompressionError;
+use levada_codec::points::checks::{Warning, Warnings};
+use levada_codec::points::json::JsonError;
+use levada_codec::points::line::BodyError;
+use levada_codec::points::protobuf::ProtobufError;
+use levada_codec::points::{Checks, Unit};
+use levada_model::{Category, ErrorKind, Timestamp};
+use thiserror::Error;
+
+pub use self::body::Coding;
+pub use self::bucket::Buckets;
+pub use self::encode::{
+    Encoder, Form, GLOBAL_TAGS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split, can_join,
+};
+
+use crate::rules::{RuleSet, Scratch};
+use crate::wal::Encoding;
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Line protocol, dialect `point`.
+    #[default]
+    Lines,
+    /// Version 2.
+    Protobuf,
+    /// JSON of either shape.
+    Json,
+}
+
+/// A body that somebody wants to be delivered.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// What its points are about.
+    pub category: Category,
+    /// As it came.
+    pub body: Bytes,
+    /// How it is written.
+    pub format: Format,
+    /// How it is compressed.
+    pub coding: Coding,
+    /// The unit of its times.
+    pub unit: Unit,
+    /// The time of points without one.
+    pub now: Timestamp,
+    /// What its points must keep; `None` stands for the rules of the category.
+    pub checks: Option<Checks>,
+    /// Whether a warning refuses the body.
+    pub is_strict: bool,
+    /// `X-Global-Tags` that came with it and goes on with it.
+    pub global_tags: Option<Box<str>>,
+    /// The index that its points are stored in.
+    pub storage_index: Option<Box<str>>,
+}
+
+/// Bounds of bodies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of a body as it comes. Source: `max_http_body_bytes`.
+    pub body_bytes_max: usize,
+    /// Bytes of a body when it is no longer compressed.
+    pub plain_bytes_max: usize,
+    /// Bytes of a body that is sent, before it is compressed; a point that is larger is sent alone.
+    ///
+    /// Source: `max_raw_body_size`.
+    pub record_bytes_max: usize,
+    /// A smaller record is not compressed when it is queued but when it is sent, together with others.
+    pub compress_bytes_min: usize,
+}
+
+/// Why a body is refused; nothing of it was taken.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// No byte.
+    #[error("empty body")]
+    Empty,
+    /// Bytes, but no point.
+    #[error("no points")]
+    NoPoints,
+    /// Larger than is taken.
+    #[error("body of {bytes} bytes is too large, at most {bytes_max} are taken")]
+    TooLarge {
+        /// How large.
+        bytes: usize,
+        /// How large it may be.
+        bytes_max: usize,
+    },
+    /// It cannot be decompressed.
+    #[error("decode body failed")]
+    Decode(#[source] CompressionError),
+    /// It is no Snappy block, or a bomb.
+    #[error("decode body failed: {0}")]
+    Snappy(&'static str),
+    /// Bad lines.
+    #[error(transparent)]
+    Lines(#[from] BodyError),
+    /// Not the JSON of points.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Not the messages of points.
+    #[error(transparent)]
+    Protobuf(#[from] ProtobufError),
+    /// A warning, and the sender is strict.
+    #[error("{} warning(s), the first is {}: {}", .total, .first.kind.name(), .first.message)]
+    Warning {
+        /// How many.
+        total: u64,
+        /// The first.
+        first: Box<Warning>,
+    },
+    /// Headers that cannot be kept.
+    #[error("headers of the points are too long")]
+    Headers,
+    /// The library that compresses failed.
+    #[error("cannot encode the body")]
+    Encode(#[source] CompressionError),
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopped,
+    /// A queue does not take it now.
+    #[error(transparent)]
+    Queue(#[from] crate::wal::AppendError),
+}
+
+/// What became of the points of a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Points in the body.
+    pub points: u64,
+    /// Points that a filter dropped.
+    pub filtered: u64,
+    /// Points that had no field, or none that may stay.
+    pub no_field: u64,
+    /// Points that no sinker and no default wants.
+    pub nowhere: u64,
+    /// Points that go somewhere.
+    pub routed: u64,
+    /// Copies of points, one for each destination.
+    pub copies: u64,
+    /// Copies that a queue dropped, as its settings say.
+    pub dropped: u64,
+    /// What was changed.
+    pub warnings: Warnings,
+}
+
+/// What is kept from body to body to avoid allocation.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    pub(crate) scratch: Scratch,
+    pub(crate) text: Vec<u8>,
+    pub(crate) header: String,
+}
+
+/// Reads a body and splits it.
+pub fn prepare(
+    write: &Write,
+    rules: &RuleSet,
+    bounds: &Bounds,
+    workspace: &mut Workspace,
+) -> Result<(Buckets, Written), WriteError> {
+    if write.body.is_empty() {
+        return Err(WriteError::Empty);
+    }
+    let plain = body::plain(write, bounds)?;
+    let mut written = Written::default();
+    let checks = write.checks.clone().unwrap_or_else(|| Checks::of(write.category));
+    let native = match write.format {
+        Format::Lines => Encoding::LineProtocol,
+        Format::Protobuf | Format::Json => Encoding::Protobuf,
+    };
+    let mut buckets = Buckets::new(plain.bytes.clone(), native, bounds.record_bytes_max);
+    let mut split =
+        points::Splitter { write, rules, checks: &checks, workspace, written: &mut written };
+    match write.format {
+        Format::Lines => {
+            let text = plain.text();
+            lines::read(&text, &mut split, &mut buckets)?;
+        }
+        Format::Protobuf => points::read_protobuf(&plain.bytes, &mut split, &mut buckets)?,
+        Format::Json => points::read_json(&plain.bytes, &mut split, &mut buckets)?,
+    }
+    if plain.is_repaired {
+        let kind = levada_codec::points::WarningKind::InvalidUtf8String;
+        written.warnings.add(kind, || "invalid utf8 string, replaced".to_owned());
+    }
+    if written.points == 0 {
+        return Err(WriteError::NoPoints);
+    }
+    if write.is_strict
+        && let Some(first) = written.warnings.first().first()
+    {
+        let first = Box::new(first.clone());
+        return Err(WriteError::Warning { total: written.warnings.total(), first });
+    }
+    written.copies = buckets.copies();
+    if write.format == Format::Lines && !plain.is_repaired {
+        buckets.note_origin(write);
+    }
+    Ok((buckets, written))
+}
+
+// === impl Write ===
+
+impl Write {
+    /// Makes a write of lines that are not compressed, with everything else as usual.
+    pub fn lines(category: Category, body: impl Into<Bytes>, now: Timestamp) -> Self {
+        Write {
+            category,
+            body: body.into(),
+            format: Format::Lines,
+            coding: Coding::Identity,
+            unit: Unit::Dynamic,
+            now,
+            checks: None,
+            is_strict: false,
+            global_tags: None,
+            storage_index: None,
+        }
+    }
+}
+
+// === impl Bounds ===
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            body_bytes_max: 64 << 20,
+            plain_bytes_max: 256 << 20,
+            record_bytes_max: 1 << 20,
+            compress_bytes_min: 16 << 10,
+        }
+    }
+}
+
+// === impl WriteError ===
+
+impl WriteError {
+    /// Says of what kind it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            WriteError::TooLarge { .. } => ErrorKind::TooLarge,
+            WriteError::Decode(CompressionError::ExpansionLimit { .. }) => ErrorKind::TooLarge,
+            WriteError::Json(JsonError::TooLarge(_)) => ErrorKind::TooLarge,
+            WriteError::Encode(_) => ErrorKind::Internal,
+            WriteError::Queue(error) => error.kind(),
+            WriteError::Stopped => ErrorKind::Unavailable,
+            _ => ErrorKind::Invalid,
+        }
+    }
+
+    /// Gives the word that upstream answers with: `datakit.` and this.
+    ///
+    /// Source: dataway reference §9.1.
+    pub fn code(&self) -> &'static str {
+        match self {
+            WriteError::Empty => "emptyBody",
+            WriteError::NoPoints => "noPoints",
+            WriteError::TooLarge { .. } => "bodyTooLarge",
+            WriteError::Decode(_) | WriteError::Snappy(_) => "decodeBodyFailed",
+            WriteError::Lines(BodyError::Empty) => "emptyBody",
+            WriteError::Lines(_) => "invalidLinePoint",
+            WriteError::Json(_) => "invalidJsonPoint",
+            WriteError::Protobuf(_) => "invalidProtobufPoint",
+            WriteError::Warning { .. } => "pointGotWarning",
+            WriteError::Headers => "invalidHeader",
+            WriteError::Encode(_) => "internal",
+            WriteError::Queue(_) | WriteError::Stopped => "queueNotAvailable",
+        }
+    }
+}

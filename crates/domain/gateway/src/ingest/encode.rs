@@ -1,0 +1,318 @@
+//! Buckets become records: encoded once for each way in which destinations want them, shared by all that want it so.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use levada_clients::dataway::PackageIds;
+use levada_codec::compression::{Compression, CompressionError, Compressor, decompress_all};
+use levada_codec::line_protocol::Precision;
+use levada_codec::points::line::{Scanner, write_point};
+use levada_codec::points::{Point, Unit, json, protobuf};
+use levada_model::Timestamp;
+
+use super::bucket::{Bucket, Buckets};
+use super::{Bounds, Write, WriteError};
+use crate::rules::DestinationId;
+use crate::wal::{Attributes, Encoding, Record};
+
+/// How a destination wants its bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// How points are written.
+    pub encoding: Encoding,
+    /// How bodies are compressed.
+    pub compression: Compression,
+    /// Whether bodies carry `X-Global-Tags`; its mere presence changes what servers do.
+    pub has_global_tags: bool,
+}
+
+/// A record and where it goes.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Where.
+    pub destination: DestinationId,
+    /// What.
+    pub record: Record,
+}
+
+/// Two halves of a record, or the news that it cannot be halved.
+#[derive(Clone, Debug)]
+pub enum Split {
+    /// Two records that together are the one.
+    Halves(Box<(Record, Record)>),
+    /// One point.
+    Single,
+}
+
+/// Makes bodies; shared by all writers.
+#[derive(Debug)]
+pub struct Encoder {
+    ids: PackageIds,
+    bounds: Bounds,
+    /// Compressors that wait to be used again: making one costs more than a small body.
+    idle: Mutex<Vec<(Compression, Compressor)>>,
+}
+
+/// Compressors that are kept.
+const IDLE_MAX: usize = 8;
+/// Fast levels: what is saved above them is not worth the time here. Source: measured.
+const GZIP_LEVEL: i32 = 1;
+const ZSTD_LEVEL: i32 = 1;
+
+/// The name of the package id among the attributes of a record.
+pub const PACKAGE_ID: &str = "X-Pkg-Id";
+/// The name of the routing header among the attributes.
+pub const GLOBAL_TAGS: &str = "X-Global-Tags";
+/// The name of the index among the attributes.
+pub const STORAGE_INDEX: &str = "X-Storage-Index-Name";
+
+const NANOSECONDS: Unit = Unit::Fixed(Precision::Nanoseconds);
+
+// === impl Encoder ===
+
+impl Encoder {
+    /// Makes one; `random` is different in every process.
+    pub fn new(bounds: Bounds, random: u64) -> Self {
+        Encoder { ids: PackageIds::new(random), bounds, idle: Mutex::default() }
+    }
+
+    /// Makes the records of a body.
+    pub fn encode(
+        &self,
+        buckets: &Buckets,
+        write: &Write,
+        forms: &[Form],
+    ) -> Result<Vec<Outgoing>, WriteError> {
+        let mut all = Vec::new();
+        for bucket in buckets.list() {
+            let mut done: Vec<(Form, Vec<Record>)> = Vec::new();
+            for destination in &bucket.address.destinations {
+                let form = forms[usize::from(*destination)];
+                let records = match done.iter().find(|(known, _)| *known == form) {
+                    Some((_, records)) => records.clone(),
+                    None => {
+                        let records = self.records(buckets, bucket, write, form)?;
+                        done.push((form, records.clone()));
+                        records
+                    }
+                };
+                let destination = *destination;
+                all.extend(records.into_iter().map(|record| Outgoing { destination, record }));
+            }
+        }
+        Ok(all)
+    }
+
+    fn records(
+        &self,
+        buckets: &Buckets,
+        bucket: &Bucket,
+        write: &Write,
+        form: Form,
+    ) -> Result<Vec<Record>, WriteError> {
+        let native = buckets.native();
+        let header = bucket.address.header.as_deref().filter(|_| form.has_global_tags);
+        let mut records = Vec::new();
+        for part in buckets.parts(bucket) {
+            let id = self.ids.next(write.now.0.div_euclid(1_000_000_000));
+            let attributes = attributes(&id, header, write.storage_index.as_deref())?;
+            let mut record = Record {
+                category: write.category,
+                points: part.points,
+                raw_bytes: u32::try_from(part.bytes.len()).unwrap_or(u32::MAX),
+                packed_at: write.now,
+                encoding: form.encoding,
+                compression: Compression::None,
+                attributes,
+                body: part.bytes,
+            };
+            if form.encoding == native
+                && form.compression == Compression::Gzip
+                && let Some(body) = buckets.as_it_came(bucket)
+            {
+                record.compression = Compression::Gzip;
+                record.body = body;
+                records.push(record);
+                continue;
+            }
+            if form.encoding != native {
+                record.body = convert(&record.body, native, form.encoding, write.now)?;
+                record.raw_bytes = u32::try_from(record.body.len()).unwrap_or(u32::MAX);
+            }
+            if record.body.len() >= self.bounds.compress_bytes_min {
+                record = self.pack(record, form.compression).map_err(WriteError::Encode)?;
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Compresses a record that is not.
+    pub fn pack(
+        &self,
+        mut record: Record,
+        compression: Compression,
+    ) -> Result<Record, CompressionError> {
+        if record.compression != Compression::None || compression == Compression::None {
+            return Ok(record);
+        }
+        let mut compressor = self.compressor(compression)?;
+        let mut out = Vec::with_capacity(record.body.len() / 8 + 64);
+        compressor.write(&record.body, &mut out)?;
+        compressor.finish(&mut out)?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push((compression, compressor));
+        }
+        record.compression = compression;
+        record.body = out.into();
+        Ok(record)
+    }
+
+    /// Makes one record of small ones that are alike and not compressed.
+    ///
+    /// They must have passed [`can_join`]. The id is that of the first.
+    pub fn join(&self, records: &[Record]) -> Option<Record> {
+        let first = records.first()?;
+        let mut body = Vec::with_capacity(records.iter().map(|one| one.body.len() + 1).sum());
+        for record in records {
+            body.extend_from_slice(&record.body);
+            if record.encoding == Encoding::LineProtocol && body.last() != Some(&b'\n') {
+                body.push(b'\n');
+            }
+        }
+        Some(Record {
+            points: records.iter().map(|one| one.points).sum(),
+            raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            body: body.into(),
+            ..first.clone()
+        })
+    }
+
+    /// Halves a record that its receiver finds too large; the halves are not compressed.
+    ///
+    /// - Errors: it is damaged, which its checksum should have told before.
+    pub fn split(&self, record: &Record, now: Timestamp) -> Result<Split, CompressionError> {
+        if record.points < 2 {
+            return Ok(Split::Single);
+        }
+        let plain: Bytes = match record.compression {
+            Compression::None => record.body.clone(),
+            format => decompress_all(format, &record.body, self.bounds.plain_bytes_max)?.into(),
+        };
+        let Some((middle, points)) = middle(&plain, record.encoding, record.points / 2) else {
+            return Ok(Split::Single);
+        };
+        let half = |body: Bytes, points: u32| {
+            let id = self.ids.next(now.0.div_euclid(1_000_000_000));
+            let pairs: Vec<(&str, &str)> = record
+                .attributes
+                .iter()
+                .map(|(name, value)| (name, if name == PACKAGE_ID { id.as_str() } else { value }))
+                .collect();
+            Record {
+                points,
+                raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+                compression: Compression::None,
+                attributes: Attributes::new(pairs).unwrap_or_else(|_| record.attributes.clone()),
+                body,
+                ..record.clone()
+            }
+        };
+        let first = half(plain.slice(..middle), points);
+        let second = half(plain.slice(middle..), record.points - points);
+        Ok(Split::Halves(Box::new((first, second))))
+    }
+
+    fn compressor(&self, compression: Compression) -> Result<Compressor, CompressionError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = idle.iter().position(|(format, _)| *format == compression) {
+            return Ok(idle.swap_remove(at).1);
+        }
+        drop(idle);
+        let level = match compression {
+            Compression::Gzip => Some(GZIP_LEVEL),
+            Compression::Zstd => Some(ZSTD_LEVEL),
+            Compression::None => None,
+        };
+        Compressor::new(compression, level)
+    }
+}
+
+/// Says whether two records can be one body.
+pub fn can_join(one: &Record, other: &Record) -> bool {
+    let alike = |name: &str| one.attributes.get(name) == other.attributes.get(name);
+    one.category == other.category
+        && one.encoding == other.encoding
+        && matches!(one.encoding, Encoding::LineProtocol | Encoding::Protobuf)
+        && one.compression == Compression::None
+        && other.compression == Compression::None
+        && alike(GLOBAL_TAGS)
+        && alike(STORAGE_INDEX)
+}
+
+fn attributes(id: &str, header: Option<&str>, index: Option<&str>) -> Result<Attributes, WriteError> {
+    let pairs = [(PACKAGE_ID, Some(id)), (GLOBAL_TAGS, header), (STORAGE_INDEX, index)];
+    let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    Attributes::new(pairs).map_err(|_| WriteError::Headers)
+}
+
+/// Writes points that are good in another way.
+fn convert(
+    body: &Bytes,
+    from: Encoding,
+    to: Encoding,
+    now: Timestamp,
+) -> Result<Bytes, WriteError> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut points: Vec<Point<'_>> = Vec::new();
+    let text;
+    match from {
+        Encoding::Protobuf => {
+            for point in protobuf::Reader::new(body, now) {
+                write_as(point?, to, &mut out, &mut points);
+            }
+        }
+        _ => {
+            text = String::from_utf8_lossy(body);
+            let mut scanner = Scanner::new(&text, NANOSECONDS)?;
+            while let Some(Ok(line)) = scanner.next_line() {
+                write_as(line.point(NANOSECONDS, now), to, &mut out, &mut points);
+            }
+        }
+    }
+    match to {
+        Encoding::Json => json::write_simple(points.iter(), &mut out),
+        Encoding::ProtobufJson => json::write_full(points.iter(), &mut out),
+        _ => {}
+    }
+    Ok(out.into())
+}
+
+fn write_as<'p>(point: Point<'p>, to: Encoding, out: &mut Vec<u8>, points: &mut Vec<Point<'p>>) {
+    match to {
+        Encoding::LineProtocol | Encoding::Other => {
+            // Points without a field were taken out before.
+            let _has_line = write_point(&point, out);
+        }
+        Encoding::Protobuf => protobuf::write_point(&point, out),
+        Encoding::Json | Encoding::ProtobufJson => points.push(point),
+    }
+}
+
+/// Gives where so many points end, and how many there are up to there.
+fn middle(plain: &[u8], encoding: Encoding, wanted: u32) -> Option<(usize, u32)> {
+    match encoding {
+        Encoding::Protobuf => protobuf::end_of(plain, wanted as usize).map(|end| (end, wanted)),
+        Encoding::LineProtocol => {
+            let text = std::str::from_utf8(plain).ok()?;
+            let mut scanner = Scanner::new(text, NANOSECONDS).ok()?;
+            let mut end = 0;
+            for _ in 0..wanted {
+                end = scanner.next_line()?.ok()?.end() + 1;
+            }
+            (end < plain.len()).then_some((end, wanted))
+        }
+        _ => None,
+    }
+}

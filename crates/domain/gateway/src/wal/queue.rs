@@ -1,0 +1,727 @@
+//! A queue with its threads: what others use.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use levada_runtime::{Clock, TaskKind, Tasks};
+use tokio::sync::Notify;
+
+use super::dead_letter::{DeadLetter, NewLetter};
+use super::engine::{Admission, Engine, Step, lock, quarantine_dir};
+use super::error::{AppendError, DeadLetterError, OpenError, StorageError};
+use super::files::{Files, SystemFiles};
+use super::intake::Receipt;
+use super::lease::{Lease, Outcome};
+use super::ledger::{Counts, DropReason};
+use super::log::Place;
+use super::record::Record;
+use super::settings::{Keep, QueueSettings};
+use super::state::{Pick, State, Taken};
+use super::stats::IoStats;
+use super::upkeep::Due;
+
+const LOCK_FILE: &str = "lock";
+
+/// How long a thread that writes waits for more before it ends.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// How often what waits is looked through for records that waited too long.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Records for one destination; a clone is cheap and is the same queue.
+///
+/// When the last clone is gone, the queue ends as if [`Queue::close`] had been called, only that nobody waits for it.
+#[derive(Clone)]
+pub struct Queue(Arc<Owner>);
+
+/// A queue as people see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// Where the points are.
+    pub counts: Counts,
+    /// Records that wait or are under way.
+    pub queued_records: u64,
+    /// Their bytes.
+    pub queued_bytes: u64,
+    /// Records under way.
+    pub leased_records: usize,
+    /// Files of records.
+    pub segments: usize,
+    /// Records in the dead-letter store.
+    pub dead_letters: usize,
+    /// The disk is full, and appends wait.
+    pub is_stalled: bool,
+    /// What was done with the files.
+    pub io: IoStats,
+}
+
+/// Ends the queue when the last handle is gone.
+struct Owner(Arc<Shared>);
+
+pub(super) struct Shared {
+    engine: Engine,
+    tasks: Tasks,
+    /// Something can be sent.
+    ready: Notify,
+    /// Something may fit again.
+    space: Notify,
+    /// Something is to be flushed or noted some time.
+    work: Notify,
+    /// Something is to be noted now.
+    urgent: Notify,
+    jobs: Mutex<Jobs>,
+    wake_writer: Condvar,
+    is_ended: AtomicBool,
+    /// The lock of the folder; it ends with the file.
+    lock_file: Mutex<Option<File>>,
+}
+
+/// Which threads run, and whether they were asked for since they last looked.
+#[derive(Default)]
+struct Jobs {
+    writer: Job,
+    fetcher: Job,
+    /// Reading failed; it is tried again after a while.
+    is_fetch_late: bool,
+}
+
+#[derive(Default)]
+struct Job {
+    is_running: bool,
+    is_wanted: bool,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// Opens the queue of a destination in a folder of its own, which is made when it does not exist.
+    ///
+    /// Blocks for as long as it takes to read one segment. Must be called inside a tokio runtime.
+    pub fn open(
+        dir: &Path,
+        destination: &str,
+        settings: QueueSettings,
+        tasks: &Tasks,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Queue, OpenError> {
+        let place = Place {
+            files: Arc::new(SystemFiles),
+            dir: dir.to_owned(),
+            destination: destination.to_owned(),
+            segment_bytes: settings.segment_bytes(),
+        };
+        let lock_file = match settings.keep {
+            Keep::Disk => Some(lock_dir(&place)?),
+            Keep::Memory => None,
+        };
+        let shared = Arc::new(Shared {
+            engine: Engine::open(place, settings, clock)?,
+            tasks: tasks.clone(),
+            ready: Notify::new(),
+            space: Notify::new(),
+            work: Notify::new(),
+            urgent: Notify::new(),
+            jobs: Mutex::default(),
+            wake_writer: Condvar::new(),
+            is_ended: AtomicBool::new(false),
+            lock_file: Mutex::new(lock_file),
+        });
+        let upkeep = keep_up(Arc::clone(&shared));
+        drop(tasks.spawn(TaskKind::Gateway, &format!("queue of {destination}"), upkeep));
+        Ok(Queue(Arc::new(Owner(shared))))
+    }
+
+    /// Takes a record; returns when it is as durable as the settings say, or was dropped as they say.
+    ///
+    /// Waits while the queue is full and the settings say so. Dropped before it returns, the record may be taken all the
+    /// same.
+    pub async fn append(&self, record: Record) -> Result<Receipt, AppendError> {
+        self.shared().append(record, 0, true).await
+    }
+
+    /// Takes a record as [`Queue::append`] does, but never waits for room.
+    pub async fn try_append(&self, record: Record) -> Result<Receipt, AppendError> {
+        self.shared().append(record, 0, false).await
+    }
+
+    /// Waits for the next record to send; `None` when the queue was closed, or was to be drained and is.
+    pub async fn next(&self) -> Option<Lease> {
+        let shared = self.shared();
+        loop {
+            let mut ready = pin!(shared.ready.notified());
+            ready.as_mut().enable();
+            if shared.is_ended() {
+                shared.ready.notify_one();
+                return None;
+            }
+            if let Some(lease) = shared.pick() {
+                return Some(lease);
+            }
+            if shared.is_drained() {
+                shared.ready.notify_one();
+                return None;
+            }
+            ready.await;
+        }
+    }
+
+    /// Gives the next record to send, if one is at hand.
+    pub fn try_next(&self) -> Option<Lease> {
+        if self.shared().is_ended() { None } else { self.shared().pick() }
+    }
+
+    /// Takes no more records; [`Queue::next`] goes on until none waits and none is under way.
+    pub fn drain(&self) {
+        let shared = self.shared();
+        shared.engine.inner().is_closed = true;
+        shared.wake_all();
+    }
+
+    /// Ends the queue: what waits is on the disk, and progress is noted; a queue in memory drops what waits.
+    pub async fn close(&self) {
+        self.drain();
+        let shared = Arc::clone(self.shared());
+        let tasks = shared.tasks.clone();
+        let ended = tasks.spawn_thread(TaskKind::Gateway, "end of a queue", move || shared.end());
+        if ended.await.is_err() {
+            tracing::error!("the end of a queue failed");
+        }
+    }
+
+    /// Gives where the points are, at one instant.
+    pub fn counts(&self) -> Counts {
+        self.shared().engine.inner().state.counts()
+    }
+
+    /// Gives what there is to say about the queue, at one instant.
+    pub fn status(&self) -> QueueStatus {
+        let inner = self.shared().engine.inner();
+        let state = &inner.state;
+        QueueStatus {
+            counts: state.counts(),
+            queued_records: state.queued_records(),
+            queued_bytes: state.queued_bytes,
+            leased_records: state.leased(),
+            segments: state.segments.len(),
+            dead_letters: inner.letters.letters.len(),
+            is_stalled: inner.is_stalled,
+            io: inner.io,
+        }
+    }
+
+    /// Gives the letters of the dead-letter store, the oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.shared().engine.inner().letters.letters.values().cloned().collect()
+    }
+
+    /// Queues a dead letter again, as a new record.
+    pub async fn dead_letter_replay(&self, sequence: u64) -> Result<Receipt, DeadLetterError> {
+        let storage = |source| DeadLetterError::Storage { sequence, source };
+        self.find_letter(sequence)?;
+        let read = self.on_thread(move |engine| engine.read_letter(sequence)).await;
+        let Some(opened) = read.map_err(storage)? else {
+            self.on_thread(move |engine| engine.quarantine_letter(sequence))
+                .await
+                .map_err(storage)?;
+            return Err(DeadLetterError::Damaged { sequence });
+        };
+        let receipt = self
+            .shared()
+            .append(opened.record, opened.letter.attempts, true)
+            .await
+            .map_err(|source| DeadLetterError::Append { sequence, source })?;
+        self.on_thread(move |engine| engine.replayed(sequence)).await.map_err(storage)?;
+        self.shared().work.notify_one();
+        Ok(receipt)
+    }
+
+    /// Drops a dead letter; its points count as dropped.
+    pub async fn dead_letter_drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
+        self.find_letter(sequence)?;
+        let removed = self
+            .on_thread(move |engine| engine.remove_letter(sequence, DropReason::DeadLetterDropped));
+        let is_removed =
+            removed.await.map_err(|source| DeadLetterError::Storage { sequence, source })?;
+        self.shared().work.notify_one();
+        if is_removed { Ok(()) } else { Err(DeadLetterError::NotFound { sequence }) }
+    }
+
+    /// Gives the files of the quarantine with their sizes.
+    pub async fn quarantined(&self) -> Result<Vec<(PathBuf, u64)>, StorageError> {
+        self.on_thread(|engine| {
+            let dir = quarantine_dir(&engine.place);
+            match engine.place.files.list(&dir) {
+                Ok(files) => {
+                    Ok(files.into_iter().map(|(name, bytes)| (dir.join(name), bytes)).collect())
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(engine.place.error("list", &dir, error)),
+            }
+        })
+        .await
+    }
+
+    fn find_letter(&self, sequence: u64) -> Result<(), DeadLetterError> {
+        let inner = self.shared().engine.inner();
+        match inner.letters.letters.contains_key(&sequence) {
+            true => Ok(()),
+            false => Err(DeadLetterError::NotFound { sequence }),
+        }
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let shared = Arc::clone(self.shared());
+        let tasks = shared.tasks.clone();
+        let done = tasks
+            .spawn_thread(TaskKind::Gateway, "files of a queue", move || work(&shared.engine))
+            .await;
+        done.unwrap_or_else(|error| {
+            let dir = &self.shared().engine.place.dir;
+            Err(StorageError::new("use", dir, std::io::Error::other(error)))
+        })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let shared = Arc::clone(&self.0);
+        shared.engine.inner().is_closed = true;
+        shared.is_ended.store(true, Ordering::Release);
+        shared.wake_all();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn append(
+        self: &Arc<Self>,
+        mut record: Record,
+        attempts: u16,
+        waits: bool,
+    ) -> Result<Receipt, AppendError> {
+        let crc = match self.engine.settings.keep {
+            Keep::Disk => record.payload_crc(),
+            Keep::Memory => 0,
+        };
+        loop {
+            let mut space = pin!(self.space.notified());
+            space.as_mut().enable();
+            match self.engine.admit(record, crc, attempts)? {
+                Admission::Done(receipt) => {
+                    self.ready.notify_one();
+                    self.work.notify_one();
+                    return Ok(receipt);
+                }
+                Admission::Pushed(slot) => {
+                    let written = Written { shared: self, slot: Some(slot) };
+                    self.want_writer();
+                    return written.await.map_err(AppendError::Storage);
+                }
+                Admission::Full(_) if !waits => return Err(AppendError::Full),
+                Admission::Full(back) => record = back,
+            }
+            space.await;
+        }
+    }
+
+    fn pick(self: &Arc<Self>) -> Option<Lease> {
+        let (pick, is_more, wants_fetch) = {
+            let inner = &mut *self.engine.inner();
+            let now = self.engine.now();
+            let pick = inner.state.pick(now, self.engine.today());
+            let wants_fetch = inner.state.next_fetch(now).is_some();
+            (pick, inner.state.has_waiting(), wants_fetch)
+        };
+        if wants_fetch {
+            self.want_fetcher();
+        }
+        let Pick::Lease(taken) = pick else { return None };
+        if is_more {
+            self.ready.notify_one();
+        }
+        Some(Lease::new(taken, Arc::clone(self)))
+    }
+
+    /// Ends a lease.
+    pub(super) fn settle(self: &Arc<Self>, taken: Taken, outcome: Outcome) {
+        let is_letter = {
+            let inner = &mut *self.engine.inner();
+            settle(inner, taken, outcome);
+            !inner.new_letters.is_empty()
+        };
+        if is_letter {
+            self.want_writer();
+        }
+        self.finished();
+    }
+
+    /// Ends a lease that nothing came of.
+    pub(super) fn give_back(&self, taken: Taken) {
+        self.engine.inner().state.put_back(taken);
+        self.ready.notify_one();
+    }
+
+    fn finished(&self) {
+        let (is_many, is_closed) = {
+            let inner = self.engine.inner();
+            let many = self.engine.settings.cursor_records.into();
+            (inner.state.finished_since_cursor >= many, inner.is_closed)
+        };
+        self.work.notify_one();
+        if is_many {
+            self.urgent.notify_one();
+        }
+        self.space.notify_waiters();
+        // A retry, or room for one more lease.
+        self.ready.notify_one();
+        if is_closed {
+            self.ready.notify_waiters();
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Acquire)
+    }
+
+    fn is_drained(&self) -> bool {
+        let inner = self.engine.inner();
+        inner.is_closed && inner.state.queued_bytes == 0 && inner.intake.pending.is_empty()
+    }
+
+    fn wake_all(&self) {
+        self.space.notify_waiters();
+        self.ready.notify_waiters();
+        self.ready.notify_one();
+        self.work.notify_one();
+        self.urgent.notify_one();
+    }
+
+    fn want_writer(self: &Arc<Self>) {
+        let jobs = &mut *lock(&self.jobs);
+        jobs.writer.is_wanted = true;
+        if std::mem::replace(&mut jobs.writer.is_running, true) {
+            self.wake_writer.notify_one();
+            return;
+        }
+        let shared = Arc::clone(self);
+        let write = move || shared.write();
+        drop(self.tasks.spawn_thread(TaskKind::Gateway, "writer of a queue", write));
+    }
+
+    fn want_fetcher(self: &Arc<Self>) {
+        let jobs = &mut *lock(&self.jobs);
+        jobs.fetcher.is_wanted = true;
+        if std::mem::replace(&mut jobs.fetcher.is_running, true) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let fetch = move || shared.fetch();
+        drop(self.tasks.spawn_thread(TaskKind::Gateway, "reader of a queue", fetch));
+    }
+
+    /// Writes what is pending; the work of a thread, which stays a moment for what comes next.
+    fn write(&self) {
+        let _running = Running { shared: self, job: |jobs| &mut jobs.writer };
+        let log = &mut *lock(&self.engine.log);
+        loop {
+            if self.engine.write_some(log) == Step::Worked {
+                self.ready.notify_one();
+                self.space.notify_waiters();
+                self.work.notify_one();
+                continue;
+            }
+            self.work.notify_one();
+            let mut jobs = lock(&self.jobs);
+            if !jobs.writer.is_wanted {
+                let waited = self.wake_writer.wait_timeout(jobs, LINGER);
+                jobs = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            }
+            if !std::mem::take(&mut jobs.writer.is_wanted) {
+                // Under the lock: whoever wants a writer from now on starts one.
+                jobs.writer.is_running = false;
+                return;
+            }
+        }
+    }
+
+    /// Reads ahead; the work of a thread.
+    fn fetch(&self) {
+        let _running = Running { shared: self, job: |jobs| &mut jobs.fetcher };
+        loop {
+            let is_failed = match self.engine.fetch_one() {
+                Ok(true) => {
+                    self.ready.notify_one();
+                    continue;
+                }
+                Ok(false) => false,
+                Err(error) => {
+                    tracing::warn!(%error, source = %error.source, "waiting records cannot be read; it is tried again");
+                    self.engine.inner().io.read_failures += 1;
+                    true
+                }
+            };
+            let jobs = &mut *lock(&self.jobs);
+            jobs.is_fetch_late |= is_failed;
+            if is_failed || !std::mem::take(&mut jobs.fetcher.is_wanted) {
+                jobs.fetcher.is_running = false;
+                break;
+            }
+        }
+        // Records that turned out to be damaged are finished.
+        self.work.notify_one();
+        self.space.notify_waiters();
+    }
+
+    /// Writes, flushes and notes everything; the work of a thread.
+    fn end(&self) {
+        {
+            let log = &mut *lock(&self.engine.log);
+            while self.engine.write_some(log) == Step::Worked {}
+        }
+        if self.engine.settings.keep == Keep::Memory {
+            let inner = &mut *self.engine.inner();
+            while inner.state.drop_oldest(DropReason::Shutdown, |_: &State, _: &Record| true) {}
+        }
+        self.is_ended.store(true, Ordering::Release);
+        self.engine.keep_up(true);
+        drop(lock(&self.lock_file).take());
+        self.wake_all();
+    }
+
+    fn due(&self) -> Due {
+        if lock(&self.jobs).is_fetch_late {
+            return Due::In(self.engine.settings.cursor_interval);
+        }
+        self.engine.due()
+    }
+}
+
+/// Says that a thread ended, also when it panicked.
+struct Running<'a> {
+    shared: &'a Shared,
+    job: fn(&mut Jobs) -> &mut Job,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.job)(&mut lock(&self.shared.jobs)).is_running = false;
+        }
+    }
+}
+
+/// Waits for a record to be written.
+struct Written<'a> {
+    shared: &'a Shared,
+    slot: Option<usize>,
+}
+
+impl Future for Written<'_> {
+    type Output = Result<Receipt, StorageError>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        ctx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        let slot = self.slot.expect("not polled after it was ready");
+        match self.shared.engine.inner().intake.poll(slot, ctx.waker()) {
+            Some(result) => {
+                self.slot = None;
+                std::task::Poll::Ready(result)
+            }
+            None => std::task::Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            self.shared.engine.inner().intake.abandon(slot);
+        }
+    }
+}
+
+/// Counts the points of a record whose lease is over.
+pub(super) fn settle(inner: &mut super::engine::Inner, taken: Taken, outcome: Outcome) {
+    let state = &mut inner.state;
+    let points = u64::from(taken.record.points);
+    match outcome {
+        Outcome::Delivered => {
+            state.settle(&taken);
+            state.ledger.delivered += points;
+        }
+        Outcome::Retry if state.settings().not_kept.contains(taken.record.category) => {
+            state.settle(&taken);
+            state.ledger.drop_points(DropReason::NotKept, points);
+        }
+        Outcome::Retry => {
+            inner.io.retries += 1;
+            state.put_back(Taken { attempts: taken.attempts.saturating_add(1), ..taken });
+        }
+        Outcome::Dropped(reason) => {
+            state.settle(&taken);
+            state.ledger.drop_points(reason, points);
+        }
+        Outcome::DeadLetter { otherwise, .. } if state.settings().keep == Keep::Memory => {
+            state.settle(&taken);
+            state.ledger.drop_points(otherwise, points);
+        }
+        Outcome::DeadLetter { reason, otherwise } => {
+            inner.new_letters.push(NewLetter { taken, rest: None, reason, otherwise });
+        }
+        Outcome::Parts { delivered, dropped, letter } => {
+            let parts = Parts::of(taken.record.points, delivered, dropped, letter.as_ref());
+            match letter {
+                Some((mut record, reason)) if state.settings().keep == Keep::Disk => {
+                    record.points = parts.lettered;
+                    let rest = Some((record, parts));
+                    let otherwise = DropReason::Poison;
+                    inner.new_letters.push(NewLetter { taken, rest, reason, otherwise });
+                }
+                _ => {
+                    state.settle(&taken);
+                    parts.count(state, DropReason::Poison);
+                }
+            }
+        }
+    }
+}
+
+/// Where the points of a split record went.
+pub(super) struct Parts {
+    delivered: u32,
+    dropped: Vec<(DropReason, u32)>,
+    lettered: u32,
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// Takes the numbers that a sender gave, so that they add up to the points of the record.
+    fn of(
+        points: u32,
+        delivered: u32,
+        mut dropped: Vec<(DropReason, u32)>,
+        letter: Option<&(Record, String)>,
+    ) -> Parts {
+        let mut left = points;
+        let mut take = |wanted: u32| {
+            let taken = wanted.min(left);
+            left -= taken;
+            taken
+        };
+        let lettered = take(letter.map_or(0, |(record, _)| record.points));
+        let delivered = take(delivered);
+        for (_, points) in &mut dropped {
+            *points = take(*points);
+        }
+        dropped.push((DropReason::Poison, left));
+        Parts { delivered, dropped, lettered }
+    }
+
+    /// Counts them; those of the letter as dropped for a reason.
+    pub(super) fn count(&self, state: &mut State, letter: DropReason) {
+        state.ledger.drop_points(letter, self.lettered.into());
+        self.count_rest(state);
+    }
+
+    /// Gives the points of the letter.
+    pub(super) fn lettered(&self) -> u32 {
+        self.lettered
+    }
+
+    /// Counts all but those of the letter.
+    pub(super) fn count_rest(&self, state: &mut State) {
+        state.ledger.delivered += u64::from(self.delivered);
+        for (reason, points) in &self.dropped {
+            state.ledger.drop_points(*reason, (*points).into());
+        }
+    }
+}
+
+/// Flushes and notes what is due, until the queue ends.
+async fn keep_up(shared: Arc<Shared>) {
+    let clock = Arc::clone(&shared.engine.clock);
+    while !shared.is_ended() {
+        match shared.due() {
+            Due::In(wait) => {
+                tokio::select! {
+                    () = clock.sleep(wait) => {}
+                    () = shared.urgent.notified() => {}
+                }
+            }
+            Due::Never => {
+                let expires = shared.engine.settings.age_max.is_some();
+                let has_waiting = expires && shared.engine.inner().state.queued_bytes > 0;
+                tokio::select! {
+                    () = shared.work.notified() => continue,
+                    () = clock.sleep(EXPIRY_INTERVAL), if has_waiting => {}
+                }
+            }
+        }
+        if shared.is_ended() {
+            break;
+        }
+        step(&shared, Engine::keep_up, false).await;
+        if std::mem::take(&mut lock(&shared.jobs).is_fetch_late) {
+            shared.want_fetcher();
+        }
+        if shared.engine.inner().is_stalled {
+            shared.want_writer();
+        }
+        shared.space.notify_waiters();
+        shared.ready.notify_one();
+    }
+    // The last handle may have gone without anybody closing the queue.
+    if lock(&shared.lock_file).is_some() {
+        let ending = Arc::clone(&shared);
+        let ended =
+            shared.tasks.spawn_thread(TaskKind::Gateway, "end of a queue", move || ending.end());
+        if ended.await.is_err() {
+            tracing::error!("the end of a queue failed");
+        }
+    }
+}
+
+async fn step(shared: &Arc<Shared>, work: fn(&Engine, bool), is_final: bool) {
+    let stepping = Arc::clone(shared);
+    let done = shared.tasks.spawn_thread(TaskKind::Gateway, "upkeep of a queue", move || {
+        work(&stepping.engine, is_final);
+    });
+    if done.await.is_err() {
+        tracing::error!(destination = shared.engine.place.destination, "upkeep of a queue failed");
+    }
+}
+
+/// Takes the folder for this process.
+fn lock_dir(place: &Place) -> Result<File, OpenError> {
+    let storage = |action, path: &Path, error| OpenError::Storage {
+        destination: place.destination.clone(),
+        source: StorageError::new(action, path, error),
+    };
+    SystemFiles.create_dir(&place.dir).map_err(|error| storage("make", &place.dir, error))?;
+    let path = place.dir.join(LOCK_FILE);
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(&path).map_err(|error| storage("open", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(OpenError::Locked { path: place.dir.clone() })
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(storage("lock", &path, error)),
+    }
+}

@@ -1,0 +1,233 @@
+//! Posts packages.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use levada_model::{Category, ErrorKind, Timestamp};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, REFERER,
+    RETRY_AFTER, USER_AGENT,
+};
+use reqwest::{Client, Response, Url};
+
+use super::Endpoint;
+use crate::error::ClientError;
+use crate::http::{self, TlsOptions};
+
+/// How much of an answer is kept.
+const ANSWER_BYTES_MAX: usize = 4 << 10;
+/// The longest answer of a pull.
+const PULL_BYTES_MAX: usize = 16 << 20;
+/// The longest `Retry-After` that is believed.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// Connections that wait to be used again. Source: `max_idle_conns_per_host`.
+const IDLE_MAX: usize = 64;
+
+/// How a Dataway is talked to.
+#[derive(Clone, Debug)]
+pub struct DatawayOptions {
+    /// TLS.
+    pub tls: TlsOptions,
+    /// `http://host:port` of a proxy, empty for none.
+    pub proxy: String,
+    /// How long a request may take, the answer included.
+    pub timeout: Duration,
+    /// `User-Agent`: `datakit-<os>-<arch>/<version>/<host name>`.
+    pub user_agent: String,
+}
+
+/// What is posted.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// What the points are about.
+    pub category: Category,
+    /// Encoded, and compressed if `content_encoding` says so.
+    pub body: Bytes,
+    /// `application/line-protocol` and the like.
+    pub content_type: &'static str,
+    /// `gzip`, or empty.
+    pub content_encoding: &'static str,
+    /// How many points.
+    pub points: u32,
+    /// The id of the package; empty for none.
+    pub id: String,
+    /// `X-Global-Tags`; a header that is there may be empty, and that means something else than none.
+    pub global_tags: Option<String>,
+    /// `X-Storage-Index-Name`.
+    pub storage_index: Option<String>,
+    /// Whether the body has been sent before.
+    pub is_retry: bool,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
+}
+
+/// Posts packages; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dataway {
+    client: Client,
+    options: DatawayOptions,
+}
+
+// === impl DatawayOptions ===
+
+impl Default for DatawayOptions {
+    fn default() -> Self {
+        let (os, arch) = (
+            std::env::consts::OS,
+            match std::env::consts::ARCH {
+                "x86_64" => "amd64",
+                "aarch64" => "arm64",
+                other => other,
+            },
+        );
+        DatawayOptions {
+            tls: TlsOptions::default(),
+            proxy: String::new(),
+            timeout: Duration::from_secs(30),
+            user_agent: format!("datakit-{os}-{arch}/levada-{}", env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
+
+// === impl Dataway ===
+
+impl Dataway {
+    /// Makes a client; reads the files of the options.
+    pub async fn new(options: DatawayOptions) -> Result<Self, ClientError> {
+        let client = http::client_through(&options.tls, &options.proxy, IDLE_MAX).await?;
+        if HeaderValue::from_str(&options.user_agent).is_err() {
+            return Err(ClientError::new(ErrorKind::Invalid, "the user agent is no header value"));
+        }
+        Ok(Dataway { client, options })
+    }
+
+    /// Posts a package; every status is an answer.
+    ///
+    /// A redirection with 307 or 308 to the same host is followed once. `now` tells what a date in `Retry-After` means.
+    pub async fn post(
+        &self,
+        endpoint: &Endpoint,
+        package: &Package,
+        now: Timestamp,
+    ) -> Result<Reply, ClientError> {
+        let url = endpoint.url(package.category.path(), &[]);
+        let headers = self.headers(package)?;
+        let mut response = self.send(url.clone(), &headers, package.body.clone()).await?;
+        if matches!(response.status().as_u16(), 307 | 308)
+            && let Some(next) = same_host(&url, &response)
+        {
+            response = self.send(next, &headers, package.body.clone()).await?;
+        }
+        Ok(reply(response, now).await)
+    }
+
+    /// Asks for what is at an address of an endpoint, such as `/v1/datakit/pull`.
+    ///
+    /// - Errors: no answer, one that is no success, or one that is too long.
+    pub async fn get(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Bytes, ClientError> {
+        let shown = format!("{}{path}", endpoint.shown());
+        let request = self.client.get(endpoint.url(path, parameters)).timeout(self.options.timeout);
+        let request = request.header(USER_AGENT, &self.options.user_agent);
+        let response =
+            request.send().await.map_err(|error| ClientError::no_answer(&shown, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = http::beginning(response, ANSWER_BYTES_MAX).await;
+            let body = String::from_utf8_lossy(&body);
+            let message =
+                format!("`{shown}` failed with status code {}, body: {body}", status.as_u16());
+            return Err(ClientError::answered(status.as_u16(), message));
+        }
+        http::whole(&shown, response, PULL_BYTES_MAX).await
+    }
+
+    async fn send(
+        &self,
+        url: Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, ClientError> {
+        let shown = http::shown_url(&url);
+        let request = self.client.post(url).headers(headers.clone()).timeout(self.options.timeout);
+        request.body(body).send().await.map_err(|error| ClientError::no_answer(&shown, error))
+    }
+
+    fn headers(&self, package: &Package) -> Result<HeaderMap, ClientError> {
+        let mut headers = HeaderMap::new();
+        let mut put = |name: HeaderName, text: &str| match HeaderValue::from_str(text) {
+            Ok(value) => {
+                headers.insert(name, value);
+                Ok(())
+            }
+            Err(_) => {
+                let message = format!("the header `{name}` has a wrong value");
+                Err(ClientError::new(ErrorKind::Invalid, message))
+            }
+        };
+        put(USER_AGENT, &self.options.user_agent)?;
+        put(REFERER, "DataKit")?;
+        put(HeaderName::from_static("x-points"), &package.points.to_string())?;
+        if !package.content_type.is_empty() {
+            put(CONTENT_TYPE, package.content_type)?;
+        }
+        if !package.content_encoding.is_empty() {
+            put(CONTENT_ENCODING, package.content_encoding)?;
+        }
+        if !package.id.is_empty() {
+            put(HeaderName::from_static("x-pkg-id"), &package.id)?;
+        }
+        if let Some(tags) = &package.global_tags {
+            put(HeaderName::from_static("x-global-tags"), tags)?;
+        }
+        if let Some(index) = &package.storage_index {
+            put(HeaderName::from_static("x-storage-index-name"), index)?;
+        }
+        if package.is_retry {
+            put(HeaderName::from_static("x-fail-cache-retry"), "1")?;
+        }
+        Ok(headers)
+    }
+}
+
+fn same_host(from: &Url, response: &Response) -> Option<Url> {
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let to = from.join(location).ok()?;
+    (to.scheme() == from.scheme() && to.host() == from.host()).then_some(to)
+}
+
+async fn reply(response: Response, now: Timestamp) -> Reply {
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| retry_after(value.to_str().ok()?.trim(), now));
+    let body = http::beginning(response, ANSWER_BYTES_MAX).await;
+    Reply { status, retry_after, body }
+}
+
+/// Reads `Retry-After`: seconds, or a date.
+pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_nanosecond();
+            let nanos = (date - i128::from(now.0)).max(0);
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        }
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
