@@ -16,8 +16,9 @@ mod size;
 
 pub use duration::{Duration, DurationError};
 pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsError};
+pub use schema::gateway;
 pub use schema::{
-    DEFAULTS, Data, Flow, Influxdb, Kapacitor, Log, LogFormat, Metrics, Overflow, Runtime,
+    DEFAULTS, Data, Flow, Gateway, Influxdb, Kapacitor, Log, LogFormat, Metrics, Overflow, Runtime,
     Settings, SubscriptionMode, SubscriptionProtocol, Task, Tcp, Udp,
 };
 pub use secret::Secret;

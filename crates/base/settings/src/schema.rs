@@ -1,11 +1,13 @@
 //! What settings there are. Defaults, with a comment for each key, are in `default.toml`.
 
+pub mod gateway;
 mod influxdb;
 mod inputs;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::gateway::Gateway;
 pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
 pub use self::inputs::{Tcp, Udp};
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub udp: Udp,
     /// Points as line protocol on connections.
     pub tcp: Tcp,
+    /// Receives points and delivers them.
+    pub gateway: Gateway,
     /// Commands that talk to a server.
     pub client: Client,
     /// What is taken over from a Kapacitor.
@@ -355,6 +359,7 @@ impl Settings {
         self.influxdb.check(&mut problems);
         self.udp.check(&mut problems);
         self.tcp.check(&mut problems);
+        self.gateway.check(&mut problems);
         problems
     }
 }
