@@ -1,6 +1,10 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
-use levada_telemetry::metrics::{CounterFamily, IntGaugeFamily, MetricsError, Registry};
+use levada_telemetry::metrics::{
+    Counter, CounterFamily, IntGauge, IntGaugeFamily, MetricsError, Registry,
+};
+
+use crate::wal::{DropReason, QueueStatus};
 
 /// Where every point is, by destination.
 ///
@@ -16,6 +20,85 @@ pub struct ConservationMetrics {
     pub dead_lettered: IntGaugeFamily<1>,
     /// `levada_gateway_queued_points{destination}`.
     pub queued: IntGaugeFamily<1>,
+}
+
+type Read = fn(&QueueStatus) -> u64;
+
+/// Counters of a queue: name, help, and where the number is.
+const QUEUE_COUNTERS: &[(&str, &str, Read)] = &[
+    ("levada_gateway_wal_writes_total", "Writes of one or more bodies.", |s| s.io.writes),
+    ("levada_gateway_wal_written_bytes_total", "Bytes of bodies written.", |s| s.io.written_bytes),
+    ("levada_gateway_wal_flushes_total", "Files of bodies flushed to the disk.", |s| s.io.flushes),
+    ("levada_gateway_wal_flush_failures_total", "Flushes that failed.", |s| s.io.flush_failures),
+    ("levada_gateway_wal_write_failures_total", "Writes that failed.", |s| s.io.write_failures),
+    ("levada_gateway_wal_disk_full_total", "Times that the disk was full.", |s| s.io.disk_full),
+    ("levada_gateway_wal_reads_total", "Bodies read back from files.", |s| s.io.reads),
+    (
+        "levada_gateway_wal_read_failures_total",
+        "Failed attempts to read waiting bodies, which are repeated.",
+        |s| s.io.read_failures,
+    ),
+    ("levada_gateway_wal_cursor_writes_total", "Times that progress was noted.", |s| {
+        s.io.cursor_writes
+    }),
+    ("levada_gateway_wal_cursor_failures_total", "Times that progress could not be noted.", |s| {
+        s.io.cursor_failures
+    }),
+    (
+        "levada_gateway_wal_segments_removed_total",
+        "Segments removed because they were spent.",
+        |s| s.io.segments_removed,
+    ),
+    ("levada_gateway_wal_damaged_regions_total", "Damaged regions met.", |s| s.io.damaged_regions),
+    (
+        "levada_gateway_wal_quarantined_bytes_total",
+        "Bytes of damaged regions kept in the quarantine.",
+        |s| s.io.quarantined_bytes,
+    ),
+    (
+        "levada_gateway_wal_torn_bytes_total",
+        "Bytes cut off the end of a log when it was opened.",
+        |s| s.io.torn_bytes,
+    ),
+    ("levada_gateway_retries_total", "Bodies that wait again because sending failed.", |s| {
+        s.io.retries
+    }),
+];
+
+/// Gauges of a queue.
+const QUEUE_GAUGES: &[(&str, &str, Read)] = &[
+    ("levada_gateway_queue_records", "Bodies that wait or are under way.", |s| s.queued_records),
+    ("levada_gateway_queue_bytes", "Bytes of bodies that wait or are under way.", |s| {
+        s.queued_bytes
+    }),
+    ("levada_gateway_in_flight_records", "Bodies under way.", |s| s.leased_records as u64),
+    ("levada_gateway_wal_segments", "Files of bodies.", |s| s.segments as u64),
+    ("levada_gateway_dead_letters", "Bodies in the dead-letter store.", |s| s.dead_letters as u64),
+];
+
+/// The metrics of all queues.
+pub struct QueueFamilies {
+    conservation: ConservationMetrics,
+    counters: Vec<CounterFamily<1>>,
+    gauges: Vec<IntGaugeFamily<1>>,
+}
+
+/// The metrics of one queue.
+pub struct QueueMetrics {
+    accepted: Shown,
+    delivered: Shown,
+    /// By [`DropReason::index`].
+    dropped: Vec<Shown>,
+    dead_lettered: IntGauge,
+    queued: IntGauge,
+    counters: Vec<Shown>,
+    gauges: Vec<IntGauge>,
+}
+
+/// A counter that follows a number.
+struct Shown {
+    counter: Counter,
+    last: u64,
 }
 
 // === impl ConservationMetrics ===
@@ -51,4 +134,79 @@ impl ConservationMetrics {
             )?,
         })
     }
+}
+
+// === impl QueueFamilies ===
+
+impl QueueFamilies {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let counters = QUEUE_COUNTERS
+            .iter()
+            .map(|(name, help, _)| registry.counter_family(name, help, &["destination"]));
+        let gauges = QUEUE_GAUGES
+            .iter()
+            .map(|(name, help, _)| registry.int_gauge_family(name, help, &["destination"]));
+        Ok(QueueFamilies {
+            conservation: ConservationMetrics::new(registry)?,
+            counters: counters.collect::<Result<_, _>>()?,
+            gauges: gauges.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Gives the metrics of the queue of a destination.
+    pub fn of(&self, destination: &str) -> QueueMetrics {
+        let points = &self.conservation;
+        let reasons = DropReason::ALL.iter();
+        QueueMetrics {
+            accepted: Shown::new(points.accepted.with(&[destination])),
+            delivered: Shown::new(points.delivered.with(&[destination])),
+            dropped: reasons
+                .map(|reason| Shown::new(points.dropped.with(&[destination, reason.name()])))
+                .collect(),
+            dead_lettered: points.dead_lettered.with(&[destination]),
+            queued: points.queued.with(&[destination]),
+            counters: self.counters.iter().map(|c| Shown::new(c.with(&[destination]))).collect(),
+            gauges: self.gauges.iter().map(|gauge| gauge.with(&[destination])).collect(),
+        }
+    }
+}
+
+// === impl QueueMetrics ===
+
+impl QueueMetrics {
+    /// Shows the numbers of one instant; points count from when the queue was made, not from when it was opened.
+    pub fn show(&mut self, status: &QueueStatus) {
+        let counts = &status.counts;
+        self.accepted.show(counts.accepted);
+        self.delivered.show(counts.delivered);
+        for (shown, points) in self.dropped.iter_mut().zip(counts.dropped) {
+            shown.show(points);
+        }
+        self.dead_lettered.set(gauge_of(counts.dead_lettered));
+        self.queued.set(gauge_of(counts.queued));
+        for (shown, (_, _, read)) in self.counters.iter_mut().zip(QUEUE_COUNTERS) {
+            shown.show(read(status));
+        }
+        for (gauge, (_, _, read)) in self.gauges.iter().zip(QUEUE_GAUGES) {
+            gauge.set(gauge_of(read(status)));
+        }
+    }
+}
+
+// === impl Shown ===
+
+impl Shown {
+    fn new(counter: Counter) -> Self {
+        Shown { counter, last: 0 }
+    }
+
+    fn show(&mut self, now: u64) {
+        self.counter.add(now.saturating_sub(self.last));
+        self.last = now.max(self.last);
+    }
+}
+
+fn gauge_of(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -21,6 +21,9 @@ pub struct AttributesTooLong;
 // === impl Attributes ===
 
 impl Attributes {
+    /// Name of the address to send to, when the points bring their own; no header can be called so.
+    pub const URL: &'static str = ":url";
+
     /// Packs names and values.
     pub fn new<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,

@@ -112,7 +112,8 @@ impl Engine {
         let NewLetter { taken, rest, mut reason, otherwise } = new;
         reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
         let record = rest.as_ref().map_or(&taken.record, |(record, _)| record);
-        let head = head_of(&taken, record, &reason, self.millis());
+        let millis = self.millis();
+        let head = head_of(&taken, record, &reason, millis);
         let bytes = head.len() as u64 + record.payload_bytes() as u64;
         if bytes > self.settings.dead_letter_bytes_max || self.settings.dead_letters_max == 0 {
             let state = &mut self.inner().state;
@@ -156,7 +157,7 @@ impl Engine {
         inner.letters.add(DeadLetter {
             sequence,
             reason,
-            at: self.today(),
+            at: Timestamp(millis.saturating_mul(1_000_000)),
             category: record.category,
             points,
             bytes,

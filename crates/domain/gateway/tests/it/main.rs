@@ -1,0 +1,5 @@
+//! Tests of the gateway through its API.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod queue;
