@@ -1,9 +1,14 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
+mod dataway;
+mod own;
+
 use levada_telemetry::metrics::{
     Counter, CounterFamily, IntGauge, IntGaugeFamily, MetricsError, Registry,
 };
 
+pub use self::dataway::DatawayMetrics;
+pub use self::own::GatewayMetrics;
 use crate::wal::{DropReason, QueueStatus};
 
 /// Where every point is, by destination.
