@@ -3,6 +3,7 @@
 //! The only crate that knows every domain. [`serve`] is the server; [`flows`] and [`tasks`] are what runs in it, and in `levada run`.
 
 pub mod flows;
+pub mod gateway;
 pub mod influxdb;
 pub mod inputs;
 pub mod probes;

@@ -18,7 +18,9 @@ pub use levada_api::LogControl;
 use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
 use levada_api::config::{Config, ConfigDeps, ConfigError};
 use levada_api::kapacitor::{Points, PointsDeps};
-use levada_api::{Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, kapacitor, own};
+use levada_api::{
+    Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, gateway, kapacitor, own,
+};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
 use levada_store::{DocumentError, Documents};
@@ -27,6 +29,7 @@ use levada_task::service::TaskService;
 use thiserror::Error;
 
 use crate::flows::Host;
+use crate::gateway::{GatewayError, GatewayHost};
 use crate::influxdb::{InfluxDbs, InfluxDeps};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
@@ -59,6 +62,7 @@ pub struct Server {
     api: Arc<Api>,
     inputs: Arc<Inputs>,
     influxdb: Arc<InfluxDbs>,
+    gateway: Option<GatewayHost>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -105,6 +109,9 @@ pub enum ServeError {
         "`auth.enabled` is set, but there are no users; set `auth.admin-password` (LEVADA_AUTH_ADMIN_PASSWORD) to make the first one"
     )]
     Nobody,
+    /// The gateway cannot work.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The program contradicts itself.
     #[error("{0}")]
     Internal(String),
@@ -137,6 +144,8 @@ impl Server {
         let users = users(&settings, &documents, &host).await?;
         let mut tables = kapacitor::ROUTES.to_vec();
         tables.extend_from_slice(own::ROUTES);
+        tables.extend_from_slice(gateway::ROUTES);
+        let gateway = GatewayHost::start(&host, &shutdown).await?;
         let gate: Arc<dyn Gate> = match &users {
             Some(users) => {
                 tables.push(kapacitor::users::ROUTES);
@@ -167,6 +176,7 @@ impl Server {
             limits: Limits {
                 document_bytes: settings.http.document_bytes.as_usize(),
                 points_bytes: settings.http.points_bytes.as_usize(),
+                gateway_bytes: settings.gateway.max_http_body_bytes.as_usize(),
             },
             health: health.clone(),
             metrics: host.metrics.clone(),
@@ -180,6 +190,7 @@ impl Server {
             work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
             points: Some(points),
+            gateway: gateway.as_ref().map(GatewayHost::api),
             tasks: Some(service.clone()),
         });
         if let Some(directory) = load_directory(&settings, &api.config) {
@@ -188,7 +199,7 @@ impl Server {
         }
         let addresses = listen(&settings, &api, &host, &shutdown).await?;
         influxdb.start(&addresses, &host, &health, &shutdown);
-        Ok(Server { host, tasks, recordings, inputs, influxdb, api, addresses })
+        Ok(Server { host, tasks, recordings, inputs, influxdb, gateway, api, addresses })
     }
 
     /// Gives the bound addresses.
@@ -217,6 +228,9 @@ impl Server {
         self.influxdb.stop().await;
         self.recordings.close().await;
         self.tasks.stop().await;
+        if let Some(gateway) = &self.gateway {
+            gateway.stop().await;
+        }
         handle.abort();
         let clock = &self.host.clock;
         let deadline = clock.monotonic() + LAST_ANSWERS;

@@ -8,7 +8,7 @@ use levada_telemetry::metrics::{
 };
 
 pub use self::dataway::DatawayMetrics;
-pub use self::own::GatewayMetrics;
+pub use self::own::{GatewayMetrics, TenantFamilies};
 use crate::wal::{DropReason, QueueStatus};
 
 /// Where every point is, by destination.

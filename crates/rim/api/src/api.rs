@@ -19,6 +19,7 @@ use levada_telemetry::metrics::Registry;
 use crate::auth::Users;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::gateway::GatewayApi;
 use crate::kapacitor::Points;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
@@ -66,6 +67,8 @@ pub struct Api {
     pub tasks: Option<TaskService>,
     /// Where points come in, where tasks run.
     pub points: Option<Points>,
+    /// The gateway, where there is one.
+    pub gateway: Option<Arc<GatewayApi>>,
 }
 
 /// Who a server is.
@@ -90,6 +93,8 @@ pub struct Limits {
     pub document_bytes: usize,
     /// Of points.
     pub points_bytes: usize,
+    /// Of points for the gateway; only as they are sent.
+    pub gateway_bytes: usize,
 }
 
 /// What a gate looks at before the body of a request is read.
@@ -177,7 +182,7 @@ impl fmt::Debug for Api {
 impl Default for Limits {
     fn default() -> Self {
         // Source: InfluxDB takes bodies of 25 MB.
-        Limits { document_bytes: 16 << 20, points_bytes: 25_000_000 }
+        Limits { document_bytes: 16 << 20, points_bytes: 25_000_000, gateway_bytes: 64 << 20 }
     }
 }
 
@@ -188,6 +193,7 @@ impl Limits {
             Body::None => 0,
             Body::Document => self.document_bytes,
             Body::Points => self.points_bytes,
+            Body::Gateway => self.gateway_bytes,
         }
     }
 }

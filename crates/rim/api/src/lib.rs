@@ -4,7 +4,7 @@
 //! socket ─▶ listen (TLS, bounds, drain) ─▶ router (route, access) ─▶ body ─▶ a function of the dialect ─▶ answer
 //! ```
 //!
-//! Where to start: [`kapacitor::ROUTES`] and [`own::ROUTES`] list every route; a route is one line there and one function in the file of
+//! Where to start: [`kapacitor::ROUTES`], [`gateway::ROUTES`] and [`own::ROUTES`] list every route; a route is one line there and one function in the file of
 //! its group. What routes work with is [`Api`]; domains know nothing of HTTP or its JSON.
 
 mod answer;
@@ -12,6 +12,7 @@ mod api;
 pub mod auth;
 pub mod config;
 mod error;
+pub mod gateway;
 pub mod json;
 pub mod kapacitor;
 mod list;
@@ -27,5 +28,5 @@ pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, Listener, Served, serve};
 pub use request::{Query, Request};
-pub use router::{Access, Body, Handle, Route, Router};
+pub use router::{Access, Body, Handle, Refuse, Route, Router};
 pub use vitals::{Counts, Statistic, Vitals};

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{Method, Request as WireRequest, StatusCode};
@@ -26,7 +27,8 @@ use crate::answer::{Answer, Wire};
 use crate::api::{Api, Visit};
 use crate::error::ApiError;
 use crate::request::{Query, Request};
-use crate::router::{Body, Found};
+use crate::gateway;
+use crate::router::{Access, Body, Found, Route};
 
 /// The largest head of a request.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -221,6 +223,15 @@ impl Server {
             return Ok(Answer::empty(StatusCode::OK));
         }
         let route = &self.api.router.routes()[place];
+        let request = (head, body, path, params);
+        self.handle(route, request).await.or_else(|error| Ok((route.refuse)(&error)))
+    }
+
+    async fn handle(
+        &self,
+        route: &Route,
+        (head, body, path, params): (Parts, Incoming, String, Vec<(String, String)>),
+    ) -> Result<Answer, ApiError> {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let visit = Visit {
             method: &head.method,
@@ -229,7 +240,10 @@ impl Server {
             headers: &head.headers,
             query: &query,
         };
-        let user = self.api.gate.admit(visit).await?;
+        let user = match route.access {
+            Access::Token => gateway::admit(&self.api, visit).await?,
+            _ => self.api.gate.admit(visit).await?,
+        };
         let body = match route.body {
             Body::None => Bytes::new(),
             kind => self.read(body, self.api.limits.of(kind)).await?,

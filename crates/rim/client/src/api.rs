@@ -20,6 +20,9 @@ pub(crate) const V1: &[&str] = &["kapacitor", "v1"];
 /// Where routes begin that may change.
 pub(crate) const PREVIEW: &[&str] = &["kapacitor", "v1preview"];
 
+/// Where Levada's own routes begin.
+const OWN: &[&str] = &["api", "v1"];
+
 /// A server.
 pub(crate) struct Api {
     base: Url,
@@ -168,6 +171,16 @@ impl Api {
     /// Deletes something.
     pub(crate) fn delete(&self, path: &[&str]) -> Result<(), ApiError> {
         self.send(Method::DELETE, V1, path, &[], None).map(drop)
+    }
+
+    /// Asks one of Levada's own routes.
+    pub(crate) fn own(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &Query<'_>,
+    ) -> Result<Value, ApiError> {
+        self.ask(method, OWN, path, query, None)
     }
 
     /// Hands on what is at a path as it comes; it may be endless.

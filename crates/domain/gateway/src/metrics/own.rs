@@ -128,3 +128,31 @@ impl GatewayMetrics {
         self.known.len() - 1
     }
 }
+
+/// What tenants bring.
+pub struct TenantFamilies {
+    /// `levada_gateway_tenant_points_total{tenant}`.
+    pub written: CounterFamily<1>,
+    /// `levada_gateway_tenant_refused_total{tenant,reason}`.
+    pub refused: CounterFamily<2>,
+}
+
+// === impl TenantFamilies ===
+
+impl TenantFamilies {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        Ok(TenantFamilies {
+            written: registry.counter_family(
+                "levada_gateway_tenant_points_total",
+                "Points that a tenant brought.",
+                &["tenant"],
+            )?,
+            refused: registry.counter_family(
+                "levada_gateway_tenant_refused_total",
+                "Requests of a tenant that were refused because it brought too much.",
+                &["tenant", "reason"],
+            )?,
+        })
+    }
+}
