@@ -4,10 +4,12 @@
 //! seeded records (data) ──► levada run flow.yaml (measure) ──► output, compared with a second computation (verify)
 //!                      └──► xtask bench-floor    (measure)     read, tokenize, write, nothing else (floor)
 //! ```
-//! The records, the flow and the figures of the peers are described in `bench/README.md`.
+//! The records, the flow and the figures of the peers are described in `bench/README.md`. `bench task` is in [`tasks`],
+//! `bench task --http` in [`http`].
 
 mod data;
 pub(crate) mod floor;
+mod http;
 mod measure;
 mod orders;
 mod servers;
@@ -73,13 +75,17 @@ struct Plan {
     runs: usize,
     /// The name of one flow; none: all.
     only: Option<&'static str>,
+    /// Tasks of a server, not of this process.
+    is_http: bool,
 }
 
 /// Measures what the arguments ask for. A missed goal is printed and is not a failure; a wrong output is one.
 pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
     let is_task = arguments.first().is_some_and(|first| first == "task");
     let plan = match parse(arguments) {
-        Ok(plan) if is_task => return tasks::run(plan.only, plan.records, plan.runs),
+        Ok(plan) if is_task && !plan.is_http => {
+            return tasks::run(plan.only, plan.records, plan.runs);
+        }
         Ok(plan) => plan,
         Err(problem) => return Ok(Outcome::Usage(problem)),
     };
@@ -102,6 +108,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
     let folder = repo::target()?.join("bench");
     fs::create_dir_all(&folder).context("cannot create the folder of the bench")?;
     let levada = release.join("levada");
+    if is_task {
+        return http::run(&levada, &folder, plan.only, plan.records, plan.runs);
+    }
     println!("machine: {}", measure::machine());
     let is_wanted = |name: &str| plan.only.is_none_or(|only| only == name);
     if FLOWS.iter().any(|flow| is_wanted(flow.name)) {
@@ -134,7 +143,8 @@ fn parse(arguments: &[String]) -> Result<Plan, String> {
     else {
         return Err("bench what? known: `flow`, `task`".to_owned());
     };
-    let mut plan = Plan { records: None, runs: RUNS_DEFAULT, only: None };
+    let mut plan = Plan { records: None, runs: RUNS_DEFAULT, only: None, is_http: false };
+    plan.is_http = what == "task" && rest.iter().any(|argument| argument == "--http");
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
@@ -145,6 +155,8 @@ fn parse(arguments: &[String]) -> Result<Plan, String> {
                 let runs = number(argument, rest.next(), RUNS_MAX as u64)?;
                 plan.runs = usize::try_from(runs).map_err(|_| "too many runs".to_owned())?;
             }
+            "--http" if plan.is_http => {}
+            name if plan.is_http => plan.only = Some(http::known(name)?),
             name if what == "task" => plan.only = Some(tasks::known(name)?),
             name => {
                 let known = names().find(|known| *known == name);
@@ -344,16 +356,21 @@ mod tests {
 
     #[test]
     fn reads_arguments() {
-        let default = Plan { records: None, runs: 5, only: None };
+        let default = Plan { records: None, runs: 5, only: None, is_http: false };
         assert_eq!(plan(&["flow"]), Ok(default));
-        let asked = Plan { records: Some(10_000), runs: 1, only: Some("p1-null") };
+        let asked = Plan { records: Some(10_000), runs: 1, only: Some("p1-null"), is_http: false };
         assert_eq!(plan(&["flow", "--records", "10_000", "p1-null", "--runs", "1"]), Ok(asked));
-        let task = Plan { records: Some(5), runs: 5, only: Some("w3") };
+        let task = Plan { records: Some(5), runs: 5, only: Some("w3"), is_http: false };
         assert_eq!(plan(&["task", "--points", "5", "w3"]), Ok(task));
+        let http = Plan { records: None, runs: 5, only: Some("r1"), is_http: true };
+        assert_eq!(plan(&["task", "r1", "--http"]), Ok(http));
         for bad in [
             &[][..],
             &["tasks"],
             &["task", "p1"],
+            &["task", "r1"],
+            &["task", "--http", "p1"],
+            &["flow", "--http"],
             &["flow", "p9"],
             &["flow", "--runs"],
             &["flow", "--runs", "0"],

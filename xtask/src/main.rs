@@ -43,6 +43,8 @@ usage: cargo xtask <task>
                          records per second, CPU seconds per million records and peak memory of the record engine
   bench task [--points N] [--runs N] [w0|w1n|w1|w2|w3|w4|w5]
                          the same for points: line protocol in, tasks, alerts out, in one process
+  bench task --http [--points N] [--runs N] [w0|w1n|w1|w2|w3|w4|w5|r1|r2]
+                         the same with a server: writes over HTTP, stored alerts, replays; its start and idle memory
   soak [fuzz|kill|property] [--count N]
                          the long counts of the randomised tests
 

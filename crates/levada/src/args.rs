@@ -35,7 +35,7 @@ Exit codes: 0 done, 1 invalid input, 2 wrong usage, 3 runtime failure, 130 inter
 #[derive(Args, Debug, Clone)]
 pub(crate) struct Common {
     /// Results as tables and text for people, or as one JSON value per line
-    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    #[arg(long, short, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
     pub(crate) output: OutputFormat,
     /// No progress and no notes on standard error; errors still
     #[arg(long, short, global = true)]
@@ -217,6 +217,18 @@ else http://localhost:9092."
     Import(Import),
     /// Look after the gateway of a server: what came in, what waits, what receivers refused
     Gateway(Gateway),
+    /// Keep alerts of a server quiet for some time: its handlers do not hear of them
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  levada silence list
+  levada silence add tag.host=db1 --for 2h --comment 'new disks'
+  levada silence expire 6f2c9e1ab0d34785
+
+States and history go on; what still alerts when a silence ends is told with its next event."
+    )]
+    Silence(Silence),
     /// Write the generated reference pages into a folder
     #[command(hide = true)]
     GenDocs {
@@ -436,23 +448,29 @@ pub(crate) struct Processor {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Dlq {
-    /// List dead letters of files that an error sink wrote
+    /// List dead letters that an error sink wrote, in files or in a topic
     #[command(after_help = "\
 Examples:
   levada dlq list errors.ndjson
+  levada dlq list --flow flow.yaml
   levada dlq list errors.ndjson --class invalid_data --output json")]
     List(DlqList),
     /// Send dead letters through their flow again, from the stage that failed
     #[command(after_help = "\
-Example:
-  levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data")]
+Examples:
+  levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data
+  levada dlq replay --flow flow.yaml                      from the topic of the flow's error sink
+
+Letters of a file stay there. Of a topic, a consumer group keeps what was replayed: the next call goes
+on behind it, but not past a letter that was left, because of its class for instance.")]
     Replay(DlqReplay),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DlqFilter {
-    /// Files with dead letters, one JSON object per line; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    /// Files with dead letters, one JSON object per line; `-` is standard input. None: the topic that
+    /// the error sink of the flow writes
+    #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Only this class, such as invalid_data
     #[arg(long, value_name = "CLASS", value_parser = error_class)]
@@ -472,6 +490,15 @@ pub(crate) struct DlqList {
     /// Show at most this many letters
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) limit: usize,
+    /// The flow file, for the topic of its error sink
+    #[arg(long = "flow", value_name = "FLOW_FILE", required_unless_present = "files")]
+    pub(crate) flow: Option<PathBuf>,
+    /// Consumer group that reads the topic [default: one of the flow's own]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -484,6 +511,12 @@ pub(crate) struct DlqReplay {
     /// A letter that was replayed this often is left alone
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) attempts_max: u64,
+    /// Consumer group that keeps how far the topic was replayed [default: one of the flow's own]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+    /// Replay the topic from its start, and not from where the last replay stopped
+    #[arg(long)]
+    pub(crate) from_start: bool,
     /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets: Option<PathBuf>,
@@ -616,6 +649,89 @@ pub(crate) struct ImportKapacitor {
     pub(crate) skip_verify: bool,
 }
 
+/// What to do with silences.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Silence {
+    /// List silences; ended ones are kept for a week
+    #[command(after_help = "\
+Examples:
+  levada silence list
+  levada silence list --state active --output json")]
+    List(SilenceList),
+    /// Make a silence, and print its ID
+    #[command(after_help = "\
+Examples:
+  levada silence add tag.host=db1 --for 2h --comment 'new disks'
+  levada silence add 'task=~^net_' 'level!=CRITICAL' --start 2026-03-01T22:00:00Z --end 2026-03-02T02:00:00Z
+
+A matcher is SUBJECT, =, !=, =~ or !~, and a text or a pattern. Subjects are tag.NAME, field.NAME,
+task, topic, level, id and name (the measurement). All matchers of a silence must match.")]
+    Add(SilenceAdd),
+    /// End silences now
+    #[command(
+        visible_alias = "remove",
+        after_help = "Example:\n  levada silence expire 6f2c9e1ab0d34785"
+    )]
+    Expire(SilenceExpire),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServerArgs {
+    /// The Levada server [default: the setting client.server]
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Believe any TLS certificate of the server
+    #[arg(long)]
+    pub(crate) skip_verify: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SilenceList {
+    /// Only those that are pending, active or expired
+    #[arg(long, value_name = "STATE", value_parser = ["pending", "active", "expired"])]
+    pub(crate) state: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SilenceAdd {
+    /// What must match, such as `tag.host=db1`
+    #[arg(required = true, value_name = "MATCHER")]
+    pub(crate) matchers: Vec<String>,
+    /// From when, such as `2026-03-01T10:00:00Z`; now when absent
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start: Option<String>,
+    /// Until when
+    #[arg(
+        long,
+        value_name = "TIME",
+        required_unless_present = "duration",
+        conflicts_with = "duration"
+    )]
+    pub(crate) end: Option<String>,
+    /// How long, such as `2h`, instead of --end
+    #[arg(long = "for", id = "duration", value_name = "DURATION")]
+    pub(crate) duration: Option<String>,
+    /// Who asks; the user of the server's URL when absent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SilenceExpire {
+    /// Their IDs
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
 /// What to do with the positions of a flow.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Positions {
@@ -694,7 +810,12 @@ fn rewrite(arguments: Vec<OsString>) -> Vec<OsString> {
 fn command_at(arguments: &[OsString]) -> Option<usize> {
     let common = Common::augment_args(clap::Command::new("levada"));
     let takes_value = |word: &str| {
-        let option = common.get_arguments().find(|arg| arg.get_long() == word.strip_prefix("--"));
+        let mut short = word.strip_prefix('-').unwrap_or_default().chars();
+        let short = short.next().filter(|_| short.next().is_none());
+        let option = common.get_arguments().find(|arg| match word.strip_prefix("--") {
+            Some(long) => arg.get_long() == Some(long),
+            None => short.is_some() && arg.get_short() == short,
+        });
         option.is_some_and(|arg| arg.get_action().takes_values())
     };
     let mut at = 1;
@@ -770,8 +891,15 @@ mod tests {
 
     #[test]
     fn common_options_may_stand_before_the_client() {
-        let words = ["levada", "--output=json", "kapacitor", "list", "tasks"];
-        let arguments = Arguments::parse_from(rewrite(words.iter().map(OsString::from).collect()));
-        assert_eq!(arguments.common.output, OutputFormat::Json);
+        for words in [
+            &["levada", "--output=json", "kapacitor", "list", "tasks"][..],
+            &["levada", "-o", "json", "kapacitor", "list", "tasks"],
+            &["levada", "-ojson", "-q", "kapacitor", "list", "tasks"],
+        ] {
+            let words = rewrite(words.iter().map(OsString::from).collect());
+            let arguments = Arguments::parse_from(words);
+            assert_eq!(arguments.common.output, OutputFormat::Json);
+            assert!(matches!(arguments.command, Command::Kapacitor { words } if words.len() == 2));
+        }
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod effects;
 mod exit;
+mod functions;
 mod lines;
 mod load;
 mod log;

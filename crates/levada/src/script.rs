@@ -8,6 +8,7 @@ use levada_task::dry_run::Unconfigured;
 use levada_task::pipeline::start::StartOptions;
 use levada_task::pipeline::{FindingKind, TaskType};
 use levada_task::runtime::context::{Compat, Limits};
+use levada_task::udf::Udfs;
 use levada_tick::syntax::{self, CallKind, Kind, Node, Position, SCRIPT_BYTES_MAX, caret};
 use levada_tick::vars::{self, Vars};
 
@@ -26,6 +27,8 @@ pub(crate) struct ScriptOptions {
     pub(crate) checks_sources: bool,
     /// Variables may lack values; what depends on values is not checked then.
     pub(crate) is_template: bool,
+    /// Functions that run outside, as far as they are known.
+    pub(crate) udfs: Udfs,
 }
 
 /// A script and what was found about it.
@@ -36,7 +39,7 @@ pub(crate) struct Script {
     pub(crate) definition: Option<Definition>,
     /// The problems, in the order of the text.
     pub(crate) findings: Vec<Finding>,
-    /// What it needs and this build lacks.
+    /// What it needs and is not there: this build lacks it, or the settings.
     pub(crate) not_built_in: Vec<String>,
 }
 
@@ -148,6 +151,7 @@ impl Script {
             task_type: options.task_type,
             vars: options.vars.clone(),
             is_template: options.is_template,
+            udfs: options.udfs.clone(),
             ..DefineOptions::default()
         };
         let definition = match define_program(program, &define_options) {
@@ -178,13 +182,15 @@ impl Script {
         let DefineError::Script(script_error) = error else {
             return self.findings.push(source.finding(None, Severity::Error, &text));
         };
-        // Functions that run outside are known by their configuration only, and none can be configured yet.
+        // Functions that run outside are known by the settings of who runs them.
         let outside = functions.iter().find(|(position, name)| {
             Some(*position) == script_error.position
                 && text.contains(&format!("no method or property \"{name}\""))
         });
         if let Some((_, name)) = outside {
-            let what = format!("the function `{name}` runs outside, which is not built in yet");
+            let what = format!(
+                "the function `{name}` runs outside and is not known here: it would be `[udf.functions.{name}]` of the settings"
+            );
             let text = format!("{what}; what follows it is not checked");
             let finding = source.finding(script_error.position, Severity::Warning, &text);
             self.findings.push(finding);

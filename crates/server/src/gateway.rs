@@ -12,12 +12,11 @@ use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint};
 use levada_gateway::destination::{self, DestinationError, Shared};
 use levada_gateway::gateway::Gateway;
 use levada_gateway::ingest::Encoder;
-use levada_gateway::metrics::{DatawayMetrics, GatewayMetrics, QueueFamilies};
+use levada_gateway::metrics::{DatawayMetrics, EndpointMetrics, QueueFamilies, show_pipeline};
 use levada_gateway::pull::Puller;
 use levada_gateway::rules::{RulesError, RulesSpec};
 use levada_gateway::tenants::Tenants;
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
-use levada_settings::gateway::QueueKeep;
 use levada_telemetry::metrics::MetricsError;
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -114,12 +113,12 @@ impl GatewayHost {
             metrics: Some(metrics),
             tasks: host.tasks.clone(),
             patience: PATIENCE,
+            body_bytes_max: settings.max_http_body_bytes.as_usize(),
             centre,
             elections: Default::default(),
         });
         show(host, &api)?;
-        let is_in_memory = destinations.iter().any(|spec| specs::is_in_memory(spec));
-        debug_assert!(is_in_memory || settings.queue.keep == QueueKeep::Disk || !destinations.is_empty());
+        let is_in_memory = destinations.iter().any(specs::is_in_memory);
         Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, is_in_memory }))
     }
 
@@ -160,7 +159,11 @@ impl GatewayHost {
             outlet.queue.close().await;
             let left = outlet.queue.counts().queued;
             if left > 0 {
-                tracing::info!(destination = outlet.name, points = left, "points wait for the next start");
+                tracing::info!(
+                    destination = outlet.name,
+                    points = left,
+                    "points wait for the next start"
+                );
             }
         }
     }
@@ -194,7 +197,8 @@ async fn centre(
         ..DatawayOptions::default()
     };
     let client = Dataway::new(options).await;
-    let client = client.map_err(|error| GatewayError::Setting(format!("gateway.urls[0]: {error}")))?;
+    let client =
+        client.map_err(|error| GatewayError::Setting(format!("gateway.urls[0]: {error}")))?;
     Ok(Some((client, endpoint)))
 }
 
@@ -203,7 +207,8 @@ fn show(host: &Host, api: &Arc<GatewayApi>) -> Result<(), GatewayError> {
     let families = QueueFamilies::new(&host.metrics)?;
     let outlets = api.gateway.outlets();
     let queues: Vec<_> = outlets.iter().map(|outlet| families.of(&outlet.name)).collect();
-    let own = GatewayMetrics::new(&host.metrics)?;
+    show_pipeline(&host.metrics, &api.gateway, &api.senders)?;
+    let own = EndpointMetrics::new(&host.metrics)?;
     let state = Mutex::new((queues, own));
     // A gateway that is gone is shown no more.
     let (api, clock) = (Arc::downgrade(api), Arc::clone(&host.clock));

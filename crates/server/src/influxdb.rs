@@ -1,45 +1,69 @@
-//! The `InfluxDB` clusters of the settings: their clients, whether they answer, and what they send here.
+//! `InfluxDB` clusters: their clients, whether they answer, and what they send here.
+//!
+//! ```text
+//! [influxdb] ─▶ elements of Kapacitor's `influxdb` section ◀─ [[influxdb]] of its file, overrides of the API
+//!                          │ follow
+//!                          ▼
+//!        clients of scripts (Clusters)    a keeper per cluster (Cluster): ping, subscriptions
+//! ```
 //!
 //! Source: reference (server) §3.4. Differs: a cluster that is down never keeps the server from starting; it is asked again, ever
 //! more rarely, and health names it.
 
 mod clients;
+mod cluster;
 mod destination;
+mod elements;
 mod filter;
 mod link;
 mod metrics;
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use levada_alert::services::Element;
 use levada_api::auth::Users;
-use levada_api::{Health, Identity, Subscriptions};
+use levada_api::config::Follower;
+use levada_api::{Health, Identity, Subscriptions, TestedService};
 use levada_clients::influxdb::{Clusters, InfluxDb};
-use levada_runtime::{Backoff, BackoffPolicy, Clock, Shutdown, TaskKind};
-use levada_settings::Influxdb;
+use levada_runtime::{Clock, Shutdown, TaskKind, Tasks};
+use levada_settings::{Influxdb, Settings};
+use levada_telemetry::metrics::Registry;
+use serde_json::{Map, Value};
+use tokio::task::AbortHandle;
 
 use crate::flows::Host;
 use crate::inputs::{InputDeps, UdpStatistics};
+use crate::serve::Bound;
 pub(crate) use clients::clients;
+use clients::{Maker, Unusable};
+use cluster::Cluster;
+pub(crate) use elements::own_elements;
 use filter::Filter;
-use link::Links;
 use metrics::ClusterMetrics;
 
-/// How often a cluster is asked whether it is there, and how often at most while it is not.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-const RETRY: BackoffPolicy =
-    BackoffPolicy { initial: Duration::from_millis(250), max: LOOK_EVERY, attempts_max: 0 };
-/// How long that answer may take.
-const PING_PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take to compare subscriptions.
-const LINK_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a cluster that is tried out may take to answer.
+const TEST_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The clusters of a server.
+/// The clusters of a server; they change with the configuration.
 pub struct InfluxDbs {
-    clusters: Vec<Arc<Cluster>>,
+    clients: Clusters,
+    maker: Maker,
+    settings: Arc<Settings>,
+    identity: Identity,
+    users: Option<Arc<Users>>,
+    inputs: InputDeps,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    registry: Registry,
+    /// Nothing before the server listens.
+    around: OnceLock<Around>,
+    running: Mutex<BTreeMap<String, Running>>,
+    /// Clusters that are being left.
+    leaving: Mutex<BTreeMap<String, AbortHandle>>,
 }
 
 /// What the clusters of a server need.
@@ -50,94 +74,197 @@ pub(crate) struct InfluxDeps<'d> {
     /// With authentication.
     pub(crate) users: Option<Arc<Users>>,
     pub(crate) inputs: &'d InputDeps,
+    /// Signs tokens for clusters that want some; empty for none.
+    pub(crate) shared_secret: String,
 }
 
-/// One cluster.
-struct Cluster {
-    name: String,
-    server: Arc<dyn InfluxDb>,
-    settings: Influxdb,
-    wanted: Filter,
-    identity: Identity,
-    users: Option<Arc<Users>>,
-    inputs: InputDeps,
-    clock: Arc<dyn Clock>,
-    /// The server itself takes TLS only.
-    is_tls: bool,
-    here: OnceLock<Here>,
-    problem: Mutex<Option<String>>,
-    /// What is told once: the server has no subscriptions.
-    is_unlinkable: Mutex<bool>,
-    count: AtomicUsize,
-    links: Links,
-    metrics: ClusterMetrics,
+struct Around {
+    addresses: Vec<Bound>,
+    shutdown: Shutdown,
 }
 
-/// Where this server is reached.
-struct Here {
-    host: String,
-    port: u16,
-    /// Only by this machine.
-    is_local: bool,
+struct Running {
+    cluster: Arc<Cluster>,
+    /// Nothing before the server listens.
+    keeper: Option<AbortHandle>,
 }
 
 // === impl InfluxDbs ===
 
 impl InfluxDbs {
-    /// Makes the clusters; nobody is asked yet.
-    pub(crate) fn new(deps: &InfluxDeps<'_>) -> Arc<Self> {
-        let settings = &deps.host.settings;
-        let mut clusters = Vec::new();
-        for (name, cluster) in settings.influxdb.all() {
-            let Ok(server) = deps.clients.get(name) else { continue };
-            clusters.push(Arc::new(Cluster {
-                name: name.to_owned(),
-                server,
-                settings: cluster.clone(),
-                wanted: Filter::new(&cluster.subscriptions, &cluster.excluded_subscriptions),
-                identity: deps.identity.clone(),
-                users: deps.users.clone(),
-                inputs: deps.inputs.clone(),
-                clock: Arc::clone(&deps.host.clock),
-                is_tls: !settings.http.tls_certificate.is_empty(),
-                here: OnceLock::new(),
-                problem: Mutex::new(Some("has not answered yet".to_owned())),
-                is_unlinkable: Mutex::new(false),
-                count: AtomicUsize::new(0),
-                links: Links::default(),
-                metrics: ClusterMetrics::new(&deps.host.metrics, name),
-            }));
+    /// Makes the clusters of the configuration; nobody is asked yet. One that cannot be used says so whenever it is used.
+    pub(crate) async fn new(deps: InfluxDeps<'_>, elements: &[Element]) -> Arc<Self> {
+        let InfluxDeps { host, clients, identity, users, inputs, shared_secret } = deps;
+        let clusters = InfluxDbs {
+            clients: clients.clone(),
+            maker: Maker::new(host, shared_secret),
+            settings: Arc::clone(&host.settings),
+            identity: identity.clone(),
+            users,
+            inputs: inputs.clone(),
+            clock: Arc::clone(&host.clock),
+            tasks: host.tasks.clone(),
+            registry: host.metrics.clone(),
+            around: OnceLock::new(),
+            running: Mutex::default(),
+            leaving: Mutex::default(),
+        };
+        let mut made = Vec::new();
+        for (name, settings) in elements::clusters(elements, &clusters.settings.influxdb) {
+            let server = match clusters.maker.make(&settings).await {
+                Ok(server) => server,
+                Err(error) => {
+                    tracing::error!(cluster = name, %error, "an InfluxDB cluster cannot be used");
+                    Arc::new(Unusable::new(&error))
+                }
+            };
+            made.push((name, settings, server));
         }
-        Arc::new(InfluxDbs { clusters })
+        clusters.put(made);
+        Arc::new(clusters)
     }
 
     /// Begins to ask the clusters; the server listens at these addresses.
     pub(crate) fn start(
-        &self,
-        addresses: &[SocketAddr],
-        host: &Host,
+        self: &Arc<Self>,
+        addresses: &[Bound],
         health: &Health,
         shutdown: &Shutdown,
     ) {
-        for cluster in &self.clusters {
-            cluster.is_at(addresses);
-            let shown = Arc::clone(cluster);
-            health.add(format!("influxdb {}", cluster.name), move || shown.problem().clone());
-            let keep = Arc::clone(cluster).keep(shutdown.clone());
-            host.tasks.spawn(TaskKind::Connector, "influxdb cluster", keep);
+        let around = Around { addresses: addresses.to_vec(), shutdown: shutdown.clone() };
+        if self.around.set(around).is_err() {
+            return tracing::debug!("InfluxDB clusters were started twice");
+        }
+        for running in self.lock().values_mut() {
+            running.keeper = self.keep(&running.cluster);
+        }
+        let shown = Arc::clone(self);
+        health.add_group(move || {
+            let running = shown.lock();
+            let part = |cluster: &Cluster| {
+                (format!("influxdb {}", cluster.name), cluster.problem().clone())
+            };
+            running.values().map(|running| part(&running.cluster)).collect()
+        });
+    }
+
+    /// Puts clusters in place of those that are there; those with the same settings stay as they are.
+    fn put(&self, made: Vec<(String, Influxdb, Arc<dyn InfluxDb>)>) {
+        let default = made.iter().find(|(_, settings, _)| settings.default).or(made.first());
+        let default = default.map(|(name, ..)| name.clone()).unwrap_or_default();
+        let clients = made.iter().map(|(name, _, server)| (name.clone(), Arc::clone(server)));
+        self.clients.replace(default, clients.collect::<Vec<_>>());
+        let mut before = std::mem::take(&mut *self.lock());
+        let mut now = BTreeMap::new();
+        for (name, settings, server) in made {
+            let known = before.remove(&name);
+            let running = match known {
+                Some(known) if known.cluster.settings == settings => known,
+                known => {
+                    // Where points do not come as datagrams any more, or not from here, nothing listens for them.
+                    if let Some(known) = known {
+                        self.end(known, settings.disable_subscriptions);
+                    }
+                    let cluster = Arc::new(self.cluster(&name, settings, server));
+                    let leaving =
+                        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+                    if let Some(leaving) =
+                        leaving.filter(|_| !cluster.settings.disable_subscriptions)
+                    {
+                        leaving.abort();
+                    }
+                    Running { keeper: self.keep(&cluster), cluster }
+                }
+            };
+            now.insert(name, running);
+        }
+        *self.lock() = now;
+        before.into_values().for_each(|gone| self.end(gone, true));
+    }
+
+    fn cluster(&self, name: &str, settings: Influxdb, server: Arc<dyn InfluxDb>) -> Cluster {
+        Cluster {
+            name: name.to_owned(),
+            server,
+            wanted: Filter::new(&settings.subscriptions, &settings.excluded_subscriptions),
+            settings,
+            identity: self.identity.clone(),
+            users: self.users.clone(),
+            inputs: self.inputs.clone(),
+            clock: Arc::clone(&self.clock),
+            here: OnceLock::new(),
+            problem: Mutex::new(Some("has not answered yet".to_owned())),
+            is_unlinkable: Mutex::new(false),
+            count: Default::default(),
+            links: Default::default(),
+            metrics: ClusterMetrics::new(&self.registry, name),
+        }
+    }
+
+    /// Starts to ask a cluster, when the server listens already.
+    fn keep(&self, cluster: &Arc<Cluster>) -> Option<AbortHandle> {
+        let around = self.around.get()?;
+        cluster.is_at(&around.addresses);
+        let keep = Arc::clone(cluster).keep(around.shutdown.clone());
+        let keeper = self.tasks.spawn(TaskKind::Connector, "influxdb cluster", keep);
+        Some(keeper.abort_handle())
+    }
+
+    /// Stops to ask a cluster; it may go on sending for a moment.
+    fn end(&self, running: Running, leaves: bool) {
+        let Running { cluster, keeper } = running;
+        if let Some(keeper) = keeper {
+            keeper.abort();
+        }
+        let name = cluster.name.clone();
+        let handle = self.tasks.spawn(TaskKind::Connector, "influxdb farewell", async move {
+            match leaves {
+                true => cluster.leave().await,
+                false => cluster.links.stop().await,
+            }
+        });
+        if leaves {
+            let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+            leaving.retain(|_, handle| !handle.is_finished());
+            leaving.insert(name, handle.abort_handle());
         }
     }
 
     /// Gives what became of the datagrams of subscriptions.
     pub fn udp_statistics(&self) -> Vec<UdpStatistics> {
-        self.clusters.iter().flat_map(|cluster| cluster.links.statistics()).collect()
+        self.clusters().iter().flat_map(|cluster| cluster.links.statistics()).collect()
     }
 
     /// Takes no more datagrams of subscriptions; waits until those that came have reached the tasks.
     pub(crate) async fn stop(&self) {
-        for cluster in &self.clusters {
+        for cluster in self.clusters() {
             cluster.links.stop().await;
         }
+    }
+
+    fn clusters(&self) -> Vec<Arc<Cluster>> {
+        self.lock().values().map(|running| Arc::clone(&running.cluster)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Follower for InfluxDbs {
+    async fn follow(&self, elements: &[Element]) -> Result<(), String> {
+        let mut made = Vec::new();
+        for (name, settings) in elements::clusters(elements, &self.settings.influxdb) {
+            let known = self.clusters().into_iter().find(|cluster| cluster.name == name);
+            let server = match known.filter(|cluster| cluster.settings == settings) {
+                Some(cluster) => Arc::clone(&cluster.server),
+                None => self.maker.make(&settings).await.map_err(|error| error.to_string())?,
+            };
+            made.push((name, settings, server));
+        }
+        self.put(made);
+        Ok(())
     }
 }
 
@@ -145,7 +272,7 @@ impl InfluxDbs {
 impl Subscriptions for InfluxDbs {
     async fn relink(&self) -> Result<(), String> {
         let mut problems = Vec::new();
-        for cluster in self.clusters.iter().filter(|c| !c.settings.disable_subscriptions) {
+        for cluster in self.clusters().iter().filter(|c| !c.settings.disable_subscriptions) {
             if let Err(problem) = cluster.link().await {
                 problems.push(format!("InfluxDB cluster {:?}: {problem}", cluster.name));
             }
@@ -157,170 +284,30 @@ impl Subscriptions for InfluxDbs {
     }
 
     fn count(&self) -> usize {
-        self.clusters.iter().map(|cluster| cluster.count.load(Ordering::Relaxed)).sum()
+        self.clusters().iter().map(|cluster| cluster.count.load(Ordering::Relaxed)).sum()
     }
 }
 
-// === impl Cluster ===
-
-impl Cluster {
-    /// Settles where `InfluxDB` finds this server.
-    fn is_at(&self, addresses: &[SocketAddr]) {
-        let here = Here::new(&self.settings, addresses, &self.identity.host);
-        if self.here.set(here).is_err() {
-            tracing::debug!(cluster = self.name, "a cluster was started twice");
-        }
+#[async_trait]
+impl TestedService for InfluxDbs {
+    fn name(&self) -> &'static str {
+        "influxdb"
     }
 
-    /// Looks at the cluster until the server stops.
-    async fn keep(self: Arc<Self>, mut shutdown: Shutdown) {
-        let mut backoff = Backoff::new(RETRY, self.clock.now().0 as u64);
-        let mut link_at = Duration::ZERO;
-        loop {
-            let looked = tokio::select! {
-                looked = self.look(&mut link_at) => looked,
-                () = shutdown.draining() => return,
-            };
-            self.metrics.up.set(i64::from(looked.is_ok()));
-            let wait = match looked {
-                Ok(()) => {
-                    self.tell(None);
-                    backoff.reset();
-                    LOOK_EVERY.min(link_at.saturating_sub(self.clock.monotonic()))
-                }
-                Err(problem) => {
-                    self.tell(Some(problem));
-                    link_at = Duration::ZERO;
-                    backoff.next_delay().unwrap_or(RETRY.max)
-                }
-            };
-            tokio::select! {
-                () = self.clock.sleep(wait) => {}
-                () = shutdown.draining() => return,
-            }
-        }
+    fn options(&self) -> Map<String, Value> {
+        Map::from_iter([("cluster".to_owned(), Value::from(""))])
     }
 
-    /// Asks whether it is there, and compares subscriptions when it is time to.
-    async fn look(&self, link_at: &mut Duration) -> Result<(), String> {
+    async fn test(&self, options: Map<String, Value>) -> Result<(), String> {
+        let name = match options.get("cluster") {
+            None | Some(Value::Null) => "",
+            Some(Value::String(name)) => name,
+            Some(_) => return Err("`cluster` must be a text".to_owned()),
+        };
+        let server = self.clients.get(name).map_err(|error| error.to_string())?;
         tokio::select! {
-            answer = self.server.ping() => answer.map(|_| ()).map_err(|error| error.to_string())?,
-            () = self.clock.sleep(PING_PATIENCE) => return Err("did not answer in time".to_owned()),
-        }
-        let now = self.clock.monotonic();
-        if self.settings.disable_subscriptions {
-            *link_at = now + LOOK_EVERY;
-        } else if now >= *link_at {
-            self.link().await?;
-            *link_at = now + Duration::from(self.settings.subscriptions_sync_interval);
-        }
-        Ok(())
-    }
-
-    /// Compares subscriptions with what should be, and makes them so.
-    async fn link(&self) -> Result<(), String> {
-        let linked = tokio::select! {
-            linked = self.compare() => linked,
-            () = self.clock.sleep(LINK_PATIENCE) => {
-                self.metrics.failures.inc();
-                return Err("subscriptions took too long".to_owned());
-            }
-        };
-        match linked {
-            Ok(count) => {
-                self.count.store(count, Ordering::Relaxed);
-                self.metrics.subscriptions.set(i64::try_from(count).unwrap_or(i64::MAX));
-                Ok(())
-            }
-            Err(error) if error.is_unsupported() => {
-                self.tell_unsupported(&error.to_string());
-                Ok(())
-            }
-            Err(error) => {
-                self.metrics.failures.inc();
-                Err(format!("subscriptions: {error}"))
-            }
-        }
-    }
-
-    /// Says what is wrong, once per change.
-    fn tell(&self, problem: Option<String>) {
-        let mut known = self.problem();
-        if *known == problem {
-            return;
-        }
-        match &problem {
-            Some(problem) => {
-                tracing::warn!(cluster = self.name, problem, "an InfluxDB cluster does not work");
-            }
-            None => tracing::info!(cluster = self.name, "an InfluxDB cluster works"),
-        }
-        *known = problem;
-    }
-
-    fn tell_unsupported(&self, reason: &str) {
-        let mut is_told = self.is_unlinkable.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*is_told {
-            tracing::info!(
-                cluster = self.name,
-                reason,
-                "an InfluxDB cluster has no subscriptions; have its points written to this server directly"
-            );
-            *is_told = true;
-        }
-    }
-
-    fn problem(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Here ===
-
-impl Here {
-    fn new(settings: &Influxdb, addresses: &[SocketAddr], machine: &str) -> Self {
-        // An address that others reach is the one to tell them.
-        let open = addresses.iter().find(|address| !address.ip().is_loopback());
-        let host = match (&*settings.kapacitor_hostname, open) {
-            ("", None) => "localhost".to_owned(),
-            ("", Some(open)) if !open.ip().is_unspecified() => open.ip().to_string(),
-            ("", Some(_)) => machine.to_owned(),
-            (host, _) => host.trim_matches(['[', ']']).to_owned(),
-        };
-        let port = match settings.http_port {
-            0 => open.or(addresses.first()).map_or(0, SocketAddr::port),
-            port => port,
-        };
-        let is_here = ["localhost", "127.0.0.1", "::1"].contains(&&*host);
-        Here { host, port, is_local: open.is_none() && is_here }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn the_address_told_is_one_that_others_reach() {
-        let mut settings = levada_settings::Settings::default().influxdb;
-        for (listen, host, port, expected) in [
-            ("127.0.0.1:9092", "", 0, "localhost:9092"),
-            ("127.0.0.1:9092", "tunnel", 0, "tunnel:9092"),
-            ("127.0.0.1:9092 0.0.0.0:9093", "", 0, "machine:9093"),
-            ("[::1]:1 10.1.2.3:2", "", 0, "10.1.2.3:2"),
-            ("[fe80::1]:2", "", 0, "fe80::1:2"),
-            ("10.1.2.3:2", "proxy", 0, "proxy:2"),
-            ("10.1.2.3:2", "[::7]", 80, "::7:80"),
-        ] {
-            settings.kapacitor_hostname = host.to_owned();
-            settings.http_port = port;
-            let addresses: Vec<SocketAddr> =
-                listen.split(' ').map(|address| address.parse().unwrap()).collect();
-            let here = Here::new(&settings, &addresses, "machine");
-            assert_eq!(format!("{}:{}", here.host, here.port), expected, "{listen} {host}");
-            assert_eq!(here.is_local, expected.starts_with("localhost"));
+            answer = server.ping() => answer.map(drop).map_err(|error| error.to_string()),
+            () = self.clock.sleep(TEST_PATIENCE) => Err("did not answer in time".to_owned()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The only crate that knows every domain. [`serve`] is the server; [`flows`] and [`tasks`] are what runs in it, and in `levada run`.
 
+mod alerts;
 pub mod flows;
 pub mod gateway;
 pub mod influxdb;

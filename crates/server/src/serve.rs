@@ -1,26 +1,24 @@
 //! The server: its store, its tasks and alerts, its listeners.
 
 mod identity;
+mod listen;
 mod load;
+mod metrics;
 mod tls;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levada_alert::handlers::HandlerDeps;
-use levada_alert::metrics::AlertMetrics;
-use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
-use levada_alert::services::Services;
+use levada_alert::service::AlertService;
+use levada_alert::services::Services as _;
 pub use levada_api::LogControl;
-use levada_api::auth::{NewUser, UserError, UserGate, UserKind, Users, UsersSettings};
+use levada_api::auth::{NewUser, UserError, UserKind, Users, UsersSettings};
 use levada_api::config::{Config, ConfigDeps, ConfigError};
 use levada_api::kapacitor::{Points, PointsDeps};
-use levada_api::{
-    Api, Gate, Health, Identity, Limits, Listener, NoGate, Router, gateway, kapacitor, own,
-};
+use levada_api::{Api, Health, Identity};
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_settings::Settings;
 use levada_store::{DocumentError, Documents};
@@ -30,19 +28,18 @@ use thiserror::Error;
 
 use crate::flows::Host;
 use crate::gateway::{GatewayError, GatewayHost};
-use crate::influxdb::{InfluxDbs, InfluxDeps};
+use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
+use crate::tasks::TaskHost;
 use crate::tasks::vitals::{Monitoring, TaskVitals};
-use crate::tasks::{TaskHost, connections};
+pub(crate) use listen::Bound;
 use load::LoadDirectory;
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
 /// How long the last answers may take after everything else ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// How often the numbers of alerts are brought up to date.
-const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub struct ServerDeps {
@@ -59,7 +56,7 @@ pub struct Server {
     host: Host,
     tasks: TaskHost,
     recordings: Recordings,
-    api: Arc<Api>,
+    documents: Arc<dyn Documents>,
     inputs: Arc<Inputs>,
     influxdb: Arc<InfluxDbs>,
     gateway: Option<GatewayHost>,
@@ -70,28 +67,55 @@ pub struct Server {
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// An address cannot be listened on.
-    #[error("cannot listen on `{address}` (setting `http.listen`)")]
+    #[error("cannot listen on `{address}` (setting `{setting}`)")]
     Listen {
         /// The address.
         address: String,
+        /// The key of the setting.
+        setting: String,
         /// The cause.
         source: io::Error,
     },
     /// Everybody could come in.
     #[error(
-        "`{0}` can be reached from other machines, and nobody has to say who they are; listen on 127.0.0.1, \
-         switch on authentication, or set `http.allow-anyone = true`"
+        "`{address}` can be reached from other machines, and nobody has to say who they are; listen on 127.0.0.1, \
+         switch on authentication, or set `{listener}allow-anyone = true`"
     )]
-    Anyone(SocketAddr),
+    Anyone {
+        /// The address.
+        address: SocketAddr,
+        /// The start of the keys of the listener.
+        listener: String,
+    },
     /// The certificate or its key cannot be used.
-    #[error("TLS cannot be offered (settings `http.tls-certificate`, `http.tls-key`): {0}")]
-    Tls(String),
+    #[error(
+        "TLS cannot be offered (settings `{listener}tls-certificate`, `{listener}tls-key`): {reason}"
+    )]
+    Tls {
+        /// The start of the keys of the listener.
+        listener: String,
+        /// The cause.
+        reason: String,
+    },
+    /// There is no such dialect.
+    #[error("setting `{listener}dialects`: there is no dialect {name:?}; known: {known}")]
+    Dialect {
+        /// The start of the keys of the listener.
+        listener: String,
+        /// What was written.
+        name: String,
+        /// The names.
+        known: String,
+    },
     /// The store cannot be opened.
     #[error("the store of the setting `store.url` cannot be used")]
     Store(#[source] DocumentError),
     /// Something in the data folder cannot be read or written.
     #[error("the data folder cannot be used; choose another with --data")]
     Data(#[source] io::Error),
+    /// A setting has the right type and cannot be used.
+    #[error("{0}")]
+    Setting(String),
     /// What alerts have stored cannot be read.
     #[error("alerts cannot be used")]
     Alerts(#[source] levada_alert::service::ServiceError),
@@ -129,55 +153,49 @@ impl Server {
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let config = config(&settings, &documents, &host).await?;
-        let alerts = alerts(&documents, &config, &host).await?;
+        let alerts = crate::alerts::open(&documents, &config, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
-        let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
-        let recordings = tasks.recordings(&host, Arc::clone(&documents), &service).await;
-        let recordings = recordings.map_err(ServeError::Recordings)?;
-        let points = Points::new(PointsDeps {
-            routes: tasks.master().routes().clone(),
-            retention: "".into(),
-            tasks: host.tasks.clone(),
-            seen: tasks.ingress().counter(),
-        });
-        let vitals = vitals(&identity, &config, &tasks, &service, &host);
         let users = users(&settings, &documents, &host).await?;
-        let mut tables = kapacitor::ROUTES.to_vec();
-        tables.extend_from_slice(own::ROUTES);
-        tables.extend_from_slice(gateway::ROUTES);
-        let gateway = GatewayHost::start(&host, &shutdown).await?;
-        let gate: Arc<dyn Gate> = match &users {
-            Some(users) => {
-                tables.push(kapacitor::users::ROUTES);
-                Arc::new(UserGate(Arc::clone(users)))
-            }
-            None => Arc::new(NoGate),
-        };
-        let health = Health::default();
-        let looked_at = alerts.clone();
-        health.add("topic handlers", move || look_at_handlers(&looked_at));
         let input_deps = input_deps(&host, &tasks);
-        let influxdb = InfluxDbs::new(&InfluxDeps {
+        let deps = InfluxDeps {
             host: &host,
             clients: tasks.clusters(),
             identity: &identity,
             users: users.clone(),
             inputs: &input_deps,
+            shared_secret: shared_secret(&settings, &config),
+        };
+        // Before tasks start: they look for the clusters that they ask.
+        let influxdb = InfluxDbs::new(deps, &config.elements("influxdb")).await;
+        config.add_follower("influxdb", influxdb.clone());
+        let service = tasks.keep(&host, Arc::clone(&documents), &shutdown);
+        let folder = recordings_folder(&settings, &config);
+        let recordings = tasks.recordings(&host, Arc::clone(&documents), &service, folder).await;
+        let recordings = recordings.map_err(ServeError::Recordings)?;
+        let points = Points::new(PointsDeps {
+            routes: tasks.master().routes().clone(),
+            retention: config.start_element("").text("default-retention-policy").into(),
+            tasks: host.tasks.clone(),
+            seen: tasks.ingress().counter(),
         });
+        let vitals = vitals(&identity, &config, &tasks, &service, &host);
+        let health = Health::default();
+        let looked_at = alerts.clone();
+        health.add("topic handlers", move || look_at_handlers(&looked_at));
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
-        let api = Arc::new(Api {
+        metrics::register(&host.metrics, &documents, log.feed());
+        let gateway = GatewayHost::start(&host, &shutdown).await?;
+        let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
+        let api = Api {
+            router: parts.router,
+            gate: parts.gate,
+            limits: parts.limits,
             identity,
             subscriptions: Some(influxdb.clone()),
-            router: Router::new(&tables).map_err(ServeError::Internal)?,
-            gate,
             users,
             recordings: Some(recordings.clone()),
-            limits: Limits {
-                document_bytes: settings.http.document_bytes.as_usize(),
-                points_bytes: settings.http.points_bytes.as_usize(),
-                gateway_bytes: settings.gateway.max_http_body_bytes.as_usize(),
-            },
+            tested: vec![influxdb.clone()],
             health: health.clone(),
             metrics: host.metrics.clone(),
             log,
@@ -192,14 +210,16 @@ impl Server {
             points: Some(points),
             gateway: gateway.as_ref().map(GatewayHost::api),
             tasks: Some(service.clone()),
-        });
+        };
         if let Some(directory) = load_directory(&settings, &api.config) {
             let (tasks, alerts) = (service, api.alerts.clone());
             LoadDirectory { directory, tasks, alerts }.watch(&host.tasks, shutdown.clone());
         }
-        let addresses = listen(&settings, &api, &host, &shutdown).await?;
-        influxdb.start(&addresses, &host, &health, &shutdown);
-        Ok(Server { host, tasks, recordings, inputs, influxdb, gateway, api, addresses })
+        let bound = listen::all(&api, &host, &shutdown).await?;
+        influxdb.start(&bound, &health, &shutdown);
+        let addresses = bound.iter().map(|bound| bound.address).collect();
+        let documents = api.documents;
+        Ok(Server { host, tasks, recordings, inputs, influxdb, gateway, documents, addresses })
     }
 
     /// Gives the bound addresses.
@@ -239,7 +259,7 @@ impl Server {
         while is_serving() && clock.monotonic() < deadline {
             clock.sleep(Duration::from_millis(20)).await;
         }
-        self.api.documents.close().await;
+        self.documents.close().await;
     }
 }
 
@@ -255,48 +275,6 @@ fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
         tasks: host.tasks.clone(),
         metrics: Arc::new(metrics),
     }
-}
-
-async fn alerts(
-    documents: &Arc<dyn Documents>,
-    config: &Arc<Config>,
-    host: &Host,
-) -> Result<AlertService, ServeError> {
-    let deps = ServiceDeps {
-        tasks: host.tasks.clone(),
-        runtime: tokio::runtime::Handle::current(),
-        clock: Arc::clone(&host.clock),
-        documents: Arc::clone(documents),
-        handlers: HandlerDeps {
-            connections: connections(host),
-            services: Arc::clone(config) as Arc<dyn Services>,
-            ..HandlerDeps::default()
-        },
-    };
-    let length = config.start_element("alert").options.get("topic-buffer-length").cloned();
-    let length = length.and_then(|length| usize::try_from(length.as_i64()?).ok());
-    let mut service_settings = ServiceSettings::default();
-    service_settings.topics = service_settings.topics.with_buffer_length(length.unwrap_or(0));
-    let alerts = AlertService::open(service_settings, deps).await;
-    let alerts = alerts.map_err(ServeError::Alerts)?;
-    show_metrics(&alerts, host);
-    Ok(alerts)
-}
-
-/// Shows the numbers of alerts every so often.
-fn show_metrics(alerts: &AlertService, host: &Host) {
-    let metrics = match AlertMetrics::new(&host.metrics) {
-        Ok(metrics) => metrics,
-        Err(error) => return tracing::warn!(%error, "alerts have no metrics"),
-    };
-    let (topics, clock) = (alerts.topics().downgrade(), Arc::clone(&host.clock));
-    host.tasks.spawn(TaskKind::Alert, "alert metrics", async move {
-        while let Some(topics) = topics.upgrade() {
-            metrics.show(&topics);
-            drop(topics);
-            clock.sleep(METRICS_INTERVAL).await;
-        }
-    });
 }
 
 /// Says which topic handlers do not run.
@@ -324,6 +302,7 @@ async fn config(
 ) -> Result<Arc<Config>, ServeError> {
     let deps = ConfigDeps {
         kapacitor: &settings.kapacitor,
+        own: own_elements(&settings.influxdb).into_iter().map(|set| ("influxdb", set)).collect(),
         documents: Arc::clone(documents),
         clock: Arc::clone(&host.clock),
     };
@@ -365,6 +344,23 @@ fn load_directory(settings: &Settings, config: &Config) -> Option<PathBuf> {
     load.is_enabled().then(|| PathBuf::from(load.text("dir")))
 }
 
+/// Gives the secret that signs tokens for `InfluxDB`: that of the settings, or of Kapacitor's `[http]`.
+fn shared_secret(settings: &Settings, config: &Config) -> String {
+    match &**settings.auth.shared_secret.expose() {
+        "" => config.start_element("http").text("shared-secret").to_owned(),
+        own => own.to_owned(),
+    }
+}
+
+/// Gives the folder of recordings: that of the settings, Kapacitor's `[replay]`, or one with the other data.
+fn recordings_folder(settings: &Settings, config: &Config) -> PathBuf {
+    let of_kapacitor = config.start_element("replay");
+    match (&*settings.recording.dir, of_kapacitor.text("dir")) {
+        ("", "") => settings.data.dir.join("replay"),
+        ("", dir) | (dir, _) => PathBuf::from(dir),
+    }
+}
+
 /// Opens the users, and makes the first one.
 async fn users(
     settings: &Settings,
@@ -396,40 +392,4 @@ async fn users(
         return Err(ServeError::Nobody);
     }
     Ok(Some(Arc::new(users)))
-}
-
-async fn listen(
-    settings: &Settings,
-    api: &Arc<Api>,
-    host: &Host,
-    shutdown: &Shutdown,
-) -> Result<Vec<SocketAddr>, ServeError> {
-    let http = &settings.http;
-    let tls = match http.tls_certificate.is_empty() {
-        true => None,
-        false => {
-            Some(tls::acceptor(&http.tls_certificate, &http.tls_key).map_err(ServeError::Tls)?)
-        }
-    };
-    let mut bound = Vec::new();
-    for address in http.listen.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-        let failed = |source| ServeError::Listen { address: address.to_owned(), source };
-        if !http.allow_anyone && !api.gate.asks() {
-            let found = address.to_socket_addrs().map_err(failed)?;
-            if let Some(open) = found.into_iter().find(|found| !found.ip().is_loopback()) {
-                return Err(ServeError::Anyone(open));
-            }
-        }
-        let listener = Listener {
-            address: address.to_owned(),
-            tls: tls.clone(),
-            connections_max: http.connections_max,
-            head_timeout: http.head_timeout.into(),
-            body_timeout: http.body_timeout.into(),
-            drain_timeout: settings.runtime.drain_timeout.into(),
-        };
-        let served = levada_api::serve(listener, Arc::clone(api), &host.tasks, shutdown).await;
-        bound.push(served.map_err(failed)?.address);
-    }
-    Ok(bound)
 }

@@ -1,5 +1,6 @@
 //! Tasks of the point engine in this process.
 
+mod functions;
 mod kafka;
 mod metrics;
 mod sideload;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use levada_alert::handlers::{Connections, GoTemplates, HandlerDeps};
+use levada_alert::handlers::{Connections, HandlerDeps};
 use levada_alert::service::AlertService;
 use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
@@ -39,10 +40,12 @@ use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Deadman, Endpoint, ServerInfo, SideloadSource};
 use levada_task::service::{ServiceDeps, TaskService};
+use levada_task::udf::Udfs;
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
 use crate::influxdb;
+pub use functions::of_settings as functions_of_settings;
 use sideload::Fetcher;
 pub use vitals::Ingress;
 
@@ -101,10 +104,24 @@ impl TaskHost {
     /// - `keeps_state`: states are kept under the data folder.
     /// - Errors: that folder cannot be made, or a client of the settings.
     /// - `alerts`: where alerts go; without it they live in memory.
+    /// - Waits until the functions of the settings have said what they are, for as long as their timeouts allow.
     pub async fn start(
         host: &Host,
         keeps_state: bool,
         alerts: Option<&AlertService>,
+    ) -> io::Result<Self> {
+        let config = alerts.map(|alerts| Arc::clone(&alerts.handler_deps().services));
+        let udfs = functions::of(&host.settings, config.as_deref());
+        udfs.ask_missing(&host.clock, &host.tasks).await;
+        Self::start_with(host, keeps_state, alerts, udfs).await
+    }
+
+    /// Starts the threads like [`TaskHost::start`], with functions that have been asked before.
+    pub async fn start_with(
+        host: &Host,
+        keeps_state: bool,
+        alerts: Option<&AlertService>,
+        udfs: Udfs,
     ) -> io::Result<Self> {
         let settings = Arc::clone(&host.settings);
         let count = match settings.task.workers {
@@ -114,7 +131,7 @@ impl TaskHost {
         let workers = Workers::start(count, Arc::clone(&host.clock), &host.tasks);
         let (topics, deps) = match alerts {
             Some(alerts) => (alerts.topics().clone(), alerts.handler_deps().clone()),
-            None => alerts_in_memory(host),
+            None => alerts_in_memory(host).map_err(io::Error::other)?,
         };
         let alerts = TopicAlerts::new(MASTER.into(), topics.clone(), deps.clone());
         let store = match keeps_state {
@@ -124,7 +141,7 @@ impl TaskHost {
             }
             false => None,
         };
-        let sides = side_settings(host, influxdb::clients(host).await).await?;
+        let sides = side_settings(host, influxdb::clients(host).await, udfs).await?;
         let services = Arc::new(LiveServices {
             alerts: alerts.clone(),
             config: Arc::clone(&deps.services),
@@ -207,12 +224,15 @@ impl TaskHost {
             options: self.options_of(Vec::new()),
             define: DefineOptions {
                 deadman: deadman(&*self.services.config),
+                udfs: self.sides.udfs.clone(),
                 ..DefineOptions::default()
             },
         });
         let (own, watch) = (service.clone(), shutdown.clone());
         host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
         let own = service.clone();
+        let (udfs, clock) = (self.sides.udfs.clone(), Arc::clone(&self.clock));
+        let tasks = host.tasks.clone();
         host.tasks.spawn(TaskKind::Task, "start of kept tasks", async move {
             match own.restore().await {
                 Ok(restored) => {
@@ -221,18 +241,21 @@ impl TaskHost {
                 }
                 Err(error) => tracing::error!(%error, "kept tasks cannot be started"),
             }
+            functions::await_missing(&own, udfs, &clock, &tasks).await;
         });
         service
     }
 
     /// Opens the recordings and replays of kept tasks.
     ///
-    /// - Errors: their folder or the store cannot be used.
+    /// - `dir`: where the files are.
+    /// - Errors: that folder or the store cannot be used.
     pub async fn recordings(
         &self,
         host: &Host,
         documents: Arc<dyn Documents>,
         kept: &TaskService,
+        dir: PathBuf,
     ) -> Result<Recordings, RecordingsError> {
         let deps = RecordingsDeps {
             documents,
@@ -246,8 +269,20 @@ impl TaskHost {
             live: Some((self.alerts.clone(), self.sides.clone())),
             zone: jiff::tz::TimeZone::system(),
         };
-        let dir = self.settings.data.dir.join("replay");
-        Recordings::open(deps, RecordingsSettings::of(dir)).await
+        let recording = &self.settings.recording;
+        let settings = RecordingsSettings {
+            dir,
+            recordings_max: recording.recordings_max,
+            replays_max: recording.replays_max,
+            replays_waiting_max: recording.replays_waiting_max,
+            file_bytes_max: recording.file_bytes.bytes(),
+            effects_bytes_max: recording.effects_bytes.bytes(),
+            tap_points: recording.queue_points,
+            executions_max: recording.executions_max,
+            grace: recording.grace.into(),
+            patience: recording.patience.into(),
+        };
+        Recordings::open(deps, settings).await
     }
 
     fn options(&self, definition: &Definition) -> TaskOptions {
@@ -375,7 +410,7 @@ impl TaskHost {
 }
 
 /// What tasks do outside: the `InfluxDB` clusters of the settings, requests over HTTP.
-async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettings> {
+async fn side_settings(host: &Host, clusters: Clusters, udfs: Udfs) -> io::Result<SideSettings> {
     let task = &host.settings.task;
     let post = Poster::new(&TlsOptions::default()).await.map_err(io::Error::other)?;
     Ok(SideSettings {
@@ -395,6 +430,7 @@ async fn side_settings(host: &Host, clusters: Clusters) -> io::Result<SideSettin
             },
             ..QuerySettings::default()
         },
+        udfs,
     })
 }
 
@@ -405,7 +441,9 @@ pub(crate) fn connections(host: &Host) -> Connections {
 }
 
 /// Gives topics of processes that keep no alerts, and what their handlers need.
-fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
+///
+/// - Errors: a setting that cannot be used.
+fn alerts_in_memory(host: &Host) -> Result<(Topics, HandlerDeps), String> {
     let deps = TopicsDeps {
         tasks: host.tasks.clone(),
         runtime: tokio::runtime::Handle::current(),
@@ -414,13 +452,9 @@ fn alerts_in_memory(host: &Host) -> (Topics, HandlerDeps) {
         silencer: None,
     };
     let topics = Topics::new(TopicsSettings::default(), deps);
-    let handlers = HandlerDeps {
-        templates: Arc::new(GoTemplates::default()),
-        topics: Some(topics.downgrade()),
-        connections: connections(host),
-        ..HandlerDeps::default()
-    };
-    (topics, handlers)
+    let alone = crate::alerts::handler_deps_alone(host)?;
+    let handlers = HandlerDeps { topics: Some(topics.downgrade()), ..alone };
+    Ok((topics, handlers))
 }
 
 fn nanos(duration: Duration) -> i64 {

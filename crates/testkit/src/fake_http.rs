@@ -37,6 +37,7 @@ pub struct Reply {
 }
 
 /// A server on a free port of this machine.
+#[derive(Debug)]
 pub struct FakeServer {
     address: SocketAddr,
     requests: Arc<AtomicU64>,

@@ -1,6 +1,7 @@
 //! What tests of several crates share; never part of the product.
 //!
 //! - [`build`]: connectors as a flow builds them.
+//! - [`clickhouse`]: a stand-in for ClickHouse.
 //! - [`conformance`]: the cases that every source and every sink must pass, and how one is set up for them.
 //! - [`process`]: a program under test: started, signalled, killed, waited for with a deadline.
 //! - [`fake_http`]: an HTTP server whose answers a test makes.
@@ -14,6 +15,7 @@
 //! - [`services`]: the real servers that tests run against.
 //! - [`smtp`]: a mail server that keeps what it is sent.
 //! - [`instance`]: a server of a test's own, to be stopped, killed and started again.
+//! - [`udf`]: functions that run outside.
 //! - [`skipped`]: says loudly that a test cannot be made here.
 //!
 //! Everything here fails by panicking with what was expected: that is how a test ends.
@@ -24,6 +26,7 @@
 )]
 
 pub mod build;
+pub mod clickhouse;
 pub mod conformance;
 pub mod fake_http;
 pub mod http;
@@ -36,6 +39,7 @@ pub mod scripted;
 pub mod seeded;
 pub mod services;
 pub mod smtp;
+pub mod udf;
 pub mod wait;
 
 /// Says that a test cannot be made here, and why.

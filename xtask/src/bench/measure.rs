@@ -14,6 +14,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 const RUN_MAX: Duration = Duration::from_secs(3600);
 /// Clock ticks per second of `/proc/<pid>/stat` when `getconf` is not there. Source: proc(5), `USER_HZ` of Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// The number of the field `utime`; `stime` follows. Source: proc(5).
+const OWN_TIMES: usize = 14;
+/// The number of the field `cutime`; `cstime` follows. Source: proc(5).
+const TIMES_OF_CHILDREN: usize = 16;
 
 /// The cost of one run.
 pub(super) struct Usage {
@@ -59,6 +63,29 @@ pub(super) fn run(command: &mut Command) -> Result<(ExitStatus, Usage)> {
     Ok((status, usage))
 }
 
+/// Gives the user and system time that a running process took so far, in seconds.
+pub(super) fn cpu_seconds_of(process: u32) -> Result<f64> {
+    cpu_seconds_from(&format!("/proc/{process}/stat"))
+}
+
+/// Gives the user and system time that this process took so far, in seconds.
+pub(super) fn own_cpu_seconds() -> Result<f64> {
+    cpu_seconds_from("/proc/self/stat")
+}
+
+/// Gives the highest resident memory of a running process, in millions of bytes.
+pub(super) fn peak_mb_of(process: u32) -> Result<f64> {
+    let peak = peak_kib_of(process).context("the process has ended")?;
+    Ok(peak as f64 * 1024.0 / 1e6)
+}
+
+fn cpu_seconds_from(path: &str) -> Result<f64> {
+    let stat = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let ticks =
+        two_fields(&stat, OWN_TIMES).with_context(|| format!("{path} has an unknown form"))?;
+    Ok(ticks as f64 / ticks_per_second())
+}
+
 /// The middle value, or the mean of the two middle ones; zero without values.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
@@ -83,14 +110,14 @@ pub(super) fn machine() -> String {
 /// User and system ticks of all children that this process has waited for.
 fn children_ticks() -> Result<u64> {
     let stat = fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
-    children_ticks_of(&stat).context("/proc/self/stat has an unknown form")
+    two_fields(&stat, TIMES_OF_CHILDREN).context("/proc/self/stat has an unknown form")
 }
 
-/// Fields `cutime` and `cstime`, numbers 16 and 17. Source: proc(5).
-fn children_ticks_of(stat: &str) -> Option<u64> {
+/// Gives the sum of two fields of a `stat` file, the first of them by its number.
+fn two_fields(stat: &str, first: usize) -> Option<u64> {
     // Field 2, the name, may hold blanks and brackets; field 3 follows its last bracket.
     let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ').skip(16 - 3);
+    let mut fields = fields.split(' ').skip(first - 3);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
@@ -116,10 +143,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_times_of_children() {
+    fn reads_own_times_and_those_of_children() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 130 70 20 0 1";
-        assert_eq!(children_ticks_of(stat), Some(200));
-        assert_eq!(children_ticks_of("7 (a) S 1 2"), None);
+        assert_eq!(two_fields(stat, TIMES_OF_CHILDREN), Some(200));
+        assert_eq!(two_fields(stat, OWN_TIMES), Some(23));
+        assert_eq!(two_fields("7 (a) S 1 2", OWN_TIMES), None);
+    }
+
+    #[test]
+    fn this_process_takes_time_and_memory() {
+        assert!(own_cpu_seconds().unwrap() >= 0.0);
+        assert!(peak_mb_of(std::process::id()).unwrap() > 1.0);
+        assert!(cpu_seconds_of(0).is_err());
     }
 
     #[test]

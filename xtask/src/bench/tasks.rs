@@ -111,7 +111,7 @@ fn once(program: &std::path::Path, workload: &Workload, points: u64) -> Result<S
 }
 
 /// Finds the number behind a key of a line of JSON.
-fn number(line: &str, key: &str) -> Option<f64> {
+pub(super) fn number(line: &str, key: &str) -> Option<f64> {
     let (_, rest) = line.split_once(&format!("\"{key}\":"))?;
     let end = rest.find([',', '}']).unwrap_or(rest.len());
     rest[..end].trim().parse().ok()

@@ -1,4 +1,5 @@
-//! Sans-I/O formats: framed lines, CSV, line protocol, Prometheus samples, capped gzip and zstd.
+//! Sans-I/O formats: framed lines, CSV, line protocol, Prometheus samples, messages of
+//! functions that run outside, capped gzip and zstd.
 //!
 //! Every type here is a state machine over byte slices: the caller owns the buffers, the files and
 //! the sockets. Input of any size may arrive in pieces of any size, and the pieces never change the
@@ -9,6 +10,7 @@
 //!                                           └──> csv::CsvReader ───────> JSON texts of rows
 //! body ──> line_protocol::Parser ──> points ──> line_protocol::write_point
 //! body ──> points::{line, protobuf, json} ──> points of DataKit ──> points::checks ──> the same formats
+//! bytes of a function ──> udf::Frames ──> udf::Response; udf::Request ──> bytes
 //! records ──> json_text, csv::CsvWriter, line_protocol, prometheus ──> compression::Compressor ──> file or body
 //! ```
 //!
@@ -29,5 +31,7 @@ pub mod points;
 pub mod prometheus;
 
 pub mod snappy;
+
+pub mod udf;
 
 mod wire;

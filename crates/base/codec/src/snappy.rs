@@ -34,11 +34,10 @@ mod tests {
         let text = b"text ".repeat(1_000);
         let block = compress(&text).unwrap_or_default();
         assert_eq!(decompress(&block, text.len()).as_deref(), Ok(&*text));
-        assert_eq!(
-            decompress(&block, text.len() - 1),
-            Err("the Snappy block becomes too large")
-        );
-        for damaged in [&b""[..], b"\xff\xff\xff\xff\x0f", b"\x80\x80\x04\x00", &block[..block.len() - 1]] {
+        assert_eq!(decompress(&block, text.len() - 1), Err("the Snappy block becomes too large"));
+        for damaged in
+            [&b""[..], b"\xff\xff\xff\xff\x0f", b"\x80\x80\x04\x00", &block[..block.len() - 1]]
+        {
             assert!(decompress(damaged, 1 << 20).is_err());
         }
     }

@@ -109,25 +109,6 @@ impl<'b> Message<'b> {
         Ok(*taken)
     }
 
-    /// Reads a packed list of integers, or one of them.
-    pub(crate) fn packed(
-        number: u32,
-        field: Field<'_>,
-        out: &mut Vec<u64>,
-    ) -> Result<(), WireError> {
-        match field {
-            Field::Varint(value) | Field::Fixed64(value) => out.push(value),
-            Field::Bytes(bytes) => {
-                let mut list = Message::new(bytes);
-                while !list.rest.is_empty() {
-                    out.push(list.varint()?);
-                }
-            }
-            Field::Fixed32(_) => return Err(WireError::Type(number)),
-        }
-        Ok(())
-    }
-
     /// Reads a packed list of eight bytes each, or one of them.
     pub(crate) fn packed64(
         number: u32,

@@ -18,8 +18,9 @@ pub use duration::{Duration, DurationError};
 pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsError};
 pub use schema::gateway;
 pub use schema::{
-    DEFAULTS, Data, Flow, Gateway, Influxdb, Kapacitor, Log, LogFormat, Metrics, Overflow, Runtime,
-    Settings, SubscriptionMode, SubscriptionProtocol, Task, Tcp, Udp,
+    Alert, DEFAULTS, Data, Flow, Gateway, Http, Influxdb, Kapacitor, ListenerAuth, Log, LogFormat,
+    Metrics, OutboxOverflow, Overflow, Recording, Runtime, Settings, SubscriptionMode,
+    SubscriptionProtocol, Task, Tcp, Udf, Udp,
 };
 pub use secret::Secret;
 pub use size::{ByteSize, SizeError};

@@ -1,15 +1,23 @@
 //! What settings there are. Defaults, with a comment for each key, are in `default.toml`.
 
+mod alert;
 pub mod gateway;
+mod http;
 mod influxdb;
 mod inputs;
+mod recording;
+mod udf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::alert::{Alert, OutboxOverflow};
 pub use self::gateway::Gateway;
+pub use self::http::{Http, ListenerAuth};
 pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
 pub use self::inputs::{Tcp, Udp};
+pub use self::recording::Recording;
+pub use self::udf::Udf;
 
 use crate::{ByteSize, Duration, Secret};
 
@@ -26,6 +34,10 @@ pub struct Settings {
     pub flow: Flow,
     /// Bounds and pace of tasks.
     pub task: Task,
+    /// Topics, outboxes, history, silences, and what handlers may do.
+    pub alert: Alert,
+    /// Recordings and replays.
+    pub recording: Recording,
     /// What `levada serve` listens to.
     pub http: Http,
     /// Who may call the server.
@@ -34,6 +46,8 @@ pub struct Settings {
     pub store: Store,
     /// The InfluxDB of scripts.
     pub influxdb: Influxdb,
+    /// Functions of scripts that run outside.
+    pub udf: Udf,
     /// Points as line protocol in datagrams.
     pub udp: Udp,
     /// Points as line protocol on connections.
@@ -140,30 +154,6 @@ pub struct Task {
     pub compat: String,
 }
 
-/// What `levada serve` listens to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Http {
-    /// The addresses, separated by commas.
-    pub listen: String,
-    /// Others than this machine may come without authentication.
-    pub allow_anyone: bool,
-    /// Certificate chain; empty means no TLS.
-    pub tls_certificate: String,
-    /// Private key; empty means it is with the certificate.
-    pub tls_key: String,
-    /// Connections at a time.
-    pub connections_max: usize,
-    /// The largest body of a document.
-    pub document_bytes: ByteSize,
-    /// The largest body of points.
-    pub points_bytes: ByteSize,
-    /// How long the head of a request, or a TLS handshake, may take.
-    pub head_timeout: Duration,
-    /// How long the body of a request may take.
-    pub body_timeout: Duration,
-}
-
 /// Who may call the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -266,6 +256,12 @@ impl Default for Settings {
     }
 }
 
+impl Default for Udf {
+    fn default() -> Self {
+        Settings::default().udf
+    }
+}
+
 impl Settings {
     /// Finds values that have the right type but cannot work: key and what is wrong.
     pub(crate) fn check(&self) -> Vec<(String, String)> {
@@ -290,7 +286,6 @@ impl Settings {
             ("task.queue-points", self.task.queue_points),
             ("task.groups-max", self.task.groups_max),
             ("task.buffered-points", self.task.buffered_points),
-            ("http.connections-max", self.http.connections_max),
         ] {
             expect(value > 0, key, "must be at least 1");
         }
@@ -298,16 +293,12 @@ impl Settings {
             ("flow.batch-bytes", flow.batch_bytes),
             ("flow.window-bytes", flow.window_bytes),
             ("flow.queue-bytes", flow.queue_bytes),
-            ("http.document-bytes", self.http.document_bytes),
-            ("http.points-bytes", self.http.points_bytes),
         ] {
             expect(value.bytes() > 0, key, "must be at least 1B");
         }
         for (key, value) in [
             ("flow.checkpoint-interval", flow.checkpoint_interval),
             ("flow.retry-initial", flow.retry_initial),
-            ("http.head-timeout", self.http.head_timeout),
-            ("http.body-timeout", self.http.body_timeout),
         ] {
             expect(!value.is_zero(), key, "must be longer than 0s");
         }
@@ -324,11 +315,6 @@ impl Settings {
             store.is_empty() || store == "memory:" || is_postgres,
             "store.url",
             "must be empty, `memory:`, or like `postgres://user:password@host:5432/database`",
-        );
-        expect(
-            self.http.listen.split(',').any(|address| !address.trim().is_empty()),
-            "http.listen",
-            "must name an address such as `127.0.0.1:9092`",
         );
         expect((4..=31).contains(&self.auth.bcrypt_cost), "auth.bcrypt-cost", "must be in 4 to 31");
         expect(flow.batch_records <= 1_000_000, "flow.batch-records", "must be at most 1000000");
@@ -356,7 +342,13 @@ impl Settings {
             "data.dir",
             "must be a folder, such as `./levada-data`",
         );
+        self.http.check(self.auth.enabled, &mut problems);
+        self.alert.check(&mut problems);
+        self.recording.check(&mut problems);
         self.influxdb.check(&mut problems);
+        if self.udf != Udf::default() {
+            self.udf.check(&Udf::default(), &mut problems);
+        }
         self.udp.check(&mut problems);
         self.tcp.check(&mut problems);
         self.gateway.check(&mut problems);

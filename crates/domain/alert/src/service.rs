@@ -39,8 +39,8 @@ pub use handlers::{Definition, DefinitionError, TopicHandler};
 pub use history::{History, HistoryFilter, HistoryLine, HistoryPage, HistorySettings, PAGE_MAX};
 pub use matching::{Expression, ExpressionError};
 pub use silences::{
-    MatcherError, NewSilence, Operator, SILENCES_MAX, Silence, SilenceError, SilenceMatcher,
-    SilencePhase, Silences, Subject,
+    MatcherError, NewSilence, Operator, Silence, SilenceError, SilenceMatcher, SilencePhase,
+    Silences, SilencesSettings, Subject,
 };
 
 /// How often old silences and old lines of the history are looked for. Ours.
@@ -53,10 +53,8 @@ pub struct ServiceSettings {
     pub topics: TopicsSettings,
     /// How much of the history is kept.
     pub history: HistorySettings,
-    /// Kinds of handlers that are refused.
-    ///
-    /// Source: kapacitor: the flag `-disable-handlers`. Differs: refused with a reason instead of silently ignored.
-    pub disabled_kinds: Vec<String>,
+    /// How many silences there may be, and for how long.
+    pub silences: SilencesSettings,
 }
 
 /// What the service needs.
@@ -125,7 +123,8 @@ impl AlertService {
         let documents = Arc::clone(&deps.documents);
         let history = Arc::new(History::open(Arc::clone(&documents), settings.history).await?);
         let silences =
-            Arc::new(Silences::open(Arc::clone(&documents), Arc::clone(&deps.clock)).await?);
+            Silences::open(Arc::clone(&documents), Arc::clone(&deps.clock), settings.silences);
+        let silences = Arc::new(silences.await?);
         let store = DocumentTopicStore::new(Arc::clone(&documents), Arc::clone(&history));
         let topics = Topics::new(
             TopicsSettings {
@@ -149,7 +148,6 @@ impl AlertService {
             topics.clone(),
             handler_deps,
             Arc::clone(&deps.clock),
-            settings.disabled_kinds,
         )
         .await?;
         let clock = Arc::clone(&deps.clock);

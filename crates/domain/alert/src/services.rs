@@ -43,6 +43,8 @@ pub struct Element {
     pub name: String,
     /// By upstream's keys, such as `state-changes-only`; durations are texts.
     pub options: Map<String, Value>,
+    /// Somebody set an option; otherwise it only says what the defaults are.
+    pub is_set: bool,
 }
 
 /// What a section of the configuration may hold.
@@ -217,9 +219,10 @@ impl SectionRule {
     /// Makes an element of what was set; the rest are defaults.
     pub fn element(&self, set: Map<String, Value>) -> Element {
         let mut options = self.defaults();
+        let is_set = !set.is_empty();
         options.extend(set);
         let key = self.element_key.and_then(|key| options.get(key)?.as_str());
-        Element { name: key.unwrap_or_default().to_owned(), options }
+        Element { name: key.unwrap_or_default().to_owned(), options, is_set }
     }
 }
 
@@ -254,7 +257,7 @@ impl MemoryServices {
             };
             match section_rule(section) {
                 Some(rule) => rule.element(options),
-                None => Element { name: String::new(), options },
+                None => Element { name: String::new(), options, is_set: true },
             }
         });
         let elements = elements.collect();

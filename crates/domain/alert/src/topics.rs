@@ -8,6 +8,7 @@
 //!
 //! Invariants:
 //! - [`Topics::publish`] never waits: a short lock of the topic, then queues that take the event or lose it, counted.
+//!   Tasks call [`Topics::wait_for_room`] before it, so that handlers that are fast lose nothing.
 //! - No lock is held while a handler works, while a queue drains or while the store is written.
 //! - A handler gets the events of its topic in the order they were published, one at a time.
 //! - Everything is bounded: queues, event states per topic, what waits for the store (one state per event).
@@ -21,6 +22,7 @@
 mod list;
 pub mod outbox;
 mod queue;
+mod room;
 mod silence;
 mod state;
 mod store;

@@ -210,9 +210,11 @@ async fn member(
     if !endpoint.user_agent.is_empty() {
         options.user_agent.clone_from(&endpoint.user_agent);
     }
-    let client = Dataway::new(options)
-        .await
-        .map_err(|source| DestinationError::Client { name: name(), at, source })?;
+    let client = Dataway::new(options).await.map_err(|source| DestinationError::Client {
+        name: name(),
+        at,
+        source,
+    })?;
     let receiver = Arc::new(DatawayReceiver::new(client, url));
     Ok(Member { receiver, weight: endpoint.weight, priority: endpoint.priority })
 }
@@ -296,3 +298,6 @@ impl Default for EndpointSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,11 @@ impl Gateway {
     }
 
     /// Takes a body; see the module for what that promises.
-    pub async fn write(self: &Arc<Self>, write: Write, tasks: &Tasks) -> Result<Written, WriteError> {
+    pub async fn write(
+        self: &Arc<Self>,
+        write: Write,
+        tasks: &Tasks,
+    ) -> Result<Written, WriteError> {
         let prepared = if write.body.len() > INLINE_BYTES_MAX {
             let gateway = Arc::clone(self);
             let work = move || gateway.prepare(&write);
@@ -126,14 +130,15 @@ impl Gateway {
     pub fn prepare(&self, write: &Write) -> Result<Prepared, WriteError> {
         let rules = self.rules();
         let mut workspace = self.workspace();
-        let prepared = ingest::prepare(write, &rules, &self.bounds, &mut workspace)
-            .and_then(|(buckets, mut written)| {
+        let prepared = ingest::prepare(write, &rules, &self.bounds, &mut workspace).and_then(
+            |(buckets, mut written)| {
                 let outgoing = self.encoder.encode(&buckets, write, &self.forms)?;
                 written.sunk = workspace.scratch.sunk();
                 written.bodies = outgoing.len() as u64;
                 rules.count(&mut workspace.scratch);
                 Ok(Prepared { outgoing, written })
-            });
+            },
+        );
         if prepared.is_ok() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < IDLE_MAX {

@@ -12,8 +12,8 @@
 mod body;
 mod bucket;
 mod encode;
-mod lookup;
 mod lines;
+mod lookup;
 mod points;
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ use levada_codec::points::checks::{Warning, Warnings};
 use levada_codec::points::json::JsonError;
 use levada_codec::points::line::BodyError;
 use levada_codec::points::protobuf::ProtobufError;
-use levada_codec::points::{Checks, Unit};
+use levada_codec::points::{Checks, Unit, otlp};
 use levada_model::{Category, ErrorKind, Timestamp};
 use thiserror::Error;
 
@@ -47,6 +47,12 @@ pub enum Format {
     Protobuf,
     /// JSON of either shape.
     Json,
+    /// Remote write 1.0 of Prometheus; its coding is [`Coding::Snappy`].
+    RemoteWrite,
+    /// Metrics of OTLP/HTTP, in Protocol Buffers.
+    OtlpMetrics,
+    /// Logs of OTLP/HTTP, in Protocol Buffers.
+    OtlpLogs,
 }
 
 /// A body that somebody wants to be delivered.
@@ -154,6 +160,8 @@ pub struct Written {
     pub no_field: u64,
     /// Points that no sinker and no default wants.
     pub nowhere: u64,
+    /// Samples that say that a series ended, histograms of other models, samples without a name: they are no points.
+    pub skipped: u64,
     /// Points that go somewhere.
     pub routed: u64,
     /// Copies of points, one for each destination.
@@ -191,7 +199,7 @@ pub fn prepare(
     let checks = write.checks.clone().unwrap_or_else(|| Checks::of(write.category));
     let native = match write.format {
         Format::Lines => Encoding::LineProtocol,
-        Format::Protobuf | Format::Json => Encoding::Protobuf,
+        _ => Encoding::Protobuf,
     };
     let mut buckets = Buckets::new(plain.bytes.clone(), native, bounds.record_bytes_max);
     let mut split =
@@ -203,12 +211,21 @@ pub fn prepare(
         }
         Format::Protobuf => points::read_protobuf(&plain.bytes, &mut split, &mut buckets)?,
         Format::Json => points::read_json(&plain.bytes, &mut split, &mut buckets)?,
+        Format::RemoteWrite => points::read_remote_write(&plain.bytes, &mut split, &mut buckets)?,
+        Format::OtlpMetrics => {
+            let read = otlp::metrics(&plain.bytes, write.now)?;
+            points::take_all(read, &mut split, &mut buckets);
+        }
+        Format::OtlpLogs => {
+            let read = otlp::logs(&plain.bytes, write.now)?;
+            points::take_all(read, &mut split, &mut buckets);
+        }
     }
     if plain.is_repaired {
         let kind = levada_codec::points::WarningKind::InvalidUtf8String;
         written.warnings.add(kind, || "invalid utf8 string, replaced".to_owned());
     }
-    if written.points == 0 {
+    if written.points == 0 && written.skipped == 0 {
         return Err(WriteError::NoPoints);
     }
     if write.is_strict
@@ -217,6 +234,7 @@ pub fn prepare(
         let first = Box::new(first.clone());
         return Err(WriteError::Warning { total: written.warnings.total(), first });
     }
+    buckets.freeze();
     written.copies = buckets.copies();
     if write.format == Format::Lines && !plain.is_repaired {
         buckets.note_origin(write);

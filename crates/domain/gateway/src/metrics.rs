@@ -3,12 +3,17 @@
 mod dataway;
 mod own;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use levada_telemetry::metrics::{
     Counter, CounterFamily, IntGauge, IntGaugeFamily, MetricsError, Registry,
 };
 
 pub use self::dataway::DatawayMetrics;
-pub use self::own::{GatewayMetrics, TenantFamilies};
+pub use self::own::{EndpointMetrics, TenantFamilies};
+use crate::deliver::{SendStats, Sender};
+use crate::gateway::{Gateway, GatewayStats};
 use crate::wal::{DropReason, QueueStatus};
 
 /// Where every point is, by destination.
@@ -214,4 +219,98 @@ impl Shown {
 
 fn gauge_of(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Name, help, and where the number is.
+type GatewayCounter = (&'static str, &'static str, fn(&GatewayStats) -> &AtomicU64);
+
+/// What is written to the gateway.
+const GATEWAY_COUNTERS: &[GatewayCounter] = &[
+    ("levada_gateway_bodies_total", "Bodies that were taken.", |stats| &stats.bodies),
+    ("levada_gateway_refused_bodies_total", "Bodies that were refused, whole.", |stats| {
+        &stats.refused_bodies
+    }),
+    ("levada_gateway_received_points_total", "Points in bodies that were taken.", |stats| {
+        &stats.received
+    }),
+    ("levada_gateway_filtered_points_total", "Points that a filter dropped.", |stats| {
+        &stats.filtered
+    }),
+    ("levada_gateway_no_field_points_total", "Points that had no field that may stay.", |stats| {
+        &stats.no_field
+    }),
+    (
+        "levada_gateway_nowhere_points_total",
+        "Points that no sinker and no default wants.",
+        |stats| &stats.nowhere,
+    ),
+    ("levada_gateway_routed_points_total", "Points that went to a destination.", |stats| {
+        &stats.routed
+    }),
+    (
+        "levada_gateway_copies_points_total",
+        "Copies of points, one for each destination.",
+        |stats| &stats.copies,
+    ),
+    ("levada_gateway_point_warnings_total", "Things that were changed in points.", |stats| {
+        &stats.warnings
+    }),
+    ("levada_gateway_rule_reloads_total", "Changes of rules that took effect.", |stats| {
+        &stats.reloads
+    }),
+    ("levada_gateway_rule_reload_errors_total", "Changes of rules that were refused.", |stats| {
+        &stats.reload_errors
+    }),
+];
+
+/// Name, help, and where the number is.
+type SendCounter = (&'static str, &'static str, fn(&SendStats) -> &AtomicU64);
+
+/// What a sender does, by destination.
+const SEND_COUNTERS: &[SendCounter] = &[
+    ("levada_gateway_requests_total", "Requests to the endpoints of a destination.", |stats| {
+        &stats.requests
+    }),
+    (
+        "levada_gateway_repeated_requests_total",
+        "Requests beside the first of each body.",
+        |stats| &stats.retries,
+    ),
+    (
+        "levada_gateway_splits_total",
+        "Bodies that were halved because they were too large.",
+        |stats| &stats.splits,
+    ),
+    ("levada_gateway_joined_records_total", "Records that were sent with others.", |stats| {
+        &stats.joined
+    }),
+];
+
+/// Shows what a gateway takes and what its senders do, read at every scrape.
+pub fn show_pipeline(
+    registry: &Registry,
+    gateway: &Arc<Gateway>,
+    senders: &[Arc<Sender>],
+) -> Result<(), MetricsError> {
+    for (name, help, counter) in GATEWAY_COUNTERS {
+        let gateway = Arc::clone(gateway);
+        let read = move || counter(gateway.stats()).load(Ordering::Relaxed);
+        registry.counter_fn(name, help, &[], read)?;
+    }
+    for sender in senders {
+        for (name, help, counter) in SEND_COUNTERS {
+            let labels = [("destination", sender.name())];
+            let shown = Arc::clone(sender);
+            let read = move || counter(shown.stats()).load(Ordering::Relaxed);
+            registry.counter_fn(name, help, &labels, read)?;
+        }
+        let shown = Arc::clone(sender);
+        registry.gauge_fn(
+            "levada_gateway_requests_in_flight",
+            "Records that are being sent.",
+            &[("destination", sender.name())],
+            move || shown.stats().in_flight.load(Ordering::Relaxed) as f64,
+        )?;
+    }
+    Ok(())
 }

@@ -96,7 +96,8 @@ impl Puller {
 
     /// Pulls once; `known` is the answer that is in effect. Gives the interval that the answer asks for.
     pub async fn pull(&self, known: &mut Option<Bytes>) -> Result<Option<Duration>, PullFailure> {
-        let answer = self.client.get(&self.endpoint, "/v1/datakit/pull", &[("filters", "true")]).await?;
+        let answer =
+            self.client.get(&self.endpoint, "/v1/datakit/pull", &[("filters", "true")]).await?;
         self.stats.answered.fetch_add(1, Ordering::Relaxed);
         let pulled = read_pull(&answer)?;
         if known.as_ref() == Some(&answer) {

@@ -139,7 +139,8 @@ impl Tenants {
             return Ok(());
         };
         let now = self.clock.monotonic();
-        let buckets = [(&tenant.requests, 1.0), (&tenant.bytes, bytes as f64), (&tenant.points, 0.0)];
+        let buckets =
+            [(&tenant.requests, 1.0), (&tenant.bytes, bytes as f64), (&tenant.points, 0.0)];
         for (at, (bucket, amount)) in buckets.into_iter().enumerate() {
             if let Err(after) = bucket.has(amount, now) {
                 tenant.refused[at].inc();
@@ -230,7 +231,10 @@ mod tests {
             assert_eq!(tenants.admit("one", 10), Ok(()));
         }
         let over = tenants.admit("one", 10).unwrap_err();
-        assert_eq!((over.what, over.limit, over.after), ("requests", 10.0, Duration::from_millis(100)));
+        assert_eq!(
+            (over.what, over.limit, over.after),
+            ("requests", 10.0, Duration::from_millis(100))
+        );
         clock.advance(Duration::from_secs(1));
         assert_eq!(tenants.admit("one", 50_000), Ok(()), "a full bucket lets a large body pass");
         let over = tenants.admit("one", 1).unwrap_err();

@@ -18,6 +18,7 @@ use crate::runtime::{
     Context, Failure, Graph, Groups, Node, Reader, StateError, Step, Writer,
     context::{Limits, Meter},
 };
+use crate::udf::Patience;
 use crate::watermark::{Watermark, WatermarkSettings};
 
 /// A running task.
@@ -34,6 +35,8 @@ pub struct Actor {
     until_measured: u32,
     /// Only when it is on.
     watermark: Option<Watermark>,
+    /// The places of nodes that something outside gives items to.
+    outside: Vec<usize>,
 }
 
 /// Of so many points one is measured. Source: ours; upstream times one in ten, which costs a share of its time.
@@ -74,6 +77,7 @@ impl Actor {
             refused_points: 0,
             env,
             meter: None,
+            patience: Patience::default(),
         };
         let graph = pipeline.start(options)?;
         let queries = match pipeline.task_type() {
@@ -90,8 +94,10 @@ impl Actor {
             true => pipeline.doubled_measurements(),
             false => Vec::new(),
         };
+        let outside = graph.outside();
         let mut actor = Actor {
             graph,
+            outside,
             ctx,
             ungrouped,
             queries,
@@ -272,6 +278,48 @@ impl Actor {
     /// Gives an answer to the node that asked.
     pub fn answer(&mut self, place: usize, token: u64, answer: Answer) -> Step {
         self.guarded(|actor| actor.graph.answer(place, token, answer, &mut actor.ctx))
+    }
+
+    /// Says whether nodes get items from outside.
+    pub fn runs_outside(&self) -> bool {
+        !self.outside.is_empty()
+    }
+
+    /// Says whether something outside has to catch up before the task takes more.
+    pub fn is_congested(&self) -> bool {
+        !self.outside.is_empty() && self.graph.is_congested(&self.outside)
+    }
+
+    /// Says whether something waits for what is outside.
+    pub fn waits_outside(&self) -> bool {
+        self.outside.iter().any(|place| self.graph.slots()[*place].node.buffered() > 0)
+    }
+
+    /// Gives the nodes some of what has come from outside; `true` when there was something.
+    pub fn collect(&mut self) -> Result<bool, Box<Failure>> {
+        if self.outside.is_empty() {
+            return Ok(false);
+        }
+        let mut has_given = false;
+        self.guarded(|actor| {
+            has_given = actor.graph.collect(&actor.outside, &mut actor.ctx)?;
+            Ok(())
+        })?;
+        Ok(has_given)
+    }
+
+    /// Waits for what runs outside, so that the state that is saved next knows all that was given.
+    pub fn settle(&mut self, patience: &Patience) -> Step {
+        if self.outside.is_empty() {
+            return Ok(());
+        }
+        self.guarded(|actor| actor.graph.settle(&actor.outside, patience, &mut actor.ctx))
+    }
+
+    /// Ends all input like [`Actor::finish`]; what runs outside has so long to end.
+    pub fn finish_within(&mut self, patience: Patience) -> Step {
+        self.ctx.patience = patience;
+        self.finish()
     }
 
     /// Makes the sideload nodes read their sources again; gives what went wrong, by node.

@@ -213,6 +213,7 @@ impl Case {
             watermark: None,
             // What a case expects is the same everywhere.
             is_local: false,
+            udfs: None,
         };
         let run = DryRun::start(definition, &options, Arc::clone(&lines))?;
         let ended = self.feed(run, definition.pipeline.task_type());

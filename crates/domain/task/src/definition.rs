@@ -1,7 +1,5 @@
 //! From the text of a script to a checked pipeline.
 
-use std::collections::BTreeMap;
-
 use levada_model::Str;
 use levada_tick::declared;
 use levada_tick::script::{self, ScriptError, Warning};
@@ -9,9 +7,9 @@ use levada_tick::syntax::{self, Node, ParseError};
 use levada_tick::vars::Vars;
 use thiserror::Error;
 
-use crate::nodes::udf::Function;
 use crate::pipeline::{Builder, Pipeline, TaskType};
 use crate::runtime::services::Deadman;
+use crate::udf::Udfs;
 
 /// A script that was understood.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ pub struct DefineOptions {
     /// The settings of deadman.
     pub deadman: Deadman,
     /// The functions that users have configured.
-    pub udfs: BTreeMap<String, Function>,
+    pub udfs: Udfs,
 }
 
 /// Why a script was not understood.
@@ -70,7 +68,7 @@ pub fn define_program(program: Node, options: &DefineOptions) -> Result<Definiti
         options.task_type.or_else(|| declared::task_type(&program)).unwrap_or(TaskType::Stream);
     let mut builder = Builder::new(task_type);
     builder.deadman = options.deadman.clone();
-    builder.udfs = options.udfs.clone();
+    builder.udfs = options.udfs.known();
     let source = builder.source();
     let outcome = script::evaluate(
         &program,

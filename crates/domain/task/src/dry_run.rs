@@ -21,6 +21,7 @@ use crate::playback::{Playback, PlaybackError, TICKS_MAX};
 use crate::recording::batches::{BatchReader, Times};
 use crate::runtime::context::{Compat, Limits};
 use crate::runtime::{Failure, Graph};
+use crate::udf::UdfSide;
 use crate::watermark::WatermarkSettings;
 
 pub use input::{InputError, StreamFormat};
@@ -39,7 +40,7 @@ pub struct DryRun<L> {
 }
 
 /// How a task is run dry.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DryRunOptions {
     /// The name of the task.
     pub task: String,
@@ -55,6 +56,8 @@ pub struct DryRunOptions {
     pub watermark: Option<WatermarkSettings>,
     /// `hour()` and the like are in the time zone of this machine, as in a server; otherwise in UTC.
     pub is_local: bool,
+    /// Functions that run outside: they are run, for they compute, and what they give goes on in the task.
+    pub udfs: Option<Arc<UdfSide>>,
 }
 
 /// Why a dry run ended early.
@@ -108,7 +111,7 @@ impl<L: Lines + 'static> DryRun<L> {
             definition.dbrps.clone()
         };
         let zone = if options.is_local { TimeZone::system() } else { TimeZone::UTC };
-        let services = Unconfigured::default();
+        let services = Unconfigured::with(options.udfs.clone());
         let known = [(Str::clone(&database), Str::clone(&retention))];
         let mut actor = Actor::start(
             &definition.pipeline,
@@ -178,6 +181,7 @@ impl<L: Lines + 'static> DryRun<L> {
                 });
             if is_ours {
                 self.playback.point(point)?;
+                self.playback.outside(Actor::is_congested)?;
             }
         }
         Ok(())
@@ -197,13 +201,15 @@ impl<L: Lines + 'static> DryRun<L> {
                 let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
                 lines.problem("query", "too many groups");
             }
+            self.playback.outside(Actor::is_congested)?;
         }
         Ok(())
     }
 
     /// Ends the input and gives the last lines: what httpOut serves, and the statistics when they are wanted.
     pub fn finish(mut self, with_statistics: bool) -> Result<(), DryRunError> {
-        let result = self.playback.finish();
+        let result = self.playback.outside(Actor::waits_outside);
+        let result = result.and_then(|()| self.playback.finish());
         let graph = self.playback.actor().graph();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         write_served(graph, &mut *lines);

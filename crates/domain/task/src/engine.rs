@@ -35,6 +35,8 @@ pub use master::{
 };
 pub use queue::{Overflow, Queue};
 pub use routes::{Ingest, Routes, Subscription, Written};
+pub(crate) use side::Closing;
+pub use side::SideDeps;
 pub use sides::{SideSettings, Sides};
 pub use tap::Tap;
 pub use workers::Workers;

@@ -10,6 +10,7 @@
 //!   nodes, so nothing can wait for anything, and a task is deterministic.
 //! - Groups are interned once per task; a node keeps its state in a table by the small number of the group.
 //! - What leaves a task goes through [`effect::Effects`]: captured by a dry run, queued to side actors otherwise.
+//! - Functions of users run in programs of their own; what they give comes back when the task has its turn: [`udf`].
 //!
 //! Where to start: [`nodes`] is the table of nodes, one file each; [`runtime::Node`] is what a node does;
 //! [`property`] is how its properties are declared.
@@ -30,4 +31,5 @@ pub mod recordings;
 pub mod runtime;
 pub mod service;
 pub mod spec;
+pub mod udf;
 pub mod watermark;

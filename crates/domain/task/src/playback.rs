@@ -35,6 +35,9 @@ pub enum PlaybackError {
 /// The most ticks of timers between two items: one wrong time must not keep a run busy for days.
 pub const TICKS_MAX: usize = 10_000_000;
 
+/// Between two looks at what functions have given.
+pub const OUTSIDE_POLL: std::time::Duration = std::time::Duration::from_millis(1);
+
 // === impl Playback ===
 
 impl Playback {
@@ -83,6 +86,23 @@ impl Playback {
     /// Lets time pass without an item.
     pub fn advance(&mut self, time: Timestamp) -> Result<(), PlaybackError> {
         self.begin(time)
+    }
+
+    /// Takes what functions that run outside have given, for as long as the task has to wait for them.
+    pub fn outside(&mut self, has_to_wait: impl Fn(&Actor) -> bool) -> Result<(), PlaybackError> {
+        while !self.outside_once(&has_to_wait)? {
+            std::thread::sleep(OUTSIDE_POLL);
+        }
+        Ok(())
+    }
+
+    /// Takes what functions have given; `false` when the task still has to wait for them.
+    pub fn outside_once(
+        &mut self,
+        has_to_wait: impl Fn(&Actor) -> bool,
+    ) -> Result<bool, PlaybackError> {
+        while self.actor.collect()? {}
+        Ok(!has_to_wait(&self.actor))
     }
 
     /// Ends the input.

@@ -20,6 +20,7 @@ mod folder;
 mod jobs;
 mod kept;
 mod output;
+mod progress;
 mod record;
 mod replay;
 mod run;
@@ -39,6 +40,7 @@ use tokio::sync::Semaphore;
 use crate::definition::Definition;
 use crate::engine::queries::QuerySettings;
 use crate::engine::{Routes, SideSettings, TaskOptions, TopicAlerts};
+use crate::pipeline::dot::DotView;
 use crate::runtime::Services;
 use folder::Folder;
 use jobs::Jobs;
@@ -116,6 +118,17 @@ pub trait TaskSource: Send + Sync + 'static {
     async fn task(&self, id: &str) -> Result<Option<SourceTask>, String>;
 }
 
+/// The task of a replay that is under way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Executing {
+    /// The task.
+    pub task: String,
+    /// The statistics of its nodes; empty before it has begun.
+    pub nodes: serde_json::Map<String, serde_json::Value>,
+    /// The graph with them; empty before it has begun.
+    pub dot: String,
+}
+
 /// The service; cheap to clone.
 #[derive(Clone)]
 pub struct Recordings(Arc<Inner>);
@@ -129,6 +142,8 @@ struct Inner {
     turns: Arc<Semaphore>,
 }
 
+/// How long a replay may take to show its task.
+const LOOK_PATIENCE: Duration = Duration::from_millis(300);
 /// The space of recordings.
 const RECORDINGS: &str = "recordings";
 /// The space of replays.
@@ -178,12 +193,23 @@ impl Recordings {
     pub async fn recording(&self, id: &str) -> Result<Recording, RecordingsError> {
         let found = self.0.deps.documents.get(RECORDINGS, id).await?;
         let document = found.ok_or(RecordingsError::NoRecording)?;
-        kept::read(&document)
+        kept::read(&document).map(|recording| self.recording_now(recording))
     }
 
     /// Lists recordings, the newest first.
     pub async fn recordings(&self) -> Result<Vec<Recording>, RecordingsError> {
-        kept::list(&*self.0.deps.documents, RECORDINGS).await
+        let all = kept::list(&*self.0.deps.documents, RECORDINGS).await?;
+        Ok(all.into_iter().map(|recording| self.recording_now(recording)).collect())
+    }
+
+    /// Says how far one is that is under way.
+    fn recording_now(&self, mut recording: Recording) -> Recording {
+        if recording.status == Status::Running
+            && let Some(progress) = self.0.jobs.progress(RECORDINGS, &recording.id)
+        {
+            recording.progress = progress.fraction();
+        }
+        recording
     }
 
     /// Deletes a recording and its file; one that is under way ends. One that is not there is deleted already.
@@ -199,12 +225,47 @@ impl Recordings {
     pub async fn replay(&self, id: &str) -> Result<Replay, RecordingsError> {
         let found = self.0.deps.documents.get(REPLAYS, id).await?;
         let document = found.ok_or(RecordingsError::NoReplay)?;
-        kept::read(&document)
+        kept::read(&document).map(|replay| self.replay_now(replay))
     }
 
     /// Lists replays, the newest first.
     pub async fn replays(&self) -> Result<Vec<Replay>, RecordingsError> {
-        kept::list(&*self.0.deps.documents, REPLAYS).await
+        let all = kept::list(&*self.0.deps.documents, REPLAYS).await?;
+        Ok(all.into_iter().map(|replay| self.replay_now(replay)).collect())
+    }
+
+    /// Says how far one is that is under way.
+    fn replay_now(&self, mut replay: Replay) -> Replay {
+        if replay.status == Status::Running
+            && let Some(progress) = self.0.jobs.progress(REPLAYS, &replay.id)
+        {
+            replay.progress = progress.fraction();
+        }
+        replay
+    }
+
+    /// Gives the task of a replay that is under way, as it is there; nothing when the replay is not.
+    ///
+    /// - Errors: the store.
+    pub async fn executing(
+        &self,
+        id: &str,
+        view: DotView,
+    ) -> Result<Option<Executing>, RecordingsError> {
+        let Some(progress) = self.0.jobs.progress(REPLAYS, id) else { return Ok(None) };
+        let replay = match self.replay(id).await {
+            Ok(replay) if replay.status == Status::Running => replay,
+            Ok(_) | Err(RecordingsError::NoReplay) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        tokio::select! {
+            () = progress.look() => {}
+            // It waits for its turn, or an item takes long.
+            () = self.0.deps.clock.sleep(LOOK_PATIENCE) => {}
+        }
+        let seen = progress.seen();
+        let dot = seen.dot(view).to_owned();
+        Ok(Some(Executing { task: replay.task, nodes: seen.nodes.clone(), dot }))
     }
 
     /// Deletes a replay and what was captured of it; one that is under way ends.

@@ -2,6 +2,7 @@
 
 mod letter;
 mod replay;
+mod topic;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +15,15 @@ use crate::args::{Common, Dlq, DlqFilter, DlqList, OutputFormat};
 use crate::exit::Exit;
 use crate::{lines, output};
 use letter::Letter;
+
+/// What becomes of a letter that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nobody need look at it again.
+    Done,
+    /// It is for later.
+    Left,
+}
 
 /// A longer line counts as unreadable, so that a file without line feeds does not fill the memory.
 const LETTER_BYTES_MAX: usize = 256 << 20;
@@ -38,11 +48,11 @@ fn list(args: &DlqList, common: &Common) -> Result<Exit, String> {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(["TIME", "CLASS", "STAGE", "FLOW", "MESSAGE"]);
-    let unreadable = for_each(&args.filter, |letter, line| {
+    let show = |letter: Letter, line: &str| {
         matching += 1;
         *by_reason.entry((letter.class.clone(), letter.stage.clone())).or_default() += 1;
         if shown >= args.limit {
-            return;
+            return Fate::Done;
         }
         shown += 1;
         match common.output {
@@ -52,7 +62,32 @@ fn list(args: &DlqList, common: &Common) -> Result<Exit, String> {
                 table.add_row([timestamp, class, stage, dataflow, message]);
             }
         }
-    })?;
+        Fate::Done
+    };
+    let unreadable = match &args.flow {
+        Some(flow) if args.filter.files.is_empty() => {
+            let (flow, parts) = replay::load_flow(flow)?;
+            let group = args.group.clone();
+            // A group without positions reads from the start, and this one never has any.
+            let own = || format!("levada-dlq-list-{}-{}", flow.object.namespace, flow.object.name);
+            let group = group.unwrap_or_else(own);
+            let of = topic::Of {
+                flow: &flow,
+                secrets: &parts.secrets.with_folder(args.secrets.clone()),
+                base_dir: &parts.base_dir,
+                group: Some(&group),
+            };
+            let mut topic = topic::Topic::of(&of, common)?;
+            match for_each_in(&mut topic, &args.filter, show) {
+                Ok(unreadable) => unreadable,
+                Err(message) => {
+                    output::note(&format!("error: {message}"));
+                    return Ok(Exit::Failed);
+                }
+            }
+        }
+        _ => for_each(&args.filter, show)?,
+    };
     if common.output == OutputFormat::Text {
         if matching > 0 {
             output::line(&table.to_string());
@@ -77,7 +112,7 @@ fn list(args: &DlqList, common: &Common) -> Result<Exit, String> {
 ///
 /// Reads each file only to the end that it had at the start, so that letters written meanwhile, by a
 /// replay for instance, do not make it endless.
-fn for_each(filter: &DlqFilter, mut each: impl FnMut(Letter, &str)) -> Result<u64, String> {
+fn for_each(filter: &DlqFilter, mut each: impl FnMut(Letter, &str) -> Fate) -> Result<u64, String> {
     let mut unreadable = 0;
     for file in &filter.files {
         let mut reader = open(file).map_err(|error| format!("`{}`: {error}", file.display()))?;
@@ -93,12 +128,34 @@ fn for_each(filter: &DlqFilter, mut each: impl FnMut(Letter, &str)) -> Result<u6
             }
             let text = std::str::from_utf8(&line).ok().filter(|_| is_whole);
             match text.and_then(|text| Some((Letter::parse(text)?, text))) {
-                Some((letter, text)) if passes(filter, &letter) => each(letter, text),
+                // In files letters stay, whatever became of them.
+                Some((letter, text)) if passes(filter, &letter) => drop(each(letter, text)),
                 Some(_) => {}
                 None => unreadable += 1,
             }
         }
     }
+    Ok(unreadable)
+}
+
+/// As [`for_each`], from a topic.
+fn for_each_in(
+    topic: &mut topic::Topic,
+    filter: &DlqFilter,
+    mut each: impl FnMut(Letter, &str) -> Fate,
+) -> Result<u64, String> {
+    let mut unreadable = 0;
+    topic.read(|payload| {
+        let text = std::str::from_utf8(payload).ok();
+        match text.and_then(|text| Some((Letter::parse(text)?, text))) {
+            Some((letter, text)) if passes(filter, &letter) => each(letter, text),
+            Some(_) => Fate::Left,
+            None => {
+                unreadable += 1;
+                Fate::Done
+            }
+        }
+    })?;
     Ok(unreadable)
 }
 

@@ -11,8 +11,8 @@ use levada_runtime::SystemClock;
 use crate::args::{self, Common};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
-use crate::script::ScriptOptions;
-use crate::{lines, output};
+use crate::script::{self, ScriptOptions};
+use crate::{functions, lines, output};
 
 mod task;
 
@@ -30,7 +30,12 @@ pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
         output::note("error: standard input can be read once only");
         return Exit::Usage;
     }
-    let options = match ScriptOptions::of(&args.task) {
+    let udfs = functions::asked(script::is_script(&args.file), common);
+    let options = udfs.and_then(|udfs| {
+        let options = ScriptOptions::of(&args.task)?;
+        Ok(ScriptOptions { udfs, ..options })
+    });
+    let options = match options {
         Ok(options) => options,
         Err(problem) => {
             output::note(&format!("error: {problem}"));
@@ -49,7 +54,7 @@ pub(super) fn run(args: &args::DryRun, common: &Common) -> Exit {
         return Exit::Invalid;
     }
     match script {
-        Some((_, script)) => task::run(&script, args),
+        Some((_, script)) => task::run(&script, &options.udfs, args),
         None => run_flow(loaded, args),
     }
 }

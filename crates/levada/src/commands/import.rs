@@ -9,15 +9,9 @@ use crate::{log, output};
 
 pub(super) fn run(args: Import, common: &Common) -> Exit {
     let Import::Kapacitor(args) = args;
-    let server = match args.server {
-        Some(server) => server,
-        None => match log::settings(common) {
-            Ok(settings) => settings.client.server,
-            Err(message) => {
-                output::note(&format!("error: {message}"));
-                return Exit::Invalid;
-            }
-        },
+    let server = match server(args.server, common) {
+        Ok(server) => server,
+        Err(exit) => return exit,
     };
     let options = Options {
         source: args.source,
@@ -31,5 +25,16 @@ pub(super) fn run(args: Import, common: &Common) -> Exit {
         Ended::Done => Exit::Done,
         Ended::SomeFailed => Exit::Invalid,
         Ended::Failed => Exit::Failed,
+    }
+}
+
+/// Gives the server that was named, or that of the settings.
+pub(super) fn server(named: Option<String>, common: &Common) -> Result<String, Exit> {
+    match named {
+        Some(server) => Ok(server),
+        None => log::settings(common).map(|settings| settings.client.server).map_err(|message| {
+            output::note(&format!("error: {message}"));
+            Exit::Invalid
+        }),
     }
 }

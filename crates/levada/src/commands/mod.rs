@@ -17,6 +17,7 @@ mod processor;
 mod run;
 mod schema;
 mod serve;
+mod silence;
 mod test;
 
 use crate::args::{Arguments, Command};
@@ -43,6 +44,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Kapacitor { words } => kapacitor::run(&words, &common),
         Command::Import(args) => import::run(args, &common),
         Command::Gateway(args) => gateway::run(args, &common),
+        Command::Silence(args) => silence::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };
     crate::output::flush();

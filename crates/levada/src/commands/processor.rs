@@ -11,6 +11,7 @@ use levada_flow::spec::{self, secrets::Secrets};
 use levada_model::ObjectRef;
 use levada_registry::{FieldPath, Report, manifest};
 use levada_settings::{Duration, LogFormat, Settings, env};
+use levada_task::udf::Udfs;
 
 use super::run::{self, Options};
 use crate::args::{Common, Processor};
@@ -41,6 +42,7 @@ pub(super) fn run(args: Processor, common: &Common) -> Exit {
         duration: None,
         probes: Some(address(&args.metrics_port)),
         scripts: Vec::new(),
+        udfs: Udfs::default(),
     };
     match run::run_jobs(vec![job], &options, common, Some(settings)) {
         Ok(exit) => exit,

@@ -14,20 +14,28 @@ use levada_server::probes::Probes;
 use levada_server::signals;
 use levada_server::tasks::TaskJob;
 use levada_settings::Settings;
+use levada_task::udf::Udfs;
 use levada_telemetry::console::Console;
 use levada_telemetry::progress::{Progress, Snapshot};
 
 use crate::args::{Common, OutputFormat, Run};
 use crate::exit::Exit;
 use crate::load::{self, Loaded};
-use crate::{log, output, script};
+use crate::{functions, log, output, script};
 
 pub(super) fn run(args: Run, common: &Common) -> Exit {
     let (scripts, manifests): (Vec<PathBuf>, Vec<PathBuf>) =
         args.files.iter().cloned().partition(|file| script::is_script(file));
     let loaded = Loaded::read(&manifests);
     load::complain(&loaded.findings, !common.quiet);
-    let scripts = tasks::define_all(&scripts, common);
+    let udfs = match functions::asked(!scripts.is_empty(), common) {
+        Ok(udfs) => udfs,
+        Err(message) => {
+            output::note(&format!("error: {message}"));
+            return Exit::Failed;
+        }
+    };
+    let scripts = tasks::define_all(&scripts, &udfs, common);
     if loaded.has_errors() {
         return Exit::Invalid;
     }
@@ -66,6 +74,7 @@ pub(super) fn run(args: Run, common: &Common) -> Exit {
         duration: args.duration.map(Duration::from),
         probes: args.metrics,
         scripts,
+        udfs,
     };
     match run_jobs(jobs, &options, common, None) {
         Ok(exit) => exit,
@@ -86,6 +95,8 @@ pub(super) struct Options {
     pub(super) probes: Option<String>,
     /// Scripts that run beside the flows.
     pub(super) scripts: Vec<TaskJob>,
+    /// Functions that scripts call.
+    pub(super) udfs: Udfs,
 }
 
 /// Runs jobs with signals, progress and a summary.

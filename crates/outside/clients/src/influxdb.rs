@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 pub mod subscriptions;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +37,8 @@ pub struct Config {
     pub password: Secret<String>,
     /// Wins over `username`.
     pub token: Secret<String>,
+    /// Makes what is sent in place of `password`; a token wins over it.
+    pub bearer: Option<Bearer>,
     /// TLS towards the servers.
     pub tls: TlsOptions,
     /// How long a request may take, its answer included; zero means [`TIMEOUT_DEFAULT`].
@@ -47,6 +50,10 @@ pub struct Config {
     /// Queries that run at the same time; more wait.
     pub queries_max: usize,
 }
+
+/// Makes the token of `Authorization: Bearer` anew for each request; cheap to clone.
+#[derive(Clone)]
+pub struct Bearer(Arc<dyn Fn() -> Secret<String> + Send + Sync>);
 
 /// A query in `InfluxQL`.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +113,25 @@ pub trait InfluxDb: Send + Sync + 'static {
     async fn create_database(&self, database: &str, retention: &str) -> Result<(), ClientError>;
 }
 
+// === impl Bearer ===
+
+impl Bearer {
+    /// Makes one of what signs tokens.
+    pub fn new(make: impl Fn() -> Secret<String> + Send + Sync + 'static) -> Self {
+        Bearer(Arc::new(make))
+    }
+
+    fn token(&self) -> Secret<String> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer")
+    }
+}
+
 // === impl Config ===
 
 impl Config {
@@ -122,6 +148,7 @@ impl Default for Config {
             username: String::new(),
             password: Secret::default(),
             token: Secret::default(),
+            bearer: None,
             tls: TlsOptions::default(),
             timeout: Duration::ZERO,
             compress: true,

@@ -10,7 +10,8 @@
 //! - Redirects are not followed and proxies of the environment are not used: requests go where the settings say.
 //! - No message holds credentials, and no answer is read beyond a bound.
 //!
-//! [`smtp`], [`mqtt`] and [`snmp`] send what alerts say, each over the protocol of its name.
+//! [`smtp`], [`mqtt`] and [`snmp`] send what alerts say, each over the protocol of its name. [`udf`] opens functions that run
+//! outside.
 //!
 //! Where to start: [`influxdb`].
 
@@ -24,5 +25,6 @@ pub mod mqtt;
 pub mod smtp;
 pub mod snmp;
 mod tls;
+pub mod udf;
 
 pub use error::ClientError;

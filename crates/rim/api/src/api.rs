@@ -15,6 +15,7 @@ use levada_task::recordings::Recordings;
 use levada_task::service::TaskService;
 use levada_telemetry::feed::LogFeed;
 use levada_telemetry::metrics::Registry;
+use serde_json::{Map, Value};
 
 use crate::auth::Users;
 use crate::config::Config;
@@ -25,22 +26,25 @@ use crate::request::Query;
 use crate::router::{Access, Body, Router};
 use crate::vitals::Vitals;
 
-/// What routes work with; shared by all listeners.
+/// What routes work with; listeners differ in the first three.
+#[derive(Clone)]
 pub struct Api {
-    /// Who this server is.
-    pub identity: Identity,
     /// The routes.
-    pub router: Router,
+    pub router: Arc<Router>,
     /// Decides who may call them.
     pub gate: Arc<dyn Gate>,
+    /// The largest bodies.
+    pub limits: Limits,
+    /// Who this server is.
+    pub identity: Identity,
     /// The users, where there is authentication.
     pub users: Option<Arc<Users>>,
     /// The subscriptions at `InfluxDB`, where there is any.
     pub subscriptions: Option<Arc<dyn Subscriptions>>,
+    /// Services beside those of handlers that can be tried out.
+    pub tested: Vec<Arc<dyn TestedService>>,
     /// Recordings and replays, where tasks are served.
     pub recordings: Option<Recordings>,
-    /// The largest bodies.
-    pub limits: Limits,
     /// What is known about parts that do not work.
     pub health: Health,
     /// The metrics.
@@ -93,8 +97,6 @@ pub struct Limits {
     pub document_bytes: usize,
     /// Of points.
     pub points_bytes: usize,
-    /// Of points for the gateway; only as they are sent.
-    pub gateway_bytes: usize,
 }
 
 /// What a gate looks at before the body of a request is read.
@@ -162,12 +164,25 @@ pub trait Subscriptions: Send + Sync + 'static {
 
 /// Knows what does not work; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Health(Arc<std::sync::Mutex<Vec<Check>>>);
+pub struct Health(Arc<std::sync::Mutex<Vec<Look>>>);
 
-/// Looks at a part: nothing when it works, what is wrong otherwise.
-type Look = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+/// Looks at parts: nothing for one that works, what is wrong otherwise.
+type Look = Arc<dyn Fn() -> Vec<(String, Option<String>)> + Send + Sync>;
 
-type Check = (String, Look);
+/// A service beside those of handlers that can be tried out on request.
+#[async_trait]
+pub trait TestedService: Send + Sync + 'static {
+    /// Gives its name.
+    fn name(&self) -> &'static str;
+
+    /// Gives all options with what they are unless the request says otherwise.
+    fn options(&self) -> Map<String, Value>;
+
+    /// Tries it.
+    ///
+    /// - Errors: what does not work.
+    async fn test(&self, options: Map<String, Value>) -> Result<(), String>;
+}
 
 // === impl Api ===
 
@@ -182,7 +197,7 @@ impl fmt::Debug for Api {
 impl Default for Limits {
     fn default() -> Self {
         // Source: InfluxDB takes bodies of 25 MB.
-        Limits { document_bytes: 16 << 20, points_bytes: 25_000_000, gateway_bytes: 64 << 20 }
+        Limits { document_bytes: 16 << 20, points_bytes: 25_000_000 }
     }
 }
 
@@ -193,7 +208,8 @@ impl Limits {
             Body::None => 0,
             Body::Document => self.document_bytes,
             Body::Points => self.points_bytes,
-            Body::Gateway => self.gateway_bytes,
+            // Those of the gateway are in its own settings.
+            Body::Gateway => 0,
         }
     }
 }
@@ -222,23 +238,32 @@ impl Health {
         part: impl Into<String>,
         look: impl Fn() -> Option<String> + Send + Sync + 'static,
     ) {
-        self.lock().push((part.into(), Arc::new(look)));
+        let part = part.into();
+        self.add_group(move || vec![(part.clone(), look())]);
+    }
+
+    /// Adds parts that come and go.
+    pub fn add_group(
+        &self,
+        look: impl Fn() -> Vec<(String, Option<String>)> + Send + Sync + 'static,
+    ) {
+        self.lock().push(Arc::new(look));
     }
 
     /// Looks at every part.
     pub fn look(&self) -> Vec<(String, Option<String>)> {
         // Looked at outside the lock: a slow part must not keep others from being added.
-        let checks = self.lock().clone();
-        checks.into_iter().map(|(part, look)| (part, look())).collect()
+        let looks = self.lock().clone();
+        looks.into_iter().flat_map(|look| look()).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Check>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Look>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.lock().iter().map(|(part, _)| part)).finish()
+        write!(f, "Health({})", self.lock().len())
     }
 }

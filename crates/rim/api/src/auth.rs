@@ -14,7 +14,7 @@ use hyper::StatusCode;
 
 pub use credentials::Credentials;
 pub use privilege::{Action, Permission};
-pub use token::TokenError;
+pub use token::{TokenError, sign_token};
 pub use users::{NewUser, User, UserError, UserKind, Users, UsersSettings};
 
 use crate::api::{Gate, Visit};

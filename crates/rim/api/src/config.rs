@@ -41,6 +41,8 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 pub struct ConfigDeps<'a> {
     /// The file and the variables.
     pub kapacitor: &'a Kapacitor,
+    /// Elements that Levada's own settings give, by section; they go before those of the same name.
+    pub own: Vec<(&'static str, Map<String, Value>)>,
     /// Where overrides are kept.
     pub documents: Arc<dyn Documents>,
     /// Measures how long services take to follow a change.
@@ -112,7 +114,21 @@ impl Config {
         }
         let variables = deps.kapacitor.environment.iter();
         reader.environment(variables.map(|(name, value)| (&**name, &**value.expose())));
-        let Reader { given, mut problems, warnings } = reader;
+        let Reader { mut given, mut problems, warnings } = reader;
+        for (name, set) in deps.own {
+            let Some(Section { rule, .. }) = section(name) else { continue };
+            let elements = given.entry(rule.name).or_default();
+            let own = rule.element(set.clone()).name;
+            let before = elements.len();
+            elements.retain(|other| rule.element(other.clone()).name != own);
+            if elements.len() < before {
+                tracing::warn!(
+                    service = "config",
+                    "configuration of Kapacitor: `{name}` {own:?} has no effect; Levada's own settings do"
+                );
+            }
+            elements.push(set);
+        }
         for warning in warnings {
             tracing::warn!(service = "config", "configuration of Kapacitor: {warning}");
         }

@@ -7,6 +7,7 @@ mod admit;
 mod datakit;
 mod echo;
 mod influx;
+mod otlp;
 mod take;
 mod write;
 
@@ -25,7 +26,10 @@ use self::datakit::Elections;
 use crate::router::Route;
 
 /// The table of each group of routes.
-pub const ROUTES: &[&[Route]] = &[write::ROUTES, influx::ROUTES, datakit::ROUTES];
+pub const ROUTES: &[&[Route]] = &[write::ROUTES, influx::ROUTES, otlp::ROUTES, datakit::ROUTES];
+
+/// The table of a listener that gives the bare paths of InfluxDB to the gateway.
+pub const INFLUX_ROUTES: &[&[Route]] = &[influx::BARE];
 
 /// What routes of the gateway work with.
 pub struct GatewayApi {
@@ -41,6 +45,8 @@ pub struct GatewayApi {
     pub tasks: Tasks,
     /// How long a request waits for room in a queue.
     pub patience: Duration,
+    /// The largest body, as it comes.
+    pub body_bytes_max: usize,
     /// A centre that is asked what this server does not know.
     pub centre: Option<(Dataway, Endpoint)>,
     /// Who leads, by token and namespace.

@@ -22,8 +22,21 @@ mod request;
 mod router;
 mod vitals;
 
+/// What a listener can speak: a name for settings, and the tables of routes.
+pub const DIALECTS: &[(&str, &[&[Route]])] = &[
+    ("kapacitor", kapacitor::ROUTES),
+    ("levada", own::ROUTES),
+    ("gateway", gateway::ROUTES),
+    (NAMED_ONLY, gateway::INFLUX_ROUTES),
+];
+
+/// The dialect that a listener speaks only when it is named: its paths are those of another.
+pub const NAMED_ONLY: &str = "influx";
+
 pub use answer::Answer;
-pub use api::{Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, Visit};
+pub use api::{
+    Api, Gate, Health, Identity, Limits, LogControl, NoGate, Subscriptions, TestedService, Visit,
+};
 pub use error::ApiError;
 pub use list::{ListQuery, Page};
 pub use listen::{HEAD_BYTES_MAX, Listener, Served, serve};

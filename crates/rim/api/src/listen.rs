@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request as WireRequest, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,8 +26,8 @@ use uuid::Uuid;
 use crate::answer::{Answer, Wire};
 use crate::api::{Api, Visit};
 use crate::error::ApiError;
-use crate::request::{Query, Request};
 use crate::gateway;
+use crate::request::{Query, Request};
 use crate::router::{Access, Body, Found, Route};
 
 /// The largest head of a request.
@@ -246,6 +246,10 @@ impl Server {
         };
         let body = match route.body {
             Body::None => Bytes::new(),
+            Body::Gateway => {
+                let gateway = self.api.gateway.as_ref();
+                self.read(body, gateway.map_or(0, |gateway| gateway.body_bytes_max)).await?
+            }
             kind => self.read(body, self.api.limits.of(kind)).await?,
         };
         let request =

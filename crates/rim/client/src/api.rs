@@ -19,6 +19,8 @@ const SHOWN_BYTES_MAX: usize = 4 << 10;
 pub(crate) const V1: &[&str] = &["kapacitor", "v1"];
 /// Where routes begin that may change.
 pub(crate) const PREVIEW: &[&str] = &["kapacitor", "v1preview"];
+/// Where Levada's own routes begin.
+const OWN: &[&str] = &["api", "v1"];
 
 /// Where Levada's own routes begin.
 const OWN: &[&str] = &["api", "v1"];
@@ -156,6 +158,21 @@ impl Api {
     /// Posts to a route that the original does not have.
     pub(crate) fn post_preview(&self, path: &[&str], body: &Value) -> Result<Value, ApiError> {
         self.ask(Method::POST, PREVIEW, path, &[], Some(body))
+    }
+
+    /// Gives what is at a path of Levada's own.
+    pub(crate) fn get_own(&self, path: &[&str], query: &Query<'_>) -> Result<Value, ApiError> {
+        self.ask(Method::GET, OWN, path, query, None)
+    }
+
+    /// Creates something at a path of Levada's own.
+    pub(crate) fn post_own(&self, path: &[&str], body: &Value) -> Result<Value, ApiError> {
+        self.ask(Method::POST, OWN, path, &[], Some(body))
+    }
+
+    /// Deletes, or ends, something at a path of Levada's own.
+    pub(crate) fn delete_own(&self, path: &[&str]) -> Result<(), ApiError> {
+        self.send(Method::DELETE, OWN, path, &[], None).map(drop)
     }
 
     /// Changes something.

@@ -130,6 +130,11 @@ impl Parsed {
         self.values.iter().filter(move |(known, _)| *known == name).map(|(_, value)| &**value)
     }
 
+    /// Sets the value of a flag.
+    pub(crate) fn set(&mut self, name: &'static str, value: String) {
+        self.values.push((name, value));
+    }
+
     /// Says whether a flag that is set or not is set.
     pub(crate) fn is_set(&self, name: &str) -> bool {
         self.get(name) == Some("true")

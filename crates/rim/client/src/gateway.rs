@@ -184,7 +184,10 @@ fn each(
         }
     }
     if options.format != Format::Json {
-        write(world, &format!("{done} {count} of {} dead letters of {}\n", numbers.len(), which.queue))?;
+        write(
+            world,
+            &format!("{done} {count} of {} dead letters of {}\n", numbers.len(), which.queue),
+        )?;
     }
     Ok(if failed == 0 { Ended::Done } else { Ended::Refused })
 }

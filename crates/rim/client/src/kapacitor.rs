@@ -1,7 +1,7 @@
 //! The client of Kapacitor: its commands, one file each.
 //!
 //! Follows Kapacitor 1.8. Deliberate differences:
-//! - `-o json|yaml` gives results for programs; the tables are those of the original.
+//! - `-o json|yaml` gives results for programs; the tables are those of the original. It may also stand at the end of the words.
 //! - `record` and `replay` with `-no-wait` print the ID of what they began; the original prints nothing.
 //! - `define ID -no-reload` is not refused for the number of its words.
 //! - Requests have time-outs; `backup` leaves no half file behind.
@@ -241,7 +241,40 @@ enum Wrong {
     Text(String),
 }
 
+/// Reads what stands behind a command.
+///
+/// - The format may also stand at the end, behind words that are no flags, where the original takes it for two of them.
 fn arguments(command: &Command, words: &[String]) -> Result<Parsed, Wrong> {
+    // What stands behind a script of Flux is read as the original does.
+    let is_flux = command.name.starts_with("flux ");
+    let has_format = !is_flux && command.flags.iter().any(|flag| flag.name == OUTPUT_FLAG.name);
+    match format_at_end(words).filter(|_| has_format) {
+        Some((count, format)) => {
+            let mut parsed = flags_and_words(command, &words[..words.len() - count])?;
+            parsed.set(OUTPUT_FLAG.name, format);
+            Ok(parsed)
+        }
+        None => flags_and_words(command, words),
+    }
+}
+
+/// Finds `-o FORMAT` or `-o=FORMAT` at the end; gives of how many words it is. Behind `--` there are no flags.
+fn format_at_end(words: &[String]) -> Option<(usize, String)> {
+    if words.iter().any(|word| word == "--") {
+        return None;
+    }
+    let is_format = |text: &&str| text.parse::<Format>().is_ok();
+    let last = words.last()?;
+    let value = ["-o=", "--o="].iter().find_map(|start| last.strip_prefix(start));
+    if let Some(value) = value.filter(is_format) {
+        return Some((1, value.to_owned()));
+    }
+    let before = words.len().checked_sub(2).and_then(|at| words.get(at))?;
+    let is_flag = matches!(before.as_str(), "-o" | "--o");
+    Some(&**last).filter(|last| is_flag && is_format(last)).map(|last| (2, last.to_owned()))
+}
+
+fn flags_and_words(command: &Command, words: &[String]) -> Result<Parsed, Wrong> {
     let read = |words: &[String]| {
         flags::parse(command.flags, words).map_err(|error| match error {
             FlagError::Help => Wrong::Help,

@@ -219,7 +219,10 @@ pub(super) fn rules(
                 true => format!("sinker-{}", at + 1),
                 false => sinker.name.clone(),
             },
-            categories: categories(&format!("gateway.sinkers[{at}].categories"), &sinker.categories)?,
+            categories: categories(
+                &format!("gateway.sinkers[{at}].categories"),
+                &sinker.categories,
+            )?,
             filters: sinker.filters.clone(),
             target: target(&name)?,
         });

@@ -1,32 +1,80 @@
 //! The clients of the clusters of the settings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use levada_api::auth::sign_token;
 use levada_clients::ClientError;
 use levada_clients::http::TlsOptions;
-use levada_clients::influxdb::{Client, Clusters, Config, FluxQuery, InfluxDb, Query, WriteTarget};
-use levada_model::ErrorKind;
-use levada_settings::Influxdb;
+use levada_clients::influxdb::{
+    Bearer, Client, Clusters, Config, FluxQuery, InfluxDb, Query, WriteTarget,
+};
+use levada_model::{ErrorKind, Timestamp};
+use levada_runtime::{Clock, Tasks};
+use levada_settings::{Influxdb, Secret};
 
 use crate::flows::Host;
 
-/// Makes a client for each cluster; one that cannot be made says so whenever it is used.
+/// How long a signed token holds. Source: reference (server) §7.2.
+const TOKEN_TTL: Duration = Duration::from_secs(600);
+
+/// Makes clients.
+pub(super) struct Maker {
+    tasks: Tasks,
+    clock: Arc<dyn Clock>,
+    /// Signs tokens; empty for none.
+    shared_secret: Secret<String>,
+}
+
+/// Makes a client for each cluster of the settings; one that cannot be made says so whenever it is used.
 pub(crate) async fn clients(host: &Host) -> Clusters {
     let settings = &host.settings.influxdb;
+    let maker = Maker::new(host, host.settings.auth.shared_secret.expose().clone());
     let mut clients: Vec<(String, Arc<dyn InfluxDb>)> = Vec::new();
     for (name, cluster) in settings.all() {
-        let client: Arc<dyn InfluxDb> = match Client::new(&config(cluster), &host.tasks).await {
-            Ok(client) => Arc::new(client),
-            Err(error) => {
-                tracing::error!(cluster = name, %error, "an InfluxDB cluster cannot be used");
-                Arc::new(Unusable(error.kind(), error.to_string()))
-            }
-        };
+        let client = maker.make(cluster).await.unwrap_or_else(|error| {
+            tracing::error!(cluster = name, %error, "an InfluxDB cluster cannot be used");
+            Arc::new(Unusable::new(&error))
+        });
         clients.push((name.to_owned(), client));
     }
     Clusters::new(settings.default_name(), clients)
+}
+
+// === impl Maker ===
+
+impl Maker {
+    pub(super) fn new(host: &Host, shared_secret: String) -> Self {
+        let shared_secret = shared_secret.into();
+        Maker { tasks: host.tasks.clone(), clock: Arc::clone(&host.clock), shared_secret }
+    }
+
+    /// Makes a client.
+    ///
+    /// - Errors: the settings do not make one.
+    pub(super) async fn make(&self, cluster: &Influxdb) -> Result<Arc<dyn InfluxDb>, ClientError> {
+        let bearer = cluster.http_shared_secret.then(|| self.bearer(&cluster.username));
+        let config = Config { bearer: bearer.transpose()?, ..config(cluster) };
+        Ok(Arc::new(Client::new(&config, &self.tasks).await?))
+    }
+
+    fn bearer(&self, username: &str) -> Result<Bearer, ClientError> {
+        let missing = |text: &str| Err(ClientError::new(ErrorKind::Invalid, text));
+        if self.shared_secret.expose().is_empty() {
+            return missing("`http-shared-secret` needs the setting `auth.shared-secret`");
+        }
+        if username.is_empty() {
+            return missing("`http-shared-secret` needs `username`: the token is for a user");
+        }
+        let (clock, username) = (Arc::clone(&self.clock), username.to_owned());
+        let secret = self.shared_secret.clone();
+        Ok(Bearer::new(move || {
+            let until = clock.now().0.saturating_add(TOKEN_TTL.as_nanos() as i64);
+            sign_token(&username, secret.expose().as_bytes(), Timestamp(until)).into()
+        }))
+    }
 }
 
 fn config(cluster: &Influxdb) -> Config {
@@ -49,9 +97,13 @@ fn config(cluster: &Influxdb) -> Config {
 }
 
 /// A cluster whose settings do not make a client.
-struct Unusable(ErrorKind, String);
+pub(super) struct Unusable(ErrorKind, String);
 
 impl Unusable {
+    pub(super) fn new(error: &ClientError) -> Self {
+        Unusable(error.kind(), error.to_string())
+    }
+
     fn refuse<T>(&self) -> Result<T, ClientError> {
         Err(ClientError::new(self.0, self.1.clone()))
     }

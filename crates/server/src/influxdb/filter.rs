@@ -1,5 +1,9 @@
 //! Which retention policies are subscribed to.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
 /// What the settings want, and what they do not.
 #[derive(Debug)]
 pub(super) struct Filter {
@@ -30,6 +34,45 @@ impl Filter {
         };
         (self.wanted.is_empty() || is_in(&self.wanted)) && !is_in(&self.excluded)
     }
+}
+
+/// Gives what a text lists as Kapacitor's configuration does: retention policies by database, an empty list for all of them.
+pub(super) fn lists(text: &str) -> Value {
+    let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut whole = BTreeSet::new();
+    for Item { database, retention } in items(text) {
+        let list = lists.entry(database.clone()).or_default();
+        match retention {
+            Some(retention) => list.push(retention),
+            None => drop(whole.insert(database)),
+        }
+    }
+    whole.iter().for_each(|database| drop(lists.insert(database.clone(), Vec::new())));
+    json!(lists)
+}
+
+/// Gives lists of Kapacitor's configuration as a text; see [`lists`].
+pub(super) fn text(lists: Option<&Value>) -> String {
+    let quoted = |name: &str| {
+        let escaped: String = name
+            .chars()
+            .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+            .collect();
+        format!("\"{escaped}\"")
+    };
+    let lists = lists.and_then(Value::as_object);
+    let items = lists.into_iter().flatten().flat_map(|(database, list)| {
+        let database = quoted(database);
+        let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        match list {
+            [] => vec![database],
+            list => {
+                let list = list.iter().filter_map(Value::as_str);
+                list.map(|retention| format!("{database}.{}", quoted(retention))).collect()
+            }
+        }
+    });
+    items.collect::<Vec<_>>().join(", ")
 }
 
 /// Reads `telegraf.autogen, "my.db".weekly, metrics`; within quotes, `\` stands in front of what is meant as it is.

@@ -19,8 +19,8 @@ use levada_settings::{SubscriptionMode, SubscriptionProtocol};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::cluster::{Cluster, Here};
 use super::destination::Destination;
-use super::{Cluster, Here};
 use crate::inputs::{Listener, Target, UdpSpec, UdpStatistics};
 
 /// What points wait for at most when they came as datagrams of a subscription.
@@ -137,6 +137,26 @@ impl Cluster {
             users.keep_subscriptions(&self.name, &tokens).await?;
         }
         failed.map_or(Ok(kept.len()), Err)
+    }
+
+    /// Drops all subscriptions of this server, and ends the rights of their tokens.
+    pub(super) async fn unlink(&self) -> Result<(), LinkError> {
+        let Some(here) = self.here.get() else { return Ok(()) };
+        if let Some(users) = &self.users {
+            users.keep_subscriptions(&self.name, &[]).await?;
+        }
+        if self.settings.disable_subscriptions {
+            return Ok(());
+        }
+        let present = match subscriptions(&*self.server).await {
+            Err(error) if has_no_subscriptions(&error) => return Ok(()),
+            present => present?,
+        };
+        for subscription in present.iter().filter(|one| self.is_ours(one, here)) {
+            drop_subscription(&*self.server, subscription).await?;
+            self.tell_change("dropped", subscription);
+        }
+        Ok(())
     }
 
     /// Says whether a subscription is this server's, by its name, and for names that others may have, by where it goes.
@@ -259,7 +279,7 @@ impl Cluster {
     fn destination(&self, here: &Here, port: u16) -> Destination {
         let (scheme, path) = match self.settings.subscription_protocol {
             SubscriptionProtocol::Udp => ("udp", ""),
-            SubscriptionProtocol::Http if !self.is_tls => {
+            SubscriptionProtocol::Http if !here.is_tls => {
                 ("http", &*self.settings.subscription_path)
             }
             // A server with a certificate takes nothing else.

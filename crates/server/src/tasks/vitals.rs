@@ -15,6 +15,7 @@ use levada_runtime::{Clock, TaskKind, Tasks};
 use levada_task::pipeline::TaskType;
 use levada_task::service::TaskService;
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
 use super::{MASTER, TaskHost};
@@ -23,6 +24,10 @@ use crate::inputs::{Inputs, UdpStatistics};
 
 /// Measurements whose points are counted; others are counted together. Ours: names come from outside.
 pub(super) const MEASUREMENTS_MAX: usize = 10_000;
+
+/// Measurements of one write that are counted before the lock is taken; most writes have fewer than the first number.
+const FOUND_FIRST: usize = 8;
+const FOUND_MAX: usize = 64;
 
 /// The measurement of points past [`MEASUREMENTS_MAX`].
 const OTHER: &str = "other";
@@ -67,24 +72,37 @@ pub(crate) struct Monitoring {
 impl Ingress {
     /// Counts points that came in.
     pub fn count(&self, points: &[Point]) {
+        // Measurements may take turns point by point: they are counted here first, so that the lock is held for a moment.
+        let mut found: SmallVec<[(&Series, u64); FOUND_FIRST]> = SmallVec::new();
+        let mut at = 0;
+        for point in points {
+            let series = &*point.series;
+            if found.get(at).is_none_or(|(known, _)| !are_alike(known, series)) {
+                at = found.iter().position(|(known, _)| are_alike(known, series)).unwrap_or_else(
+                    || {
+                        if found.len() >= FOUND_MAX {
+                            self.add(&found);
+                            found.clear();
+                        }
+                        found.push((series, 0));
+                        found.len() - 1
+                    },
+                );
+            }
+            found[at].1 += 1;
+        }
+        self.add(&found);
+    }
+
+    fn add(&self, found: &[(&Series, u64)]) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = points;
-        while let Some(first) = rest.first() {
-            let series = &first.series;
-            let is_alike = |point: &&Point| {
-                let other = &point.series;
-                other.id == series.id
-                    || (&other.name, &other.database, &other.retention)
-                        == (&series.name, &series.database, &series.retention)
-            };
-            let run = rest.iter().take_while(is_alike).count();
+        for (series, count) in found {
             let mut source =
                 (series.database.clone(), series.retention.clone(), series.name.clone());
             if counts.len() >= MEASUREMENTS_MAX && !counts.contains_key(&source) {
                 source = ("".into(), "".into(), OTHER.into());
             }
-            *counts.entry(source).or_default() += run as u64;
-            rest = &rest[run..];
+            *counts.entry(source).or_default() += count;
         }
     }
 
@@ -108,6 +126,13 @@ impl Ingress {
         };
         counts.iter().map(statistic).collect()
     }
+}
+
+/// Says whether points of two series are counted together.
+fn are_alike(one: &Series, other: &Series) -> bool {
+    one.id == other.id
+        || (&one.name, &one.database, &one.retention)
+            == (&other.name, &other.database, &other.retention)
 }
 
 // === impl TaskVitals ===
@@ -368,9 +393,9 @@ mod tests {
             .map(|one| (one.tags["measurement"].clone(), one.values["points_received"].clone()))
             .collect();
         assert_eq!(counted, [("cpu".to_owned(), 5.into()), ("mem".to_owned(), 2.into())]);
-        for number in 2..MEASUREMENTS_MAX + 5 {
-            ingress.count(&points(&format!("m{number}"), 1));
-        }
+        // In one write there are more than are counted at once.
+        let write = (2..MEASUREMENTS_MAX + 5).map(|number| points(&format!("m{number}"), 1));
+        ingress.count(&write.flatten().collect::<Vec<_>>());
         let all = ingress.statistics();
         assert_eq!(all.len(), MEASUREMENTS_MAX + 1);
         let other = all.iter().find(|one| one.tags["measurement"] == OTHER).expect("the rest");

@@ -174,8 +174,13 @@ fn points_are_split_by_sinkers_and_none_is_lost_while_one_is_away() {
         let (mut of_a, mut of_b, mut of_rest) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..20 {
             let mut body = String::new();
-            for (key, list) in [("fa=\"a\"", &mut of_a), ("fb=\"b\"", &mut of_b), ("fc=\"c\"", &mut of_rest)] {
-                let line = format!("src {key},n={round}i,status=\"info\" {}", 1_700_000_000_000_000_000_i64 + round);
+            for (key, list) in
+                [("fa=\"a\"", &mut of_a), ("fb=\"b\"", &mut of_b), ("fc=\"c\"", &mut of_rest)]
+            {
+                let line = format!(
+                    "src {key},n={round}i,status=\"info\" {}",
+                    1_700_000_000_000_000_000_i64 + round
+                );
                 body.push_str(&line);
                 body.push('\n');
                 list.push(line);
@@ -277,7 +282,8 @@ fn what_receivers_refuse_for_good_is_kept_listed_replayed_and_dropped() {
         assert_eq!((&letters[0]["points"], &letters[0]["category"]), (&1.into(), &"metric".into()));
         assert!(letters[0]["reason"].as_str().unwrap().contains("400"), "{letters:?}");
         receiver.answer(200);
-        let path = |at: usize| format!("/api/v1/gateway/dead-letters/default/{}", letters[at]["number"]);
+        let path =
+            |at: usize| format!("/api/v1/gateway/dead-letters/default/{}", letters[at]["number"]);
         let (status, text) = ask.post(&format!("{}/replay", path(0)), "").await;
         assert_eq!(status, 200, "{text}");
         let dropped = answer(ask.request(Method::DELETE, &path(1))).await;
@@ -285,10 +291,17 @@ fn what_receivers_refuse_for_good_is_kept_listed_replayed_and_dropped() {
         let status = ask.drained().await;
         let one = destination(&status, "default");
         assert_eq!(one["delivered"], 1, "{one}");
-        assert_eq!((&one["dropped"]["dead_letter_dropped"], &one["dead_lettered"]), (&1.into(), &0.into()));
+        assert_eq!(
+            (&one["dropped"]["dead_letter_dropped"], &one["dead_lettered"]),
+            (&1.into(), &0.into())
+        );
         assert_eq!((&one["accepted"], &one["balanced"]), (&2.into(), &true.into()));
         assert_eq!(receiver.lines(), ["m a=1i 1700000000000000000"]);
-        for path in [path(0), "/api/v1/gateway/dead-letters/none/1".into(), "/api/v1/gateway/queues/none".into()] {
+        for path in [
+            path(0),
+            "/api/v1/gateway/dead-letters/none/1".into(),
+            "/api/v1/gateway/queues/none".into(),
+        ] {
             assert_eq!(answer(ask.request(Method::GET, &path)).await.0, 404, "{path}");
         }
         server.stop().await;
@@ -297,22 +310,88 @@ fn what_receivers_refuse_for_good_is_kept_listed_replayed_and_dropped() {
 
 /// Path, headers, body, status, start of the answer. Source: dataway reference §9.1.
 const BAD: &[(&str, &[(&str, &str)], &[u8], u16, &str)] = &[
-    ("/v1/write/nonsense", &[], b"m f=1i", 400, r#"{"error_code":"datakit.invalidCategory","message":"invalid URL \"/v1/write/nonsense\""}"#),
+    (
+        "/v1/write/nonsense",
+        &[],
+        b"m f=1i",
+        400,
+        r#"{"error_code":"datakit.invalidCategory","message":"invalid URL \"/v1/write/nonsense\""}"#,
+    ),
     ("/v1/write/unknown", &[], b"m f=1i", 400, r#"{"error_code":"datakit.invalidCategory","#),
     ("/v1/write/dynamic_dw", &[], b"m f=1i", 400, r#"{"error_code":"datakit.invalidCategory","#),
     ("/v1/write/metric", &[], b"", 400, r#"{"error_code":"datakit.emptyBody","#),
     ("/v1/write/metric", &[], b" \n", 400, r#"{"error_code":"datakit.noPoints","#),
-    ("/v1/write/metric", &[], b"m f=1i 1\nbad\nm g=1i 1", 400, r#"{"error_code":"datakit.invalidLinePoint","message":"invalid lineprotocol: unable to parse 'bad'(pos: "#),
+    (
+        "/v1/write/metric",
+        &[],
+        b"m f=1i 1\nbad\nm g=1i 1",
+        400,
+        r#"{"error_code":"datakit.invalidLinePoint","message":"invalid lineprotocol: unable to parse 'bad'(pos: "#,
+    ),
     ("/v1/write/metric", &[], b"m f=\"abc 1", 400, r#"{"error_code":"datakit.invalidLinePoint","#),
-    ("/v1/write/metric", &[("content-encoding", "gzip")], b"m f=1i 1", 400, r#"{"error_code":"datakit.decodeBodyFailed","#),
-    ("/v1/write/metric", &[("content-encoding", "deflate")], b"\xff\xff\xff", 400, r#"{"error_code":"datakit.decodeBodyFailed","#),
-    ("/v1/write/metric", &[("content-encoding", "rot13")], b"m f=1i 1", 400, r#"{"error_code":"datakit.decodeBodyFailed","#),
-    ("/v1/write/metric?encoding=zstd", &[], b"m f=1i 1", 400, r#"{"error_code":"datakit.decodeBodyFailed","#),
-    ("/v1/write/metric", &[("content-type", "application/json")], b"{}", 400, r#"{"error_code":"datakit.invalidJsonPoint","#),
-    ("/v1/write/metric", &[("content-type", "application/json")], b"[{", 400, r#"{"error_code":"datakit.invalidJsonPoint","#),
-    ("/v1/write/metric", &[("content-type", "application/json")], b"[]", 400, r#"{"error_code":"datakit.noPoints","#),
-    ("/v1/write/metric", &[("content-type", "application/protobuf; proto=com.guance.Point")], b"\xff\xff", 400, r#"{"error_code":"datakit.invalidProtobufPoint","#),
-    ("/v1/write/logging?strict=1", &[], b"m a.b=1i 1", 400, r#"{"error_code":"datakit.pointGotWarning","#),
+    (
+        "/v1/write/metric",
+        &[("content-encoding", "gzip")],
+        b"m f=1i 1",
+        400,
+        r#"{"error_code":"datakit.decodeBodyFailed","#,
+    ),
+    (
+        "/v1/write/metric",
+        &[("content-encoding", "deflate")],
+        b"\xff\xff\xff",
+        400,
+        r#"{"error_code":"datakit.decodeBodyFailed","#,
+    ),
+    (
+        "/v1/write/metric",
+        &[("content-encoding", "rot13")],
+        b"m f=1i 1",
+        400,
+        r#"{"error_code":"datakit.decodeBodyFailed","#,
+    ),
+    (
+        "/v1/write/metric?encoding=zstd",
+        &[],
+        b"m f=1i 1",
+        400,
+        r#"{"error_code":"datakit.decodeBodyFailed","#,
+    ),
+    (
+        "/v1/write/metric",
+        &[("content-type", "application/json")],
+        b"{}",
+        400,
+        r#"{"error_code":"datakit.invalidJsonPoint","#,
+    ),
+    (
+        "/v1/write/metric",
+        &[("content-type", "application/json")],
+        b"[{",
+        400,
+        r#"{"error_code":"datakit.invalidJsonPoint","#,
+    ),
+    (
+        "/v1/write/metric",
+        &[("content-type", "application/json")],
+        b"[]",
+        400,
+        r#"{"error_code":"datakit.noPoints","#,
+    ),
+    (
+        "/v1/write/metric",
+        &[("content-type", "application/protobuf; proto=com.guance.Point")],
+        b"\xff\xff",
+        400,
+        r#"{"error_code":"datakit.invalidProtobufPoint","#,
+    ),
+    (
+        "/v1/write/logging?strict=1",
+        &[],
+        b"m a.b=1i 1",
+        400,
+        r#"{"error_code":"datakit.pointGotWarning","#,
+    ),
     ("/gateway/write?precision=x", &[], b"m f=1i", 400, r#"{"error":"invalid precision "#),
     ("/gateway/write", &[], b"bad", 400, r#"{"error":"invalid lineprotocol: "#),
     ("/api/v2/write", &[], b"bad", 400, r#"{"code":"invalid","message":"invalid lineprotocol: "#),
@@ -341,19 +420,31 @@ fn bad_input_is_refused_whole_and_says_why() {
         assert_eq!(status, 413, "{text}");
         assert!(text.starts_with(r#"{"error_code":"datakit.bodyTooLarge","#), "{text}");
         let bomb = gzip(&vec![b' '; 64 << 20]);
-        let request = ask.request(Method::POST, "/v1/write/metric").header("content-encoding", "gzip");
+        let request =
+            ask.request(Method::POST, "/v1/write/metric").header("content-encoding", "gzip");
         let (status, text) = answer(request.body(bomb)).await;
         assert_eq!(status, 413, "{text}");
         assert!(text.starts_with(r#"{"error_code":"datakit.decodeBodyFailed","#), "{text}");
         let status = ask.json("/api/v1/gateway/status").await;
-        assert_eq!((&status["received"]["points"], &status["destinations"][0]["accepted"]), (&0.into(), &0.into()));
+        assert_eq!(
+            (&status["received"]["points"], &status["destinations"][0]["accepted"]),
+            (&0.into(), &0.into())
+        );
 
         // What can be mended is, and is said in the counts.
         let tag = "x".repeat(1 << 20);
         let line = format!("m,t={tag} f=1i 1700000000000000000");
         assert_eq!(ask.post("/v1/write/metric", line).await.0, 200);
-        assert_eq!(ask.post("/v1/write/logging", &b"m,t=\xff message=\"a\xffb\" 1700000000000000000"[..]).await.0, 200);
-        assert_eq!(ask.post("/v1/write/metric?precision=fortnight", "m f=2i 1700000000000000000").await.0, 200);
+        assert_eq!(
+            ask.post("/v1/write/logging", &b"m,t=\xff message=\"a\xffb\" 1700000000000000000"[..])
+                .await
+                .0,
+            200
+        );
+        assert_eq!(
+            ask.post("/v1/write/metric?precision=fortnight", "m f=2i 1700000000000000000").await.0,
+            200
+        );
         let status = ask.drained().await;
         assert_eq!(status["received"]["points"], 3);
         assert!(status["received"]["warnings"].as_u64().unwrap() >= 2, "{status}");
@@ -381,7 +472,8 @@ fn tenants_show_tokens_and_bring_no_more_than_they_may() {
         let tenants = r#"gateway.tenants=[{"name":"one","token":"tkn_one","points-per-second":1.0,"burst":"1s"},{"name":"two","token":"tkn_two"}]"#;
         let server = start(data.path(), &[&urls, tenants]).await;
         let ask = Ask::new(&server);
-        let line = "m f=1i 1700000000000000000\nm f=2i 1700000000000000000\nm f=3i 1700000000000000000";
+        let line =
+            "m f=1i 1700000000000000000\nm f=2i 1700000000000000000\nm f=3i 1700000000000000000";
         let refused = r#"{"error_code":"kodo.tokenNotFound","message":"#;
         let (status, text) = ask.post("/v1/write/metric", line).await;
         assert!(status == 401 && text.starts_with(refused), "{status} {text}");
@@ -392,7 +484,10 @@ fn tenants_show_tokens_and_bring_no_more_than_they_may() {
         let over = over.send().await.unwrap();
         assert_eq!(over.status().as_u16(), 429);
         let header = |name: &str| over.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!((header("x-ratelimit-limit"), header("x-ratelimit-remaining")), ("1".into(), "0".into()));
+        assert_eq!(
+            (header("x-ratelimit-limit"), header("x-ratelimit-remaining")),
+            ("1".into(), "0".into())
+        );
         assert_eq!((header("retry-after"), header("x-ratelimit-reset")), ("3".into(), "3".into()));
         let text = over.text().await.unwrap();
         assert!(text.starts_with(r#"{"error_code":"datakit.reachMaxAPILimit","#), "{text}");
@@ -400,7 +495,10 @@ fn tenants_show_tokens_and_bring_no_more_than_they_may() {
         let influx = ask.request(Method::POST, "/api/v2/write?org=o&bucket=b&precision=s");
         let influx = influx.header("authorization", "Token tkn_two").body("m f=4i 1700000000");
         assert_eq!(answer(influx).await, (204, String::new()));
-        assert_eq!(ask.post("/gateway/write?db=d&u=x&p=tkn_two", "m f=5i 1700000000000000000").await.0, 204);
+        assert_eq!(
+            ask.post("/gateway/write?db=d&u=x&p=tkn_two", "m f=5i 1700000000000000000").await.0,
+            204
+        );
         assert_eq!(answer(ask.request(Method::GET, "/v1/check/token/tkn_two")).await.0, 200);
         assert_eq!(answer(ask.request(Method::GET, "/v1/check/token/tkn_bad")).await.0, 403);
         ask.drained().await;
@@ -434,7 +532,10 @@ fn agents_get_filters_elections_the_time_and_echoes() {
             r#"{"content":{"status":"success","namespace":"n","id":"a","incumbency_id":"a","error_msg":"","interval":4}}"#
         );
         let (_, text) = ask.post("/v1/election/heartbeat?token=t&namespace=n&id=b", "").await;
-        assert!(text.contains(r#""status":"defeat""#) && text.contains(r#""incumbency_id":"a""#), "{text}");
+        assert!(
+            text.contains(r#""status":"defeat""#) && text.contains(r#""incumbency_id":"a""#),
+            "{text}"
+        );
         assert!(ask.json("/v1/ntp").await["timestamp_sec"].as_u64().unwrap() > 1_700_000_000);
         assert!(ask.json("/v1/lasterror").await["content"].is_array());
 
@@ -443,13 +544,19 @@ fn agents_get_filters_elections_the_time_and_echoes() {
         assert_eq!(status, 200);
         assert_eq!(
             text.lines().collect::<Vec<_>>(),
-            ["drop f=1i,status=\"info\" 1700000000000000000", "keep f=2i,status=\"info\" 1700000000000000000"]
+            [
+                "drop f=1i,status=\"info\" 1700000000000000000",
+                "keep f=2i,status=\"info\" 1700000000000000000"
+            ]
         );
         let (_, text) = ask.post("/v1/write/logging?echo=json", lines).await;
         let echoed: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(echoed[1]["measurement"], "keep");
         let status = ask.drained().await;
-        assert_eq!((&status["received"]["filtered"], &status["received"]["routed"]), (&1.into(), &1.into()));
+        assert_eq!(
+            (&status["received"]["filtered"], &status["received"]["routed"]),
+            (&1.into(), &1.into())
+        );
         assert_eq!(receiver.lines(), ["keep f=2i,status=\"info\" 1700000000000000000"]);
         let metrics = ask.metrics().await;
         let line = "datakit_filter_point_dropped_total{category=\"logging\",filters=\"{ source = 'drop' }\",source=\"local\"} 1";

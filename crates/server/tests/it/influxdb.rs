@@ -393,6 +393,115 @@ async fn servers_without_subscriptions_are_fine() {
     server.stop().await;
 }
 
+async fn post(server: &Started, path: &str, body: serde_json::Value) -> (u16, String) {
+    let url = format!("{}/kapacitor/v1/{path}", server.url);
+    let answer = Client::new().post(url).body(body.to_string()).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+async fn parts(server: &Started) -> Vec<String> {
+    let health = health(server).await;
+    let parts = health["parts"].as_array().unwrap().iter();
+    let names = parts.map(|part| part["name"].as_str().unwrap().to_owned());
+    names.filter(|name| name.starts_with("influxdb ")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_come_change_and_go_with_the_configuration() {
+    let (one, two) = (Fake::start(&[("a", "autogen")]), Fake::start(&[("b", "weekly")]));
+    let data = folder();
+    let file = data.path().join("kapacitor.conf");
+    let text = format!(
+        "[[influxdb]]\nname = \"one\"\ndefault = true\nurls = [{:?}]\nhttp-port = 9092\n",
+        one.server.url("")
+    );
+    std::fs::write(&file, text).unwrap();
+    let setting = format!("kapacitor.config={}", file.display());
+    let server = Started::new(data.path(), &[&setting]).await;
+    let linked = |pair: &str| format!("{pair} kapacitor-{CLUSTER_ID} ANY http://localhost:9092");
+    until_async("the file's cluster is linked", PATIENCE, || one.shown() == [linked("a.autogen")])
+        .await;
+    // A task goes on while its cluster moves.
+    let script =
+        "batch|query('SELECT f FROM \"a\".\"autogen\".m').period(1s).every(20ms)|httpOut('x')";
+    let dbrps = serde_json::json!([{"db": "a", "rp": "autogen"}]);
+    let task =
+        serde_json::json!({"id": "t", "status": "enabled", "script": script, "dbrps": dbrps});
+    assert_eq!(post(&server, "tasks", task).await.0, 200);
+    let selects = |fake: &Fake| fake.state.lock().unwrap().selects;
+    until_async("the task asks", PATIENCE, || selects(&one) > 1).await;
+
+    let add = serde_json::json!({"add": {"name": "two", "urls": [two.server.url("")], "http-port": 9092}});
+    assert_eq!(post(&server, "config/influxdb", add).await, (204, String::new()));
+    until_async("the new one is linked", PATIENCE, || two.shown() == [linked("b.weekly")]).await;
+    assert_eq!(parts(&server).await, ["influxdb one", "influxdb two"]);
+    let test = serde_json::json!({"cluster": "two"});
+    let (status, text) = post(&server, "service-tests/influxdb", test).await;
+    assert!(status == 200 && text.contains("\"success\": true"), "{text}");
+
+    let before = selects(&two);
+    let set = serde_json::json!({"set": {"urls": [two.server.url("")], "excluded-subscriptions": {"b": ["weekly"]}}});
+    assert_eq!(post(&server, "config/influxdb/one", set).await.0, 204);
+    until_async("the task asks elsewhere", PATIENCE, || selects(&two) > before + 1).await;
+    let refused = serde_json::json!({"set": {"ssl-ca": "/nowhere.pem"}});
+    let (status, text) = post(&server, "config/influxdb/one", refused).await;
+    assert_eq!(status, 500, "{text}");
+    assert!(text.contains("failed to update configuration influxdb/one: "), "{text}");
+
+    let remove = serde_json::json!({"remove": ["two"]});
+    assert_eq!(post(&server, "config/influxdb", remove).await.0, 204);
+    assert_eq!(parts(&server).await, ["influxdb one"]);
+    until_async("nothing is sent any more", PATIENCE, || two.shown().is_empty()).await;
+    let test = serde_json::json!({"cluster": "two"});
+    let (_, text) = post(&server, "service-tests/influxdb", test).await;
+    assert!(text.contains("no such InfluxDB config two"), "{text}");
+    server.stop().await;
+
+    // The override is kept.
+    let server = Started::new(data.path(), &[&setting]).await;
+    let before = selects(&two);
+    until_async("the task asks elsewhere again", PATIENCE, || selects(&two) > before).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_may_be_shown_a_signed_token() {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&seen);
+    let fake = FakeServer::start(move |request| {
+        let sent = request.header("authorization").unwrap_or_default().to_owned();
+        kept.lock().unwrap().push(sent);
+        Reply::new(204, "")
+    });
+    let url = format!("influxdb.url={}", fake.url(""));
+    let settings = [
+        &*url,
+        "influxdb.username=ann",
+        "influxdb.password=pw",
+        "influxdb.http-shared-secret=true",
+        "influxdb.disable-subscriptions=true",
+        "auth.shared-secret=s3cret",
+    ];
+    let data = folder();
+    let server = Started::new(data.path(), &settings).await;
+    until_async("it is asked", PATIENCE, || !seen.lock().unwrap().is_empty()).await;
+    let first = seen.lock().unwrap()[0].clone();
+    let token = first.strip_prefix("Bearer ").unwrap_or_else(|| panic!("{first}"));
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, claims).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    let now = levada_runtime::Clock::now(&*levada_runtime::SystemClock::new()).0 / 1_000_000_000;
+    assert_eq!(claims["username"], "ann");
+    let left = claims["exp"].as_i64().unwrap() - now;
+    assert!((500..=600).contains(&left), "{left}");
+    server.stop().await;
+    // Without a secret nothing is sent, and health says why.
+    let server = Started::new(data.path(), &settings[..5]).await;
+    let message = cluster_is(&server, "influxdb default", "degraded").await;
+    assert!(message.contains("needs the setting `auth.shared-secret`"), "{message}");
+    server.stop().await;
+}
+
 /// Makes a database of a real server that is this test's own; gives a client.
 async fn real(test: &str, database: &str) -> Option<(String, InfluxClient)> {
     let url = format!("http://{}", services::INFLUXDB.address(test)?);

@@ -15,4 +15,6 @@ mod logs;
 mod many;
 mod scenario;
 mod scenarios;
+mod settings;
 mod started;
+mod udf;

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 use levada_model::Category;
 
-use super::line::{Line, Raw};
+use super::line::{Kind, Line};
 use super::{Entry, Point, Value};
 
 /// What points of a category may hold.
@@ -258,27 +258,33 @@ impl Checks {
         {
             return Verdict::Change;
         }
+        let has_key_rules =
+            !self.allows_dots || !self.disabled.is_empty() || self.required.is_some();
         let mut lacks = self.required.is_some();
-        for (key, raw) in line.entries() {
-            if key.len() > self.key_bytes_max
-                || !self.allows_dots && key.bytes().any(|byte| byte == b'.')
-                || self.disabled.contains(&key)
-            {
-                return Verdict::Change;
-            }
-            let is_good = match raw {
-                Raw::Tag(text) => text.len() <= self.tag_value_bytes_max,
-                Raw::Text(text) | Raw::EscapedText(text) | Raw::Bytes(text) => {
-                    self.allows_text_fields && text.len() <= self.field_value_bytes_max
+        for span in line.spans() {
+            // Lengths say enough about most entries: their text is not looked at.
+            let value_bytes = (span.value_end - span.value_start) as usize;
+            let is_good = match span.kind {
+                Kind::Tag => value_bytes <= self.tag_value_bytes_max,
+                Kind::Float | Kind::Int | Kind::True | Kind::False => true,
+                Kind::UInt => self.allows_unsigned,
+                Kind::Text | Kind::EscapedText | Kind::Bytes => {
+                    self.allows_text_fields && value_bytes <= self.field_value_bytes_max
                 }
-                Raw::UInt(_) => self.allows_unsigned,
-                Raw::Array(text) => self.allows_text_fields && !text.is_empty(),
-                _ => true,
+                Kind::Array => self.allows_text_fields && value_bytes > 0,
             };
-            if !is_good {
+            if !is_good || (span.key_end - span.key_start) as usize > self.key_bytes_max {
                 return Verdict::Change;
             }
-            lacks &= self.required.is_some_and(|(required, _)| required != key);
+            if has_key_rules {
+                let key = line.key(span);
+                if !self.allows_dots && key.bytes().any(|byte| byte == b'.')
+                    || self.disabled.contains(&key)
+                {
+                    return Verdict::Change;
+                }
+                lacks &= self.required.is_some_and(|(required, _)| required != key);
+            }
         }
         match self.required {
             Some((key, value)) if lacks => Verdict::Lacks(key, value),

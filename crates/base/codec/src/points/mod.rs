@@ -10,6 +10,7 @@
 //!   needs no change is never taken apart: [`line::Line`] is made of places in the body.
 //! - [`protobuf`]: version 2 bodies, `com.guance.Point`.
 //! - [`json`]: both shapes of JSON bodies.
+//! - [`remote_write`], [`otlp`]: what Prometheus and OpenTelemetry send, read as points.
 //! - [`checks`]: limits and the rules of categories, with the warnings that upstream gives.
 //! - [`time`]: units of time, and how one is guessed.
 //!
@@ -24,7 +25,9 @@ use levada_model::Timestamp;
 pub mod checks;
 pub mod json;
 pub mod line;
+pub mod otlp;
 pub mod protobuf;
+pub mod remote_write;
 pub mod time;
 
 pub use checks::{Checks, Warning, WarningKind};

@@ -8,7 +8,8 @@ use super::layer::leaves;
 use crate::env;
 
 /// Tables whose entries are copies, by name, of the section that the table is in.
-const HOLDERS: [&str; 3] = ["influxdb.clusters", "udp.listeners", "tcp.listeners"];
+const HOLDERS: [&str; 5] =
+    ["influxdb.clusters", "udf.functions", "udp.listeners", "tcp.listeners", "http.listeners"];
 /// What names are made of.
 pub(super) const NAMES: &str = "1 to 64 letters a to z, digits, `-` and `_`";
 

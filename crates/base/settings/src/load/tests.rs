@@ -98,7 +98,7 @@ fn every_problem_is_reported_with_place_and_key() {
     let found = problems(loader);
     let starts = [
         "levada.toml:2:1: flow.batch-record: unknown key; known: `flow.batch-bytes`, ",
-        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `gateway`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `runtime`, `store`, `task`, `tcp`, `udp`",
+        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `gateway`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `runtime`, `store`, `task`, `tcp`, `udf`, `udp`",
         "environment variable LEVADA_LOG_LEVL: unknown variable; known: `LEVADA_LOG_FORMAT`, ",
         "environment variable LEVADA_RUNTIME_WORKER_THREADS: runtime.worker-threads: `many` is not a whole number, such as `500`",
         "flag --set: `flow` is not `key=value`; for example `flow.batch-records=500`",
@@ -403,4 +403,44 @@ fn sections_and_variables_of_the_original_are_taken() {
     let bad = Loader::new().env([("ENV_SINKER", "{"), ("ENV_IO_FILTERS", r#"{"nothing":["{}"]}"#)]);
     let found = problems(bad);
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn functions_have_a_program_or_a_socket() {
+    let (_folder, loader) = in_file(
+        "[udf.functions.mean]\nprog = '/usr/bin/python3'\nargs = ['-u', 'mean.py, x']\nenv = ['TOKEN=hunter2']\ntimeout = '3s'\n[udf.functions.far]\nsocket = '/run/far.sock'\n",
+    );
+    let loaded = loader
+        .env([
+            ("LEVADA_UDF_FUNCTIONS_FAR_QUEUE_POINTS", "7"),
+            ("LEVADA_UDF_FUNCTIONS_FAR_ENV", "A=1, B=2"),
+            ("LEVADA_UDF_FUNCTIONS_OTHER_SOCKET", "/x"),
+            ("LEVADA_UDF_FUNCTIONS_OTHER_ARGS", "['a, b']"),
+        ])
+        .load()
+        .unwrap();
+    let functions = &loaded.settings.udf.functions;
+    let (mean, far) = (&functions["mean"], &functions["far"]);
+    assert_eq!(mean.args, ["-u", "mean.py, x"]);
+    assert_eq!(mean.env.expose(), &["TOKEN=hunter2"]);
+    assert_eq!((mean.timeout.to_string(), far.timeout.to_string()), ("3s".into(), "10s".into()));
+    assert_eq!((far.queue_points, mean.queue_points), (7, 50_000));
+    assert_eq!(far.env.expose(), &["A=1", "B=2"]);
+    assert_eq!(functions["other"].args, ["a, b"]);
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+
+    let (_folder, loader) = in_file(
+        "[udf]\nprog = 'x'\n[udf.functions.a]\nprog = 'x'\nsocket = 'y'\ntimeout = '1ms'\n[udf.functions.b]\nframe-bytes = '1KiB'\nenv = ['=x']\nqueue-points = 0\n",
+    );
+    assert_eq!(
+        problems(loader),
+        [
+            "levada.toml:2:8: udf.prog: each function has a section of its own: write `[udf.functions.NAME]`",
+            "levada.toml:4:8: udf.functions.a.prog: either `prog` or `socket` must be set",
+            "levada.toml:6:11: udf.functions.a.timeout: must be longer than 1ms",
+            "default: udf.functions.b.prog: either `prog` or `socket` must be set",
+            "levada.toml:9:7: udf.functions.b.env: must be a list of `NAME=value`",
+            "levada.toml:10:16: udf.functions.b.queue-points: must be at least 1",
+        ]
+    );
 }

@@ -21,6 +21,8 @@ pub struct Influxdb {
     pub password: Secret<String>,
     /// Token of InfluxDB 2.x.
     pub token: Secret<String>,
+    /// A token is signed for the user instead of sending a password.
+    pub http_shared_secret: bool,
     /// CA certificates, PEM; empty means those of the system.
     pub ca_file: String,
     /// The client's certificate, PEM.
@@ -137,6 +139,12 @@ impl Influxdb {
             let prefix = Self::prefix(name);
             if cluster.queries_max == 0 {
                 add(format!("{prefix}queries-max"), "must be at least 1");
+            }
+            if cluster.http_shared_secret && cluster.username.is_empty() {
+                add(
+                    format!("{prefix}http-shared-secret"),
+                    "needs `username`: the token is for a user",
+                );
             }
             if cluster.udp_buffer == 0 {
                 add(format!("{prefix}udp-buffer"), "must be at least 1");

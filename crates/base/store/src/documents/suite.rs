@@ -266,6 +266,36 @@ async fn names_and_values_have_a_largest_size(place: &Place) {
     assert_eq!(documents.get(&too_long, &too_long).await.unwrap(), None);
 }
 
+async fn calls_of_many_writes_do_each_of_them(place: &Place) {
+    let documents = place.open().await;
+    // Sizes around those that databases do in one statement.
+    for count in [1, 3, 4, 31, 32, 33, 64, 65, 200] {
+        let key = |number: usize| format!("{number:03}");
+        let put = |value: &'static str| {
+            (0..count).map(move |number| Write::put("s", key(number), format!("{value}{number}")))
+        };
+        documents.apply(put("old").collect()).await.unwrap();
+        documents.apply(put("new").chain([Write::put("t", "0", "")]).collect()).await.unwrap();
+        let found = documents.list("s", Range::default()).await.unwrap();
+        assert_eq!(found.len(), count);
+        for (number, document) in found.iter().enumerate() {
+            assert_eq!(document.key, key(number));
+            assert_eq!(document.value, format!("new{number}"));
+        }
+        let versions: std::collections::BTreeSet<u64> =
+            found.iter().map(|document| document.version).collect();
+        assert_eq!(versions.len(), count);
+        // All but the last, of two spaces, and some that are not there.
+        let deleted = (0..count - 1)
+            .flat_map(|number| [Write::delete("s", key(number)), Write::delete("t", key(number))]);
+        documents.apply(deleted.collect()).await.unwrap();
+        assert_eq!(listed(&*documents, "s", Range::default()).await, [key(count - 1)]);
+        documents.apply(vec![Write::clear("s")]).await.unwrap();
+    }
+    assert_eq!(listed(&*documents, "t", Range::default()).await, ["0"]);
+    documents.close().await;
+}
+
 async fn versions_grow_over_deletions_and_restarts(place: &Place) {
     let mut documents = place.open().await;
     let mut last = 0;
@@ -313,7 +343,8 @@ macro_rules! documents_test_suite {
             documents_test_suite!(@tests $module: writes_check_what_they_expect
                 a_call_is_done_as_a_whole_or_not_at_all calls_at_the_same_time_do_not_disturb_each_other
                 keys_are_in_the_order_of_their_bytes spaces_hold_documents names_and_values_have_a_largest_size
-                versions_grow_over_deletions_and_restarts nothing_is_done_after_the_end);
+                versions_grow_over_deletions_and_restarts nothing_is_done_after_the_end
+                calls_of_many_writes_do_each_of_them);
         }
     )+ };
     (@tests $module:ident: $($test:ident)+) => {

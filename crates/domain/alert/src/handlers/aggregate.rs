@@ -30,8 +30,7 @@ pub(super) static KIND: Kind = Kind {
             .default("Received {{ .Count }} events in the last {{.Interval}}."),
     ],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Aggregate {
@@ -158,6 +157,7 @@ impl Handler for Aggregate {
         let Some(topics) = self.topics.upgrade().filter(|_| gathered.count > 0) else {
             return Ok(());
         };
+        topics.room(&self.topic).await;
         let published = topics.publish(&self.topic, self.event(gathered)?);
         published.error_text(&self.id).map_or(Ok(()), |text| Err(HandlerError::new(text)))
     }

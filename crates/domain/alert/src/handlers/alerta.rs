@@ -38,13 +38,12 @@ pub(super) static KIND: Kind = Kind {
         Rule::new(Shape::Entry, "attribute", "attributes").template(),
         Rule::new(Shape::Duration, "timeout", "timeout"),
     ],
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::connections::Connections;
 use super::go_templates::GoTemplates;
 use super::http::Clients;
+use super::kind::{Kind, StartError};
 use super::render::Templates;
 use crate::services::{NoServices, Services};
 use crate::topics::WeakTopics;
@@ -48,10 +49,26 @@ pub struct HandlerDeps {
     pub exec_timeout: Duration,
     /// How long a request or a connection may take unless the handler says otherwise.
     pub request_timeout: Duration,
+    /// Kinds of handlers, as topic handlers name them, that are refused.
+    ///
+    /// Source: kapacitor: the flag `-disable-handlers`. Differs: refused with a reason, in scripts too, instead of silently ignored.
+    pub disabled_kinds: Arc<[String]>,
     /// Shared HTTP clients.
     pub clients: Clients,
     /// Shared connections of other protocols.
     pub connections: Connections,
+}
+
+// === impl HandlerDeps ===
+
+impl HandlerDeps {
+    /// Makes sure that a kind is not switched off.
+    pub(crate) fn allow(&self, kind: &Kind) -> Result<(), StartError> {
+        match self.disabled_kinds.iter().any(|disabled| disabled == kind.option_kind) {
+            true => Err(StartError::Disabled(kind.option_kind)),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Default for HandlerDeps {
@@ -66,6 +83,7 @@ impl Default for HandlerDeps {
             exec_slots: Arc::new(Semaphore::new(EXEC_MAX_DEFAULT)),
             exec_timeout: EXEC_TIMEOUT_DEFAULT,
             request_timeout: REQUEST_TIMEOUT_DEFAULT,
+            disabled_kinds: Arc::default(),
             clients: Clients::default(),
             connections: Connections::default(),
         }

@@ -31,8 +31,7 @@ pub(super) static KIND: Kind = Kind {
         Rule::texts("args", "args").at(Place::Call),
     ],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Exec {

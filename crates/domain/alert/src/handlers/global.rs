@@ -22,6 +22,8 @@ struct StateChanges(Section);
 pub fn global_handlers(written: &[&HandlerSpec], deps: &HandlerDeps) -> Vec<HandlerSpec> {
     let is_written = |kind: &Kind| written.iter().any(|spec| std::ptr::eq(spec.kind, kind));
     let kinds = HANDLERS.iter().copied().filter(|kind| kind.is_global && !is_written(kind));
+    // What is switched off keeps nothing else from running.
+    let kinds = kinds.filter(|kind| deps.allow(kind).is_ok());
     let is_wanted =
         |kind: &Kind| section(kind, deps).is_some_and(|section| global(&section).is_some());
     kinds.filter(|kind| is_wanted(kind)).map(HandlerSpec::new).collect()
@@ -95,6 +97,9 @@ mod tests {
         assert_eq!(names(&global_handlers(&[], &deps)), ["pagerduty", "slack"]);
         let written = HandlerSpec::new(by_option_kind("slack").unwrap());
         assert_eq!(names(&global_handlers(&[&written], &deps)), ["pagerduty"]);
+        let disabled_kinds = vec!["pagerduty".to_owned()].into();
+        let deps = HandlerDeps { disabled_kinds, ..deps };
+        assert_eq!(names(&global_handlers(&[], &deps)), ["slack"]);
     }
 
     #[test]

@@ -35,13 +35,12 @@ pub(super) static KIND: Kind = Kind {
         Rule::text("partitionHashAlgorithm", "partitionAlgorithm").default("crc32"),
     ],
     check,
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 /// The element for handlers that name none, when there are several.

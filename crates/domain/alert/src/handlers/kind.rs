@@ -28,8 +28,8 @@ pub struct Kind {
     pub has_state_changes_only: bool,
     /// What is checked beside the rules.
     pub check: fn(&HandlerSpec) -> Result<(), Trouble>,
-    /// Makes what handles events; nothing where that is not built in yet.
-    pub start: Option<Start>,
+    /// Makes what handles events.
+    pub start: Start,
     /// The section of the configuration with the settings of its service; nothing where it has none.
     pub section: Option<&'static SectionRule>,
     /// How its service is tried out; nothing where it has none, or none yet.
@@ -134,9 +134,9 @@ pub struct Trouble {
 /// Why a handler was not started.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StartError {
-    /// The kind does not run yet.
-    #[error("handler `{0}` is not built in yet")]
-    NotBuiltIn(&'static str),
+    /// The kind was switched off.
+    #[error("handlers of kind {0:?} are disabled on this server")]
+    Disabled(&'static str),
     /// The handler cannot work.
     #[error(transparent)]
     Trouble(#[from] Trouble),
@@ -173,19 +173,21 @@ impl StartError {
 // === impl Kind ===
 
 impl Kind {
-    /// What most kinds have in common; the basis of an entry.
-    pub(super) const BASE: Kind = Kind {
-        method: None,
-        option_kind: "",
-        summary: "",
-        rules: &[],
-        is_global: false,
-        has_state_changes_only: false,
-        check: |_| Ok(()),
-        start: None,
-        section: None,
-        test: None,
-    };
+    /// Gives what most kinds have in common; the basis of an entry.
+    pub(super) const fn starting(start: Start) -> Kind {
+        Kind {
+            method: None,
+            option_kind: "",
+            summary: "",
+            rules: &[],
+            is_global: false,
+            has_state_changes_only: false,
+            check: |_| Ok(()),
+            start,
+            section: None,
+            test: None,
+        }
+    }
 
     /// Gives the name for messages: the method of scripts, else the kind of options.
     pub fn name(&self) -> &'static str {
@@ -197,11 +199,6 @@ impl Kind {
         let name = self.name();
         let (first, rest) = name.split_at(1);
         format!("*pipeline.{}{rest}Handler", first.to_ascii_uppercase())
-    }
-
-    /// Says whether it handles events.
-    pub fn is_built_in(&self) -> bool {
-        self.start.is_some()
     }
 
     /// Gives what scripts pass to the method.

@@ -15,6 +15,9 @@ use crate::topics::{Handler, HandlerError};
 /// Source: kapacitor: pipeline/alert.go.
 const MODE_DEFAULT: i64 = 0o600;
 
+/// Events that are written at once: some hundred kilobytes. Ours: opening the file for each costs more than writing it.
+const EVENTS_MAX: usize = 256;
+
 /// The owner must be able to write.
 const OWNER_WRITES: i64 = 0o200;
 
@@ -24,8 +27,7 @@ pub(super) static KIND: Kind = Kind {
     summary: "appends a JSON line to a file",
     rules: &[Rule::text("path", "path").at(Place::Call), Rule::new(Shape::Int, "mode", "mode")],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Log {
@@ -57,12 +59,20 @@ fn start(spec: &HandlerSpec, _deps: &HandlerDeps) -> Result<Arc<dyn Handler>, St
 }
 
 impl Log {
-    async fn append(&self, line: &[u8]) -> std::io::Result<()> {
-        // Opened anew for each event, so that a rotated file is left alone.
+    async fn append(&self, lines: &[u8]) -> Result<(), HandlerError> {
+        self.write(lines).await.map_err(|error| {
+            HandlerError::new("failed to write event to log file")
+                .with("file", self.path.display().to_string())
+                .with("error", error.to_string())
+        })
+    }
+
+    async fn write(&self, lines: &[u8]) -> std::io::Result<()> {
+        // Opened anew each time, so that a rotated file is left alone.
         let mut options = tokio::fs::OpenOptions::new();
         options.append(true).create(true).mode(self.mode);
         let mut file = options.open(&self.path).await?;
-        file.write_all(line).await?;
+        file.write_all(lines).await?;
         file.flush().await
     }
 }
@@ -70,10 +80,16 @@ impl Log {
 #[async_trait]
 impl Handler for Log {
     async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        self.append(&event.to_json()).await.map_err(|error| {
-            HandlerError::new("failed to write event to log file")
-                .with("file", self.path.display().to_string())
-                .with("error", error.to_string())
-        })
+        self.append(&event.to_json()).await
+    }
+
+    fn events_max(&self) -> usize {
+        EVENTS_MAX
+    }
+
+    async fn handle_all(&self, events: &[&Event]) -> Result<(), HandlerError> {
+        let mut lines = Vec::new();
+        events.iter().for_each(|event| lines.extend_from_slice(&event.to_json()));
+        self.append(&lines).await
     }
 }

@@ -33,13 +33,12 @@ pub(super) static KIND: Kind = Kind {
         Rule::new(Shape::Bool, "retained", "retained"),
     ],
     check,
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

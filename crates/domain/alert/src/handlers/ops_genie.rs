@@ -23,13 +23,12 @@ pub(super) static KIND: Kind = Kind {
     summary: "reports to OpsGenie (version 1)",
     rules: &[Rule::texts("teams", "teams-list"), Rule::texts("recipients", "recipients-list")],
     is_global: true,
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

@@ -32,13 +32,12 @@ pub(super) static KIND: Kind = Kind {
         Rule::new(Shape::Flag, "details", "details"),
     ],
     is_global: true,
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

@@ -24,13 +24,12 @@ pub(super) static KIND: Kind = Kind {
     summary: "reports to PagerDuty (events version 1)",
     rules: &[Rule::text("serviceKey", "service-key")],
     is_global: true,
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

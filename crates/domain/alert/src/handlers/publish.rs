@@ -16,8 +16,7 @@ pub(super) static KIND: Kind = Kind {
     summary: "sends events on to other topics",
     rules: &[Rule::texts("topics", "topics").at(Place::Options)],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Publish {
@@ -52,6 +51,7 @@ impl Handler for Publish {
         let Some(topics) = self.topics.upgrade() else { return Ok(()) };
         let mut lost = None;
         for name in &self.names {
+            topics.room(name).await;
             let event = Event { hops: event.hops + 1, ..event.clone() };
             lost = topics.publish(name, event.clone()).error_text(&event.id).or(lost);
         }

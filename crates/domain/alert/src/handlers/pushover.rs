@@ -28,13 +28,12 @@ pub(super) static KIND: Kind = Kind {
         Rule::text("URLTitle", "url-title"),
         Rule::text("sound", "sound"),
     ],
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

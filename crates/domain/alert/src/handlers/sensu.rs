@@ -40,13 +40,12 @@ pub(super) static KIND: Kind = Kind {
         Rule::texts("handlers", "handlers"),
         Rule::new(Shape::Entry, "metadata", "metadata"),
     ],
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

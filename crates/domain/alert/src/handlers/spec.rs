@@ -335,13 +335,11 @@ impl HandlerSpec {
 
     /// Makes what handles events.
     ///
-    /// Errors: what [`HandlerSpec::check`] finds; kinds that do not run yet.
+    /// Errors: the kind is switched off, and what [`HandlerSpec::check`] finds.
     pub fn start(&self, deps: &HandlerDeps) -> Result<Arc<dyn Handler>, StartError> {
-        let Some(start) = self.kind.start else {
-            return Err(StartError::NotBuiltIn(self.kind.name()));
-        };
+        deps.allow(self.kind)?;
         self.check(deps)?;
-        start(self, deps)
+        (self.kind.start)(self, deps)
     }
 }
 

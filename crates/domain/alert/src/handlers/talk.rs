@@ -20,13 +20,12 @@ pub(super) static KIND: Kind = Kind {
     method: Some("talk"),
     option_kind: "talk",
     summary: "posts to Talk",
-    start: Some(start),
     section: Some(&SECTION),
     test: Some(TestRule {
         options: |deps| form::options(&SECTION, FIELDS, deps),
         run: |options, deps| form::run(&KIND, FIELDS, options, deps),
     }),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 static SECTION: SectionRule = SectionRule {

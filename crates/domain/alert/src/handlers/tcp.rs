@@ -21,8 +21,7 @@ pub(super) static KIND: Kind = Kind {
     summary: "sends a JSON line over a connection of its own",
     rules: &[Rule::text("address", "address").at(Place::Call)],
     check,
-    start: Some(start),
-    ..Kind::BASE
+    ..Kind::starting(start)
 };
 
 struct Tcp {

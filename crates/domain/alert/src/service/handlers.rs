@@ -71,9 +71,6 @@ pub enum DefinitionError {
     /// No such kind.
     #[error("unsupported action kind {0:?}")]
     Kind(String),
-    /// The kind was switched off.
-    #[error("handlers of kind {0:?} are disabled on this server")]
-    Disabled(String),
     /// The options are not those of the kind.
     #[error(transparent)]
     Options(#[from] OptionsError),
@@ -109,7 +106,6 @@ pub(super) struct Definitions {
     topics: Topics,
     deps: HandlerDeps,
     clock: Arc<dyn Clock>,
-    disabled_kinds: Vec<String>,
     known: Mutex<BTreeMap<(String, String), Known>>,
     /// Held over a change, so that what is stored and what runs are the same.
     changing: tokio::sync::Mutex<()>,
@@ -182,7 +178,6 @@ impl Definitions {
         topics: Topics,
         deps: HandlerDeps,
         clock: Arc<dyn Clock>,
-        disabled_kinds: Vec<String>,
     ) -> Result<Self, DocumentError> {
         let stored = list_all(&*documents, SPACE).await?;
         let definitions = Definitions {
@@ -190,7 +185,6 @@ impl Definitions {
             topics,
             deps,
             clock,
-            disabled_kinds,
             known: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         };
@@ -220,9 +214,7 @@ impl Definitions {
         definition.check()?;
         let kind = by_option_kind(&definition.kind)
             .ok_or_else(|| DefinitionError::Kind(definition.kind.clone()))?;
-        if self.disabled_kinds.contains(&definition.kind) {
-            return Err(DefinitionError::Disabled(definition.kind.clone()));
-        }
+        self.deps.allow(kind)?;
         let spec = HandlerSpec::from_options(kind, &definition.options)?;
         let matcher = match definition.matcher.trim() {
             "" => None,

@@ -24,17 +24,20 @@ pub use matcher::{MatcherError, Operator, SilenceMatcher, Subject};
 /// Where silences are.
 const SPACE: &str = "silences";
 
-/// The most silences, ended ones included. Ours: each is looked at for every event while it holds.
-pub const SILENCES_MAX: usize = 10_000;
-
 /// The most matchers of one silence. Ours.
 const MATCHERS_MAX: usize = 100;
 
 /// Bytes of author and comment together. Ours.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
-/// How long an ended silence is still listed. Ours.
-const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many silences there may be, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SilencesSettings {
+    /// The most silences, ended ones included: each is looked at for every event while it holds.
+    pub silences_max: usize,
+    /// How long an ended silence is still listed.
+    pub retention: Duration,
+}
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -97,8 +100,8 @@ pub enum SilenceError {
     #[error("author and comment have more than {TEXT_BYTES_MAX} bytes")]
     TooLong,
     /// There are too many.
-    #[error("there are {SILENCES_MAX} silences")]
-    TooMany,
+    #[error("there are {0} silences")]
+    TooMany(usize),
     /// There is no such silence.
     #[error("unknown silence: {0:?}")]
     Unknown(String),
@@ -111,6 +114,7 @@ pub enum SilenceError {
 pub struct Silences {
     documents: Arc<dyn Documents>,
     clock: Arc<dyn Clock>,
+    settings: SilencesSettings,
     /// By ID, with how many events each silenced since the start.
     known: Mutex<BTreeMap<String, Arc<Kept>>>,
     /// Those that have not ended; replaced as a whole, so that events do not wait.
@@ -126,6 +130,15 @@ struct Kept {
     silenced: AtomicU64,
 }
 
+// === impl SilencesSettings ===
+
+impl Default for SilencesSettings {
+    /// 10,000, listed for a week after their end. Ours.
+    fn default() -> Self {
+        SilencesSettings { silences_max: 10_000, retention: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
 // === impl SilenceError ===
 
 impl SilenceError {
@@ -134,7 +147,7 @@ impl SilenceError {
         match self {
             SilenceError::Unknown(_) => ErrorKind::NotFound,
             SilenceError::Store(error) => error.kind(),
-            SilenceError::TooMany => ErrorKind::TooLarge,
+            SilenceError::TooMany(_) => ErrorKind::TooLarge,
             _ => ErrorKind::Invalid,
         }
     }
@@ -178,6 +191,7 @@ impl Silences {
     pub async fn open(
         documents: Arc<dyn Documents>,
         clock: Arc<dyn Clock>,
+        settings: SilencesSettings,
     ) -> Result<Self, DocumentError> {
         let stored = list_all(&*documents, SPACE).await?;
         let known = stored.iter().filter_map(|document| read::<Silence>(SPACE, document));
@@ -185,6 +199,7 @@ impl Silences {
         let silences = Silences {
             documents,
             clock,
+            settings,
             known: Mutex::new(known.collect()),
             held: RwLock::default(),
             changing: tokio::sync::Mutex::default(),
@@ -210,8 +225,9 @@ impl Silences {
             return Err(SilenceError::TooLong);
         }
         let _turn = self.changing.lock().await;
-        if self.lock().len() >= SILENCES_MAX {
-            return Err(SilenceError::TooMany);
+        let most = self.settings.silences_max;
+        if self.lock().len() >= most {
+            return Err(SilenceError::TooMany(most));
         }
         let silence = Silence {
             id: random_id(),
@@ -256,7 +272,7 @@ impl Silences {
     /// Deletes silences that ended long ago.
     pub async fn tidy(&self, now: Timestamp) -> Result<(), DocumentError> {
         let _turn = self.changing.lock().await;
-        let retention = i64::try_from(RETENTION.as_nanos()).unwrap_or(i64::MAX);
+        let retention = i64::try_from(self.settings.retention.as_nanos()).unwrap_or(i64::MAX);
         let before = now.0.saturating_sub(retention);
         let known = self.lock().values().cloned().collect::<Vec<_>>();
         let old = known.iter().filter(|kept| kept.silence.end < before);

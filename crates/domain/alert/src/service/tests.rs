@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod faults;
+mod flood;
 mod handlers;
 mod outbox;
 mod silences;

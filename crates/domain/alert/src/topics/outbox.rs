@@ -30,6 +30,7 @@ use tokio::task::AbortHandle;
 
 use super::TopicsDeps;
 use super::queue::{HandlerSetup, HandlerStats};
+use super::room::{Load, Place, Room};
 use crate::event::Event;
 pub use queue::OutboxEntry;
 use queue::Queue;
@@ -96,6 +97,7 @@ pub(super) struct Outbox {
     /// The receiver did not take the last event.
     is_away: AtomicBool,
     counters: Counters,
+    room: Room,
     /// Whether no worker runs.
     idle: watch::Sender<bool>,
 }
@@ -159,6 +161,7 @@ impl Outbox {
             is_degraded: Arc::clone(&all.is_degraded),
             is_away: AtomicBool::new(false),
             counters: Counters::default(),
+            room: Room::default(),
             idle: watch::Sender::new(true),
         }
     }
@@ -233,21 +236,28 @@ impl Outbox {
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         self.counters.coalesced.fetch_add(pushed.coalesced, Ordering::Relaxed);
         if pushed.dropped > 0 {
-            let before = self.counters.dropped.fetch_add(pushed.dropped, Ordering::Relaxed);
-            if before == 0 {
-                let (topic, handler) = (&*self.topic, &*self.handler);
-                tracing::error!(
-                    topic,
-                    handler,
-                    "too many events wait for a handler; some are lost"
-                );
-            }
+            self.dropped(pushed.dropped);
         }
         self.dirty.notify_one();
         if self.is_degraded.load(Ordering::Relaxed) {
             self.wake.notify_one();
         }
         if pushed.is_lost { Offer::Lost } else { Offer::Queued }
+    }
+
+    /// Counts events that are lost; the log hears of the first one, then ever more rarely.
+    fn dropped(&self, count: u64) {
+        let before = self.counters.dropped.fetch_add(count, Ordering::Relaxed);
+        let now = before + count;
+        if before.checked_ilog2() != now.checked_ilog2() {
+            let (topic, handler) = (&*self.topic, &*self.handler);
+            tracing::error!(
+                topic,
+                handler,
+                lost = now,
+                "too many events wait for a handler; some are lost"
+            );
+        }
     }
 
     /// Takes what an earlier process stored.
@@ -359,5 +369,30 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place for Outbox {
+    fn load(&self) -> Option<Load> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.lock();
+        let (used, moved) = (state.queue.load(), state.queue.moved());
+        drop(state);
+        Some(Load { used, most: self.settings.entries_max, moved })
+    }
+
+    fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn tell_slow(&self) {
+        let (topic, handler) = (&*self.topic, &*self.handler);
+        tracing::warn!(
+            topic,
+            handler,
+            "a handler is too slow for its events; newer ones supersede those that wait, and the oldest may be lost"
+        );
     }
 }

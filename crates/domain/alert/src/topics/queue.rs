@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::TopicsDeps;
 use super::outbox::{Offer, Outbox, Outboxes};
+use super::room::{Load, Place, Room};
 use crate::event::Event;
 
 /// The key of what happened, in the context of an error that says what was tried.
@@ -29,6 +30,19 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// An error is logged and counted, and the event is lost to this handler.
     async fn handle(&self, event: &Event) -> Result<(), HandlerError>;
+
+    /// Gives how many events it takes at once, at most; they are of different event IDs.
+    fn events_max(&self) -> usize {
+        1
+    }
+
+    /// Deals with some events, in their order: after an error all of them count as not dealt with.
+    async fn handle_all(&self, events: &[&Event]) -> Result<(), HandlerError> {
+        for event in events {
+            self.handle(event).await?;
+        }
+        Ok(())
+    }
 
     /// Gives how often [`tick`](Handler::tick) is called; nothing for never.
     fn interval(&self) -> Option<Duration> {
@@ -102,6 +116,7 @@ struct Counters {
     /// Taken from the queue or lost: what is missing to the number of events accepted still waits.
     accepted: AtomicU64,
     finished: AtomicU64,
+    room: Room,
 }
 
 /// What a topic holds of a handler.
@@ -111,7 +126,8 @@ pub(super) struct Binding {
 }
 
 /// How events get to a handler.
-enum Lane {
+#[derive(Clone)]
+pub(super) enum Lane {
     /// Through a queue that is lost with the process.
     Queue(Sender<Arc<Event>>, Running),
     /// Through an outbox that is stored.
@@ -119,7 +135,7 @@ enum Lane {
 }
 
 #[derive(Clone, Debug)]
-struct Running {
+pub(super) struct Running {
     task: AbortHandle,
     ended: watch::Receiver<bool>,
     counters: Arc<Counters>,
@@ -262,6 +278,11 @@ impl Binding {
         Binding { id, lane: Lane::Queue(queue, running) }
     }
 
+    /// Gives how events get to it.
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
     /// Queues an event.
     pub(super) fn offer(&self, event: &Arc<Event>) -> Offer {
         let (queue, counters) = match &self.lane {
@@ -310,6 +331,35 @@ impl Binding {
                 Ending::Outbox(outbox)
             }
         })
+    }
+}
+
+// === impl Lane ===
+
+impl Place for Lane {
+    fn load(&self) -> Option<Load> {
+        match self {
+            Lane::Queue(queue, running) => {
+                let most = queue.max_capacity();
+                let moved = running.counters.finished.load(Ordering::Relaxed);
+                Some(Load { used: most - queue.capacity(), most, moved })
+            }
+            Lane::Outbox(outbox) => outbox.load(),
+        }
+    }
+
+    fn room(&self) -> &Room {
+        match self {
+            Lane::Queue(_, running) => &running.counters.room,
+            Lane::Outbox(outbox) => outbox.room(),
+        }
+    }
+
+    fn tell_slow(&self) {
+        match self {
+            Lane::Queue(..) => tracing::warn!("a handler is too slow for its events"),
+            Lane::Outbox(outbox) => outbox.tell_slow(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use levada_model::{Str, Timestamp};
 
 use super::list::{EventEntry, TopicStatus};
 use super::outbox::{Offer, Outboxes};
-use super::queue::{Binding, HandlerSetup, HandlerStats, Worker};
+use super::queue::{Binding, HandlerSetup, HandlerStats, Lane, Worker};
 use super::silence::Silencer;
 use super::state::EventState;
 use super::transition::Transition;
@@ -285,6 +285,11 @@ impl Topic {
     /// Forgets events that are OK and were last heard of before a time.
     pub(super) fn forget_ok(&self, before: i64) {
         self.lock().forget_ok(before);
+    }
+
+    /// Shows the queues of its handlers.
+    pub(super) fn places(&self, mut look: impl FnMut(&Lane)) {
+        self.lock().handlers.iter().for_each(|handler| look(handler.lane()));
     }
 
     pub(super) fn has_handlers(&self) -> bool {

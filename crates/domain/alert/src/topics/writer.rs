@@ -6,7 +6,7 @@
 //! an event and never loses one.
 
 use std::cmp::Ordering as Order;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -16,11 +16,13 @@ use levada_model::Str;
 use levada_runtime::Clock;
 
 use super::outbox::{Outbox, Outboxes};
+use super::room::{Load, Place, Room};
 use super::state::EventState;
 use super::store::{Change, StoredEntry, StoredState, TopicStore, TopicStoreError};
 use super::transition::Transition;
 
-/// Changes per call of the store, unless those of one event are more. Ours: a transaction of a fair size.
+/// Changes per call of the store, unless those of one event are more. Ours: a transaction of a fair size; while the next
+/// ones are written these are sent, and who waits for room sees that something moves.
 const CHANGES_MAX: usize = 2_000;
 
 /// Lines of the history that wait for the store; of more, the oldest are lost. Ours.
@@ -39,6 +41,9 @@ pub(super) struct Writer {
     failing_since: Mutex<Option<Duration>>,
     failures: AtomicU64,
     records_dropped: AtomicU64,
+    room: Room,
+    /// Transactions that were written.
+    written: AtomicU64,
 }
 
 #[derive(Default)]
@@ -52,7 +57,8 @@ struct Pending {
 /// What a flush takes from one outbox.
 struct Taken {
     outbox: Arc<Outbox>,
-    stored: Vec<u64>,
+    /// Entries that are not stored yet.
+    storing: HashSet<u64, RandomState>,
     deleted: Vec<u64>,
 }
 
@@ -74,6 +80,8 @@ impl Writer {
             failing_since: Mutex::default(),
             failures: AtomicU64::new(0),
             records_dropped: AtomicU64::new(0),
+            room: Room::default(),
+            written: AtomicU64::new(0),
         }
     }
 
@@ -129,7 +137,7 @@ impl Writer {
         let outboxes = self.outboxes.iter().flat_map(|all| all.all());
         let taken = outboxes.filter(|outbox| outbox.is_dirty()).map(|outbox| {
             let deleted = outbox.take_deleted();
-            Taken { outbox, stored: Vec::new(), deleted }
+            Taken { outbox, storing: HashSet::default(), deleted }
         });
         taken.collect()
     }
@@ -137,9 +145,9 @@ impl Writer {
     /// Takes what is to be stored; as many as all outboxes hold.
     fn take_entries(&self, taken: &mut [Taken]) -> Vec<Change> {
         let mut changes = Vec::new();
-        for Taken { outbox, stored, .. } in taken {
+        for Taken { outbox, storing, .. } in taken {
             let entries = outbox.begin_store();
-            stored.extend(entries.iter().map(|entry| entry.number));
+            storing.extend(entries.iter().map(|entry| entry.number));
             changes.extend(entries.into_iter().map(|entry| {
                 let (topic, handler) = (outbox.topic.clone(), outbox.handler.clone());
                 Change::Enqueue(StoredEntry { topic, handler, entry })
@@ -166,7 +174,7 @@ impl Writer {
         // Stable, so that the entries of an event keep their order.
         changes.sort_by(by_event);
         let given_back = changes.len();
-        for one in taken {
+        for one in taken.iter() {
             changes.extend(one.deleted.iter().map(|number| {
                 let (topic, handler) = (one.outbox.topic.clone(), one.outbox.handler.clone());
                 Change::Dequeue { topic, handler, number: *number }
@@ -182,6 +190,8 @@ impl Writer {
                 self.give_back(&changes[from.min(given_back)..given_back]);
                 return Err(error);
             }
+            self.written.fetch_add(1, Ordering::Relaxed);
+            end_entries(&changes[from..to], taken);
             from = to;
         }
         Ok(())
@@ -193,8 +203,9 @@ impl Writer {
             if !is_done {
                 one.outbox.give_back_deleted(&one.deleted);
             }
-            if !one.stored.is_empty() {
-                one.outbox.end_store(&one.stored, is_done);
+            if !one.storing.is_empty() {
+                let numbers: Vec<u64> = one.storing.iter().copied().collect();
+                one.outbox.end_store(&numbers, is_done);
             }
         }
         let mut failing = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -249,6 +260,24 @@ impl Writer {
     }
 }
 
+/// The lines of the history that wait.
+impl Place for Arc<Writer> {
+    fn load(&self) -> Option<Load> {
+        let moved = self.written.load(Ordering::Relaxed);
+        Some(Load { used: self.lock().records.len(), most: RECORDS_MAX, moved })
+    }
+
+    fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn tell_slow(&self) {
+        tracing::warn!(
+            "the store is too slow for the history of alerts; its oldest lines may be lost"
+        );
+    }
+}
+
 /// Puts what belongs to one event together: first what removes topics, then events, then the history.
 fn by_event(one: &Change, other: &Change) -> Order {
     place(one).cmp(&place(other))
@@ -270,6 +299,24 @@ fn place(change: &Change) -> (u8, &str, &str) {
 fn is_same_event(one: &Change, other: &Change) -> bool {
     let place = place(one);
     place.0 == 1 && place == self::place(other)
+}
+
+/// Tells the outboxes which of their entries are stored.
+fn end_entries(changes: &[Change], taken: &mut [Taken]) {
+    let mut stored: HashMap<(&Str, &Str), Vec<u64>, RandomState> = HashMap::default();
+    for change in changes {
+        if let Change::Enqueue(StoredEntry { topic, handler, entry }) = change {
+            stored.entry((topic, handler)).or_default().push(entry.number);
+        }
+    }
+    for Taken { outbox, storing, .. } in taken {
+        if let Some(numbers) = stored.remove(&(&outbox.topic, &outbox.handler)) {
+            for number in &numbers {
+                storing.remove(number);
+            }
+            outbox.end_store(&numbers, true);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,16 +2,18 @@
 //! that delivers exactly once, and what the source's outside keeps (a consumer group).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use levada_connectors::Links;
 use levada_model::{ErrorKind, Position, Str};
-use levada_store::Checkpoint;
+use levada_runtime::TaskKind;
+use levada_store::{Checkpoint, CheckpointStore, StoreError};
 use tracing::info;
 
 use super::built::{Built, Planned};
 use super::committer::{SOURCE, store_error};
 use super::limits::Limits;
-use super::processor::{Deps, flow_name};
+use super::processor::{Deps, flow_name, panicked};
 use super::report::{FlowError, chain};
 use crate::spec::Flow;
 
@@ -42,10 +44,12 @@ pub async fn rewind(
     let Built { mut source, sinks, delivery, .. } =
         Built::new(flow, None, limits, deps, true, Links::default())?;
     let store = deps.store.as_ref().ok_or_else(|| failed("checkpoint", "none is kept".into()))?;
-    let lease = store.acquire(&name).map_err(store_error)?;
+    let of = name.clone();
+    let open = move |store: &dyn CheckpointStore| Ok((store.acquire(&of)?, store.load(&of)?));
+    let (lease, loaded) = in_store(deps, store, open).await?;
     let mut places = Vec::new();
     let mut before = BTreeMap::new();
-    if let Some(loaded) = store.load(&name).map_err(store_error)? {
+    if let Some(loaded) = loaded {
         let positions = loaded.checkpoint.sources.get(SOURCE).cloned().unwrap_or_default();
         before.extend(positions.into_iter().map(|(name, at)| (Str::from(name), at)));
     }
@@ -81,17 +85,36 @@ pub async fn rewind(
     if source.rewind(to.unwrap_or_default()).await.map_err(error)? {
         places.push("source");
     }
-    store.reset(&name).map_err(store_error)?;
-    if !after.is_empty() {
-        let mut checkpoint = Checkpoint::new(&name, lease.epoch(), deps.clock.now().0);
-        for (partition, position) in &after {
-            checkpoint.set_position(SOURCE, partition, position.clone());
+    let now = deps.clock.now().0;
+    let (of, positions) = (name.clone(), after.clone());
+    let save = move |store: &dyn CheckpointStore| {
+        store.reset(&of)?;
+        if !positions.is_empty() {
+            let mut checkpoint = Checkpoint::new(&of, lease.epoch(), now);
+            for (partition, position) in positions {
+                checkpoint.set_position(SOURCE, &partition, position);
+            }
+            store.save(&of, &checkpoint)?;
         }
-        store.save(&name, &checkpoint).map_err(store_error)?;
-    }
+        // Given back here: that talks to the store too.
+        drop(lease);
+        Ok(())
+    };
+    in_store(deps, store, save).await?;
     places.push("checkpoint");
     info!(flow = name, ?before, ?after, "positions were changed by command");
     Ok(Rewound { before, after, places })
+}
+
+/// Runs what keeps its caller waiting, such as a store in a database, on a thread of its own.
+async fn in_store<T: Send + 'static>(
+    deps: &Deps,
+    store: &Arc<dyn CheckpointStore>,
+    work: impl FnOnce(&dyn CheckpointStore) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, FlowError> {
+    let store = store.clone();
+    let done = deps.tasks.spawn_thread(TaskKind::Commit, "store", move || work(&*store));
+    done.await.map_err(|error| panicked("checkpoint", &error))?.map_err(store_error)
 }
 
 fn failed(stage: &str, message: String) -> FlowError {

@@ -57,7 +57,12 @@ pub(super) struct Leave<'g> {
 
 impl Group {
     /// Makes a group of at least one endpoint.
-    pub fn new(strategy: Strategy, mut members: Vec<Member>, policy: &SendPolicy, seed: u64) -> Self {
+    pub fn new(
+        strategy: Strategy,
+        mut members: Vec<Member>,
+        policy: &SendPolicy,
+        seed: u64,
+    ) -> Self {
         if strategy == Strategy::Failover {
             members.sort_by_key(|member| member.priority);
         }
@@ -73,7 +78,9 @@ impl Group {
     pub fn states(&self, now: Duration) -> Vec<(String, EndpointState)> {
         let state = self.state();
         let members = self.members.iter().zip(&state.health);
-        members.map(|(member, health)| (member.receiver.label().to_owned(), health.state(now))).collect()
+        members
+            .map(|(member, health)| (member.receiver.label().to_owned(), health.state(now)))
+            .collect()
     }
 
     pub(super) fn receiver(&self, member: usize) -> &dyn Receiver {
@@ -122,7 +129,8 @@ impl Group {
         for at in &able {
             credit[*at] += weight(*at);
         }
-        let chosen = able.iter().copied().filter(|at| weight(*at) > 0).max_by_key(|at| credit[*at])?;
+        let chosen =
+            able.iter().copied().filter(|at| weight(*at) > 0).max_by_key(|at| credit[*at])?;
         credit[chosen] -= total;
         Some(chosen)
     }

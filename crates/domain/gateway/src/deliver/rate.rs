@@ -31,7 +31,9 @@ impl Rate {
         state.1 = now;
         match state.0 >= 0.0 {
             true => Duration::ZERO,
-            false => Duration::try_from_secs_f64(-state.0 / self.per_second).unwrap_or(WAIT_MAX).min(WAIT_MAX),
+            false => Duration::try_from_secs_f64(-state.0 / self.per_second)
+                .unwrap_or(WAIT_MAX)
+                .min(WAIT_MAX),
         }
     }
 }

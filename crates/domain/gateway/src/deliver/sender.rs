@@ -147,7 +147,10 @@ impl Sender {
         let mut is_open = true;
         while is_open || !flights.is_empty() {
             let has_room = flights.len() < self.concurrency.limit();
-            if is_open && has_room && let Some(lease) = held.take() {
+            if is_open
+                && has_room
+                && let Some(lease) = held.take()
+            {
                 flights.push(self.fly(self.fill(lease, &mut held), shutdown.clone()));
                 continue;
             }
@@ -243,9 +246,7 @@ impl Sender {
                 Some((_, reason)) if is_too_large => {
                     Outcome::DeadLetter { reason, otherwise: DropReason::TooLarge }
                 }
-                Some((_, reason)) => {
-                    Outcome::DeadLetter { reason, otherwise: DropReason::Http4xx }
-                }
+                Some((_, reason)) => Outcome::DeadLetter { reason, otherwise: DropReason::Http4xx },
                 None if expired > 0 => Outcome::Dropped(DropReason::Expired),
                 None => Outcome::Delivered,
             };
@@ -346,7 +347,9 @@ impl Sender {
                 Answer::Pause { is_beyond_usage, reason, .. } => {
                     if is_beyond_usage {
                         let seconds = clock.now().0.div_euclid(1_000_000_000).max(0);
-                        self.stats.beyond_usage_since.store(seconds.unsigned_abs(), Ordering::Relaxed);
+                        self.stats
+                            .beyond_usage_since
+                            .store(seconds.unsigned_abs(), Ordering::Relaxed);
                     }
                     tracing::warn!(destination = %self.parts.name, endpoint = receiver.label(), reason, "the endpoint is paused");
                     leave.pauses(now);

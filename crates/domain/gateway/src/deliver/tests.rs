@@ -416,8 +416,7 @@ fn the_next_endpoint_takes_over_and_gives_back() {
         let state = health.clone();
         let (first, seen_first) = server(move |_, _| Reply::new(state.load(Ordering::Acquire), ""));
         let (second, seen_second) = server(|_, _| Reply::new(200, ""));
-        let bench =
-            Bench::start(&[&[url(&first), url(&second)]], Setup::default(), None).await;
+        let bench = Bench::start(&[&[url(&first), url(&second)]], Setup::default(), None).await;
         bench.write(0, 10).await;
         bench.drained(0).await;
         health.store(500, Ordering::Release);
@@ -472,7 +471,8 @@ fn a_shutdown_gives_back_what_waits() {
 fn sinkers_and_the_rest_are_all_there_is() {
     on_threads!(async {
         // Source: T5, B3: what a sinker cannot deliver waits like everything else.
-        let (sinker, seen_sinker) = server(|_, count| Reply::new(if count < 3 { 500 } else { 200 }, ""));
+        let (sinker, seen_sinker) =
+            server(|_, count| Reply::new(if count < 3 { 500 } else { 200 }, ""));
         let (rest, seen_rest) = server(|_, _| Reply::new(200, ""));
         let rules = RulesSpec {
             sinkers: vec![SinkerSpec {

@@ -50,6 +50,8 @@ enum Content {
     Body(Range<usize>),
     /// Copied.
     Copy(Vec<u8>),
+    /// Copied, and complete.
+    Frozen(Bytes),
 }
 
 /// Lines that become one record.
@@ -139,6 +141,15 @@ impl Buckets {
         self.list.iter().map(copies).sum()
     }
 
+    /// Says that nothing more is added.
+    pub(super) fn freeze(&mut self) {
+        for bucket in &mut self.list {
+            if let Content::Copy(copy) = &mut bucket.content {
+                bucket.content = Content::Frozen(std::mem::take(copy).into());
+            }
+        }
+    }
+
     /// Remembers how the body came, so that it can be sent so.
     pub(super) fn note_origin(&mut self, write: &Write) {
         if write.coding == Coding::Gzip {
@@ -154,9 +165,7 @@ impl Buckets {
     /// Gives the body as it came, when a bucket is the whole of it, unchanged, in one piece.
     pub(super) fn as_it_came(&self, bucket: &Bucket) -> Option<Bytes> {
         match &bucket.content {
-            Content::Body(range)
-                if bucket.pieces.len() == 1 && *range == (0..self.body.len()) =>
-            {
+            Content::Body(range) if bucket.pieces.len() == 1 && *range == (0..self.body.len()) => {
                 self.gzip.clone()
             }
             _ => None,
@@ -168,6 +177,7 @@ impl Buckets {
         let all = match &bucket.content {
             Content::Body(range) => self.body.slice(range.clone()),
             Content::Copy(copy) => Bytes::copy_from_slice(copy),
+            Content::Frozen(copy) => copy.clone(),
         };
         let mut start = 0;
         let pieces = bucket.pieces.iter().enumerate();
@@ -194,12 +204,14 @@ fn ended(copy: &mut Vec<u8>) {
 
 impl Bucket {
     fn copy(&mut self, body: &Bytes) -> &mut Vec<u8> {
-        if let Content::Body(range) = &self.content {
-            self.content = Content::Copy(body[range.clone()].to_vec());
+        match &self.content {
+            Content::Body(range) => self.content = Content::Copy(body[range.clone()].to_vec()),
+            Content::Frozen(copy) => self.content = Content::Copy(copy.to_vec()),
+            Content::Copy(_) => {}
         }
         match &mut self.content {
             Content::Copy(copy) => copy,
-            Content::Body(_) => unreachable!("it was copied above"),
+            Content::Body(_) | Content::Frozen(_) => unreachable!("it was copied above"),
         }
     }
 

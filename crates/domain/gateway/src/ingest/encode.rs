@@ -251,7 +251,11 @@ pub fn can_join(one: &Record, other: &Record) -> bool {
         && alike(STORAGE_INDEX)
 }
 
-fn attributes(id: &str, header: Option<&str>, index: Option<&str>) -> Result<Attributes, WriteError> {
+fn attributes(
+    id: &str,
+    header: Option<&str>,
+    index: Option<&str>,
+) -> Result<Attributes, WriteError> {
     let pairs = [(PACKAGE_ID, Some(id)), (GLOBAL_TAGS, header), (STORAGE_INDEX, index)];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
     Attributes::new(pairs).map_err(|_| WriteError::Headers)

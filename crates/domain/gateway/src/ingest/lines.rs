@@ -91,7 +91,8 @@ fn take(
         Some(bucket) => push(bucket, &split.workspace.text, buckets),
         None => {
             let lookup = LineLookup { line, category };
-            split.each_bucket(&lookup, buckets, |bucket, text, buckets| push(bucket, text, buckets));
+            split
+                .each_bucket(&lookup, buckets, |bucket, text, buckets| push(bucket, text, buckets));
         }
     }
 }

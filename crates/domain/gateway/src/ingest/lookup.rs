@@ -62,7 +62,8 @@ impl Lookup for PointLookup<'_, '_> {
     }
 
     fn tag(&self, key: &Key) -> Option<&str> {
-        let entry = self.point.entries.iter().find(|entry| entry.is_tag && *entry.key == *key.name)?;
+        let entry =
+            self.point.entries.iter().find(|entry| entry.is_tag && *entry.key == *key.name)?;
         match &entry.value {
             PointValue::Str(text) => Some(text),
             _ => None,
@@ -70,9 +71,8 @@ impl Lookup for PointLookup<'_, '_> {
     }
 
     fn field(&self, key: &Key) -> Option<Value<'_>> {
-        let is_wanted = |entry: &&levada_codec::points::Entry<'_>| {
-            !entry.is_tag && *entry.key == *key.name
-        };
+        let is_wanted =
+            |entry: &&levada_codec::points::Entry<'_>| !entry.is_tag && *entry.key == *key.name;
         Some(match &self.point.entries.iter().find(is_wanted)?.value {
             PointValue::Nil => return None,
             PointValue::Float(number) => Value::Float(*number),

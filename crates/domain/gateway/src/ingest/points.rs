@@ -2,7 +2,7 @@
 
 use levada_codec::points::checks::WarningKind;
 use levada_codec::points::line::write_point;
-use levada_codec::points::{Checks, Point, Value, json, protobuf};
+use levada_codec::points::{Checks, Point, Value, json, otlp, protobuf, remote_write};
 use levada_condition::filter::Lookup;
 
 use super::bucket::Buckets;
@@ -45,6 +45,28 @@ pub(super) fn read_json(
     Ok(())
 }
 
+/// Reads remote write.
+pub(super) fn read_remote_write(
+    body: &[u8],
+    split: &mut Splitter<'_>,
+    buckets: &mut Buckets,
+) -> Result<(), WriteError> {
+    let mut reader = remote_write::Reader::new(body);
+    for point in reader.by_ref() {
+        split.point(point?, buckets);
+    }
+    split.written.skipped += reader.stale + reader.skipped;
+    Ok(())
+}
+
+/// Takes what OpenTelemetry sent.
+pub(super) fn take_all(read: otlp::Points<'_>, split: &mut Splitter<'_>, buckets: &mut Buckets) {
+    split.written.skipped += read.skipped;
+    for point in read.points {
+        split.point(point, buckets);
+    }
+}
+
 // === impl Splitter ===
 
 impl Splitter<'_> {
@@ -80,7 +102,9 @@ impl Splitter<'_> {
             self.written.routed -= 1;
             return;
         }
-        self.each_bucket(&lookup, buckets, |bucket, text, buckets| buckets.push_point(bucket, text));
+        self.each_bucket(&lookup, buckets, |bucket, text, buckets| {
+            buckets.push_point(bucket, text)
+        });
     }
 
     /// Counts what becomes of a point; says whether it goes on.

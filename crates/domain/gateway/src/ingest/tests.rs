@@ -88,8 +88,17 @@ fn a_body_that_came_compressed_goes_as_it_came() {
     // Not when something is added, taken away, or sent elsewhere.
     for (spec, extra) in [
         (to_default(), "m f=1i"),
-        (RulesSpec { drop_filters: vec![(Category::Network, vec!["{ t = 'b' }".into()])], ..to_default() }, "m,t=b f=1i 1700000000000000001"),
-        (RulesSpec { sinkers: vec![sinker("{ t = 'b' }", 1)], ..to_default() }, "m,t=b f=1i 1700000000000000001"),
+        (
+            RulesSpec {
+                drop_filters: vec![(Category::Network, vec!["{ t = 'b' }".into()])],
+                ..to_default()
+            },
+            "m,t=b f=1i 1700000000000000001",
+        ),
+        (
+            RulesSpec { sinkers: vec![sinker("{ t = 'b' }", 1)], ..to_default() },
+            "m,t=b f=1i 1700000000000000001",
+        ),
     ] {
         let lines = format!("{lines}{extra}");
         let body: Bytes = compress_all(Compression::Gzip, lines.as_bytes()).unwrap().into();
@@ -106,12 +115,42 @@ fn lines_are_written_anew_only_where_they_must() {
         (Category::Network, "m f=1i", Unit::Dynamic, "m f=1i 1700000000000000000\n"),
         (Category::Network, "m f=1i -1\n", Unit::Dynamic, "m f=1i 1700000000000000000\n"),
         (Category::Network, "m f=1i 1716544492", Unit::Dynamic, "m f=1i 1716544492000000000\n"),
-        (Category::Network, "m f=1i 1716544492000000000 \r\nn f=1 1716544492000000000", Unit::Dynamic, "m f=1i 1716544492000000000\nn f=1 1716544492000000000"),
-        (Category::Network, "# c\n\nm f=1i 1716544492000000000\n\nn f=1i 1716544492000000000\n", Unit::Dynamic, "m f=1i 1716544492000000000\nn f=1i 1716544492000000000\n"),
-        (Category::Logging, "m f=1i 1716544492000000000", Unit::Dynamic, "m f=1i,status=\"info\" 1716544492000000000\n"),
-        (Category::Logging, "m,a.b=x,status=ok f=1i 1716544492000000000", Unit::Dynamic, "m,a_b=x,status=ok f=1i 1716544492000000000\n"),
-        (Category::Metric, "m f=1i,s=\"x\" 1716544492000000000\nm s=\"x\" 1716544492000000000\n", Unit::Dynamic, "m f=1i 1716544492000000000\n"),
-        (Category::Metric, "m,x=1 x=2i 1716544492000000000\nm f=1 1716544492000000000", Unit::Dynamic, "m f=1 1716544492000000000"),
+        (
+            Category::Network,
+            "m f=1i 1716544492000000000 \r\nn f=1 1716544492000000000",
+            Unit::Dynamic,
+            "m f=1i 1716544492000000000\nn f=1 1716544492000000000",
+        ),
+        (
+            Category::Network,
+            "# c\n\nm f=1i 1716544492000000000\n\nn f=1i 1716544492000000000\n",
+            Unit::Dynamic,
+            "m f=1i 1716544492000000000\nn f=1i 1716544492000000000\n",
+        ),
+        (
+            Category::Logging,
+            "m f=1i 1716544492000000000",
+            Unit::Dynamic,
+            "m f=1i,status=\"info\" 1716544492000000000\n",
+        ),
+        (
+            Category::Logging,
+            "m,a.b=x,status=ok f=1i 1716544492000000000",
+            Unit::Dynamic,
+            "m,a_b=x,status=ok f=1i 1716544492000000000\n",
+        ),
+        (
+            Category::Metric,
+            "m f=1i,s=\"x\" 1716544492000000000\nm s=\"x\" 1716544492000000000\n",
+            Unit::Dynamic,
+            "m f=1i 1716544492000000000\n",
+        ),
+        (
+            Category::Metric,
+            "m,x=1 x=2i 1716544492000000000\nm f=1 1716544492000000000",
+            Unit::Dynamic,
+            "m f=1 1716544492000000000",
+        ),
     ] {
         let write = Write { unit, ..Write::lines(category, body, NOW) };
         let (outgoing, _) = run(&write, to_default(), &[PLAIN]).unwrap();
@@ -127,7 +166,14 @@ fn every_point_goes_to_one_side() {
     let sinkers = vec![sinker("{ fa = 'a' }", 1), sinker("{ fb = 'b' }", 2)];
     for (mode, expected) in [
         (SinkMode::All, [lines[2].clone(), lines[0].clone(), lines[1].clone()]),
-        (SinkMode::Compat16, [[&*lines[0], &*lines[1], &*lines[2], &*lines[2]].concat(), lines[0].clone(), lines[1].clone()]),
+        (
+            SinkMode::Compat16,
+            [
+                [&*lines[0], &*lines[1], &*lines[2], &*lines[2]].concat(),
+                lines[0].clone(),
+                lines[1].clone(),
+            ],
+        ),
     ] {
         let spec = RulesSpec { sink_mode: mode, sinkers: sinkers.clone(), ..to_default() };
         let write = Write::lines(Category::Logging, body, NOW);
@@ -147,7 +193,9 @@ fn counts_of_a_body_add_up() {
         default: None,
         ..RulesSpec::default()
     };
-    let write = network("m,t=drop f=1i 1700000000000000001\nm,t=sink f=1i 1700000000000000001\nm,t=other f=1i 1700000000000000001\nm,t=sink f=[] 1700000000000000001\n");
+    let write = network(
+        "m,t=drop f=1i 1700000000000000001\nm,t=sink f=1i 1700000000000000001\nm,t=other f=1i 1700000000000000001\nm,t=sink f=[] 1700000000000000001\n",
+    );
     let (outgoing, written) = run(&write, spec, &[PLAIN]).unwrap();
     let Written { points, filtered, no_field, nowhere, routed, copies, .. } = written;
     assert_eq!([points, filtered, no_field, nowhere, routed, copies], [4, 1, 1, 1, 1, 1]);
@@ -164,9 +212,12 @@ fn texts_with_escapes_are_filtered_by_what_they_mean() {
 
 #[test]
 fn points_are_grouped_by_header() {
-    let tags = GlobalTags { customer_keys: vec!["ns".into(), "source".into()], ..GlobalTags::default() };
+    let tags =
+        GlobalTags { customer_keys: vec!["ns".into(), "source".into()], ..GlobalTags::default() };
     let spec = RulesSpec { global_tags: Some(tags), ..to_default() };
-    let write = network("m,ns=a f=1i 1700000000000000001\nn,ns=b f=1i 1700000000000000002\nm,ns=a f=\"\\\"\" 1700000000000000003\n");
+    let write = network(
+        "m,ns=a f=1i 1700000000000000001\nn,ns=b f=1i 1700000000000000002\nm,ns=a f=\"\\\"\" 1700000000000000003\n",
+    );
     let (outgoing, _) = run(&write, spec.clone(), &[PLAIN]).unwrap();
     let groups: Vec<(Option<&str>, u32)> = outgoing
         .iter()
@@ -187,7 +238,9 @@ fn points_are_grouped_by_header() {
 fn a_point_that_is_too_large_takes_nothing_with_it() {
     // Source: B31, B32, T16.
     let large = format!("m f=\"{}\" 1700000000000000002\n", "x".repeat(2_000));
-    let body = format!("m f=1i 1700000000000000001\n{large}m f=3i 1700000000000000003\nm f=4i 1700000000000000004\n");
+    let body = format!(
+        "m f=1i 1700000000000000001\n{large}m f=3i 1700000000000000003\nm f=4i 1700000000000000004\n"
+    );
     let bounds = Bounds { record_bytes_max: 1_024, ..Bounds::default() };
     let (outgoing, _) = run_with(&network(&body), to_default(), &[PLAIN], bounds).unwrap();
     let points: Vec<u32> = outgoing.iter().map(|one| one.record.points).collect();
@@ -232,7 +285,8 @@ fn what_does_not_compress_is_whole() {
 #[test]
 fn messages_keep_what_lines_cannot_say() {
     let mut entry = Entry::field("f", Value::Int(1));
-    let details = levada_codec::points::Details { metric_type: 1, unit: "kb".into(), ..Default::default() };
+    let details =
+        levada_codec::points::Details { metric_type: 1, unit: "kb".into(), ..Default::default() };
     entry.details = Some(Box::new(details));
     let point = Point { name: "m".into(), entries: vec![entry], time: NOW, ..Point::default() };
     let mut body = Vec::new();
@@ -266,6 +320,29 @@ fn json_is_taken_and_given() {
 }
 
 #[test]
+fn remote_write_is_taken() {
+    use levada_codec::prometheus::{Sample, append_time_series};
+    let mut body = Vec::new();
+    let samples = [Sample { millis: 1, value: 2.5 }, Sample { millis: 2, value: f64::NAN }];
+    append_time_series("cpu_usage", &[("host", "a")], &samples, &mut body);
+    let body = levada_codec::snappy::compress(&body).unwrap().into();
+    let write = Write {
+        format: Format::RemoteWrite,
+        coding: Coding::Snappy,
+        body,
+        ..Write::lines(Category::Metric, "", NOW)
+    };
+    let (outgoing, written) = run(&write, to_default(), &[PLAIN]).unwrap();
+    assert_eq!(sent(&outgoing, 0), "cpu,host=a usage=2.5 1000000\n");
+    assert_eq!((written.points, written.skipped), (1, 1));
+    for format in [Format::OtlpMetrics, Format::OtlpLogs, Format::RemoteWrite] {
+        let write =
+            Write { format, body: "m f=1i".into(), coding: Coding::Identity, ..write.clone() };
+        assert_eq!(run(&write, to_default(), &[PLAIN]).unwrap_err().code(), "invalidProtobufPoint");
+    }
+}
+
+#[test]
 fn a_bad_body_is_refused_whole_and_says_why() {
     let gzip = |text: &str| Bytes::from(compress_all(Compression::Gzip, text.as_bytes()).unwrap());
     let bomb = gzip(&" ".repeat(3 << 20));
@@ -279,9 +356,17 @@ fn a_bad_body_is_refused_whole_and_says_why() {
         (Write { coding: Coding::Gzip, ..base.clone() }, "decodeBodyFailed", ErrorKind::Invalid),
         (Write { coding: Coding::Zstd, ..base.clone() }, "decodeBodyFailed", ErrorKind::Invalid),
         (Write { coding: Coding::Snappy, ..base.clone() }, "decodeBodyFailed", ErrorKind::Invalid),
-        (Write { coding: Coding::Gzip, body: bomb, ..base.clone() }, "decodeBodyFailed", ErrorKind::TooLarge),
+        (
+            Write { coding: Coding::Gzip, body: bomb, ..base.clone() },
+            "decodeBodyFailed",
+            ErrorKind::TooLarge,
+        ),
         (Write { format: Format::Json, ..base.clone() }, "invalidJsonPoint", ErrorKind::Invalid),
-        (Write { format: Format::Protobuf, ..base.clone() }, "invalidProtobufPoint", ErrorKind::Invalid),
+        (
+            Write { format: Format::Protobuf, ..base.clone() },
+            "invalidProtobufPoint",
+            ErrorKind::Invalid,
+        ),
         (network(&"x".repeat(2_000)), "bodyTooLarge", ErrorKind::TooLarge),
         (
             Write { is_strict: true, ..Write::lines(Category::Logging, good, NOW) },
@@ -289,7 +374,11 @@ fn a_bad_body_is_refused_whole_and_says_why() {
             ErrorKind::Invalid,
         ),
     ] {
-        let bounds = Bounds { body_bytes_max: if write.coding == Coding::Gzip { 1 << 20 } else { 1_000 }, plain_bytes_max: 2 << 20, ..Bounds::default() };
+        let bounds = Bounds {
+            body_bytes_max: if write.coding == Coding::Gzip { 1 << 20 } else { 1_000 },
+            plain_bytes_max: 2 << 20,
+            ..Bounds::default()
+        };
         let error = run_with(&write, to_default(), &[PLAIN], bounds).unwrap_err();
         assert_eq!((error.code(), error.kind()), (code, kind), "{error}");
     }

@@ -188,9 +188,8 @@ impl DatawayMetrics {
         self.feed_points.with(&[name, category_name]).observe(written.points as f64);
         let now = self.clock.now().0.div_euclid(1_000_000_000);
         self.last_feed.with(&[name, category_name]).set(now as f64);
-        let filters = spec.drop_filters.iter().find(|(known, list)| {
-            *known == category && !list.is_empty()
-        });
+        let filters =
+            spec.drop_filters.iter().find(|(known, list)| *known == category && !list.is_empty());
         if let Some((_, list)) = filters {
             let text = list.join("; ");
             let text = &text[..text.floor_char_boundary(FILTERS_BYTES_MAX)];
@@ -208,10 +207,8 @@ impl Watch for DatawayMetrics {
         let phrase = status.and_then(phrase);
         // Without an answer, points know of a timeout and requests do not.
         let of_request = phrase.unwrap_or(UNKNOWN);
-        let is_timeout = matches!(
-            attempt.answer,
-            Answer::Later { status: None, is_overload: true, .. }
-        );
+        let is_timeout =
+            matches!(attempt.answer, Answer::Later { status: None, is_overload: true, .. });
         let of_points = phrase.unwrap_or(if is_timeout { "Request Timeout" } else { UNKNOWN });
         let of_latency = phrase.unwrap_or(if is_timeout { "timeout" } else { UNKNOWN });
         let points = u64::from(attempt.points);

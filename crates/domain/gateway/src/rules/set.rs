@@ -107,7 +107,12 @@ impl RuleSet {
         }
         let mut lists: Vec<Vec<FilterList>> = Category::ALL.iter().map(|_| Vec::new()).collect();
         for (number, sinker) in (0_u32..).zip(&spec.sinkers) {
-            check_target(&sinker.target, destinations, &format!("sinkers[{number}]"), &mut problems);
+            check_target(
+                &sinker.target,
+                destinations,
+                &format!("sinkers[{number}]"),
+                &mut problems,
+            );
             let list = match FilterList::parse(&sinker.filters, spec.compat, &mut keys) {
                 Ok(list) => list,
                 Err(errors) => {
@@ -261,12 +266,7 @@ impl RuleSet {
         self.hits.unmatched.fetch_add(std::mem::take(&mut scratch.unmatched), Ordering::Relaxed);
     }
 
-    fn sinkers<L: Lookup + ?Sized>(
-        &self,
-        rules: &CategoryRules,
-        point: &L,
-        scratch: &mut Scratch,
-    ) {
+    fn sinkers<L: Lookup + ?Sized>(&self, rules: &CategoryRules, point: &L, scratch: &mut Scratch) {
         if rules.indexed.is_empty() {
             scratch.matched.clear();
         } else {
@@ -296,12 +296,7 @@ impl RuleSet {
     }
 }
 
-fn check_target(
-    target: &Target,
-    destinations: usize,
-    path: &str,
-    problems: &mut Vec<RuleProblem>,
-) {
+fn check_target(target: &Target, destinations: usize, path: &str, problems: &mut Vec<RuleProblem>) {
     let mut problem =
         |text: &str| problems.push(RuleProblem { path: path.to_owned(), text: text.to_owned() });
     let ids: Vec<DestinationId> = match target {

@@ -183,7 +183,8 @@ fn points_with_one_value_stay_together_and_few_move() {
 fn headers_are_those_of_the_table() {
     // Source: dataway reference §3.4; the name of the category and of the point come last, texts in their order.
     type Texts = &'static [(&'static str, &'static str)];
-    let cases: &[(Category, Texts, &[&str], &[&str], &str)] = &[
+    type Keys = &'static [&'static str];
+    let cases: &[(Category, Texts, Keys, Keys, &str)] = &[
         (
             Category::Security,
             &[("category", "system")],
@@ -191,7 +192,13 @@ fn headers_are_those_of_the_table() {
             &["category"],
             "category=system,category=security",
         ),
-        (Category::Object, &[("t1", "v1")], &[], &["class", "t1", "t2", "tag2"], "t1=v1,class=some"),
+        (
+            Category::Object,
+            &[("t1", "v1")],
+            &[],
+            &["class", "t1", "t2", "tag2"],
+            "t1=v1,class=some",
+        ),
         (
             Category::Object,
             &[("t1", "v1"), ("tag2", "new-value")],
@@ -255,7 +262,11 @@ fn pulls_are_read() {
         (r#"{"filters":{"logging":"x"}}"#, None),
         ("", None),
     ] {
-        assert_eq!(read_pull(text.as_bytes()).ok().map(|pulled| pulled.interval), expected, "{text}");
+        assert_eq!(
+            read_pull(text.as_bytes()).ok().map(|pulled| pulled.interval),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -269,5 +280,10 @@ fn modes_have_names() {
     ] {
         assert_eq!(word.parse(), Ok(mode));
     }
-    assert!("any".parse::<SinkMode>().unwrap_err().ends_with("known: all, first, remaining, compat-1.6"));
+    assert!(
+        "any"
+            .parse::<SinkMode>()
+            .unwrap_err()
+            .ends_with("known: all, first, remaining, compat-1.6")
+    );
 }

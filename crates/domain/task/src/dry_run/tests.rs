@@ -33,6 +33,7 @@ fn a_time_that_jumps_too_far_ends_the_run() {
         limits: Limits::default(),
         watermark: None,
         is_local: false,
+        udfs: None,
     };
     let run = |points: &str| {
         let lines = Arc::new(Mutex::new(Count(0)));

@@ -48,10 +48,18 @@ pub struct Cell {
 struct State {
     actor: Actor,
     /// What a turn left over.
-    pending: Option<(Slice, usize, usize)>,
+    pending: Option<Pending>,
     shard: Option<Shard>,
     /// Points between two looks at the clock.
     stride: usize,
+}
+
+/// A part of an input.
+enum Pending {
+    /// Points from a place on: a range of the slice, and how far in it.
+    Points(Slice, usize, usize),
+    /// Batches of one execution of a query.
+    Batches(usize, std::vec::IntoIter<OwnedBatch>),
 }
 
 /// Which points belong to one of several actors of a task.
@@ -101,6 +109,11 @@ const POLL: Duration = Duration::from_millis(1);
 /// Series whose shard is remembered.
 const SERIES_MAX: usize = 1_000_000;
 
+/// The points of the first stride.
+fn stride(actor: &Actor) -> usize {
+    if actor.runs_outside() { 1 } else { STRIDE_FIRST }
+}
+
 // === impl Cell ===
 
 impl Cell {
@@ -120,7 +133,7 @@ impl Cell {
             id,
             queue,
             hops,
-            state: Mutex::new(State { actor, pending: None, shard, stride: STRIDE_FIRST }),
+            state: Mutex::new(State { stride: stride(&actor), actor, pending: None, shard }),
             phase: AtomicU8::new(IDLE),
             wakes_at: AtomicI64::new(NEVER),
             is_failed: AtomicBool::new(false),
@@ -272,8 +285,13 @@ impl Cell {
         }
         let result = make(&mut state.actor).map(|mut actor| {
             actor.measure(Arc::clone(&self.clock));
+            state.stride = stride(&actor);
             state.actor = actor;
-            state.stride = STRIDE_FIRST;
+            if let Some(Pending::Batches(place, batches)) = &mut state.pending {
+                // They were for a node of before.
+                self.queue.refuse(&Input::Batches { place: *place, batches: batches.collect() });
+                state.pending = None;
+            }
             // The new nodes have timers of their own.
             self.wakes_at.store(NEVER, Ordering::Release);
         });
@@ -345,11 +363,34 @@ impl Cell {
                 is_more = true;
                 break;
             }
+            let has_given = match state.actor.collect() {
+                Ok(has_given) => has_given,
+                Err(failure) => {
+                    result = Err(failure);
+                    break;
+                }
+            };
+            if state.actor.is_congested() {
+                // It is woken when what is outside has caught up.
+                if has_given {
+                    continue;
+                }
+                break;
+            }
             result = match state.pending.take() {
-                Some((slice, range, at)) => self.points(&mut state, slice, range, at, began),
+                Some(Pending::Points(slice, range, at)) => {
+                    self.points(&mut state, slice, range, at, began)
+                }
+                Some(Pending::Batches(place, batches)) => {
+                    self.batches_of(&mut state, place, batches, began)
+                }
                 None => match self.queue.take() {
                     Some(Input::Points(slice)) => self.points(&mut state, slice, 0, 0, began),
+                    Some(Input::Batches { place, batches }) => {
+                        self.batches_of(&mut state, place, batches.into_iter(), began)
+                    }
                     Some(other) => self.other(&mut state, other),
+                    None if has_given => continue,
                     None => break,
                 },
             };
@@ -428,12 +469,15 @@ impl Cell {
             at += end - start;
             let now = self.clock.monotonic();
             state.stride = match now.saturating_sub(last) > STRIDE_SLOW {
+                // What is outside may have room for little.
+                _ if state.actor.runs_outside() => 1,
                 true => (state.stride / 8).max(1),
                 false => (state.stride * 2).min(STRIDE_MAX),
             };
             last = now;
-            if self.has_visitors() || now.saturating_sub(began) > TURN {
-                state.pending = Some((slice, range, at));
+            let is_late = now.saturating_sub(began) > TURN;
+            if is_late || self.has_visitors() || state.actor.is_congested() {
+                state.pending = Some(Pending::Points(slice, range, at));
                 return Ok(());
             }
         }
@@ -443,16 +487,35 @@ impl Cell {
     fn other(&self, state: &mut State, input: Input) -> Step {
         self.hops.store(0, Ordering::Relaxed);
         match input {
-            Input::Points(_) => Ok(()),
-            Input::Batches { place, batches } => {
-                batches.into_iter().try_for_each(|batch| self.batch(&mut state.actor, place, batch))
-            }
+            // These may be more than a turn has time for.
+            Input::Points(_) | Input::Batches { .. } => Ok(()),
             Input::Answer { place, token, answer } => state.actor.answer(place, token, answer),
             Input::QueryFailed { place, message, cause } => {
                 state.actor.complain(place, &message, &cause);
                 Ok(())
             }
         }
+    }
+
+    /// Works on batches; what the turn has no time for, or something outside no room, is left over.
+    fn batches_of(
+        &self,
+        state: &mut State,
+        place: usize,
+        mut batches: std::vec::IntoIter<OwnedBatch>,
+        began: Duration,
+    ) -> Step {
+        self.hops.store(0, Ordering::Relaxed);
+        while let Some(batch) = batches.next() {
+            self.batch(&mut state.actor, place, batch)?;
+            let is_late = self.clock.monotonic().saturating_sub(began) > TURN;
+            let stops = is_late || self.has_visitors() || state.actor.is_congested();
+            if stops && batches.len() > 0 {
+                state.pending = Some(Pending::Batches(place, batches));
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn batch(&self, actor: &mut Actor, place: usize, batch: OwnedBatch) -> Step {
@@ -489,6 +552,10 @@ impl Inbox for Arc<Cell> {
         self.give(input)
     }
 
+    fn wake(&self) {
+        self.schedule();
+    }
+
     fn is_open(&self) -> bool {
         self.queue.is_open()
     }
@@ -498,6 +565,12 @@ impl Inbox for Arc<Cell> {
 impl Inbox for Weak<Cell> {
     fn push(&self, input: Input) -> bool {
         self.upgrade().is_some_and(|cell| cell.give(input))
+    }
+
+    fn wake(&self) {
+        if let Some(cell) = self.upgrade() {
+            cell.schedule();
+        }
     }
 
     fn is_open(&self) -> bool {

@@ -96,9 +96,11 @@ impl Effects for LiveEffects {
                 let topics = self.alerts.topics();
                 if has_handlers {
                     let own = self.alerts.anonymous(&self.task, &node.name);
+                    topics.wait_for_room(&own);
                     published = Some(topics.publish(&own, (**event).clone()));
                 }
                 if let Some(topic) = topic {
+                    topics.wait_for_room(topic);
                     let named = topics.publish(topic, (**event).clone());
                     published = Some(published.map_or(named, |own| own.and(named)));
                 }

@@ -71,6 +71,9 @@ pub trait Inbox: Send + Sync {
     /// - `false`: it was refused, or the task is gone.
     fn push(&self, input: Input) -> bool;
 
+    /// Gives the task a turn, for what it does not get through its queue.
+    fn wake(&self) {}
+
     /// Says whether the task still runs: a side actor ends when it does not.
     fn is_open(&self) -> bool;
 }

@@ -42,6 +42,8 @@ pub const BLOCK_DEFAULT: Duration = Duration::from_millis(500);
 const LOOK_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a checkpoint waits for a task before it leaves it out.
 const SAVE_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks whether functions have given their states.
+const ANSWER_POLL: Duration = Duration::from_millis(2);
 /// A task that ran so long before it failed begins a new row of failures.
 const CALM: Duration = Duration::from_secs(600);
 /// Doublings of the wait between two starts.
@@ -261,7 +263,13 @@ impl Master {
             .filter(|(_, task)| task.options.keeps_state)
             .map(|(id, task)| (Str::clone(id), task.cells.clone()))
             .collect();
+        let sides: Vec<Arc<Sides>> = tasks
+            .values()
+            .filter(|task| task.options.keeps_state)
+            .flat_map(|task| task.sides.clone())
+            .collect();
         drop(tasks);
+        self.ask_snapshots(&sides);
         for (id, cells) in all {
             for (index, cell) in cells.iter().enumerate() {
                 // Of a task that was stopped meanwhile the newest state is there already.
@@ -278,6 +286,17 @@ impl Master {
             && let Err(error) = store.sync()
         {
             tracing::warn!(%error, "states may be lost when the machine fails");
+        }
+    }
+
+    /// Asks the functions that run outside for their states; of one that takes long an older one is saved.
+    fn ask_snapshots(&self, sides: &[Arc<Sides>]) {
+        sides.iter().for_each(|sides| sides.udfs.ask_snapshots());
+        let mut left = SAVE_PATIENCE;
+        while !left.is_zero() && !sides.iter().all(|sides| sides.udfs.have_answered()) {
+            // In steps of real time: a clock of a test may stand still.
+            std::thread::sleep(ANSWER_POLL);
+            left = left.saturating_sub(ANSWER_POLL);
         }
     }
 

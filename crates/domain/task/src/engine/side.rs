@@ -40,7 +40,7 @@ pub struct LateInbox {
 
 /// Ends side actors: first they finish what they hold, then they give up.
 #[derive(Clone, Debug)]
-pub(super) struct Closing(watch::Sender<Option<Duration>>);
+pub(crate) struct Closing(watch::Sender<Option<Duration>>);
 
 // === impl SideDeps ===
 
@@ -50,7 +50,7 @@ impl SideDeps {
         SideDeps { inbox, clock, tasks, runtime: Handle::current() }
     }
 
-    pub(super) fn spawn(
+    pub(crate) fn spawn(
         &self,
         kind: TaskKind,
         name: &str,
@@ -90,6 +90,13 @@ impl Inbox for LateInbox {
         !*is_cut && self.inbox.get().is_some_and(|inbox| inbox.push(input))
     }
 
+    fn wake(&self) {
+        let is_cut = self.is_cut();
+        if !*is_cut && let Some(inbox) = self.inbox.get() {
+            inbox.wake();
+        }
+    }
+
     /// One that is not set yet belongs to a task that is about to run.
     fn is_open(&self) -> bool {
         !*self.is_cut() && self.inbox.get().is_none_or(|inbox| inbox.is_open())
@@ -99,12 +106,12 @@ impl Inbox for LateInbox {
 // === impl Closing ===
 
 impl Closing {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Closing(watch::Sender::new(None))
     }
 
     /// Starts the end; `until` is on the monotonic clock. A second call may only bring it nearer.
-    pub(super) fn close(&self, until: Duration) {
+    pub(crate) fn close(&self, until: Duration) {
         self.0.send_modify(|known| *known = Some(known.map_or(until, |known| known.min(until))));
     }
 
@@ -114,13 +121,13 @@ impl Closing {
     }
 
     /// Waits until the end starts.
-    pub(super) async fn started(&self) {
+    pub(crate) async fn started(&self) {
         // The sender is ours, so the channel does not end.
         let _gone = self.0.subscribe().wait_for(Option::is_some).await.is_err();
     }
 
     /// Waits until the time to finish is over.
-    pub(super) async fn expired(&self, clock: &dyn Clock) {
+    pub(crate) async fn expired(&self, clock: &dyn Clock) {
         let mut known = self.0.subscribe();
         loop {
             let until = known.borrow_and_update().to_owned();

@@ -25,6 +25,7 @@ use crate::runtime::Services;
 use crate::runtime::services::{
     Alerts, Deadman, Endpoint, InfluxdbOut, ServerInfo, SideloadSource,
 };
+use crate::udf::{Link, UdfSide, UdfStart, Udfs};
 
 /// What the side actors of all tasks share; cheap to clone.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct SideSettings {
     pub requests: RequestLimits,
     /// How queries are asked.
     pub queries: QuerySettings,
+    /// Functions that run outside.
+    pub udfs: Udfs,
 }
 
 /// The side actors of one actor.
@@ -58,6 +61,8 @@ pub struct Sides {
     pub writers: Arc<Writers>,
     /// The httpPost nodes.
     pub requests: Arc<RequestQueues>,
+    /// The nodes of functions that run outside.
+    pub udfs: UdfSide,
     queries: Mutex<Option<Queries>>,
 }
 
@@ -83,6 +88,7 @@ impl Sides {
         Sides {
             writers: Arc::new(Writers::new(deps.clone(), settings.writers)),
             requests: Arc::new(RequestQueues::new(deps.clone(), settings.requests, post)),
+            udfs: UdfSide::new(deps.clone(), settings.udfs.clone()),
             queries: Mutex::new(None),
             settings: settings.clone(),
             inbox,
@@ -132,12 +138,13 @@ impl Sides {
         self.close_queries();
         self.writers.close(patience);
         self.requests.close(patience);
+        self.udfs.close(patience);
     }
 
     /// Says whether all have ended, after [`Sides::close`].
     pub fn is_done(&self) -> bool {
         let has_no_queries = self.queries().as_ref().is_none_or(Queries::is_done);
-        has_no_queries && self.writers.is_done() && self.requests.is_done()
+        has_no_queries && self.writers.is_done() && self.requests.is_done() && self.udfs.is_done()
     }
 
     /// Looks at the queries, for their statistics.
@@ -192,6 +199,10 @@ impl Services for SideServices<'_> {
 
     fn sideload(&self, source: &str) -> Result<SideloadSource, String> {
         self.around.sideload(source)
+    }
+
+    fn udf(&self, start: UdfStart<'_>) -> Result<Arc<Link>, String> {
+        self.sides.udfs.open(start)
     }
 
     fn alerts(&self) -> Arc<dyn Alerts> {

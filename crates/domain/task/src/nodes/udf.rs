@@ -1,7 +1,10 @@
-//! `@name()`: functions that run outside. They parse, check and print; running them is not built in yet.
+//! `@name()`: functions that run outside. Their options are what they have announced.
+
+mod running;
 
 use std::collections::BTreeMap;
 
+use levada_codec::udf::{Init, InitOption};
 use levada_tick::script::{CallError, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -9,6 +12,8 @@ use crate::pipeline::NodeIndex;
 use crate::property::PropertyCall;
 use crate::runtime::{Node, StartContext};
 use crate::spec::{Edge, EdgeRule, Kind, Set, Spec};
+use crate::udf::{UdfStart, option_value};
+use running::Running;
 
 /// What a function announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,12 +208,25 @@ impl Spec for Udf {
         Ok(())
     }
 
-    fn start(&self, _ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
-        Err(format!("the function {} runs outside, which is not built in yet", self.name))
-    }
-
-    fn not_built_in(&self) -> Option<&'static str> {
-        Some("functions that run outside")
+    fn start(&self, ctx: &mut StartContext<'_>) -> Result<Box<dyn Node>, String> {
+        let values = |args: &[Value]| args.iter().filter_map(option_value).collect();
+        let options = self
+            .options
+            .iter()
+            .map(|(name, args)| InitOption { name: name.clone(), values: values(args) });
+        let init = Init {
+            options: options.collect(),
+            task: ctx.task.to_string(),
+            node: ctx.node.name.to_string(),
+        };
+        let link = ctx.services.udf(UdfStart {
+            function: &self.name,
+            task: &ctx.task,
+            node: &ctx.node,
+            init,
+            provides: self.function.provides,
+        })?;
+        Ok(Box::new(Running::new(link, ctx.limits.group_ttl)))
     }
 
     fn boxed_clone(&self) -> Box<dyn Spec> {

@@ -29,7 +29,7 @@ pub struct Builder {
     /// The settings of deadman.
     pub deadman: Deadman,
     /// The functions that users have configured, by name.
-    pub udfs: BTreeMap<String, nodes::udf::Function>,
+    pub udfs: BTreeMap<String, Result<nodes::udf::Function, Str>>,
 }
 
 /// What an object of the script stands for.
@@ -308,7 +308,8 @@ impl Objects for Builder {
             .udfs
             .get(name)
             .cloned()
-            .ok_or_else(|| CallError::Call(format!("no dynamic method {name}")))?;
+            .ok_or_else(|| CallError::Call(format!("no dynamic method {name}")))?
+            .map_err(|why| CallError::Call(format!("the function {name} cannot be used: {why}")))?;
         let spec = nodes::udf::Udf::new(name, function, args.unwrap_or_default())?;
         let index = self.add(parent, Box::new(spec))?;
         Ok(self.object(Object::Node(index)))

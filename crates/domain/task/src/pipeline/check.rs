@@ -92,6 +92,8 @@ impl Pipeline {
                 let text = format!("not built in: {what}; the task cannot run here yet");
                 add(FindingKind::NotBuiltIn, node.position, text);
             }
+            // To make the node of a function would start it.
+            None if node.spec.dynamic_calls().is_some() => {}
             None => {
                 if let Err(text) = self.slot(index, place, places, options) {
                     add(FindingKind::Problem, node.position, text);

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use levada_model::Str;
 use serde_json::{Map, Value as Json, json};
 
 use super::build::NODES_MAX;
@@ -17,6 +18,7 @@ use super::{Linked, NodeIndex, Pipeline, TaskType};
 use crate::nodes;
 use crate::nodes::udf::{Function, Udf};
 use crate::spec::{Edge, EdgeRule, Spec};
+use crate::udf::Udfs;
 
 /// More edges than this are refused.
 ///
@@ -64,14 +66,15 @@ impl Pipeline {
     }
 
     /// Reads the JSON form; `udfs` are the functions that users have configured.
-    pub fn from_json(json: &Json, udfs: &BTreeMap<String, Function>) -> Result<Self, String> {
+    pub fn from_json(json: &Json, udfs: &Udfs) -> Result<Self, String> {
         let items = list(json, "nodes")?;
         if items.len() > NODES_MAX {
             return Err(format!("a task has at most {NODES_MAX} nodes"));
         }
         let mut read = Reading { nodes: Vec::with_capacity(items.len()), by_id: HashMap::new() };
+        let udfs = udfs.known();
         for item in items {
-            read.node(item, udfs)?;
+            read.node(item, &udfs)?;
         }
         let edges = list(json, "edges")?;
         if edges.len() > EDGES_MAX {
@@ -117,7 +120,11 @@ struct Reading {
 // === impl Reading ===
 
 impl Reading {
-    fn node(&mut self, json: &Json, udfs: &BTreeMap<String, Function>) -> Result<(), String> {
+    fn node(
+        &mut self,
+        json: &Json,
+        udfs: &BTreeMap<String, Result<Function, Str>>,
+    ) -> Result<(), String> {
         let type_name = member(json, TYPE)?;
         let id = member(json, ID)?;
         let wrong = |problem: String| format!("node {id} ({type_name}): {problem}");
@@ -210,12 +217,14 @@ impl Reading {
 fn empty(
     type_name: &str,
     members: &Map<String, Json>,
-    udfs: &BTreeMap<String, Function>,
+    udfs: &BTreeMap<String, Result<Function, Str>>,
 ) -> Result<Box<dyn Spec>, String> {
     if type_name == nodes::udf::STREAM_TO_STREAM.json_type {
         let name = members.get("udfName").and_then(Json::as_str).unwrap_or_default();
         let function = udfs.get(name).cloned();
         let function = function.ok_or_else(|| format!("there is no function {name:?}"))?;
+        let function =
+            function.map_err(|why| format!("the function {name} cannot be used: {why}"))?;
         let udf = Udf::new(name, function, Vec::new()).map_err(|error| format!("{error:?}"))?;
         return Ok(Box::new(udf));
     }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
@@ -20,6 +21,9 @@ pub const FILES_MAX: usize = crate::pipeline::build::NODES_MAX;
 
 /// A larger archive that does not come from a file is refused: its directory stands at its end.
 pub const ARCHIVE_BYTES_MAX: u64 = 256 << 20;
+
+/// The end of a gzip file: the size of what was packed. Source: RFC 1952 §2.3.1.
+const GZIP_SIZE_BYTES: u64 = 4;
 
 /// What is read at once.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -75,7 +79,58 @@ pub fn open(path: &Path) -> Result<Vec<Plain>, OpenError> {
     Ok(vec![plain(file, Compression::detect(&head))?])
 }
 
-/// Does the same with something that cannot be opened again, such as standard input.
+/// Gives how many bytes a file has once it is unpacked, as far as it says so itself; 0 when it does not.
+///
+/// - Of gzip the size of the last member counts, modulo 2^32: it is for telling how far a reader is, and for nothing else.
+pub fn unpacked_bytes(path: &Path) -> Result<u64, OpenError> {
+    let mut file = File::open(path)?;
+    let head = head(&mut file)?;
+    if is_zip(&head) {
+        return Ok(entries(Box::new(file))?.iter().map(|entry| entry.bytes).sum());
+    }
+    let bytes = file.metadata()?.len();
+    match Compression::detect(&head) {
+        Compression::None => Ok(bytes),
+        Compression::Gzip if bytes >= GZIP_SIZE_BYTES => {
+            file.seek(SeekFrom::End(-(GZIP_SIZE_BYTES as i64)))?;
+            let mut size = [0; GZIP_SIZE_BYTES as usize];
+            file.read_exact(&mut size)?;
+            Ok(u32::from_le_bytes(size).into())
+        }
+        _ => Ok(0),
+    }
+}
+
+/// Counts what is read of a file.
+pub fn counted(input: Plain, count: &Arc<AtomicU64>) -> Plain {
+    Box::new(Counted { input, count: Arc::clone(count) })
+}
+
+struct Counted {
+    input: Plain,
+    count: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl BufRead for Counted {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.count.fetch_add(amount as u64, Ordering::Relaxed);
+        self.input.consume(amount);
+    }
+}
+
+/// Does as [`open`] with something that cannot be opened again, such as standard input.
 pub fn open_stream(mut input: impl Read + Send + 'static) -> Result<Vec<Plain>, OpenError> {
     let head = head(&mut input)?;
     let format = Compression::detect(&head);

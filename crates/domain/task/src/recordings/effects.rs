@@ -17,6 +17,7 @@ use crate::runtime::Services;
 use crate::runtime::services::{
     Alerts, Deadman, Endpoint, InfluxdbOut, ServerInfo, SideloadSource,
 };
+use crate::udf::{Link, UdfSide, UdfStart};
 
 /// The lines of what a replay would have done, in a file that does not grow beyond its bound.
 pub(super) struct CapturedLines {
@@ -36,6 +37,8 @@ pub(super) struct ReplayServices {
     pub(super) around: Arc<dyn Services>,
     pub(super) alerts: Arc<dyn Alerts>,
     pub(super) is_captured: bool,
+    /// Functions that run outside; without them those of `around`.
+    pub(super) udfs: Option<Arc<UdfSide>>,
 }
 
 /// Takes the answers for a replay that performs its effects.
@@ -120,6 +123,13 @@ impl Services for ReplayServices {
 
     fn sideload(&self, source: &str) -> Result<SideloadSource, String> {
         self.around.sideload(source)
+    }
+
+    fn udf(&self, start: UdfStart<'_>) -> Result<Arc<Link>, String> {
+        match &self.udfs {
+            Some(udfs) => udfs.open(start),
+            None => self.around.udf(start),
+        }
     }
 
     fn alerts(&self) -> Arc<dyn Alerts> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::error::RecordingsError;
+use super::progress::Progress;
 
 /// Why a job is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +20,12 @@ pub(super) enum End {
     Closing,
 }
 
-/// Hears that a job is to end.
+/// Hears that a job is to end, and tells how far it is.
 #[derive(Clone, Debug)]
-pub(super) struct Stop(watch::Receiver<End>);
+pub(super) struct Stop {
+    end: watch::Receiver<End>,
+    progress: Arc<Progress>,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
@@ -32,6 +36,7 @@ pub(super) struct Jobs {
 #[derive(Debug)]
 struct Job {
     stop: watch::Sender<End>,
+    progress: Arc<Progress>,
     /// Closed when the job is gone.
     done: watch::Receiver<()>,
 }
@@ -63,6 +68,7 @@ impl Jobs {
         let key = (space, id.to_owned());
         let (stop, stopped) = watch::channel(End::No);
         let (sender, done) = watch::channel(());
+        let progress = Arc::<Progress>::default();
         {
             let jobs = holder.jobs();
             let mut running = jobs.running();
@@ -75,9 +81,10 @@ impl Jobs {
             if running.keys().filter(|(known, _)| *known == space).count() >= max {
                 return Err(RecordingsError::Busy { what: space, max });
             }
-            running.insert(key.clone(), Job { stop, done });
+            let job = Job { stop, progress: Arc::clone(&progress), done };
+            running.insert(key.clone(), job);
         }
-        Ok((Place { jobs: holder, key, _done: sender }, Stop(stopped)))
+        Ok((Place { jobs: holder, key, _done: sender }, Stop { end: stopped, progress }))
     }
 
     /// Ends a job and waits for that.
@@ -104,6 +111,12 @@ impl Jobs {
         for done in done {
             gone(done).await;
         }
+    }
+
+    /// Gives how far a job is; nothing when it is not under way.
+    pub(super) fn progress(&self, space: &'static str, id: &str) -> Option<Arc<Progress>> {
+        let running = self.running();
+        running.get(&(space, id.to_owned())).map(|job| Arc::clone(&job.progress))
     }
 
     pub(super) fn count(&self, space: &str) -> usize {
@@ -133,11 +146,15 @@ impl Drop for Place {
 impl Stop {
     /// Says why the job is to end; one that nobody waits for any more ends like the server does.
     pub(super) fn end(&self) -> End {
-        let end = *self.0.borrow();
+        let end = *self.end.borrow();
         match end {
-            End::No if self.0.has_changed().is_err() => End::Closing,
+            End::No if self.end.has_changed().is_err() => End::Closing,
             end => end,
         }
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     pub(super) fn is_wanted(&self) -> bool {
@@ -146,7 +163,7 @@ impl Stop {
 
     /// Waits until the job is to end.
     pub(super) async fn wanted(&self) {
-        let mut known = self.0.clone();
+        let mut known = self.end.clone();
         // An error says that nobody waits for it any more.
         let _gone = known.wait_for(|end| *end != End::No).await.is_err();
     }

@@ -58,7 +58,7 @@ pub struct Recording {
     pub error: String,
     /// How far it is.
     pub status: Status,
-    /// 0 or 1.
+    /// From 0 to 1; as it is stored, only these two.
     pub progress: f64,
 }
 
@@ -84,7 +84,7 @@ pub struct Replay {
     pub error: String,
     /// How far it is.
     pub status: Status,
-    /// 0 or 1.
+    /// From 0 to 1; as it is stored, only these two.
     pub progress: f64,
     /// The statistics of the task and its nodes, after success.
     pub stats: serde_json::Map<String, serde_json::Value>,

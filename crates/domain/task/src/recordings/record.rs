@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use levada_clients::influxdb::{ClusterError, Query};
@@ -16,6 +17,7 @@ use super::error::{self, RecordingsError};
 use super::jobs::{End, HasJobs, Jobs, Place, Stop};
 use super::kept::{self, Recording, RecordingType};
 use super::output::{Output, Written};
+use super::progress::Progress;
 use super::{Inner, RECORDINGS, Recordings, SHUTDOWN_TEXT, SourceTask};
 use crate::engine::master::subscription;
 use crate::engine::queries::{ask, client};
@@ -103,11 +105,12 @@ impl Recordings {
         let tap = Tapped::new(&inner, &task);
         let end = request.stop;
         let grace = i64::try_from(inner.settings.grace.as_nanos()).unwrap_or(i64::MAX);
-        let deadline = Timestamp(end.0.max(recording.date.0).saturating_add(grace));
+        let begun = recording.date;
+        let deadline = Timestamp(end.0.max(begun.0).saturating_add(grace));
         let stopped = stop.clone();
         let thread = inner.deps.spawner.spawn_thread(TaskKind::Task, &recording.id, {
             let inner = Arc::clone(&inner);
-            move || stream(&inner, &tap, end, deadline, &stopped)
+            move || stream(&inner, &tap, (begun, end, deadline), &stopped)
         });
         self.finish(recording.clone(), place, stop, async move {
             thread.await.unwrap_or_else(|_| Err("the recording ended before its time".to_owned()))
@@ -125,7 +128,8 @@ impl Recordings {
         let end = request.stop.unwrap_or(recording.date);
         let stopped = stop.clone();
         self.finish(recording.clone(), place, stop, async move {
-            unless_stopped(&stopped, fetch_batches(&inner, &task, start, end)).await
+            let fetch = fetch_batches(&inner, &task, (start, end), stopped.progress(), 1.0);
+            unless_stopped(&stopped, fetch).await
         });
         Ok(recording)
     }
@@ -268,13 +272,13 @@ impl Drop for Tapped {
 fn stream(
     inner: &Inner,
     tapped: &Tapped,
-    end: Timestamp,
-    deadline: Timestamp,
+    (begun, end, deadline): (Timestamp, Timestamp, Timestamp),
     stop: &Stop,
 ) -> Result<Written, String> {
     let failed = |error: io::Error| error.to_string();
     let max = inner.settings.file_bytes_max;
     let mut output = Output::create(&inner.folder, RecordingType::Stream, max).map_err(failed)?;
+    let done = stop.progress().begin(0.0, 1.0, nanos(begun, end));
     'taking: while !stop.is_wanted() {
         for point in tapped.tap.take(POLL).unwrap_or_default() {
             if point.time > end {
@@ -282,7 +286,9 @@ fn stream(
             }
             output.point(&point).map_err(failed)?;
         }
-        if inner.deps.clock.now() >= deadline {
+        let now = inner.deps.clock.now();
+        done.store(nanos(begun, now), Ordering::Relaxed);
+        if now >= deadline {
             break;
         }
     }
@@ -301,12 +307,15 @@ fn stream(
     Ok(written)
 }
 
-/// Asks all queries of a task for the time from `start` to `stop`.
+/// Asks all queries of a task for a time.
+///
+/// - `to`: how far the job is when it is done.
 pub(super) async fn fetch_batches(
     inner: &Arc<Inner>,
     task: &SourceTask,
-    start: Timestamp,
-    stop: Timestamp,
+    (start, stop): (Timestamp, Timestamp),
+    progress: &Progress,
+    to: f64,
 ) -> Result<Written, String> {
     let pipeline = &task.definition.pipeline;
     if pipeline.task_type() != TaskType::Batch {
@@ -329,7 +338,10 @@ pub(super) async fn fetch_batches(
     let now = deps.clock.now();
     let mut left = inner.settings.executions_max;
     let mut pen = Pen::new(inner, RecordingType::Batch);
-    for (planned, client) in plans.iter().zip(clients) {
+    // Each query takes its part, by the time that it has come to.
+    let length = nanos(start, stop);
+    let done = progress.begin(0.0, to, length.saturating_mul(plans.len() as u64));
+    for (place, (planned, client)) in plans.iter().zip(clients).enumerate() {
         let plan = &planned.plan;
         pen.write(Piece::File).await?;
         for execution in plan.schedule.executions(plan.span(), start, stop, now, &deps.zone) {
@@ -348,9 +360,17 @@ pub(super) async fn fetch_batches(
                 points: batch.points,
             });
             pen.write(Piece::Batches(batches.collect())).await?;
+            let before = length.saturating_mul(place as u64);
+            let within = nanos(start, execution.tick).min(length);
+            done.store(before.saturating_add(within), Ordering::Relaxed);
         }
     }
     pen.end().await
+}
+
+/// Gives the time between two times, 0 when the second is not later.
+fn nanos(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0)
 }
 
 /// Asks one query.

@@ -71,6 +71,9 @@ pub struct ReplayQuery {
     pub cluster: String,
 }
 
+/// How far a replay is once it has what it asked for.
+const FETCHED: f64 = 0.5;
+
 /// Where the data come from.
 enum Source {
     File(PathBuf),
@@ -194,9 +197,10 @@ async fn work(
     stop: Stop,
 ) {
     let kind = RecordingType::of_task(task.definition.pipeline.task_type());
+    let fetched = if matches!(source, Source::File(_)) { 0.0 } else { FETCHED };
     let prepared = unless_stopped(&stop, async {
         let turn = Arc::clone(&inner.turns).acquire_owned().await.map_err(|e| e.to_string())?;
-        Ok((turn, fetch(&inner, &task, kind, source).await?))
+        Ok((turn, fetch(&inner, &task, kind, source, &stop).await?))
     })
     .await;
     let outcome = match prepared {
@@ -208,6 +212,7 @@ async fn work(
                 task,
                 kind,
                 path: data.path.clone(),
+                fetched,
                 stop: stop.clone(),
             };
             let thread =
@@ -262,10 +267,13 @@ async fn fetch(
     task: &SourceTask,
     kind: RecordingType,
     source: Source,
+    stop: &Stop,
 ) -> Result<Data, String> {
     let written = match source {
         Source::File(path) => return Ok(Data { path, _partial: None }),
-        Source::Batches { start, stop } => fetch_batches(inner, task, start, stop).await?,
+        Source::Batches { start, stop: end } => {
+            fetch_batches(inner, task, (start, end), stop.progress(), FETCHED).await?
+        }
         Source::Query { query, cluster } => fetch_query(inner, kind, &query, &cluster).await?,
     };
     let partial = written.into_partial();

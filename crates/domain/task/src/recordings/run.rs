@@ -21,13 +21,14 @@ use crate::actor::{Actor, CLOCK_UNSET};
 use crate::capture::Capture;
 use crate::dry_run::write_served;
 use crate::engine::effects::LiveEffects;
-use crate::engine::{Input, Routes, Sides, TopicAlerts};
+use crate::engine::{Input, Routes, SideSettings, Sides, TopicAlerts};
 use crate::pipeline::start::StartOptions;
-use crate::playback::{Playback, PlaybackError, TICKS_MAX};
+use crate::playback::{OUTSIDE_POLL, Playback, PlaybackError, TICKS_MAX};
 use crate::recording::batches::{BatchReader, Times, shifted};
 use crate::recording::files::{self, Plain};
 use crate::recording::points::PointReader;
 use crate::runtime::services::CapturedAlerts;
+use crate::udf::{Patience, UdfSide};
 
 /// What a replay needs.
 pub(super) struct Run {
@@ -36,6 +37,8 @@ pub(super) struct Run {
     pub(super) task: SourceTask,
     pub(super) kind: RecordingType,
     pub(super) path: PathBuf,
+    /// The part of the whole that was to get the data.
+    pub(super) fetched: f64,
     pub(super) stop: Stop,
 }
 
@@ -49,9 +52,13 @@ pub(super) struct Outcome {
 
 /// The task of a replay.
 struct Player {
+    task: String,
+    unit: &'static str,
     playback: Playback,
     dbrps: Vec<(Str, Str)>,
     performing: Option<Performing>,
+    /// Functions that run outside, where effects are captured: they compute, and what they give is captured like the rest.
+    functions: Option<Arc<UdfSide>>,
     pace: Pace,
 }
 
@@ -113,8 +120,11 @@ impl Run {
         &self,
         lines: Option<&Arc<Mutex<CapturedLines>>>,
     ) -> Result<(Map<String, Value>, Option<String>), String> {
-        let inputs =
-            files::open(&self.path).map_err(|error| format!("data source open: {error}"))?;
+        let opened = |error| format!("data source open: {error}");
+        let inputs = files::open(&self.path).map_err(opened)?;
+        let total = files::unpacked_bytes(&self.path).map_err(opened)?;
+        let count = self.stop.progress().begin(self.fetched, 1.0, total);
+        let inputs = inputs.into_iter().map(|input| files::counted(input, &count)).collect();
         let mut player = self.start(lines).map_err(|error| format!("task start: {error}"))?;
         let times = match self.replay.recording_time {
             true => Times::Recorded,
@@ -144,10 +154,15 @@ impl Run {
         let name: Str = self.replay.task.as_str().into();
         let around = Arc::clone(&deps.services);
         let mut performing = None;
+        let functions = match (lines, &deps.live) {
+            (Some(_), Some((_, sides))) => Some(functions_of(sides)),
+            _ => None,
+        };
+        let udfs = functions.clone();
         let (effects, services): (Box<dyn crate::effect::Effects>, _) = match (lines, &deps.live) {
             (Some(lines), _) => {
                 let alerts = Arc::new(CapturedAlerts::default());
-                let services = ReplayServices { around, alerts, is_captured: true };
+                let services = ReplayServices { around, alerts, is_captured: true, udfs };
                 (Box::new(Capture::new(Arc::clone(lines))), services)
             }
             (None, Some((alerts, sides))) => {
@@ -164,8 +179,9 @@ impl Run {
                     Some(Arc::clone(&sides.writers) as _),
                 );
                 let topics = self.topics(&alerts, &name);
+                let own = Arc::new(alerts.clone());
                 let services =
-                    ReplayServices { around, alerts: Arc::new(alerts.clone()), is_captured: false };
+                    ReplayServices { around, alerts: own, is_captured: false, udfs: None };
                 performing = Some(Performing { sides, inbox, alerts, topics });
                 (Box::new(PerformedEffects(effects)), services)
             }
@@ -201,7 +217,14 @@ impl Run {
             begun: None,
         };
         let playback = Playback::new(actor, TICKS_MAX);
-        Ok(Player { playback, dbrps: options.dbrps.clone(), performing, pace })
+        let unit = match self.kind {
+            RecordingType::Stream => "points",
+            RecordingType::Batch => "batches",
+        };
+        let (task, dbrps) = (self.replay.task.clone(), options.dbrps.clone());
+        let player = Player { task, unit, playback, dbrps, performing, functions, pace };
+        player.pace.stop.progress().show(player.playback.actor().graph(), &player.task, unit);
+        Ok(player)
     }
 
     /// The topics of nodes, which go with the replay.
@@ -271,7 +294,10 @@ impl Player {
 
     /// Waits until it is time for an item; what ticks before it does so in time, too.
     fn wait(&mut self, time: Timestamp) -> Result<(), String> {
+        let (graph, progress) = (self.playback.actor().graph(), self.pace.stop.progress());
+        progress.show_if_wanted(graph, &self.task, self.unit);
         if self.pace.is_real {
+            progress.show(graph, &self.task, self.unit);
             while let Some(at) = self.playback.timer_before(time) {
                 self.pace.wait(at)?;
                 self.playback.advance(at).map_err(text)?;
@@ -281,8 +307,9 @@ impl Player {
         self.pace.wait(time)
     }
 
-    /// Gives the nodes the answers to what they asked.
+    /// Gives the nodes the answers to what they asked, and what functions gave.
     fn answers(&mut self) -> Result<(), String> {
+        self.outside(Actor::is_congested)?;
         let Some(performing) = &self.performing else { return Ok(()) };
         while let Some(input) = performing.inbox.take() {
             // Nothing else is asked for: the data come from the file.
@@ -300,8 +327,22 @@ impl Player {
         })
     }
 
+    /// Takes what functions give, for as long as the task has to wait for them.
+    fn outside(&mut self, has_to_wait: impl Fn(&Actor) -> bool) -> Result<(), String> {
+        while !self.playback.outside_once(&has_to_wait).map_err(text)? {
+            if self.pace.stop.is_wanted() {
+                return Err(SHUTDOWN_TEXT.to_owned());
+            }
+            std::thread::sleep(OUTSIDE_POLL);
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, patience: Duration) -> Result<(), String> {
-        self.playback.finish().map_err(text)?;
+        // As long as it takes: the file is there as a whole, and functions may be slow.
+        self.outside(Actor::waits_outside)?;
+        let wait = Patience::new(patience, Arc::default());
+        self.playback.actor_mut().finish_within(wait).map_err(|failure| task_text(&failure))?;
         let Some(performing) = &self.performing else { return Ok(()) };
         performing.sides.close(patience);
         let until = self.pace.clock.monotonic() + patience;
@@ -318,6 +359,9 @@ impl Player {
 
     /// Takes away what the replay had outside.
     fn close(&mut self) {
+        if let Some(functions) = &self.functions {
+            functions.close(Duration::ZERO);
+        }
         let Some(performing) = &self.performing else { return };
         performing.sides.close(Duration::ZERO);
         performing.inbox.close();
@@ -325,6 +369,11 @@ impl Player {
             drop(performing.alerts.topics().delete(topic));
         }
     }
+}
+
+fn functions_of(sides: &SideSettings) -> Arc<UdfSide> {
+    let (clock, tasks) = (Arc::clone(&sides.clock), sides.tasks.clone());
+    Arc::new(UdfSide::alone(clock, tasks, sides.runtime.clone(), sides.udfs.clone()))
 }
 
 fn text(error: PlaybackError) -> String {
@@ -357,12 +406,15 @@ impl Pace {
         if wait.is_zero() {
             return Ok(());
         }
-        Handle::current().block_on(async {
+        self.stop.progress().rest(true);
+        let waited = Handle::current().block_on(async {
             tokio::select! {
                 biased;
                 () = self.stop.wanted() => Err(SHUTDOWN_TEXT.to_owned()),
                 () = self.clock.sleep(wait) => Ok(()),
             }
-        })
+        });
+        self.stop.progress().rest(false);
+        waited
     }
 }

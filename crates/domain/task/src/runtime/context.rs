@@ -52,6 +52,8 @@ pub struct Context {
     pub env: Env,
     /// Measures how long nodes take; nothing when nobody wants to know.
     pub meter: Option<Meter>,
+    /// How long the end may wait for what runs outside.
+    pub patience: crate::udf::Patience,
 }
 
 /// Measures how long nodes take, for one item out of many.

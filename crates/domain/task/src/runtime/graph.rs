@@ -309,6 +309,51 @@ impl Graph {
         node.answer(token, answer, &mut out)
     }
 
+    /// Gives the places of nodes that something outside gives items to.
+    pub fn outside(&self) -> Vec<usize> {
+        let outside = self.slots.iter().enumerate().filter(|(_, slot)| slot.node.runs_outside());
+        outside.map(|(place, _)| place).collect()
+    }
+
+    /// Says whether something outside has to catch up before the task takes more.
+    pub fn is_congested(&self, outside: &[usize]) -> bool {
+        // All are looked at, for each is to wake the task.
+        outside.iter().filter(|place| self.slots[**place].node.is_congested()).count() > 0
+    }
+
+    /// Gives some of what has come from outside; `true` when there was something.
+    ///
+    /// - What is before a node that has to catch up gives nothing.
+    pub fn collect(
+        &mut self,
+        outside: &[usize],
+        ctx: &mut Context,
+    ) -> Result<bool, Box<super::Failure>> {
+        let mut has_given = false;
+        for (at, &place) in outside.iter().enumerate().rev() {
+            if self.is_congested(&outside[at + 1..]) {
+                break;
+            }
+            let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+            has_given |= node.collect(&mut out)?;
+        }
+        Ok(has_given)
+    }
+
+    /// Waits for what runs outside, parents before children.
+    pub fn settle(
+        &mut self,
+        outside: &[usize],
+        patience: &crate::udf::Patience,
+        ctx: &mut Context,
+    ) -> Step {
+        for &place in outside {
+            let (node, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);
+            node.settle(patience, &mut out)?;
+        }
+        Ok(())
+    }
+
     /// Counts and reports a problem of the node at `place`.
     pub fn complain(&mut self, place: usize, message: &str, cause: &str, ctx: &mut Context) {
         let (_, mut out) = Slot::enter(&mut self.slots[place..], place, ctx);

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::context::Context;
 use super::out::Out;
 use super::state::{Reader, StateError, Writer};
+use crate::udf::Patience;
 
 /// The end of a task: what a node could not go on after.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -110,6 +111,26 @@ pub trait Node: Send {
 
     /// Takes the answer to a request that the node made through effects.
     fn answer(&mut self, _token: u64, _answer: crate::effect::Answer, _out: &mut Out<'_>) -> Step {
+        Ok(())
+    }
+
+    /// Says whether something outside gives the node items that no input led to.
+    fn runs_outside(&self) -> bool {
+        false
+    }
+
+    /// Says whether the task is to take no more until what is outside has caught up; it is woken then.
+    fn is_congested(&self) -> bool {
+        false
+    }
+
+    /// Gives some of what has come from outside; `true` when it gave something.
+    fn collect(&mut self, _out: &mut Out<'_>) -> Result<bool, Box<Failure>> {
+        Ok(false)
+    }
+
+    /// Waits until what is outside has worked on what it was given, and has given its state; before the last save.
+    fn settle(&mut self, _patience: &Patience, _out: &mut Out<'_>) -> Step {
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use levada_alert::level::Level;
 use levada_model::{FieldValue, Str, Timestamp};
 
 use crate::effect::NodeName;
+use crate::udf::{Link, UdfStart};
 
 /// A configured endpoint of httpPost.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,13 @@ pub trait Services: Send + Sync {
     ///
     /// - Errors: upstream's enable error.
     fn sideload(&self, source: &str) -> Result<SideloadSource, String>;
+
+    /// Starts a function that runs outside; called when the task starts.
+    ///
+    /// - Errors: upstream's enable error. That the function refuses to start fails the task, later.
+    fn udf(&self, start: UdfStart<'_>) -> Result<Arc<Link>, String> {
+        Err(format!("the function {} runs outside, which is not possible here", start.function))
+    }
 
     /// Gives what alerts need of the world.
     fn alerts(&self) -> Arc<dyn Alerts>;

@@ -8,6 +8,7 @@ use levada_task::nodes::{NODES, by_json_type};
 use levada_task::pipeline::json::{EDGES_MAX, RESERVED};
 use levada_task::pipeline::{Pipeline, TaskType};
 use levada_task::spec::Edge;
+use levada_task::udf::Udfs;
 use proptest::prelude::*;
 
 use crate::examples::{Case, EXAMPLES, cases};
@@ -28,7 +29,7 @@ fn options(task_type: TaskType) -> DefineOptions {
     };
     DefineOptions {
         task_type: Some(task_type),
-        udfs: BTreeMap::from([("own_function".to_owned(), function)]),
+        udfs: BTreeMap::from([("own_function".to_owned(), function)]).into(),
         ..DefineOptions::default()
     }
 }
@@ -169,7 +170,7 @@ fn json_that_is_no_pipeline_is_refused() {
     ];
     for (json, wanted) in cases {
         let parsed = serde_json::from_str(&json).unwrap();
-        let error = Pipeline::from_json(&parsed, &BTreeMap::new()).map(|_| ()).unwrap_err();
+        let error = Pipeline::from_json(&parsed, &Udfs::default()).map(|_| ()).unwrap_err();
         assert_eq!(error, wanted, "{json}");
     }
 }
@@ -182,7 +183,7 @@ fn json_has_no_more_edges_than_the_bound() {
             "edges": vec![serde_json::json!({"parent": "0", "child": "1"}); edges],
         })
     };
-    let read = |edges: usize| Pipeline::from_json(&form(edges), &BTreeMap::new()).map(|_| ());
+    let read = |edges: usize| Pipeline::from_json(&form(edges), &Udfs::default()).map(|_| ());
     assert_eq!(read(EDGES_MAX), Ok(()));
     assert_eq!(read(EDGES_MAX + 1).unwrap_err(), format!("a task has at most {EDGES_MAX} edges"));
 }
@@ -243,7 +244,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(json) = serde_json::from_slice(&bytes)
-            && let Ok(pipeline) = Pipeline::from_json(&json, &BTreeMap::new())
+            && let Ok(pipeline) = Pipeline::from_json(&json, &Udfs::default())
         {
             pipeline.check();
             pipeline.to_script().ok();

@@ -27,6 +27,7 @@ use levada_task::pipeline::start::StartOptions;
 use levada_task::runtime::Services;
 use levada_task::runtime::context::{Compat, Limits};
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::udf::Udfs;
 use levada_testkit::services;
 use levada_tick::lambda::Env;
 
@@ -87,6 +88,7 @@ impl Bench {
             writers: WriterLimits::default(),
             requests: RequestLimits::default(),
             queries,
+            udfs: Udfs::default(),
         };
         let alerts = TopicAlerts::new("main".into(), topics, HandlerDeps::default());
         Some(Bench { client, database, settings, clock, workers, alerts })

@@ -18,4 +18,5 @@ mod queries;
 mod recordings;
 mod register;
 mod service;
+mod udf;
 mod world;

@@ -13,16 +13,22 @@ use levada_alert::services::MemoryServices;
 use levada_alert::topics::{
     Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings,
 };
+use levada_clients::http::{Poster, TlsOptions};
+use levada_clients::influxdb::Clusters;
 use levada_codec::line_protocol::{Limits as ParserLimits, Parser, Precision};
 use levada_model::{Point, Str, Timestamp};
 use levada_runtime::{Clock, SystemClock, Tasks, VirtualClock};
 use levada_task::definition::{DefineOptions, Definition, define};
+use levada_task::engine::queries::QuerySettings;
+use levada_task::engine::requests::RequestLimits;
+use levada_task::engine::writer::WriterLimits;
 use levada_task::engine::{
-    Ingest, Master, MasterDeps, MemoryStateStore, TaskOptions, TopicAlerts, Workers,
+    Ingest, Master, MasterDeps, MemoryStateStore, SideSettings, TaskOptions, TopicAlerts, Workers,
 };
 use levada_task::runtime::Services;
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
 use levada_task::service::{ServiceDeps, TaskService};
+use levada_task::udf::Udfs;
 
 /// The topic whose events are recorded.
 pub(crate) const TOPIC: &str = "out";
@@ -47,6 +53,8 @@ pub(crate) struct World {
     parser: Parser,
     ingest: Ingest,
     runtime: Option<tokio::runtime::Runtime>,
+    define: DefineOptions,
+    tasks: Tasks,
 }
 
 /// Alerts that panic for the event `panic` and hang for the event `hang`, where a node asks what a topic knows.
@@ -78,7 +86,22 @@ impl World {
         (Self::on(Arc::clone(&clock) as Arc<dyn Clock>, 2), clock)
     }
 
+    /// On the clock of the machine, with functions that run outside.
+    pub(crate) fn with_functions(udfs: Udfs, store: Arc<MemoryStateStore>) -> Self {
+        let clock = SystemClock::new();
+        Self::build(clock, 2, store, Some(udfs))
+    }
+
     pub(crate) fn on(clock: Arc<dyn Clock>, threads: usize) -> Self {
+        Self::build(clock, threads, Arc::default(), None)
+    }
+
+    fn build(
+        clock: Arc<dyn Clock>,
+        threads: usize,
+        store: Arc<MemoryStateStore>,
+        udfs: Option<Udfs>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -113,19 +136,47 @@ impl World {
             hanging: AtomicUsize::new(0),
         });
         let workers = Workers::start(threads, Arc::clone(&clock), &tasks);
+        let define = DefineOptions { udfs: udfs.clone().unwrap_or_default(), ..Default::default() };
+        let sides = udfs.map(|udfs| {
+            let trust = TlsOptions::default();
+            let poster = Poster::new(&trust);
+            SideSettings {
+                clusters: Clusters::default(),
+                post: Arc::new(runtime.block_on(poster).unwrap()),
+                clock: Arc::clone(&clock),
+                tasks: tasks.clone(),
+                runtime: runtime.handle().clone(),
+                writers: WriterLimits::default(),
+                requests: RequestLimits::default(),
+                queries: QuerySettings::default(),
+                udfs,
+            }
+        });
         let master = Master::new(MasterDeps {
             workers: Arc::clone(&workers),
             alerts,
             services: Arc::new(TestServices(Arc::clone(&odd))),
-            store: Some(Arc::new(MemoryStateStore::default())),
-            sides: None,
+            store: Some(store),
+            sides,
             zone: jiff::tz::TimeZone::UTC,
         });
         let ingest = master.routes().ingest();
         let parser = Parser::new(ParserLimits::default());
         drop(_inside);
         let runtime = Some(runtime);
-        World { master, workers, services, real, heard, odd, parser, ingest, runtime }
+        World {
+            master,
+            workers,
+            services,
+            real,
+            heard,
+            odd,
+            parser,
+            ingest,
+            runtime,
+            define,
+            tasks,
+        }
     }
 
     /// Starts a task on `db.rp` and `db.other`.
@@ -136,7 +187,19 @@ impl World {
     pub(crate) fn run_with(&self, id: &str, script: &str, options: TaskOptions) {
         let dbrps = vec![("db".into(), "rp".into())];
         let options = TaskOptions { dbrps, ..options };
-        self.master.start(id, defined(script), options).unwrap();
+        self.master.start(id, self.defined(script), options).unwrap();
+    }
+
+    /// Understands a script with the functions of this world.
+    pub(crate) fn defined(&self, script: &str) -> Arc<Definition> {
+        let definition = define(script, &self.define);
+        Arc::new(definition.unwrap_or_else(|error| panic!("{script}: {error}")))
+    }
+
+    /// Asks the functions what they are, and lets scripts know.
+    pub(crate) fn ask(&self) -> Vec<String> {
+        let clock = Arc::clone(self.workers.clock());
+        self.block_on(self.define.udfs.ask_missing(&clock, &self.tasks))
     }
 
     /// Writes line protocol with times in seconds.

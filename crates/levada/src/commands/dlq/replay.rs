@@ -3,8 +3,11 @@
 //! Letters that failed in step `n` start at step `n`; those that a sink refused go to that sink. The
 //! number of replays travels in the metadata (`dlq_replays`), so that a letter that fails again and again is
 //! left alone in the end.
+//!
+//! Letters stand in files, or in the topic that the flow's error sink writes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,8 +17,10 @@ use levada_flow::spec::Flow;
 use levada_flow::transforms::router::ROUTED_CONDITION;
 use levada_model::batch::MAIN;
 use levada_model::{Meta, Position, RecordBatch, Str, Value};
+use levada_task::udf::Udfs;
 
-use super::Letter;
+use super::topic::{self, Topic};
+use super::{Fate, Letter};
 use crate::args::{Common, DlqReplay};
 use crate::commands::run::{self, Options};
 use crate::exit::Exit;
@@ -39,27 +44,49 @@ enum Entry {
 
 pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
     let mut groups: BTreeMap<Entry, Vec<Letter>> = BTreeMap::new();
-    let (flow, _) = load_flow(&args)?;
+    let (flow, parts) = load_flow(&args.flow)?;
     let name = format!("{}/{}", flow.object.namespace, flow.object.name);
     let (mut taken, mut spent, mut foreign, mut left) = (0usize, 0u64, 0u64, 0u64);
     let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
-    let unreadable = super::for_each(&args.filter, |letter, _| {
+    let sort = |letter: Letter, _: &str| {
         if !letter.dataflow.is_empty() && letter.dataflow != name {
             foreign += 1;
         } else if replays(&letter) >= args.attempts_max {
             spent += 1;
         } else if taken >= LETTERS_MAX {
             left += 1;
+            return Fate::Left;
         } else {
             match entry(&flow, &letter.stage) {
                 Some(entry) => {
                     taken += 1;
                     groups.entry(entry).or_default().push(letter);
                 }
-                None => *unknown.entry(letter.stage).or_default() += 1,
+                None => {
+                    *unknown.entry(letter.stage).or_default() += 1;
+                    return Fate::Left;
+                }
             }
         }
-    })?;
+        Fate::Done
+    };
+    let mut topic = None;
+    let unreadable = if args.filter.files.is_empty() {
+        let of = topic::Of {
+            flow: &flow,
+            secrets: &parts.secrets.with_folder(args.secrets.clone()),
+            base_dir: &parts.base_dir,
+            group: args.group.as_deref(),
+        };
+        let topic = topic.insert(Topic::of(&of, common)?);
+        let forgotten = if args.from_start { topic.forget() } else { Ok(()) };
+        match forgotten.and_then(|()| super::for_each_in(topic, &args.filter, sort)) {
+            Ok(unreadable) => unreadable,
+            Err(message) => return Ok(failed(&message)),
+        }
+    } else {
+        super::for_each(&args.filter, sort)?
+    };
     let notes = [
         (foreign, "belong to another flow"),
         (spent, "were replayed too often already (--attempts-max)"),
@@ -80,7 +107,7 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
     let mut exit = Exit::Done;
     for (entry, letters) in groups {
         // Every group runs the flow from another step, so the flow is loaded anew for each.
-        let (flow, mut job_parts) = load_flow(&args)?;
+        let (flow, mut job_parts) = load_flow(&args.flow)?;
         let steps = flow.steps.len();
         let skip_steps = match entry {
             Entry::Step(step) => step,
@@ -101,27 +128,44 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
         let folder = args.secrets.clone();
         let secrets = Arc::new(std::mem::take(&mut job_parts.secrets).with_folder(folder));
         let job = run::job(flow, start, secrets, job_parts.base_dir);
-        let options =
-            Options { no_checkpoints: true, duration: None, probes: None, scripts: Vec::new() };
+        let options = Options {
+            no_checkpoints: true,
+            duration: None,
+            probes: None,
+            scripts: Vec::new(),
+            udfs: Udfs::default(),
+        };
         let ended = run::run_jobs(vec![job], &options, common, None)?;
         if ended != Exit::Done {
             exit = ended;
             break;
         }
     }
+    if exit == Exit::Done
+        && let Some(topic) = topic
+        && let Err(message) = topic.commit()
+    {
+        let what = "the letters were replayed, and will be again: where they end cannot be stored";
+        return Ok(failed(&format!("{what}: {message}")));
+    }
     Ok(exit)
 }
 
-struct JobParts {
-    secrets: levada_flow::spec::secrets::Secrets,
-    base_dir: std::path::PathBuf,
+fn failed(message: &str) -> Exit {
+    output::note(&format!("error: {message}"));
+    Exit::Failed
 }
 
-fn load_flow(args: &DlqReplay) -> Result<(Flow, JobParts), String> {
-    let loaded = Loaded::read(std::slice::from_ref(&args.flow));
+pub(super) struct JobParts {
+    pub(super) secrets: levada_flow::spec::secrets::Secrets,
+    pub(super) base_dir: std::path::PathBuf,
+}
+
+pub(super) fn load_flow(file: &PathBuf) -> Result<(Flow, JobParts), String> {
+    let loaded = Loaded::read(std::slice::from_ref(file));
     load::complain(&loaded.findings, false);
     if loaded.has_errors() {
-        return Err(format!("`{}` is not valid", args.flow.display()));
+        return Err(format!("`{}` is not valid", file.display()));
     }
     let (loaded, secrets) = loaded.only_flow(None)?;
     Ok((loaded.flow, JobParts { secrets, base_dir: loaded.base_dir }))

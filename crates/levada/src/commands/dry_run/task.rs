@@ -9,11 +9,13 @@ use levada_task::dry_run::{DryRun, DryRunError, DryRunOptions, InputError, Strea
 use levada_task::pipeline::TaskType;
 use levada_task::recording::files::{self, OpenError, Plain};
 use levada_task::runtime::context::{Compat, Limits};
+use levada_task::udf::Udfs;
 use levada_task::watermark::WatermarkSettings;
 
 use crate::args;
 use crate::effects::Printer;
 use crate::exit::Exit;
+use crate::functions;
 use crate::load;
 use crate::output;
 use crate::script::Script;
@@ -21,12 +23,19 @@ use crate::script::Script;
 /// What marks a message about something that is understood and cannot run yet.
 const NOT_BUILT_IN: &str = "not built in";
 
-pub(super) fn run(script: &Script, args: &args::DryRun) -> Exit {
+pub(super) fn run(script: &Script, udfs: &Udfs, args: &args::DryRun) -> Exit {
     if let Some(what) = script.not_built_in.first() {
         output::note(&format!("error: {what}"));
         return Exit::Failed;
     }
     let Some(definition) = &script.definition else { return Exit::Invalid };
+    let running = match functions::Running::start(udfs) {
+        Ok(running) => running,
+        Err(problem) => {
+            output::note(&format!("error: {problem}"));
+            return Exit::Failed;
+        }
+    };
     let printer = Arc::new(Mutex::new(Printer::new()));
     let options = DryRunOptions {
         task: script.task.clone(),
@@ -39,6 +48,7 @@ pub(super) fn run(script: &Script, args: &args::DryRun) -> Exit {
             idle: 0,
         }),
         is_local: true,
+        udfs: running.as_ref().map(functions::Running::side),
     };
     let run = match DryRun::start(definition, &options, Arc::clone(&printer)) {
         Ok(run) => run,

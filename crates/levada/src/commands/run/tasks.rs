@@ -8,6 +8,7 @@ use levada_server::flows::{Host, Job};
 use levada_server::tasks::{TaskHost, TaskJob};
 use levada_task::engine::TaskStatus;
 use levada_task::pipeline::TaskType;
+use levada_task::udf::Udfs;
 use serde_json::json;
 
 use super::{Options, grouped};
@@ -20,10 +21,15 @@ use crate::script::{Script, ScriptOptions};
 /// Understands scripts; what is wrong with them is said on standard error.
 ///
 /// - Errors: how the command ends.
-pub(super) fn define_all(files: &[PathBuf], common: &Common) -> Result<Vec<TaskJob>, Exit> {
+pub(super) fn define_all(
+    files: &[PathBuf],
+    udfs: &Udfs,
+    common: &Common,
+) -> Result<Vec<TaskJob>, Exit> {
     let (mut jobs, mut exit) = (Vec::new(), None);
     for file in files {
-        let script = Script::read(file, &ScriptOptions::default());
+        let options = ScriptOptions { udfs: udfs.clone(), ..ScriptOptions::default() };
+        let script = Script::read(file, &options);
         load::complain(&script.findings, !common.quiet);
         if script.has_errors() {
             exit = Some(Exit::Invalid);
@@ -64,7 +70,7 @@ pub(super) async fn start(
     if options.scripts.is_empty() {
         return Ok(None);
     }
-    let tasks = TaskHost::start(host, !options.no_checkpoints, None)
+    let tasks = TaskHost::start_with(host, !options.no_checkpoints, None, options.udfs.clone())
         .await
         .map_err(|error| format!("tasks cannot run: {error}"))?;
     for script in &options.scripts {

@@ -20,5 +20,6 @@ mod script_cases;
 mod script_check;
 mod script_dry_run;
 mod script_fmt;
+mod silence;
 mod start;
 mod steps;

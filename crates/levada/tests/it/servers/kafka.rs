@@ -9,6 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -46,17 +47,27 @@ impl Topic {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
         let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-        let made = admin.create_topics([&topic], &AdminOptions::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let made = runtime.block_on(made).unwrap();
-        assert!(made[0].is_ok(), "{made:?}");
-        Topic { name, brokers, partitions }
+        let deadline = Instant::now() + LONG;
+        loop {
+            // A broker that has just started takes connections before it takes partitions.
+            let made = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()));
+            match made.as_deref() {
+                Ok([Ok(_)]) => return Topic { name, brokers, partitions },
+                _ if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(200)),
+                _ => panic!("`{name}` could not be made: {made:?}"),
+            }
+        }
     }
 
     /// Sends payloads, keyed by their number so that partitions fill evenly.
     pub(super) fn send(&self, payloads: impl IntoIterator<Item = String>) {
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
+        // What a broker took before it was killed is not sent again.
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("enable.idempotence", "true")
+            .create()
+            .unwrap();
         for (number, payload) in payloads.into_iter().enumerate() {
             let key = number.to_string();
             let mut record = BaseRecord::to(&self.name).key(&key).payload(&payload);
@@ -66,6 +77,14 @@ impl Topic {
             }
             producer.poll(Duration::ZERO);
         }
+        producer.flush(LONG).unwrap();
+    }
+
+    /// Sends a message without a value: what its key names is gone.
+    pub(super) fn bury(&self, key: &str) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
+        producer.send(BaseRecord::<str, str>::to(&self.name).key(key)).unwrap();
         producer.flush(LONG).unwrap();
     }
 
@@ -81,7 +100,23 @@ impl Topic {
     }
 
     /// Gives everything that is committed in the topic.
+    ///
+    /// A broker that has just been started again knows some partitions later than others, so it is asked again.
     pub(super) fn read(&self) -> Vec<Arrived> {
+        let deadline = Instant::now() + LONG;
+        loop {
+            match self.try_read(deadline) {
+                Ok(arrived) => return arrived,
+                Err(error) if Instant::now() < deadline => {
+                    eprintln!("reading `{}` again: {error}", self.name);
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                Err(error) => panic!("`{}` could not be read: {error}", self.name),
+            }
+        }
+    }
+
+    fn try_read(&self, deadline: Instant) -> Result<Vec<Arrived>, KafkaError> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", "levada-tests-only-read")
@@ -94,12 +129,11 @@ impl Topic {
         // Where records come all the time, the end is where it was at first.
         let mut ends = BTreeMap::new();
         for partition in 0..self.partitions {
-            let (_, end) = consumer.fetch_watermarks(&self.name, partition, LONG).unwrap();
+            let (_, end) = consumer.fetch_watermarks(&self.name, partition, LONG / 3)?;
             ends.insert(partition, end);
             partitions.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
         }
-        consumer.assign(&partitions).unwrap();
-        let deadline = Instant::now() + LONG;
+        consumer.assign(&partitions)?;
         let mut arrived = Vec::new();
         while !ends.is_empty() {
             assert!(Instant::now() < deadline, "`{}` could not be read to its end", self.name);
@@ -111,14 +145,14 @@ impl Topic {
                         ends.remove(&message.partition());
                     }
                 }
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
                     ends.remove(&partition);
                 }
-                Some(Err(error)) => panic!("{error}"),
+                Some(Err(error)) => return Err(error),
                 None => {}
             }
         }
-        arrived
+        Ok(arrived)
     }
 
     /// Gives how often each id arrived; `id` of the payload's object.

@@ -10,6 +10,7 @@
 )]
 
 mod away;
+mod dlq;
 mod exactly_once;
 mod example;
 mod fencing;

@@ -155,3 +155,44 @@ sink: {{type: kafka, kafka: {{brokers: [\"{}\"], topic: {}}}}}
         }
     }
 }
+
+/// A flow between topics of a broker that is killed under it: transactions that were open are undone, and the others
+/// stay.
+#[test]
+fn a_killed_broker_doubles_nothing_between_topics() {
+    let test = "outage-topics";
+    let Some(server) = Instance::start(services::KAFKA, &[], test) else { return };
+    let topic = Topic::at(server.address(), "outage-from", 3);
+    let target = Topic::at(server.address(), "outage-to", 2);
+    let folder = Folder::new();
+    flow(
+        &folder,
+        &topic.name,
+        &format!(
+            "delivery: exactlyOnce
+checkpointSaveInterval: 50ms
+source: {{type: kafka, kafka: {{brokers: [\"{0}\"], topic: {1}, sessionTimeout: 6s}}}}
+sink: {{type: kafka, kafka: {{brokers: [\"{0}\"], topic: {2}}}}}
+{ERRORS}
+",
+            topic.brokers, topic.name, target.name
+        ),
+    );
+    let is_over = AtomicBool::new(false);
+    let mut running = start(&folder, None);
+    let arrived = || seldom(|| target.ids().len() as u64);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| topic.send_until(&is_over));
+        let _over = Over(&is_over);
+        running.until("records arrive", LONG, || arrived() > 0);
+        disturb(&server);
+        is_over.store(true, Ordering::Release);
+        sender.join().unwrap()
+    });
+    running.until("everything arrived", LONG, || arrived() >= sent);
+    let ended = finish(running, "exactly-once");
+    let (in_topic, in_target) = (topic.ids(), target.ids());
+    holds(&in_target, 0..sent);
+    eprintln!("{test}: {sent} records, {}", ended.summary());
+    assert!(in_target == in_topic, "exactly once was promised: {ended:#?}");
+}

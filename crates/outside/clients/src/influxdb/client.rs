@@ -18,7 +18,9 @@ use reqwest::{Method, Response, Url};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{Config, FluxQuery, InfluxDb, Query, TIMEOUT_DEFAULT, WriteTarget, quote_identifier};
+use super::{
+    Bearer, Config, FluxQuery, InfluxDb, Query, TIMEOUT_DEFAULT, WriteTarget, quote_identifier,
+};
 use crate::error::ClientError;
 use crate::http;
 
@@ -38,12 +40,20 @@ struct Shared {
     endpoints: Vec<Endpoint>,
     /// The place of the endpoint that is asked first.
     current: AtomicUsize,
-    authorization: Option<HeaderValue>,
+    authorization: Authorization,
     timeout: Duration,
     compress: bool,
     answer_bytes_max: usize,
     queries: Semaphore,
     tasks: Tasks,
+}
+
+/// How the client says who it is.
+enum Authorization {
+    None,
+    Fixed(HeaderValue),
+    /// It ends soon, and is made anew for each request.
+    Bearer(Bearer),
 }
 
 struct Endpoint {
@@ -139,8 +149,16 @@ impl Client {
             url.query_pairs_mut().extend_pairs(given);
         }
         let mut headers = request.headers.clone();
-        if let Some(authorization) = &shared.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
+        let authorization = match &shared.authorization {
+            Authorization::None => None,
+            Authorization::Fixed(value) => Some(value.clone()),
+            // What no header can carry is sent without, and the server says what is missing.
+            Authorization::Bearer(bearer) => {
+                header(&format!("Bearer {}", bearer.token().expose())).ok()
+            }
+        };
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, value);
         }
         let sent = shared.http.request(request.method.clone(), url).headers(headers);
         sent.timeout(shared.timeout).body(request.body.clone()).send().await
@@ -316,21 +334,29 @@ fn form(pairs: &[(&str, &str)]) -> String {
     url.query().unwrap_or_default().to_owned()
 }
 
-fn authorization(config: &Config) -> Result<Option<HeaderValue>, ClientError> {
+/// Source: reference (server) §7.2: a token, else a signed one where it is wanted, else user and password.
+fn authorization(config: &Config) -> Result<Authorization, ClientError> {
     let token = config.token.expose();
-    let text = if !token.is_empty() {
-        format!("Token {token}")
-    } else if !config.username.is_empty() {
-        let pair = format!("{}:{}", config.username, config.password.expose());
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-    } else {
-        return Ok(None);
-    };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+    if !token.is_empty() {
+        return header(&format!("Token {token}")).map(Authorization::Fixed);
+    }
+    if let Some(bearer) = &config.bearer {
+        return Ok(Authorization::Bearer(bearer.clone()));
+    }
+    if config.username.is_empty() {
+        return Ok(Authorization::None);
+    }
+    let pair = format!("{}:{}", config.username, config.password.expose());
+    let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+    header(&text).map(Authorization::Fixed)
+}
+
+fn header(text: &str) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
         ClientError::new(ErrorKind::Invalid, "the token holds characters no header can carry")
     })?;
     value.set_sensitive(true);
-    Ok(Some(value))
+    Ok(value)
 }
 
 fn stopped() -> ClientError {

@@ -84,6 +84,26 @@ pub(super) fn verify(token: &str, secret: &[u8], now: Timestamp) -> Result<Strin
     }
 }
 
+/// Signs a token for a user.
+///
+/// - `until`: when it ends, in whole seconds.
+pub fn sign_token(username: &str, secret: &[u8], until: Timestamp) -> String {
+    let claims =
+        serde_json::json!({"exp": until.0.div_euclid(1_000_000_000), "username": username});
+    let part = |text: String| URL_SAFE_NO_PAD.encode(text);
+    let header = part(r#"{"alg":"HS256","typ":"JWT"}"#.to_owned());
+    let signed = format!("{header}.{}", part(claims.to_string()));
+    let signature = match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
+        Ok(mut mac) => {
+            mac.update(signed.as_bytes());
+            mac.finalize().into_bytes().to_vec()
+        }
+        // A key of any length will do.
+        Err(_) => Vec::new(),
+    };
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
 fn check<M: Mac + KeyInit>(secret: &[u8], signed: &str, signature: &[u8]) -> bool {
     // A key of any length will do.
     let Ok(mut mac) = <M as KeyInit>::new_from_slice(secret) else { return false };
@@ -105,6 +125,16 @@ mod tests {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret).unwrap();
         mac.update(signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    }
+
+    #[test]
+    fn tokens_that_are_signed_here_are_taken_until_they_end() {
+        let token = sign_token("ann \"b\"", b"secret", Timestamp(NOW.0 + 1_000_000_000));
+        assert_eq!(verify(&token, b"secret", NOW).as_deref(), Ok("ann \"b\""));
+        assert!(verify(&token, b"other", NOW).is_err());
+        let late = Timestamp(NOW.0 + 1_000_000_000);
+        let expired = Err(TokenError::Invalid("token is expired"));
+        assert_eq!(verify(&token, b"secret", late), expired);
     }
 
     #[test]

@@ -18,6 +18,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("discord", |elements| named(elements, "discord", "workspace")),
     ("mqtt", |elements| named(elements, "mqtt", "name")),
     ("httppost", httppost),
+    ("udf", functions),
     ("opsgenie2", |elements| one_of(elements, "recovery_action", &["", "notes", "close"])),
     ("telegram", |elements| one_of(elements, "parse-mode", &["", "Markdown", "HTML"])),
 ];
@@ -140,6 +141,24 @@ fn httppost(elements: &[Element]) -> Result<(), String> {
             if !path.is_empty() && !std::path::Path::new(path).is_absolute() {
                 return Err(format!("must use an absolute path for {file}"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Source: kapacitor reference §5.26; the texts are ours.
+fn functions(elements: &[Element]) -> Result<(), String> {
+    for function in elements {
+        let name = &function.name;
+        if function.text("prog").is_empty() == function.text("socket").is_empty() {
+            return Err(format!("function {name:?}: either prog or socket must be set"));
+        }
+        let timeout = function.text("timeout").parse::<levada_settings::Duration>();
+        let is_enough =
+            timeout.is_ok_and(|timeout| std::time::Duration::from(timeout).as_nanos() > 1_000_000);
+        if !is_enough {
+            let timeout = function.text("timeout");
+            return Err(format!("function {name:?}: timeout is too small: {timeout}"));
         }
     }
     Ok(())

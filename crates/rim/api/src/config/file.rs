@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::sections::{OPAQUE, Reach, Section, TOP_LEVEL, section, sections};
+use super::sections::{FUNCTIONS, OPAQUE, Reach, Section, TOP_LEVEL, section, sections};
 use super::values;
 use levada_alert::services::{OptionRule, SectionRule};
 
@@ -60,6 +60,10 @@ impl Reader {
                 continue;
             }
             match section(&name).filter(|_| name != TOP_LEVEL) {
+                Some(section) if name == FUNCTIONS.0 => {
+                    let functions = self.functions(value);
+                    self.section(section, functions);
+                }
                 Some(section) => self.section(section, value),
                 None if value.is_object() => {
                     self.warnings.push(format!("`{name}`: unknown section, ignored"));
@@ -72,6 +76,30 @@ impl Reader {
         if let Some(section) = section(TOP_LEVEL) {
             self.section(section, Value::Object(top));
         }
+    }
+
+    /// Makes a list of named tables.
+    fn functions(&mut self, value: Value) -> Value {
+        let (section, holder) = FUNCTIONS;
+        let mut named = Vec::new();
+        let Value::Object(entries) = value else { return value };
+        for (key, value) in entries {
+            let Value::Object(functions) = value else {
+                self.warnings.push(format!("`{section}.{key}`: unknown key, ignored"));
+                continue;
+            };
+            if key != holder {
+                self.warnings.push(format!("`{section}.{key}`: unknown section, ignored"));
+                continue;
+            }
+            for (name, mut function) in functions {
+                if let Value::Object(options) = &mut function {
+                    options.insert("name".to_owned(), name.into());
+                }
+                named.push(function);
+            }
+        }
+        Value::Array(named)
     }
 
     fn section(&mut self, section: Section, value: Value) {
@@ -319,6 +347,46 @@ channel = "c#x"
         );
         assert_eq!(given("slack"), json!([{"channel": "c#x"}]));
         assert_eq!(given(TOP_LEVEL), json!([{"hostname": "box"}]));
+    }
+
+    #[test]
+    fn functions_are_named_tables() {
+        let text = r#"
+[udf]
+colour = "red"
+[udf.functions]
+[udf.functions.mean]
+prog = "/usr/bin/python3"
+args = ["-u", "mean.py"]
+timeout = "3s"
+[udf.functions.mean.env]
+PYTHONPATH = "/agents"
+[udf.functions.far]
+socket = "/run/far.sock"
+sockets = 2
+[udf.others.x]
+"#;
+        let reader = read(text, &[]);
+        assert_eq!(reader.problems, Vec::<String>::new());
+        assert_eq!(
+            Value::from_iter(reader.given["udf"].clone()),
+            json!([
+                {"name": "far", "socket": "/run/far.sock"},
+                {"name": "mean", "prog": "/usr/bin/python3", "args": ["-u", "mean.py"],
+                 "timeout": "3s", "env": {"PYTHONPATH": "/agents"}},
+            ])
+        );
+        let mut warnings = reader.warnings;
+        warnings.sort();
+        assert_eq!(
+            warnings,
+            [
+                "`udf.colour`: unknown key, ignored",
+                "`udf.others`: unknown section, ignored",
+                "`udf[0].sockets`: unknown key, ignored",
+            ]
+        );
+        assert_eq!(read("[udf]\n[udf.functions]\n", &[]).warnings, Vec::<String>::new());
     }
 
     #[test]

@@ -41,9 +41,12 @@ pub(super) fn sections() -> impl Iterator<Item = Section> {
     of_handlers.chain(OTHERS.iter().copied())
 }
 
-/// Sections that hold anything and have no effect. Source: reference (server) §3.5: inputs; user-defined functions.
+/// Sections that hold anything and have no effect. Source: reference (server) §3.5: inputs.
 pub(super) const OPAQUE: &[&str] =
-    &["udf", "udp", "collectd", "opentsdb", "graphite", "foreign-json", "continuous_queries"];
+    &["udp", "collectd", "opentsdb", "graphite", "foreign-json", "continuous_queries"];
+
+/// The section whose elements are named tables: `[udf.functions.NAME]`.
+pub(super) const FUNCTIONS: (&str, &str) = ("udf", "functions");
 
 const fn seen(rule: &'static SectionRule) -> Section {
     Section { rule, reach: Reach::Start, has_default: true }
@@ -79,11 +82,12 @@ const OTHERS: &[Section] = &[
     seen(&ALERT),
     seen(&DEADMAN),
     seen(&LOAD),
+    seen(&REPLAY),
+    Section { rule: &UDF, reach: Reach::Start, has_default: false },
     instead(&HTTP, "http.listen, http.tls-certificate and http.tls-key"),
     instead(&TLS, "http.tls-certificate"),
     instead(&AUTH, "auth.enabled"),
     instead(&STORAGE, "store.url"),
-    instead(&REPLAY, "data.dir"),
     instead(&TASK, "task.checkpoint-interval"),
     instead(&LOGGING, "log.level"),
     instead(&REPORTING, ""),
@@ -220,6 +224,10 @@ sections! {
             "{{ .ID }} is {{ if eq .Level \"OK\" }}alive{{ else }}dead{{ end }}: {{ index .Fields \"emitted\" | printf \"%0.3f\" }} points/INTERVAL.",
         ),
     ];
+    UDF "udf" Some("name"), [
+        text("name"), text("prog"), texts("args"), OptionRule::new("env", OptionDefault::Table(&[])).secret(),
+        text("socket"), duration("timeout", "10s"),
+    ];
     LOAD "load" None, [flag("enabled"), OptionRule::text("dir", "./load")];
     HTTP "http" None, [
         OptionRule::text("bind-address", ":9092"), flag("auth-enabled"), on("log-enabled"), flag("write-tracing"),
@@ -233,7 +241,8 @@ sections! {
         text("meta-ca"), text("meta-cert"), text("meta-key"), flag("meta-insecure-skip-verify"),
     ];
     STORAGE "storage" None, [OptionRule::text("boltdb", "./kapacitor.db")];
-    REPLAY "replay" None, [OptionRule::text("dir", "./replay")];
+    // Upstream's default is `./replay`; empty says that nobody chose, and files stay with the other data.
+    REPLAY "replay" None, [text("dir")];
     TASK "task" None, [OptionRule::text("dir", "./tasks"), duration("snapshot-interval", "1m0s")];
     LOGGING "logging" None, [OptionRule::text("file", "STDERR"), OptionRule::text("level", "DEBUG")];
     REPORTING "reporting" None, [on("enabled"), text("url")];

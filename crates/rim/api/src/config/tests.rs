@@ -13,7 +13,9 @@ async fn open(documents: &Arc<dyn Documents>, variables: &[(&str, &str)]) -> Arc
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into()));
     let kapacitor = Kapacitor { config: String::new(), environment: environment.collect() };
     let (documents, clock) = (Arc::clone(documents), SystemClock::new());
-    Config::open(ConfigDeps { kapacitor: &kapacitor, documents, clock }).await.unwrap()
+    Config::open(ConfigDeps { kapacitor: &kapacitor, own: Vec::new(), documents, clock })
+        .await
+        .unwrap()
 }
 
 fn memory() -> Arc<dyn Documents> {
@@ -94,7 +96,12 @@ async fn a_configuration_that_cannot_be_stops_the_start() {
             ("KAPACITOR_TELEGRAM_ENABLED".to_owned(), "x".to_owned().into()),
         ],
     };
-    let deps = ConfigDeps { kapacitor: &kapacitor, documents: memory(), clock: SystemClock::new() };
+    let deps = ConfigDeps {
+        kapacitor: &kapacitor,
+        own: Vec::new(),
+        documents: memory(),
+        clock: SystemClock::new(),
+    };
     let error = Config::open(deps).await.unwrap_err().to_string();
     assert!(
         error.contains("Invalid compression, must be one of 'gzip' or 'none', got zip"),
@@ -102,7 +109,12 @@ async fn a_configuration_that_cannot_be_stops_the_start() {
     );
     assert!(error.contains("failed to apply KAPACITOR_TELEGRAM_ENABLED"), "{error}");
     let kapacitor = Kapacitor { config: "/nowhere.conf".into(), environment: Vec::new() };
-    let deps = ConfigDeps { kapacitor: &kapacitor, documents: memory(), clock: SystemClock::new() };
+    let deps = ConfigDeps {
+        kapacitor: &kapacitor,
+        own: Vec::new(),
+        documents: memory(),
+        clock: SystemClock::new(),
+    };
     let error = Config::open(deps).await.unwrap_err().to_string();
     assert!(error.starts_with("`/nowhere.conf` of the setting `kapacitor.config`"), "{error}");
 }

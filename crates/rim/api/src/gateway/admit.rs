@@ -44,7 +44,8 @@ pub(crate) async fn admit(api: &Api, visit: Visit<'_>) -> Result<Option<String>,
 pub(super) fn gateway(api: &Api) -> Result<&std::sync::Arc<GatewayApi>, ApiError> {
     // Source: dataway reference §1.2: the text of an agent without a Dataway.
     let text = "dataway not set: set `gateway.urls`";
-    let missing = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("datakit.datawayNotSet");
+    let missing =
+        || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("datakit.datawayNotSet");
     api.gateway.as_ref().ok_or_else(missing)
 }
 

@@ -11,8 +11,8 @@ use levada_gateway::tenants::Stranger;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::admit::{gateway, refuse};
 use super::GatewayApi;
+use super::admit::{gateway, refuse};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
@@ -54,7 +54,9 @@ pub(super) const ROUTES: &[Route] = &[
         .token()
         .takes(Body::Document)
         .refuses(refuse),
-    Route::new(Method::POST, "/v1/write/heartbeat", |_, _| Box::pin(taken())).token().refuses(refuse),
+    Route::new(Method::POST, "/v1/write/heartbeat", |_, _| Box::pin(taken()))
+        .token()
+        .refuses(refuse),
     Route::new(Method::POST, "/v1/datakit/usage_trace", |_, _| Box::pin(taken()))
         .token()
         .refuses(refuse),
@@ -117,13 +119,14 @@ impl Elections {
 async fn election(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let gateway = gateway(&api)?;
     let (namespace, id) = (request.query.text("namespace"), request.query.text("id"));
-    if id.is_empty() || id.len() > ELECTION_NAME_BYTES_MAX || namespace.len() > ELECTION_NAME_BYTES_MAX
+    if id.is_empty()
+        || id.len() > ELECTION_NAME_BYTES_MAX
+        || namespace.len() > ELECTION_NAME_BYTES_MAX
     {
         return Err(ApiError::bad_request("id missing or too long").code("datakit.badRequest"));
     }
     let token = request.query.text("token").to_owned();
-    let incumbent =
-        gateway.elections.ask((token, namespace.to_owned()), id, api.clock.monotonic());
+    let incumbent = gateway.elections.ask((token, namespace.to_owned()), id, api.clock.monotonic());
     let content = ElectionAnswer {
         status: if incumbent == id { "success" } else { "defeat" },
         namespace,
@@ -138,7 +141,8 @@ async fn election(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
 /// Gives what an agent asks for: the drop filters that are in effect here, and the rest from the centre.
 async fn pull(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let gateway = gateway(&api)?;
-    let is_filters_only = request.query.pairs().all(|(name, _)| matches!(name, "filters" | "token"));
+    let is_filters_only =
+        request.query.pairs().all(|(name, _)| matches!(name, "filters" | "token"));
     let mut answer = match (&gateway.centre, is_filters_only) {
         (Some(_), false) => ask_centre(gateway, &request).await?,
         _ => json!({"remote_pipelines": null, "kv": null, "dataways": null, "jvm_dump_job": null}),
@@ -197,7 +201,10 @@ async fn check_token(api: Arc<Api>, request: Request) -> Result<Answer, ApiError
     let gateway = gateway(&api)?;
     let is_known = !gateway.tenants.asks() || gateway.tenants.find(request.param("token")).is_ok();
     if is_known {
-        return Ok(Answer::compact(StatusCode::OK, &json!({"code": 200, "errorCode": "", "message": ""})));
+        return Ok(Answer::compact(
+            StatusCode::OK,
+            &json!({"code": 200, "errorCode": "", "message": ""}),
+        ));
     }
     let text = "token not found";
     let answer = json!({"code": 403, "errorCode": "kodo.tokenNotFound", "message": text});

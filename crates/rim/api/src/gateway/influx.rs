@@ -21,15 +21,9 @@ use crate::request::Request;
 use crate::router::{Body, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(Method::POST, "/gateway/write", |api, request| {
-        Box::pin(write(api, request, "influx-v1"))
-    })
-    .token()
-    .takes(Body::Gateway)
-    .refuses(refuse_1),
-    Route::new(Method::GET, "/gateway/ping", |_, _| Box::pin(pong())).open(),
-    // Clients of version 1 make their database before they write.
-    Route::new(Method::POST, "/gateway/query", |_, _| Box::pin(nothing())).open(),
+    write_1("/gateway/write"),
+    ping("/gateway/ping"),
+    query("/gateway/query"),
     Route::new(Method::POST, "/api/v2/write", |api, request| {
         Box::pin(write(api, request, "influx-v2"))
     })
@@ -37,6 +31,25 @@ pub(super) const ROUTES: &[Route] = &[
     .takes(Body::Gateway)
     .refuses(refuse_2),
 ];
+
+/// Version 1 where it stands by itself.
+pub(super) const BARE: &[Route] = &[write_1("/write"), ping("/ping"), query("/query")];
+
+const fn write_1(path: &'static str) -> Route {
+    Route::new(Method::POST, path, |api, request| Box::pin(write(api, request, "influx-v1")))
+        .token()
+        .takes(Body::Gateway)
+        .refuses(refuse_1)
+}
+
+const fn ping(path: &'static str) -> Route {
+    Route::new(Method::GET, path, |_, _| Box::pin(pong())).open()
+}
+
+/// Clients of version 1 make their database before they write.
+const fn query(path: &'static str) -> Route {
+    Route::new(Method::POST, path, |_, _| Box::pin(nothing())).open()
+}
 
 async fn write(api: Arc<Api>, request: Request, name: &str) -> Result<Answer, ApiError> {
     let gateway = gateway(&api)?;

@@ -43,6 +43,8 @@ pub(super) async fn take(
             Format::Lines => "v1",
             Format::Protobuf => "v2",
             Format::Json => "json",
+            Format::RemoteWrite => "remote-write",
+            Format::OtlpMetrics | Format::OtlpLogs => "otlp",
         };
         metrics.written(name, encoding, category, &written, &rules);
     }
@@ -110,10 +112,15 @@ enum Inflate {
 fn inflate(body: &[u8]) -> Result<Vec<u8>, Inflate> {
     use std::io::Read as _;
     let mut plain = Vec::new();
-    let is_zlib = body.len() > 1 && body[0] & 0x0f == 8 && u16::from_be_bytes([body[0], body[1]]) % 31 == 0;
+    let is_zlib =
+        body.len() > 1 && body[0] & 0x0f == 8 && u16::from_be_bytes([body[0], body[1]]) % 31 == 0;
     let read = match is_zlib {
-        true => flate2::read::ZlibDecoder::new(body).take(INFLATED_BYTES_MAX + 1).read_to_end(&mut plain),
-        false => flate2::read::DeflateDecoder::new(body).take(INFLATED_BYTES_MAX + 1).read_to_end(&mut plain),
+        true => flate2::read::ZlibDecoder::new(body)
+            .take(INFLATED_BYTES_MAX + 1)
+            .read_to_end(&mut plain),
+        false => flate2::read::DeflateDecoder::new(body)
+            .take(INFLATED_BYTES_MAX + 1)
+            .read_to_end(&mut plain),
     };
     match read {
         Ok(bytes) if bytes as u64 > INFLATED_BYTES_MAX => Err(Inflate::TooLarge),

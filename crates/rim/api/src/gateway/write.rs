@@ -17,14 +17,13 @@ use crate::error::ApiError;
 use crate::request::Request;
 use crate::router::{Body, Route};
 
-pub(super) const ROUTES: &[Route] = &[Route::new(
-    Method::POST,
-    "/v1/write/{category}",
-    |api, request| Box::pin(write(api, request)),
-)
-.token()
-.takes(Body::Gateway)
-.refuses(refuse)];
+pub(super) const ROUTES: &[Route] =
+    &[Route::new(Method::POST, "/v1/write/{category}", |api, request| {
+        Box::pin(write(api, request))
+    })
+    .token()
+    .takes(Body::Gateway)
+    .refuses(refuse)];
 
 async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let gateway = gateway(&api)?;
@@ -62,7 +61,8 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     };
     if is_true(query.get("dry")) {
         let own = Arc::clone(gateway);
-        on_thread(&api, move || own.gateway.prepare(&write).map(drop).map_err(|e| refused(&e))).await?;
+        on_thread(&api, move || own.gateway.prepare(&write).map(drop).map_err(|e| refused(&e)))
+            .await?;
     } else {
         let input = query.get("input").filter(|input| !input.is_empty());
         let mut name = format!("v1-write.{}", input.unwrap_or_else(|| category.name()));

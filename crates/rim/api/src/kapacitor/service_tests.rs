@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Link;
 use crate::answer::Answer;
-use crate::api::Api;
+use crate::api::{Api, TestedService};
 use crate::error::ApiError;
 use crate::request::Request;
 use crate::router::{Body, Route};
@@ -49,17 +49,54 @@ struct Outcome {
     message: String,
 }
 
-fn tests() -> impl Iterator<Item = (&'static str, TestRule)> {
-    HANDLERS.iter().filter_map(|kind| Some((kind.section?.name, kind.test?)))
+/// A service that can be tried out.
+enum Tested {
+    /// That of a kind of handlers.
+    Handler(&'static str, TestRule),
+    Other(Arc<dyn TestedService>),
 }
 
-fn find(name: &str) -> Result<(&'static str, TestRule), ApiError> {
+impl Tested {
+    fn name(&self) -> &'static str {
+        match self {
+            Tested::Handler(name, _) => name,
+            Tested::Other(service) => service.name(),
+        }
+    }
+
+    fn options(&self, api: &Api) -> Map<String, Value> {
+        match self {
+            Tested::Handler(_, rule) => (rule.options)(&api.handlers),
+            Tested::Other(service) => service.options(),
+        }
+    }
+
+    async fn test(&self, api: &Api, options: Map<String, Value>) -> Result<(), String> {
+        match self {
+            Tested::Handler(_, rule) => {
+                let tested = (rule.run)(options, api.handlers.clone()).await;
+                tested.map_err(|error| error.message)
+            }
+            Tested::Other(service) => service.test(options).await,
+        }
+    }
+}
+
+fn tests(api: &Api) -> impl Iterator<Item = Tested> {
+    let of_handler = |kind: &&levada_alert::handlers::Kind| {
+        Some(Tested::Handler(kind.section?.name, kind.test?))
+    };
+    let others = api.tested.iter().map(|service| Tested::Other(Arc::clone(service)));
+    HANDLERS.iter().filter_map(of_handler).chain(others)
+}
+
+fn find(api: &Api, name: &str) -> Result<Tested, ApiError> {
     let unknown = || ApiError::not_found(format!("service {name:?} not found"));
-    tests().find(|(known, _)| *known == name).ok_or_else(unknown)
+    tests(api).find(|tested| tested.name() == name).ok_or_else(unknown)
 }
 
-fn answer(api: &Api, name: &'static str, rule: TestRule) -> ServiceAnswer {
-    let mut options = (rule.options)(&api.handlers);
+fn answer(api: &Api, tested: &Tested) -> ServiceAnswer {
+    let (name, mut options) = (tested.name(), tested.options(api));
     options.sort_keys();
     ServiceAnswer { link: Link::to(&format!("service-tests/{name}")), name, options }
 }
@@ -71,27 +108,28 @@ async fn no_name() -> Result<Answer, ApiError> {
 async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let pattern = Glob::parse(request.query.text("pattern"))
         .map_err(|error| ApiError::bad_request(format!("bad pattern: {error}")))?;
-    let mut found: Vec<_> = tests().filter(|(name, _)| pattern.matches(name)).collect();
-    found.sort_by_key(|(name, _)| *name);
-    let services = found.into_iter().map(|(name, rule)| answer(&api, name, rule)).collect();
+    let mut found: Vec<Tested> =
+        tests(&api).filter(|tested| pattern.matches(tested.name())).collect();
+    found.sort_by_key(Tested::name);
+    let services = found.iter().map(|tested| answer(&api, tested)).collect();
     Ok(Answer::json(StatusCode::OK, &ListAnswer { link: Link::to("service-tests"), services }))
 }
 
 async fn show(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let (name, rule) = find(request.param("name"))?;
-    Ok(Answer::json(StatusCode::OK, &answer(&api, name, rule)))
+    let tested = find(&api, request.param("name"))?;
+    Ok(Answer::json(StatusCode::OK, &answer(&api, &tested)))
 }
 
 async fn run(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let (_, rule) = find(request.param("name"))?;
-    let mut options = (rule.options)(&api.handlers);
+    let tested = find(&api, request.param("name"))?;
+    let mut options = tested.options(&api);
     if !request.body.is_empty() {
         let wanted: Map<String, Value> = request.json("failed to decode JSON body: ")?;
         options.extend(wanted);
     }
-    let outcome = match (rule.run)(options, api.handlers.clone()).await {
+    let outcome = match tested.test(&api, options).await {
         Ok(()) => Outcome { success: true, message: String::new() },
-        Err(error) => Outcome { success: false, message: error.message },
+        Err(message) => Outcome { success: false, message },
     };
     Ok(Answer::json(StatusCode::OK, &outcome))
 }

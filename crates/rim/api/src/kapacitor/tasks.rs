@@ -10,6 +10,7 @@ use levada_alert::json::write_float;
 use levada_model::{ErrorKind, Str, Timestamp};
 use levada_pattern::Glob;
 use levada_task::engine;
+use levada_task::recordings::Executing;
 use levada_task::service::change::given_vars;
 use levada_task::service::view::{DotView, Stats};
 use levada_task::service::{
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Link;
+use super::recordings::refusal;
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
@@ -130,11 +132,44 @@ async fn update(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
 async fn show(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let replay = request.query.text("replay-id");
     let options = view_options(&request.query)?;
-    let view = service(&api)?.get(request.param("id"), options).await?;
+    let mut view = service(&api)?.get(request.param("id"), options).await?;
     if !replay.is_empty() {
-        return Err(ApiError::bad_request(format!("no running replay with ID: {replay}")));
+        in_replay(&api, &mut view, replay, options).await?;
     }
     Ok(Answer::json(StatusCode::OK, &item(&view)))
+}
+
+/// Shows the task as it runs in a replay.
+async fn in_replay(
+    api: &Api,
+    view: &mut TaskView,
+    replay: &str,
+    options: ViewOptions,
+) -> Result<(), ApiError> {
+    let executing = match &api.recordings {
+        Some(recordings) => {
+            let executing = recordings.executing(replay, options.dot_view).await;
+            executing.map_err(|error| refusal(error, ""))?
+        }
+        None => None,
+    };
+    let Some(Executing { task, nodes, dot }) = executing else {
+        return Err(ApiError::bad_request(format!("no running replay with ID: {replay}")));
+    };
+    let id = &view.record.id;
+    if task != *id {
+        return Err(ApiError::bad_request(format!("replay {replay} is not for task: {id}")));
+    }
+    (view.is_executing, view.error) = (true, String::new());
+    if !dot.is_empty() {
+        view.dot = dot;
+    }
+    let nodes = nodes.into_iter().map(|(node, keys)| match keys {
+        Value::Object(keys) => (node, keys.into_iter().collect()),
+        _ => (node, Default::default()),
+    });
+    view.stats = Some(Stats { throughput: 0.0, nodes: nodes.collect() });
+    Ok(())
 }
 
 async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {

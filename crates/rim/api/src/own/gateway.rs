@@ -114,7 +114,9 @@ async fn letters(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     }
     let after: u64 = match request.query.text("after") {
         "" => 0,
-        text => text.parse().map_err(|_| ApiError::bad_request(format!("invalid after {text:?}")))?,
+        text => {
+            text.parse().map_err(|_| ApiError::bad_request(format!("invalid after {text:?}")))?
+        }
     };
     let mut list = Vec::new();
     let mut is_more = false;
@@ -164,7 +166,8 @@ async fn discard(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
 
 fn number(request: &Request) -> Result<u64, ApiError> {
     let text = request.param("number");
-    text.parse().map_err(|_| ApiError::bad_request(format!("{text:?} is no number of a dead letter")))
+    text.parse()
+        .map_err(|_| ApiError::bad_request(format!("{text:?} is no number of a dead letter")))
 }
 
 fn outlet<'g>(gateway: &'g GatewayApi, name: &str) -> Result<&'g Outlet, ApiError> {

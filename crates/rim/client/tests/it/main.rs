@@ -7,3 +7,4 @@ mod fake;
 mod hostile;
 mod import;
 mod run;
+mod silence;

@@ -26,7 +26,7 @@ use super::{Entry, Point, Unit, Value};
 
 /// What kind of value stands somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::points) enum Kind {
     Tag,
     Float,
     Int,
@@ -45,12 +45,12 @@ pub(super) enum Kind {
 
 /// Where a tag or a field is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) key_start: u32,
-    pub(super) key_end: u32,
-    pub(super) value_start: u32,
-    pub(super) value_end: u32,
-    pub(super) kind: Kind,
+pub(in crate::points) struct Span {
+    pub(in crate::points) key_start: u32,
+    pub(in crate::points) key_end: u32,
+    pub(in crate::points) value_start: u32,
+    pub(in crate::points) value_end: u32,
+    pub(in crate::points) kind: Kind,
 }
 
 /// A line that was checked: places in the body.
@@ -233,8 +233,14 @@ impl<'b> Line<'_, 'b> {
         }
     }
 
+    /// Gives where tags and fields are.
     #[inline]
-    fn key(&self, span: &Span) -> &'b str {
+    pub(in crate::points) fn spans(&self) -> &[Span] {
+        self.spans
+    }
+
+    #[inline]
+    pub(in crate::points) fn key(&self, span: &Span) -> &'b str {
         &self.body[span.key_start as usize..span.key_end as usize]
     }
 

@@ -17,6 +17,9 @@ use super::plan::Name;
 use super::statements as sql;
 use crate::DocumentError;
 
+/// From so many documents of a space on one statement deletes them, with one key in the places that are left over.
+const DELETE_MANY_FROM: usize = 4;
+
 /// A database.
 #[async_trait]
 pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
@@ -56,10 +59,13 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
         connection: &mut Connection,
         documents: &[(Name<'_>, i64, &Bytes)],
     ) -> Result<(), SqlError> {
-        for ((space, key), version, value) in documents {
-            let names = [Value::Text(space), Value::Text(key)];
-            let values = [names[0], names[1], Value::Bytes(value), Value::Number(*version)];
-            connection.execute(sql::PUT, &values).await?;
+        let (many, rest) = documents.as_chunks::<{ sql::PUT_ROWS }>();
+        for documents in many {
+            let values: Vec<Value<'_>> = documents.iter().flat_map(values_of).collect();
+            connection.execute(sql::PUT_MANY.as_str(), &values).await?;
+        }
+        for document in rest {
+            connection.execute(sql::PUT, &values_of(document)).await?;
         }
         Ok(())
     }
@@ -70,8 +76,22 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
         connection: &mut Connection,
         names: &[Name<'_>],
     ) -> Result<(), SqlError> {
-        for (space, key) in names {
-            connection.execute(sql::DELETE, &[Value::Text(space), Value::Text(key)]).await?;
+        for names in names.chunk_by(|one, other| one.0 == other.0) {
+            for names in names.chunks(sql::DELETE_ROWS) {
+                let (space, last) = names[names.len() - 1];
+                if names.len() < DELETE_MANY_FROM {
+                    for (space, key) in names {
+                        let name = [Value::Text(space), Value::Text(key)];
+                        connection.execute(sql::DELETE, &name).await?;
+                    }
+                    continue;
+                }
+                let keys = names.iter().map(|(_, key)| Value::Text(key));
+                let mut values: Vec<Value<'_>> =
+                    std::iter::once(Value::Text(space)).chain(keys).collect();
+                values.resize(sql::DELETE_ROWS + 1, Value::Text(last));
+                connection.execute(sql::DELETE_MANY.as_str(), &values).await?;
+            }
         }
         Ok(())
     }
@@ -173,4 +193,8 @@ pub(super) async fn bounded<T>(
         }
         None => Some(work.await),
     }
+}
+
+fn values_of<'v>((name, version, value): &'v (Name<'_>, i64, &Bytes)) -> [Value<'v>; 4] {
+    [Value::Text(name.0), Value::Text(name.1), Value::Bytes(value), Value::Number(*version)]
 }

@@ -1,6 +1,8 @@
 //! Statements that both databases understand.
 
 use std::cmp::max;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use crate::Range;
 
@@ -12,6 +14,27 @@ pub(super) const PUT: &str = "
 pub(super) const DELETE: &str = "DELETE FROM levada_documents WHERE space = $1 AND key = $2";
 /// `$1` space.
 pub(super) const CLEAR: &str = "DELETE FROM levada_documents WHERE space = $1";
+
+/// Documents in [`PUT_MANY`]. Ours: a statement costs two changes of threads, whatever it does.
+pub(super) const PUT_ROWS: usize = 32;
+/// [`PUT`] for [`PUT_ROWS`] documents, one behind the other; no two are the same.
+pub(super) static PUT_MANY: LazyLock<String> = LazyLock::new(|| {
+    let mut rows = String::new();
+    for row in 1..PUT_ROWS {
+        let first = row * 4 + 1;
+        let [space, key, value, version] = [first, first + 1, first + 2, first + 3];
+        write!(rows, ", (${space}, ${key}, ${value}, ${version})")
+            .expect("a text can be written to");
+    }
+    PUT.replace("($1, $2, $3, $4)", &format!("($1, $2, $3, $4){rows}"))
+});
+/// Documents in [`DELETE_MANY`].
+pub(super) const DELETE_ROWS: usize = 64;
+/// `$1` space, `$2` and further keys of [`DELETE_ROWS`] documents; a key may be there twice.
+pub(super) static DELETE_MANY: LazyLock<String> = LazyLock::new(|| {
+    let keys: Vec<String> = (2..DELETE_ROWS + 2).map(|at| format!("${at}")).collect();
+    format!("DELETE FROM levada_documents WHERE space = $1 AND key IN ({})", keys.join(", "))
+});
 
 /// `$1` space, `$2` key.
 pub(super) const VERSION: &str =
@@ -80,6 +103,16 @@ mod tests {
         assert_eq!(behind("a\u{10ffff}\u{10ffff}").unwrap(), "b");
         assert_eq!(behind("\u{10ffff}"), None);
         assert_eq!(behind(""), None);
+    }
+
+    #[test]
+    fn statements_for_many_have_a_place_for_each_value() {
+        let highest = |statement: &str, values: usize| {
+            statement.contains(&format!("${values}"))
+                && !statement.contains(&format!("${}", values + 1))
+        };
+        assert!(highest(&PUT_MANY, PUT_ROWS * 4), "{}", *PUT_MANY);
+        assert!(highest(&DELETE_MANY, DELETE_ROWS + 1), "{}", *DELETE_MANY);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::handlers::{HandlerSpec, by_option_kind};
 
 fn definition(id: &str, kind: &str, options: serde_json::Value, matcher: &str) -> Definition {
     let value = json!({"id": id, "topic": "t", "kind": kind, "options": options, "match": matcher});
@@ -146,13 +147,27 @@ async fn definitions_that_are_not_taken_change_nothing() {
 
 #[tokio::test]
 async fn kinds_can_be_switched_off() {
-    let settings =
-        ServiceSettings { disabled_kinds: vec!["exec".to_owned()], ..ServiceSettings::default() };
+    let handlers =
+        HandlerDeps { disabled_kinds: vec!["exec".to_owned()].into(), ..HandlerDeps::default() };
     let clock = VirtualClock::new(Timestamp(1_700_000_000_000_000_000));
-    let world = World::start(settings, Arc::default(), clock).await;
+    let deps = ServiceDeps {
+        tasks: Tasks::new(),
+        runtime: Runtime::current(),
+        clock,
+        documents: Arc::new(MemoryDocuments::default()),
+        handlers: handlers.clone(),
+    };
+    let service = AlertService::open(ServiceSettings::default(), deps).await.unwrap();
     let exec = definition("x", "exec", json!({"prog": "/bin/true"}), "");
-    let error = world.service.handler_create(exec).await.unwrap_err();
-    assert_eq!(error.to_string(), "handlers of kind \"exec\" are disabled on this server");
+    let error = service.handler_create(exec).await.unwrap_err();
+    let text = "handlers of kind \"exec\" are disabled on this server";
+    assert_eq!(error.to_string(), text);
+    // In scripts, too.
+    let kind = by_option_kind("exec").unwrap();
+    let options = json!({"prog": "/bin/true"});
+    let spec = HandlerSpec::from_options(kind, options.as_object().unwrap()).unwrap();
+    assert_eq!(spec.start(&handlers).err().unwrap().to_string(), text);
+    assert!(spec.start(&HandlerDeps::default()).is_ok());
 }
 
 #[tokio::test]

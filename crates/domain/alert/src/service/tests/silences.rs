@@ -198,3 +198,21 @@ async fn events_that_nobody_speaks_of_after_a_start_are_reported_and_still_recov
     assert!(topics.flush().await);
     assert_eq!((topics.status(TOPIC).unwrap().stale, world.stored("topic-states/").await), (0, 0));
 }
+
+#[tokio::test]
+async fn silences_are_as_many_and_stay_as_long_as_the_settings_say() {
+    let silences = SilencesSettings { silences_max: 1, retention: Duration::from_secs(100) };
+    let settings = ServiceSettings { silences, ..ServiceSettings::default() };
+    let clock = VirtualClock::new(Timestamp(1_700_000_000_000_000_000));
+    let world = World::start(settings, Arc::default(), clock).await;
+    let silences = world.service.silences();
+    silences.create(new_silence(&["task=x"], None, later(&world, 60))).await.unwrap();
+    let more = silences.create(new_silence(&["task=y"], None, later(&world, 60))).await;
+    assert_eq!(more.unwrap_err().to_string(), "there are 1 silences");
+    world.clock.advance(Duration::from_secs(155));
+    silences.tidy(world.clock.now()).await.unwrap();
+    assert_eq!(silences.list().len(), 1);
+    world.clock.advance(Duration::from_secs(10));
+    silences.tidy(world.clock.now()).await.unwrap();
+    assert!(silences.list().is_empty());
+}

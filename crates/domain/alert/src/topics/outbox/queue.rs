@@ -46,6 +46,8 @@ pub(super) struct Queue {
     /// Handled, but to be kept until the handler says that it is done with them.
     held: BTreeSet<u64>,
     next: u64,
+    /// Entries that were stored, and those that are gone.
+    moved: u64,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,16 @@ impl Queue {
         self.entries.len()
     }
 
+    /// Counts the entries that `entries_max` is about.
+    pub(super) fn load(&self) -> usize {
+        self.entries.len() - self.owed.len()
+    }
+
+    /// Gives a number that grows when entries are stored or go.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -160,7 +172,7 @@ impl Queue {
         settings: &OutboxSettings,
     ) -> Pushed {
         let mut pushed = Pushed::default();
-        let is_full = self.entries.len() - self.owed.len() >= settings.entries_max;
+        let is_full = self.load() >= settings.entries_max;
         let mut is_quiet = event.previous_level == Level::Ok;
         if is_away || is_full {
             let mut may_have_alarmed = false;
@@ -198,7 +210,7 @@ impl Queue {
     }
 
     fn make_room(&mut self, new: u64, settings: &OutboxSettings, pushed: &mut Pushed) {
-        while self.entries.len() - self.owed.len() > settings.entries_max {
+        while self.load() > settings.entries_max {
             let oldest = self.droppable.first().copied();
             let victim = match settings.overflow {
                 Overflow::DropOldest => oldest,
@@ -244,6 +256,23 @@ impl Queue {
         let event = Arc::clone(&entry.event);
         self.sort(number);
         Some(Taken { number, event, attempts })
+    }
+
+    /// Takes the next entry, and up to `most` together with those behind it, where none of them was tried before.
+    ///
+    /// What fails by itself is tried by itself.
+    pub(super) fn take_some(&mut self, now: Duration, any: bool, most: usize) -> Vec<Taken> {
+        let mut some = Vec::from_iter(self.take(now, any));
+        let is_fresh = some.first().is_some_and(|first| first.attempts == 0);
+        while is_fresh && some.len() < most && self.is_next_fresh(any) {
+            some.extend(self.take(now, any));
+        }
+        some
+    }
+
+    fn is_next_fresh(&self, any: bool) -> bool {
+        let early = self.early.first().filter(|_| any);
+        self.ready.first().into_iter().chain(early).min().is_some_and(|(tries, _)| *tries == 0)
     }
 
     /// Gives when the next delayed entry is due.
@@ -346,6 +375,7 @@ impl Queue {
             match (self.entries.get_mut(number), is_stored) {
                 (Some(entry), true) => {
                     entry.is_stored = true;
+                    self.moved += 1;
                     let turn = (entry.attempts, *number);
                     if self.early.remove(&turn) {
                         self.ready.insert(turn);
@@ -403,6 +433,7 @@ impl Queue {
     fn remove(&mut self, number: u64) -> Option<Entry> {
         self.unplace(number);
         let entry = self.entries.remove(&number)?;
+        self.moved += 1;
         self.droppable.remove(&number);
         self.owed.remove(&number);
         self.unstored.remove(&number);

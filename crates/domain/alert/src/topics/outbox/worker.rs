@@ -1,4 +1,4 @@
-//! Delivers what waits in an outbox, one event at a time.
+//! Delivers what waits in an outbox: one event at a time, or some where the handler takes them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,14 +10,24 @@ use levada_runtime::Backoff;
 
 use super::Outbox;
 use super::queue::Taken;
+use crate::event::Event;
 use crate::topics::queue::{HandlerError, HandlerSetup};
 
 enum Step {
-    Send(Arc<HandlerSetup>, Taken),
+    Send(Arc<HandlerSetup>, Vec<Taken>),
     Tick(Arc<HandlerSetup>),
     /// Nothing to do until somebody wakes it, or until so long has passed.
     Wait(Option<Duration>),
     End,
+}
+
+/// Gives events to a handler.
+async fn handle(setup: &HandlerSetup, taken: &[Taken]) -> Result<(), HandlerError> {
+    if let [one] = taken {
+        return setup.handler.handle(&one.event).await;
+    }
+    let events: Vec<&Event> = taken.iter().map(|taken| &*taken.event).collect();
+    setup.handler.handle_all(&events).await
 }
 
 // === impl Outbox ===
@@ -26,7 +36,7 @@ impl Outbox {
     pub(super) async fn run(self: Arc<Self>) {
         loop {
             match self.next_step() {
-                Step::Send(setup, taken) => self.send(&setup, taken).await,
+                Step::Send(setup, taken) => self.send(&setup, &taken).await,
                 Step::Tick(setup) => self.tick(&setup).await,
                 Step::Wait(None) => self.wake.notified().await,
                 Step::Wait(Some(pause)) => tokio::select! {
@@ -58,7 +68,9 @@ impl Outbox {
             let until = state.tick_at.map_or(state.pause_until, |at| at.min(state.pause_until));
             return Step::Wait(Some(until - now));
         }
-        if let Some(taken) = state.queue.take(now, self.is_degraded.load(Ordering::Relaxed)) {
+        let (any, most) = (self.is_degraded.load(Ordering::Relaxed), setup.handler.events_max());
+        let taken = state.queue.take_some(now, any, most);
+        if !taken.is_empty() {
             return Step::Send(setup, taken);
         }
         if !state.is_attached {
@@ -74,13 +86,11 @@ impl Outbox {
         Step::Wait(due.map(|due| due.saturating_sub(now)))
     }
 
-    async fn send(&self, setup: &HandlerSetup, taken: Taken) {
-        let Taken { number, event, attempts } = taken;
-        if attempts > 0 {
-            self.counters.retried.fetch_add(1, Ordering::Relaxed);
-        }
+    async fn send(&self, setup: &HandlerSetup, taken: &[Taken]) {
+        let retried = taken.iter().filter(|taken| taken.attempts > 0).count();
+        self.counters.retried.fetch_add(retried as u64, Ordering::Relaxed);
         let timeout = self.settings.attempt_timeout;
-        let work = AssertUnwindSafe(setup.handler.handle(&event)).catch_unwind();
+        let work = AssertUnwindSafe(handle(setup, taken)).catch_unwind();
         let outcome = tokio::select! {
             outcome = work => {
                 outcome.unwrap_or_else(|_| Err(HandlerError::new("handler panicked")))
@@ -90,27 +100,30 @@ impl Outbox {
             }
         };
         match outcome {
-            Ok(()) => self.sent(setup, number),
-            Err(error) if error.is_final => {
-                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
-                self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                self.log_error(&event.id, &error);
+            Ok(()) => self.sent(setup, taken),
+            Err(error) if error.is_final && taken.len() == 1 => {
+                self.counters.rejected.fetch_add(taken.len() as u64, Ordering::Relaxed);
+                self.counters.failed.fetch_add(taken.len() as u64, Ordering::Relaxed);
+                taken.iter().for_each(|taken| self.log_error(&taken.event.id, &error));
                 self.answered();
-                self.lock().queue.finish(number);
+                let mut state = self.lock();
+                taken.iter().for_each(|taken| state.queue.finish(taken.number));
             }
-            Err(error) => self.failed(number, attempts, &event.id, &error),
+            Err(error) => self.failed(taken, &error),
         }
         self.dirty.notify_one();
     }
 
-    fn sent(&self, setup: &HandlerSetup, number: u64) {
-        self.counters.sent.fetch_add(1, Ordering::Relaxed);
+    fn sent(&self, setup: &HandlerSetup, taken: &[Taken]) {
+        self.counters.sent.fetch_add(taken.len() as u64, Ordering::Relaxed);
         self.answered();
         let mut state = self.lock();
-        match setup.handler.interval() {
-            // It only gathers: what it has is sent with the next tick.
-            Some(_) => state.queue.hold(number),
-            None => state.queue.finish(number),
+        for taken in taken {
+            match setup.handler.interval() {
+                // It only gathers: what it has is sent with the next tick.
+                Some(_) => state.queue.hold(taken.number),
+                None => state.queue.finish(taken.number),
+            }
         }
     }
 
@@ -125,19 +138,22 @@ impl Outbox {
         self.is_away.store(false, Ordering::Relaxed);
     }
 
-    fn failed(&self, number: u64, attempts: u32, event: &str, error: &HandlerError) {
-        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+    fn failed(&self, taken: &[Taken], error: &HandlerError) {
+        self.counters.failed.fetch_add(taken.len() as u64, Ordering::Relaxed);
+        let first = taken.first().map_or(0, |taken| taken.number);
         let now = self.clock.monotonic();
         let mut state = self.lock();
         state.streak = state.streak.saturating_add(1);
         let streak = state.streak;
         let asked = error.retry_after.map(|after| after.min(self.settings.retry_after_max));
-        let of_handler = asked.unwrap_or_else(|| self.delay(streak, number));
-        let of_entry = asked.unwrap_or_else(|| self.delay(attempts.saturating_add(1), number));
+        let of_handler = asked.unwrap_or_else(|| self.delay(streak, first));
         state.pause_until = now + of_handler;
         self.is_away.store(true, Ordering::Relaxed);
         // With the handler, so that order among the events of an ID is that of the queue.
-        state.queue.fail(number, now + of_entry);
+        for Taken { number, attempts, .. } in taken {
+            let of_entry = asked.unwrap_or_else(|| self.delay(attempts.saturating_add(1), *number));
+            state.queue.fail(*number, now + of_entry);
+        }
         if state.gives_up {
             let count = state.queue.clear();
             self.counters.abandoned.fetch_add(count, Ordering::Relaxed);
@@ -146,6 +162,7 @@ impl Outbox {
         // The first failure, then ever more rarely: the counters tell the rest.
         if streak.is_power_of_two() {
             let (topic, handler, context) = (&*self.topic, &*self.handler, &error.context);
+            let event = taken.first().map_or("", |taken| &*taken.event.id);
             tracing::warn!(topic, handler, event, failed = streak, %error, ?context,
                 "failed to handle event; it is tried again");
         }

@@ -12,6 +12,7 @@ use crate::definition::Definition;
 use crate::engine::cell::Cell;
 use crate::engine::sides::Sides;
 use crate::pipeline::TaskType;
+use crate::udf::Patience;
 
 /// How long side actors of replaced nodes have for what they were given. Source: kapacitor: the limit of a shutdown.
 const FINISH_PATIENCE: Duration = Duration::from_secs(30);
@@ -93,6 +94,13 @@ impl Master {
             before.sides.iter().for_each(|sides| sides.cut());
             cell.queue.clear_for_nodes();
             self.close_topics(id, &before.definition);
+            if options.keeps_state {
+                let wait = Patience::new(patience, Arc::clone(occupied.hurry()));
+                // A node that failed while it ended begins anew: what it lost is lost.
+                if let Err(error) = old.settle(&wait) {
+                    tracing::warn!(task = id, %error, "the task failed while it was replaced");
+                }
+            }
             let state = options.keeps_state.then(|| old.save());
             let id: &Str = &cell.id;
             let (actor, side) =

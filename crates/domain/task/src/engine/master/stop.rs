@@ -10,6 +10,7 @@ use levada_model::Str;
 use super::{LOOK_PATIENCE, Master, Task};
 use crate::definition::Definition;
 use crate::engine::sides::Sides;
+use crate::udf::Patience;
 
 /// Somebody starts, stops or replaces a task, until this is dropped.
 pub(super) struct Occupied<'m> {
@@ -46,7 +47,7 @@ impl Master {
         is_known
     }
 
-    fn end(&self, id: &str, task: &Task, patience: Duration, hurry: &AtomicBool) {
+    fn end(&self, id: &str, task: &Task, patience: Duration, hurry: &Arc<AtomicBool>) {
         task.sides.iter().for_each(|sides| sides.close_queries());
         for cell in &task.cells {
             self.0.routes.remove(cell);
@@ -67,14 +68,18 @@ impl Master {
                 continue;
             }
             let is_kept = task.options.keeps_state && self.0.deps.store.is_some();
+            let left = deadline.saturating_sub(self.clock().monotonic());
+            let wait = Patience::new(left, Arc::clone(hurry));
             let ended = cell.end(LOOK_PATIENCE, |actor| match is_kept {
-                true => Ok(Some(actor.save())),
-                false => actor.finish().map(|()| None),
+                true => actor.settle(&wait).map(|()| Some(actor.save())),
+                false => actor.finish_within(wait).map(|()| None),
             });
             match ended {
                 Some(Ok(Some(state))) => self.keep(id, index as u32, shards, &state),
                 Some(Ok(None)) => {}
-                Some(Err(_)) => tracing::warn!(task = id, "the task failed while it ended"),
+                Some(Err(error)) => {
+                    tracing::warn!(task = id, %error, "the task failed while it ended");
+                }
                 None => {
                     tracing::warn!(task = id, "a node is still at work, its end is not waited for");
                 }
@@ -188,6 +193,11 @@ impl Master {
 // === impl Occupied ===
 
 impl Occupied<'_> {
+    /// Gives the flag that cuts the end short.
+    pub(super) fn hurry(&self) -> &Arc<AtomicBool> {
+        &self.hurry
+    }
+
     /// Says whether nobody has taken the ID away.
     pub(super) fn is_ours(&self) -> bool {
         self.master.busy().get(&self.id).is_some_and(|known| Arc::ptr_eq(known, &self.hurry))

@@ -37,6 +37,35 @@ fn formats_are_told_by_their_first_bytes() {
 }
 
 #[test]
+fn files_say_how_large_they_are_unpacked_and_what_is_read_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = b"one line\nand another\n".repeat(100);
+    let packed = compress_all(Compression::Gzip, &content).unwrap();
+    let archive = zip(&[("0", &content), ("1", b"x")], CompressionMethod::Deflated);
+    let zstd = compress_all(Compression::Zstd, &content).unwrap();
+    let cases = [
+        ("plain", content.clone(), content.len() as u64),
+        ("gzip", packed, content.len() as u64),
+        ("zip", archive, content.len() as u64 + 1),
+        ("zstd", zstd, 0),
+        ("empty", Vec::new(), 0),
+    ];
+    for (name, bytes, expected) in cases {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(unpacked_bytes(&path).unwrap(), expected, "{name}");
+    }
+    let count = Arc::default();
+    let input = open(&folder.path().join("gzip")).unwrap().remove(0);
+    let mut input = counted(input, &count);
+    let mut line = String::new();
+    input.read_line(&mut line).unwrap();
+    assert_eq!((&*line, count.load(Ordering::Relaxed)), ("one line\n", 9));
+    input.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(count.load(Ordering::Relaxed), content.len() as u64);
+}
+
+#[test]
 fn an_archive_gives_its_files_in_the_order_of_their_numbers() {
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
         let bytes = zip(&[("10", b"k"), ("2.brpl", b"c"), ("0", b"a"), ("other", b"z")], method);

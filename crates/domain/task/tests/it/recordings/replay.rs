@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use levada_model::ErrorKind;
 use levada_task::engine::{Subscription, Tap};
+use levada_task::pipeline::dot::DotView;
 use levada_task::recordings::{
     RecordStream, RecordingsSettings, ReplayBatch, ReplayClock, ReplayOptions, ReplayQuery,
     ReplayRecording, SideEffects, Status,
@@ -122,6 +123,36 @@ async fn in_real_time_a_replay_takes_as_long_as_the_recording() {
     pass(&world.clock, 2);
     assert_eq!(world.replayed("p").await.status, Status::Finished);
     assert_eq!(world.effects("p").await.len(), 2, "a tick each four seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_shows_how_far_it_is_and_what_its_task_has_done() {
+    let world = with_file(&[("s", "stream|from()|log()")], "r.srpl", FILE).await;
+    let executing = |id: &'static str| world.recordings.executing(id, DotView::Labels);
+    assert_eq!(executing("p").await.unwrap(), None);
+    let real = ReplayOptions { clock: ReplayClock::Real, ..options("p", "s") };
+    world.recordings.replay_recording(of(real)).await.unwrap();
+    let mut progress = Vec::new();
+    for round in 0..500 {
+        assert!(round < 499, "the second point never came: {progress:?}");
+        let replay = world.recordings.replay("p").await.unwrap();
+        progress.push(replay.progress);
+        let seen = executing("p").await.unwrap().unwrap();
+        assert_eq!(seen.task, "s");
+        if seen.nodes.get("from1").is_some_and(|node| node["collected"] == 1) {
+            assert!(seen.dot.contains("from1 [xlabel=") && seen.dot.contains("processed=1"));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    pass(&world.clock, 3);
+    let replay = world.recordings.replay("p").await.unwrap();
+    assert!((0.3..1.0).contains(&replay.progress), "{}", replay.progress);
+    assert_eq!(world.recordings.replays().await.unwrap()[0].status, Status::Running);
+    assert!(progress.is_sorted(), "{progress:?}");
+    pass(&world.clock, 20);
+    assert_eq!(world.replayed("p").await.progress, 1.0);
+    assert_eq!(executing("p").await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

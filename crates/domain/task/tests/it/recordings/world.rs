@@ -32,6 +32,7 @@ use levada_task::recordings::{
 };
 use levada_task::runtime::Services;
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
+use levada_task::udf::Udfs;
 
 /// 2026-03-01T00:00:00Z
 pub(crate) const NOW: i64 = 1_772_323_200;
@@ -117,6 +118,7 @@ impl World {
             writers: WriterLimits::default(),
             requests: RequestLimits::default(),
             queries: QuerySettings::default(),
+            udfs: Udfs::default(),
         };
         let deps = RecordingsDeps {
             documents: Arc::clone(&documents) as Arc<dyn Documents>,

@@ -210,4 +210,21 @@ mod tests {
         assert_eq!(created(&["{\"i\":9223372036854775808}"]), "(\"i\" decimal(38,0))");
         assert_eq!(created(&["[]", "{}", "{\"\":1}"]), "");
     }
+
+    #[test]
+    fn a_metadata_key_never_changes_the_column_of_the_record() {
+        let style = Style {
+            is_raw: true,
+            prefix: Some(String::new()),
+            is_strict: false,
+            conflict_key: None,
+        };
+        let mut batch = RecordBatch::new();
+        batch.push(b"1", 0, 0);
+        batch.meta_mut(0).set("Data", levada_model::Value::Int(7));
+        batch.meta_mut(0).set("offset", levada_model::Value::Int(7));
+        let draft = Draft::of(&batch, &[0], &style);
+        let wanted = [("data".to_owned(), Seen::Varchar), ("offset".to_owned(), Seen::Bigint)];
+        assert_eq!(draft.columns, wanted);
+    }
 }

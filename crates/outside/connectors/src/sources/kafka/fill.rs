@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use levada_model::envelope::{Envelope, push_header};
 use levada_model::{Meta, Position, RecordBatch, Str, Timestamp, Value};
+use levada_telemetry::metrics::Counter;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
 use tokio::runtime::Handle;
@@ -27,6 +28,13 @@ pub(super) struct Filler {
     is_mixed: bool,
     decoder: Option<Box<dyn Decode>>,
     runtime: Handle,
+    dropped: Dropped,
+}
+
+/// Counts headers that are left out, and says so once.
+pub(super) struct Dropped {
+    pub(super) counter: Option<Counter>,
+    pub(super) is_told: bool,
 }
 
 #[derive(Clone)]
@@ -38,7 +46,12 @@ struct Partition {
 // === impl Filler ===
 
 impl Filler {
-    pub(super) fn new(topic: &str, decoder: Option<Box<dyn Decode>>, runtime: Handle) -> Self {
+    pub(super) fn new(
+        topic: &str,
+        decoder: Option<Box<dyn Decode>>,
+        runtime: Handle,
+        dropped: Option<Counter>,
+    ) -> Self {
         Filler {
             topic: topic.to_owned(),
             batch: RecordBatch::new(),
@@ -48,6 +61,7 @@ impl Filler {
             is_mixed: false,
             decoder,
             runtime,
+            dropped: Dropped { counter: dropped, is_told: false },
         }
     }
 
@@ -65,7 +79,7 @@ impl Filler {
         let key = message.key().map(|key| span(&mut batch.text, key));
         let headers = message.headers().map(|headers| {
             let start = batch.text.len() as u32;
-            push_headers(headers, &mut batch.text);
+            self.dropped.push_headers(&self.topic, headers, &mut batch.text);
             (start, batch.text.len() as u32)
         });
         let payload = message.payload();
@@ -167,17 +181,33 @@ fn span(text: &mut Vec<u8>, bytes: &[u8]) -> (u32, u32) {
     (start, text.len() as u32)
 }
 
-/// Appends headers.
-///
-/// The client library panics on a name that is not UTF-8, and gives no other way to such a header. They
-/// are left out: no name of ours could be written for them.
-fn push_headers(headers: &BorrowedHeaders, text: &mut Vec<u8>) {
-    for index in 0..headers.count() {
-        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
-        match header {
-            Ok(Some(header)) => push_header(text, header.key, header.value),
-            Ok(None) => {}
-            Err(_) => tracing::warn!("a header whose name is not UTF-8 was left out"),
+// === impl Dropped ===
+
+impl Dropped {
+    /// Appends headers.
+    ///
+    /// The client library panics on a name that is not UTF-8, and gives no other way to such a header. They
+    /// are left out: no name of ours could be written for them.
+    fn push_headers(&mut self, topic: &str, headers: &BorrowedHeaders, text: &mut Vec<u8>) {
+        for index in 0..headers.count() {
+            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
+            match header {
+                Ok(Some(header)) => push_header(text, header.key, header.value),
+                Ok(None) => {}
+                Err(_) => self.count(topic),
+            }
+        }
+    }
+
+    fn count(&mut self, topic: &str) {
+        if let Some(counter) = &self.counter {
+            counter.add(1);
+        }
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!(
+                topic,
+                "headers whose name is not UTF-8 are left out and counted (levada_kafka_source_dropped_headers_total)"
+            );
         }
     }
 }

@@ -38,6 +38,8 @@ mod context;
 #[cfg(feature = "kafka")]
 mod fill;
 #[cfg(feature = "kafka")]
+mod metrics;
+#[cfg(feature = "kafka")]
 mod offsets;
 #[cfg(feature = "kafka")]
 mod payload;

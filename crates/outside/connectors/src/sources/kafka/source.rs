@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::context::{Context, KafkaConsumer, Shared};
 use super::fill::Filler;
+use super::metrics::dropped_headers;
 use super::offsets::{Keeper, Start, parse};
 use super::payload::Decode;
 use super::rewind::rewind;
@@ -108,7 +109,12 @@ impl KafkaSource {
             consumer: consumer.clone(),
             shared: shared.clone(),
             connection: plan.connection.clone(),
-            filler: Filler::new(&shared.topic, plan.decoder.take(), runtime.clone()),
+            filler: Filler::new(
+                &shared.topic,
+                plan.decoder.take(),
+                runtime.clone(),
+                dropped_headers(&ctx.metrics, &ctx.flow),
+            ),
             items: item_sender,
             empty: empty_receiver,
             commands: command_receiver,

@@ -16,6 +16,9 @@ use crate::postgres::{Fault, Kind, Table, quoted};
 /// Ours: as many rows may be inserted by others while a transaction that numbered its row is open.
 const KEYS_BEHIND: i64 = 1000;
 
+/// Rows that are counted at most: a number beyond says as much, and costs the server more.
+const COUNTED_MAX: u32 = 1_000_000;
+
 /// How rows are read.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -256,6 +259,20 @@ impl Plan {
         if let Some(limit) = limit.filter(|_| self.behind.is_none()) {
             text.push_str(&format!(" LIMIT {limit}"));
         }
+        Query { text, parameters }
+    }
+
+    /// Gives the query for the number of rows behind a mark, or of all of them.
+    pub(super) fn count(&self, mark: Option<&Mark>) -> Query {
+        let mut parameters = Vec::new();
+        let test = match mark {
+            Some(mark) => self.compare(">", mark, &mut parameters),
+            None => "true".to_owned(),
+        };
+        let from = &self.from;
+        let text = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {from} AS t WHERE {test} LIMIT {COUNTED_MAX}) AS q"
+        );
         Query { text, parameters }
     }
 

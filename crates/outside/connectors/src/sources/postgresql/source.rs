@@ -46,6 +46,8 @@ pub(super) struct PostgresqlSource {
     row_bytes: usize,
     /// Everything was handed out, and more is not waited for.
     is_exhausted: bool,
+    /// Rows behind the position, as the poll under way found them.
+    lag: Option<u64>,
 }
 
 /// A cursor that is open.
@@ -55,8 +57,12 @@ struct Poll {
     begun_at: Duration,
     /// Rows that were handed out.
     rows: usize,
-    /// One of them is behind the position at which the poll began.
-    is_ahead: bool,
+    /// Where the poll began.
+    from: Option<Mark>,
+    /// How many of them are behind that place.
+    ahead: u64,
+    /// How many rows were behind it when the poll began; known when they are more than one fetch.
+    total: Option<u64>,
     /// Nothing more is to be fetched.
     is_over: bool,
 }
@@ -79,6 +85,7 @@ impl PostgresqlSource {
             seen: Seen::default(),
             row_bytes: 0,
             is_exhausted: false,
+            lag: None,
         }
     }
 
@@ -170,7 +177,8 @@ impl PostgresqlSource {
             self.floor = None;
         }
         self.seen.begin();
-        Ok(Poll { plan, snapshot, begun_at, rows: 0, is_ahead: false, is_over: false })
+        let from = from.cloned();
+        Ok(Poll { plan, snapshot, begun_at, rows: 0, from, ahead: 0, total: None, is_over: false })
     }
 
     /// Gives how many rows to fetch: about as many bytes as a batch holds.
@@ -209,6 +217,8 @@ impl PostgresqlSource {
         if is_last {
             self.seen.end();
         }
+        let total = if is_last { Some(0) } else { poll.total };
+        self.lag = total.map(|total| total.saturating_sub(poll.ahead));
         if poll.is_over {
             let is_patient = !self.settings.stops_at_end;
             let pause = if is_patient { self.settings.poll_interval } else { Duration::ZERO };
@@ -217,7 +227,7 @@ impl PostgresqlSource {
             self.is_exhausted = !is_patient && (poll.rows == 0 || !poll.plan.has_position());
         }
         // While only late rows were read, the position is still that of the poll before.
-        if poll.is_ahead || is_last {
+        if poll.ahead > 0 || is_last {
             self.snapshot.clone_from(&poll.snapshot);
         }
         if self.seen.is_full() {
@@ -257,9 +267,11 @@ impl PostgresqlSource {
                 return Ok(payload.len());
             }
             if is_ahead {
-                poll.is_ahead = true;
+                poll.ahead += 1;
                 self.mark = Some(mark);
             }
+        } else {
+            poll.ahead += 1;
         }
         if batch.origins.is_empty() {
             batch.push_origin(self.partition.clone(), Position::Null);
@@ -296,6 +308,7 @@ impl Source for PostgresqlSource {
         self.seen.clear();
         self.next_poll_at = Duration::ZERO;
         self.is_exhausted = false;
+        self.lag = None;
         (self.mark, self.snapshot) = (None, String::new());
         if let Some((_, position)) = positions.iter().find(|(name, _)| *name == self.partition)
             && let Some(key) = position.get("order").and_then(Position::as_str)
@@ -320,6 +333,11 @@ impl Source for PostgresqlSource {
 
     async fn next(&mut self, batch: &mut RecordBatch) -> Result<bool, SourceError> {
         Ok(self.read(batch).await?)
+    }
+
+    /// Rows that the table had behind the position when the poll began, minus those handed out.
+    fn lag(&self) -> Option<u64> {
+        self.lag
     }
 }
 
@@ -359,6 +377,8 @@ impl PostgresqlSource {
             if is_last {
                 // Now and not with the next call: an open transaction keeps others from changing tables.
                 self.bounded(run(&mut connection, "COMMIT")).await?;
+            } else if poll.total.is_none() {
+                poll.total = Some(self.bounded(count(&mut connection, &poll)).await?);
             }
             // No waiting from here on: a call that is dropped must not leave rows marked as seen.
             self.take(&mut poll, &rows, is_last, batch)?;
@@ -396,6 +416,13 @@ fn bind(query: &Query) -> sqlx::query::Query<'_, Postgres, PgArguments> {
         prepared = prepared.bind(parameter);
     }
     prepared
+}
+
+/// Counts the rows behind the place at which a poll began, in its snapshot.
+async fn count(connection: &mut PgConnection, poll: &Poll) -> Result<u64, Fault> {
+    let query = poll.plan.count(poll.from.as_ref());
+    let count: i64 = bind(&query).fetch_one(connection).await?.try_get(0)?;
+    Ok(count.unsigned_abs())
 }
 
 async fn run(connection: &mut PgConnection, text: impl Into<String>) -> Result<(), Fault> {

@@ -2,7 +2,5 @@
 
 #![allow(clippy::unwrap_used, reason = "tests end by panicking")]
 
-pub(crate) mod fake;
-
 mod sink;
 mod source;

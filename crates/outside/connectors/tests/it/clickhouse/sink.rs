@@ -3,9 +3,8 @@
 use levada_connectors::{Outcomes, Sink, SinkError};
 use levada_model::{ErrorClass, RecordBatch};
 use levada_testkit::build;
+use levada_testkit::clickhouse::{Clickhouse, Mode};
 use serde_json::{Value, json};
-
-use super::fake::{Clickhouse, Mode};
 
 const COLUMNS: &[(&str, &str)] = &[("id", "Int64"), ("pad", "Nullable(String)")];
 

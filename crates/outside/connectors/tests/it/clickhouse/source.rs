@@ -3,9 +3,8 @@
 use levada_connectors::{Source, SourceError};
 use levada_model::{ErrorClass, Position, RecordBatch, Str};
 use levada_testkit::build;
+use levada_testkit::clickhouse::{Clickhouse, Mode};
 use serde_json::{Value, json};
-
-use super::fake::{Clickhouse, Mode};
 
 const COLUMNS: &[(&str, &str)] = &[
     ("id", "UInt64"),

@@ -2,11 +2,10 @@
 
 use async_trait::async_trait;
 use levada_connectors::{Sink, Source};
+use levada_testkit::clickhouse::{Clickhouse, Mode};
 use levada_testkit::conformance::{payloads, sink, source};
 use levada_testkit::{build, sink_suite, source_suite};
 use serde_json::json;
-
-use crate::clickhouse::fake::{Clickhouse, Mode};
 
 source_suite!(clickhouse_source, Polled { page: 0 });
 source_suite!(clickhouse_source_paged, Polled { page: 700 });

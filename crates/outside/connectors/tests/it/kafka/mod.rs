@@ -10,5 +10,6 @@ mod groups;
 mod messages;
 mod mock;
 mod producer;
+mod raw;
 mod security;
 mod support;

@@ -136,6 +136,41 @@ async fn late_keys_come_too() {
 }
 
 #[tokio::test]
+async fn lag_is_how_many_rows_are_behind() {
+    let Some(mut database) = Database::new("lag_is_how_many_rows_are_behind").await else { return };
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz DEFAULT now()); \
+             INSERT INTO t SELECT i FROM generate_series(1, 500) AS i",
+        )
+        .await;
+    let mut source = database.source(json!({"pollInterval": 1}));
+    source.open(&[]).await.unwrap();
+    assert_eq!(source.lag(), None, "nobody knows before the first poll");
+    let (mut batch, mut read) = (RecordBatch::new(), 0);
+    while read < 500 {
+        batch.clear();
+        assert!(source.next(&mut batch).await.unwrap());
+        read += batch.len() as u64;
+        assert_eq!(source.lag(), Some(500 - read));
+    }
+    // Those of the window that were handed out are not counted again.
+    database.run("INSERT INTO t SELECT i FROM generate_series(501, 700) AS i").await;
+    batch.clear();
+    assert!(source.next(&mut batch).await.unwrap());
+    let behind = 200 - batch.len() as u64;
+    assert_eq!(source.lag(), Some(behind));
+    read_rest(&mut *source, behind as usize).await;
+    assert_eq!(source.lag(), Some(0));
+}
+
+async fn read_rest(source: &mut dyn Source, count: usize) {
+    if count > 0 {
+        read(source, count).await;
+    }
+}
+
+#[tokio::test]
 async fn polls_can_be_limited() {
     let Some(mut database) = Database::new("limited").await else { return };
     database.run("CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz)").await;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 /// A server, or nothing when it is not there: then the test is skipped.
 pub(crate) struct Trino {
     pub(crate) address: String,
-    tables: Vec<String>,
+    /// Catalog and name.
+    tables: Vec<(String, String)>,
 }
 
 impl Trino {
@@ -25,10 +26,15 @@ impl Trino {
 
     /// Gives the name of a table of `memory.default` that no other test uses; dropped at the end.
     pub(crate) fn table(&mut self, word: &str) -> String {
+        self.table_of("memory", word)
+    }
+
+    /// Gives such a name in another catalog.
+    pub(crate) fn table_of(&mut self, catalog: &str, word: &str) -> String {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let name = format!("it_{word}_{}_{number}", std::process::id());
-        self.tables.push(name.clone());
+        self.tables.push((catalog.to_owned(), name.clone()));
         name
     }
 
@@ -91,9 +97,9 @@ impl Trino {
 
 impl Drop for Trino {
     fn drop(&mut self) {
-        for table in &self.tables {
-            let _dropped =
-                self.ask(&format!("DROP TABLE IF EXISTS memory.default.\"{table}\"")).is_ok();
+        for (catalog, table) in &self.tables {
+            let sql = format!("DROP TABLE IF EXISTS {catalog}.default.\"{table}\"");
+            let _dropped = self.ask(&sql).is_ok();
         }
     }
 }

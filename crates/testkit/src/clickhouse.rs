@@ -9,12 +9,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use levada_codec::compression::{Compression, decompress_all};
-use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use serde_json::Value;
+
+use crate::fake_http::{FakeServer, Reply, Request};
 
 /// What the server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// It works.
     Well,
     /// Every statement fails with this exception.
@@ -32,23 +33,26 @@ pub(crate) enum Mode {
 }
 
 /// What the server knows.
-pub(crate) struct State {
+#[derive(Debug)]
+pub struct State {
+    /// The name of the table.
+    table: String,
     /// The columns of the table and their types; none: there is no table.
-    pub(crate) columns: Vec<(String, String)>,
+    pub columns: Vec<(String, String)>,
     /// The engine of the table.
-    pub(crate) engine: String,
+    pub engine: String,
     /// The rows, in the order of their insertion.
-    pub(crate) rows: Vec<Vec<u8>>,
+    pub rows: Vec<Vec<u8>>,
     /// Inserts with a token that was seen are not done again.
-    pub(crate) looks_at_tokens: bool,
+    pub looks_at_tokens: bool,
     /// Every token, in order.
-    pub(crate) tokens: Vec<String>,
+    pub tokens: Vec<String>,
     /// Every statement that changed something, and every query for rows.
-    pub(crate) statements: Vec<String>,
+    pub statements: Vec<String>,
     /// The parameters of the last query for rows.
-    pub(crate) params: Vec<String>,
+    pub params: Vec<String>,
     /// Inserts that came compressed.
-    pub(crate) compressed: usize,
+    pub compressed: usize,
     seen: HashSet<String>,
     mode: Mode,
     /// After so many requests the server is well again.
@@ -56,7 +60,8 @@ pub(crate) struct State {
 }
 
 /// The server.
-pub(crate) struct Clickhouse {
+#[derive(Debug)]
+pub struct Clickhouse {
     server: FakeServer,
     shared: Arc<(Mutex<State>, Condvar)>,
 }
@@ -64,9 +69,15 @@ pub(crate) struct Clickhouse {
 // === impl Clickhouse ===
 
 impl Clickhouse {
-    /// Starts it with a table; without columns there is none.
-    pub(crate) fn start(columns: &[(&str, &str)]) -> Self {
+    /// Starts it with the table `orders`; without columns there is none.
+    pub fn start(columns: &[(&str, &str)]) -> Self {
+        Self::start_with("orders", columns)
+    }
+
+    /// Starts it with a table of this name.
+    pub fn start_with(table: &str, columns: &[(&str, &str)]) -> Self {
         let state = State {
+            table: table.to_owned(),
             columns: columns
                 .iter()
                 .map(|(name, kind)| (name.to_string(), kind.to_string()))
@@ -89,27 +100,32 @@ impl Clickhouse {
     }
 
     /// Gives the connection string of a user who may do everything.
-    pub(crate) fn connection(&self) -> String {
-        format!("http://levada:s3cr%20et@{}/shop?max_threads=1", self.server.address())
+    pub fn connection(&self) -> String {
+        format!("http://levada:s3cr%20et@{}/shop?max_threads=1", self.address())
+    }
+
+    /// Gives host and port.
+    pub fn address(&self) -> String {
+        self.server.address()
     }
 
     /// Gives the connection string of somebody else.
-    pub(crate) fn wrong_connection(&self) -> String {
+    pub fn wrong_connection(&self) -> String {
         format!("clickhouse://levada:guess@{}/shop", self.server.address())
     }
 
     /// Looks at what the server knows, or changes it.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+    pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.shared.0.lock().unwrap())
     }
 
     /// Changes what it does.
-    pub(crate) fn set(&self, mode: Mode) {
+    pub fn set(&self, mode: Mode) {
         self.set_for(mode, None);
     }
 
     /// Changes what it does, for so many requests.
-    pub(crate) fn set_for(&self, mode: Mode, requests: Option<usize>) {
+    pub fn set_for(&self, mode: Mode, requests: Option<usize>) {
         self.with(|state| (state.mode, state.ends_after) = (mode, requests));
         self.shared.1.notify_all();
     }
@@ -162,7 +178,7 @@ fn answer(shared: &(Mutex<State>, Condvar), request: &Request) -> Reply {
         state.statements.push(sql.clone());
         select(&mut state, &sql, request, mode)
     } else if sql.starts_with("SELECT name, type FROM system.columns") {
-        let is_it = request.query("param_table").as_deref() == Some("orders");
+        let is_it = request.query("param_table").as_deref() == Some(&state.table);
         let columns = if is_it { &state.columns[..] } else { &[] };
         Reply::new(200, describe(columns))
     } else if sql.starts_with("DESCRIBE TABLE (") {
@@ -170,7 +186,7 @@ fn answer(shared: &(Mutex<State>, Condvar), request: &Request) -> Reply {
     } else if sql.starts_with("SELECT engine FROM system.tables") {
         let engine = serde_json::json!({"engine": state.engine}).to_string();
         Reply::new(200, if state.columns.is_empty() { String::new() } else { engine })
-    } else if let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS `orders` (") {
+    } else if let Some(rest) = after(&sql, "CREATE TABLE IF NOT EXISTS", &state.table, "(") {
         let (columns, engine) = rest.split_once(") ENGINE = ").expect("an engine");
         state.engine = engine.split('(').next().unwrap_or_default().to_owned();
         state.columns = columns
@@ -181,7 +197,9 @@ fn answer(shared: &(Mutex<State>, Condvar), request: &Request) -> Reply {
             .collect();
         state.statements.push(sql);
         Reply::new(200, "")
-    } else if let Some(rest) = sql.strip_prefix("ALTER TABLE `orders` ADD COLUMN IF NOT EXISTS `") {
+    } else if let Some(rest) =
+        after(&sql, "ALTER TABLE", &state.table, "ADD COLUMN IF NOT EXISTS `")
+    {
         let (name, kind) = rest.split_once("` ").expect("a name and a type");
         state.columns.push((name.to_owned(), kind.to_owned()));
         state.statements.push(sql);
@@ -189,6 +207,11 @@ fn answer(shared: &(Mutex<State>, Condvar), request: &Request) -> Reply {
     } else {
         exception(62, &format!("Syntax error: {sql}"))
     }
+}
+
+/// Gives what stands behind the name of the table and some words in a statement that begins with others.
+fn after<'a>(sql: &'a str, words: &str, table: &str, more: &str) -> Option<&'a str> {
+    sql.strip_prefix(&format!("{words} `{table}` {more}"))
 }
 
 fn describe(columns: &[(String, String)]) -> String {
@@ -199,7 +222,7 @@ fn describe(columns: &[(String, String)]) -> String {
 }
 
 fn insert(state: &mut State, sql: &str, request: &Request) -> Reply {
-    assert_eq!(sql, "INSERT INTO `orders` FORMAT JSONEachRow");
+    assert_eq!(sql, format!("INSERT INTO `{}` FORMAT JSONEachRow", state.table));
     for (name, value) in [
         ("wait_end_of_query", "1"),
         ("async_insert", "0"),

@@ -1,0 +1,152 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use levada_codec::compression::Compression;
+use levada_model::Category;
+use levada_runtime::{ShutdownHandle, SystemClock, TaskKind};
+use levada_telemetry::metrics::Registry;
+use levada_testkit::fake_http::{FakeServer, Reply};
+
+use super::*;
+use crate::gateway::Gateway;
+use crate::ingest::{Bounds, Write};
+use crate::metrics::show_pipeline;
+use crate::rules::RulesSpec;
+use crate::wal::Encoding;
+
+fn spec(name: &str, spread: Spread, urls: &[&str]) -> DestinationSpec {
+    DestinationSpec {
+        name: name.into(),
+        spread,
+        endpoints: urls
+            .iter()
+            .map(|url| EndpointSpec { url: (*url).into(), ..EndpointSpec::default() })
+            .collect(),
+        form: Form {
+            encoding: Encoding::LineProtocol,
+            compression: Compression::Gzip,
+            has_global_tags: false,
+        },
+        policy: SendPolicy::default(),
+        queue: QueueSettings { sync: crate::wal::Sync::None, ..QueueSettings::default() },
+    }
+}
+
+async fn opened(specs: &[DestinationSpec], dir: &Path) -> Result<Opened, DestinationError> {
+    let shared = Shared {
+        dir,
+        encoder: Arc::new(Encoder::new(Bounds::default(), 7)),
+        clock: SystemClock::new(),
+        tasks: &Tasks::new(),
+        watch: None,
+    };
+    open(specs, &shared).await
+}
+
+#[tokio::test]
+async fn a_spread_decides_how_many_queues_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let urls = ["http://a:9528?token=x", "http://b", "http://b/other"];
+    let hash = Spread::Hash { key: "host".into() };
+    let specs = [
+        spec("one", Spread::Failover, &urls),
+        spec("all", Spread::Broadcast, &urls),
+        spec("some", hash, &urls[..2]),
+    ];
+    let opened = opened(&specs, dir.path()).await.unwrap();
+    let names: Vec<&str> = opened.outlets.iter().map(|outlet| &*outlet.name).collect();
+    assert_eq!(
+        names,
+        [
+            "one",
+            "all@http___a_9528",
+            "all@http___b",
+            "all@http___b#2",
+            "some@http___a_9528",
+            "some@http___b",
+        ]
+    );
+    assert_eq!(opened.targets["one"], Target::Each(vec![0]));
+    assert_eq!(opened.targets["all"], Target::Each(vec![1, 2, 3]));
+    let among = vec![(4, 1), (5, 1)];
+    assert_eq!(opened.targets["some"], Target::Hash { key: "host".into(), among });
+    assert_eq!(opened.senders[0].group().states(Duration::ZERO).len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_before_anything_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    for (specs, expected) in [
+        (
+            vec![spec("../x", Spread::Failover, &["http://a"])],
+            "destination `../x`: the name is to be made of up to 100 letters, digits, `-`, `_` and `.`",
+        ),
+        (vec![spec("x", Spread::Failover, &[])], "destination `x`: it has no endpoint"),
+        (
+            vec![
+                spec("x", Spread::Failover, &["http://a"]),
+                spec("x", Spread::Failover, &["http://a"]),
+            ],
+            "destination `x`: the name is there twice",
+        ),
+        (
+            vec![spec("y", Spread::Failover, &["ftp://a?token=tkn_secret"])],
+            "destination `y`: endpoints[0].url",
+        ),
+    ] {
+        let Err(error) = opened(&specs, dir.path()).await else { panic!("{expected}") };
+        assert_eq!(error.to_string(), expected);
+    }
+    let mut proxied = spec("z", Spread::Failover, &["http://a"]);
+    proxied.endpoints[0].proxy = "127.0.0.1:1080".into();
+    assert!(matches!(
+        opened(&[proxied], dir.path()).await,
+        Err(DestinationError::Client { at: 0, .. })
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_before_a_stop_is_sent_after_the_start() {
+    let (dir, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
+    let is_up = Arc::new(AtomicBool::new(false));
+    let state = is_up.clone();
+    let server = FakeServer::start(move |_| {
+        Reply::new(if state.load(Ordering::Acquire) { 200 } else { 503 }, "")
+    });
+    let specs = [spec("d", Spread::Failover, &[&server.url("?token=t")])];
+    for round in 0..2 {
+        let Opened { outlets, senders, targets } = opened(&specs, dir.path()).await.unwrap();
+        let queue = outlets[0].queue.clone();
+        let rules = RulesSpec { default: targets.get("d").cloned(), ..RulesSpec::default() };
+        let encoder = Arc::new(Encoder::new(Bounds::default(), 9));
+        let gateway = Gateway::new(outlets, rules, Bounds::default(), encoder).unwrap();
+        let gateway = Arc::new(gateway);
+        let registry = Registry::new();
+        show_pipeline(&registry, &gateway, &senders).unwrap();
+        let (shutdown, observer) = ShutdownHandle::new();
+        let sender = senders[0].clone();
+        let running =
+            tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await });
+        if round == 0 {
+            let clock = SystemClock::new();
+            let write = Write::lines(Category::Network, "m f=1i\nm f=2i\n", clock.now());
+            gateway.write(write, &tasks).await.unwrap();
+            let text = registry.render();
+            assert!(text.contains("levada_gateway_routed_points_total 2\n"), "{text}");
+        } else {
+            is_up.store(true, Ordering::Release);
+            let drained = async {
+                while queue.counts().queued > 0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), drained).await.unwrap();
+        }
+        shutdown.drain();
+        running.await.unwrap();
+        let counts = queue.counts();
+        let expected = if round == 0 { (2, 0, 2) } else { (2, 2, 0) };
+        assert_eq!((counts.accepted, counts.delivered, counts.queued), expected);
+        queue.close().await;
+        drop(gateway);
+    }
+}
