@@ -233,8 +233,9 @@ fn wait(
             world.note(&format!("error: {queued} points still wait"));
             return Ok(Ended::Failed);
         }
-        let pause = world.clock.sleep(world.poll_interval);
-        api.wait(pause);
+        let (clock, pause) = (&world.clock, world.poll_interval);
+        // A sleep begins within the runtime.
+        api.wait(async move { clock.sleep(pause).await });
     }
 }
 
