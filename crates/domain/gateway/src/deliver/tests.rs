@@ -250,6 +250,24 @@ fn requests_are_those_of_the_protocol() {
 }
 
 #[test]
+fn no_value_of_a_header_keeps_points_from_being_sent() {
+    on_threads!(async {
+        // Source: N12.
+        let (server, seen) = server(|_, _| Reply::new(200, ""));
+        let bench = Bench::start(&[&[url(&server)]], Setup::default(), None).await;
+        let mut write = Write::lines(Category::Network, "m f=1i 1700000000000000001\n", now());
+        write.global_tags = Some("a=é,b==\r\nX-Evil: 1".into());
+        write.storage_index = Some("".into());
+        bench.gateway.write(write, &bench.tasks).await.unwrap();
+        assert_eq!(bench.drained(0).await.delivered, 1);
+        let request = seen.requests().remove(0);
+        assert_eq!(request.header("x-global-tags"), Some("a=é,b==__X-Evil: 1"));
+        assert_eq!(request.header("x-storage-index-name"), Some(""));
+        assert_eq!(request.header("x-evil"), None);
+    });
+}
+
+#[test]
 fn failures_are_retried_until_they_pass_and_keep_the_package_id() {
     on_threads!(async {
         let ids = Arc::new(Mutex::new(Vec::new()));
@@ -574,5 +592,76 @@ fn writers_wait_while_a_queue_is_full_and_nothing_is_lost() {
         tokio::join!(writing, opening);
         assert_eq!(bench.drained(0).await.delivered, 300);
         assert_eq!(seen.points(), (0..300).map(|n| (n, 1)).collect());
+    });
+}
+
+/// Receivers that fail in every way, by chance: at the end each point is where the counts say, and nowhere twice.
+#[test]
+fn whatever_receivers_do_every_point_is_somewhere_once() {
+    on_threads!(async {
+        let random = levada_testkit::seeded::Random::new(7);
+        let random = Arc::new(Mutex::new(random));
+        let is_calm = Arc::new(AtomicU16::new(0));
+        let chaos = |random: Arc<Mutex<levada_testkit::seeded::Random>>, calm: Arc<AtomicU16>| {
+            move |request: &Request, _: usize| {
+                let numbers = numbers(request);
+                // These are bad wherever they are, and make the whole body bad.
+                if numbers.iter().any(|n| n % 97 == 13) {
+                    let has_others = numbers.len() > 1;
+                    return Reply::new(if has_others { 413 } else { 422 }, "bad point");
+                }
+                if numbers.len() > 40 {
+                    return Reply::new(413, "");
+                }
+                if calm.load(Ordering::Acquire) == 1 {
+                    return Reply::new(200, "");
+                }
+                match random.lock().unwrap().below(10) {
+                    0 => Reply::cut(),
+                    1 => Reply::new(429, "").with("Retry-After", "0"),
+                    2 => Reply::new(500, ""),
+                    3 => Reply::new(503, ""),
+                    4 => Reply::new(403, ""),
+                    _ => Reply::new(200, ""),
+                }
+            }
+        };
+        let (one, seen_one) = server(chaos(random.clone(), is_calm.clone()));
+        let (other, seen_other) = server(chaos(random, is_calm.clone()));
+        let rules = RulesSpec {
+            drop_filters: vec![(Category::Logging, vec!["{ n < 5 }".into()])],
+            sinkers: vec![SinkerSpec {
+                name: "s".into(),
+                categories: vec![Category::Logging],
+                filters: vec!["{ n >= 300 }".into()],
+                target: Target::Each(vec![1]),
+            }],
+            default: Some(Target::Each(vec![0])),
+            ..RulesSpec::default()
+        };
+        let mut setup = Setup::default();
+        setup.policy.breaker.pause = Duration::from_millis(5);
+        let urls: [&[String]; 2] = [&[url(&one)], &[url(&other)]];
+        let bench = Bench::start(&urls, setup, Some(rules)).await;
+        let mut first = 0;
+        for size in [1, 300, 2, 50, 1, 1, 80, 65].into_iter().cycle().take(16) {
+            bench.write(first, size).await;
+            first += size;
+            for destination in 0..2 {
+                bench.counts(destination);
+            }
+        }
+        is_calm.store(1, Ordering::Release);
+        for (destination, seen, range) in [(0, seen_one, 5..300_usize), (1, seen_other, 300..first)]
+        {
+            let counts = bench.drained(destination).await;
+            let is_bad = |n: &usize| n % 97 == 13;
+            let good = range.clone().filter(|n| !is_bad(n)).map(|n| (n, 1)).collect();
+            assert_eq!(seen.points(), good, "each good point once");
+            let bad = range.clone().filter(is_bad).count() as u64;
+            assert_eq!(counts.accepted, range.len() as u64);
+            assert_eq!((counts.delivered, counts.dead_lettered), (range.len() as u64 - bad, bad));
+        }
+        assert_eq!(bench.gateway.stats().filtered.load(Ordering::Relaxed), 5);
     });
 }

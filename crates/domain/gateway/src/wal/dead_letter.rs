@@ -20,10 +20,10 @@ use super::engine::{Engine, Inner, dead_letter_dir, quarantine_dir};
 use super::error::StorageError;
 use super::files::{Files, Handle, is_full, read_all};
 use super::ledger::DropReason;
-use super::queue::Parts;
 use super::ranges::Ranges;
 use super::record::{HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, Record, u64_at};
 use super::settings::Sync;
+use super::settle::Parts;
 use super::state::Taken;
 
 const MAGIC: [u8; 4] = *b"DWL1";
@@ -98,17 +98,26 @@ impl DeadLetters {
 // === impl Engine ===
 
 impl Engine {
-    /// Writes letters that wait; tells whether there were any.
+    /// Writes letters that wait; tells whether any of them is done with.
     pub(super) fn write_letters(&self) -> bool {
         let letters = std::mem::take(&mut self.inner().new_letters);
-        let is_work = !letters.is_empty();
+        let mut is_work = false;
         for letter in letters {
-            self.write_letter(letter);
+            match self.write_letter(letter) {
+                None => is_work = true,
+                Some(again) => {
+                    // Sent again, it would be refused again; so it waits here, leased, and is tried again with the upkeep.
+                    let inner = &mut *self.inner();
+                    inner.new_letters.push(again);
+                    inner.is_stalled = true;
+                }
+            }
         }
         is_work
     }
 
-    fn write_letter(&self, new: NewLetter) {
+    /// Writes a letter; gives it back when that failed.
+    fn write_letter(&self, new: NewLetter) -> Option<NewLetter> {
         let NewLetter { taken, rest, mut reason, otherwise } = new;
         reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
         let record = rest.as_ref().map_or(&taken.record, |(record, _)| record);
@@ -122,7 +131,7 @@ impl Engine {
                 Some((_, parts)) => parts.count(state, otherwise),
                 None => state.ledger.drop_points(otherwise, taken.record.points.into()),
             }
-            return;
+            return None;
         }
         while let Some(oldest) = self.letter_to_evict(bytes) {
             if let Err(error) = self.remove_letter(oldest, DropReason::DeadLetterFull) {
@@ -136,13 +145,11 @@ impl Engine {
             if let Err(error) = self.place.files.remove(&path) {
                 tracing::debug!(%error, "cannot remove what is left of a dead letter");
             }
-            let inner = &mut *self.inner();
-            inner.io.disk_full += u64::from(is_full(&error));
-            inner.io.write_failures += u64::from(!is_full(&error));
-            tracing::warn!(%error, path = %path.display(), "a dead letter could not be written; its record stays in the queue");
-            // Parts of it that were delivered may be delivered again.
-            inner.state.put_back(taken);
-            return;
+            let io = &mut self.inner().io;
+            io.disk_full += u64::from(is_full(&error));
+            io.write_failures += u64::from(!is_full(&error));
+            tracing::warn!(%error, path = %path.display(), "a dead letter could not be written; it is tried again");
+            return Some(NewLetter { taken, rest, reason, otherwise });
         }
         let inner = &mut *self.inner();
         inner.state.settle(&taken);
@@ -163,6 +170,7 @@ impl Engine {
             bytes,
             attempts: taken.attempts,
         });
+        None
     }
 
     fn letter_to_evict(&self, bytes: u64) -> Option<u64> {

@@ -177,6 +177,8 @@ impl Engine {
             return Step::Worked;
         }
         if !self.take_batch(log) {
+            let inner = &mut *self.inner();
+            inner.is_stalled &= !inner.intake.pending.is_empty() || !inner.new_letters.is_empty();
             return Step::Idle;
         }
         let mut attempts = 0;

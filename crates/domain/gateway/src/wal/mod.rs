@@ -43,8 +43,10 @@ mod record;
 mod recover;
 mod segment;
 mod settings;
+mod settle;
 mod state;
 mod stats;
+mod threads;
 mod upkeep;
 
 pub use attributes::{Attributes, AttributesTooLong};

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
 use levada_runtime::{Clock, TaskKind, Tasks};
 use tokio::sync::Notify;
 
-use super::dead_letter::{DeadLetter, NewLetter};
-use super::engine::{Admission, Engine, Step, lock, quarantine_dir};
+use super::dead_letter::DeadLetter;
+use super::engine::{Admission, Engine, quarantine_dir};
 use super::error::{AppendError, DeadLetterError, OpenError, StorageError};
 use super::files::{Files, SystemFiles};
 use super::intake::Receipt;
@@ -20,17 +19,12 @@ use super::ledger::{Counts, DropReason};
 use super::log::Place;
 use super::record::Record;
 use super::settings::{Keep, QueueSettings};
-use super::state::{Pick, State, Taken};
+use super::settle::settle;
+use super::state::{Pick, Taken};
 use super::stats::IoStats;
-use super::upkeep::Due;
+use super::threads::{Jobs, keep_up};
 
 const LOCK_FILE: &str = "lock";
-
-/// How long a thread that writes waits for more before it ends.
-const LINGER: Duration = Duration::from_millis(50);
-
-/// How often what waits is looked through for records that waited too long.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Records for one destination; a clone is cheap and is the same queue.
 ///
@@ -63,36 +57,21 @@ pub struct QueueStatus {
 struct Owner(Arc<Shared>);
 
 pub(super) struct Shared {
-    engine: Engine,
-    tasks: Tasks,
+    pub(super) engine: Engine,
+    pub(super) tasks: Tasks,
     /// Something can be sent.
-    ready: Notify,
+    pub(super) ready: Notify,
     /// Something may fit again.
-    space: Notify,
+    pub(super) space: Notify,
     /// Something is to be flushed or noted some time.
-    work: Notify,
+    pub(super) work: Notify,
     /// Something is to be noted now.
-    urgent: Notify,
-    jobs: Mutex<Jobs>,
-    wake_writer: Condvar,
-    is_ended: AtomicBool,
+    pub(super) urgent: Notify,
+    pub(super) jobs: Mutex<Jobs>,
+    pub(super) wake_writer: Condvar,
+    pub(super) is_ended: AtomicBool,
     /// The lock of the folder; it ends with the file.
-    lock_file: Mutex<Option<File>>,
-}
-
-/// Which threads run, and whether they were asked for since they last looked.
-#[derive(Default)]
-struct Jobs {
-    writer: Job,
-    fetcher: Job,
-    /// Reading failed; it is tried again after a while.
-    is_fetch_late: bool,
-}
-
-#[derive(Default)]
-struct Job {
-    is_running: bool,
-    is_wanted: bool,
+    pub(super) lock_file: Mutex<Option<File>>,
 }
 
 // === impl Queue ===
@@ -340,8 +319,14 @@ impl Shared {
         let (pick, is_more, wants_fetch) = {
             let inner = &mut *self.engine.inner();
             let now = self.engine.now();
+            let queued = inner.state.queued_bytes;
             let pick = inner.state.pick(now, self.engine.today());
             let wants_fetch = inner.state.next_fetch(now).is_some();
+            if inner.state.queued_bytes < queued {
+                // Some were too old.
+                self.space.notify_waiters();
+                self.work.notify_one();
+            }
             (pick, inner.state.has_waiting(), wants_fetch)
         };
         if wants_fetch {
@@ -391,7 +376,7 @@ impl Shared {
         }
     }
 
-    fn is_ended(&self) -> bool {
+    pub(super) fn is_ended(&self) -> bool {
         self.is_ended.load(Ordering::Acquire)
     }
 
@@ -400,125 +385,12 @@ impl Shared {
         inner.is_closed && inner.state.queued_bytes == 0 && inner.intake.pending.is_empty()
     }
 
-    fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         self.space.notify_waiters();
         self.ready.notify_waiters();
         self.ready.notify_one();
         self.work.notify_one();
         self.urgent.notify_one();
-    }
-
-    fn want_writer(self: &Arc<Self>) {
-        let jobs = &mut *lock(&self.jobs);
-        jobs.writer.is_wanted = true;
-        if std::mem::replace(&mut jobs.writer.is_running, true) {
-            self.wake_writer.notify_one();
-            return;
-        }
-        let shared = Arc::clone(self);
-        let write = move || shared.write();
-        drop(self.tasks.spawn_thread(TaskKind::Gateway, "writer of a queue", write));
-    }
-
-    fn want_fetcher(self: &Arc<Self>) {
-        let jobs = &mut *lock(&self.jobs);
-        jobs.fetcher.is_wanted = true;
-        if std::mem::replace(&mut jobs.fetcher.is_running, true) {
-            return;
-        }
-        let shared = Arc::clone(self);
-        let fetch = move || shared.fetch();
-        drop(self.tasks.spawn_thread(TaskKind::Gateway, "reader of a queue", fetch));
-    }
-
-    /// Writes what is pending; the work of a thread, which stays a moment for what comes next.
-    fn write(&self) {
-        let _running = Running { shared: self, job: |jobs| &mut jobs.writer };
-        let log = &mut *lock(&self.engine.log);
-        loop {
-            if self.engine.write_some(log) == Step::Worked {
-                self.ready.notify_one();
-                self.space.notify_waiters();
-                self.work.notify_one();
-                continue;
-            }
-            self.work.notify_one();
-            let mut jobs = lock(&self.jobs);
-            if !jobs.writer.is_wanted {
-                let waited = self.wake_writer.wait_timeout(jobs, LINGER);
-                jobs = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-            }
-            if !std::mem::take(&mut jobs.writer.is_wanted) {
-                // Under the lock: whoever wants a writer from now on starts one.
-                jobs.writer.is_running = false;
-                return;
-            }
-        }
-    }
-
-    /// Reads ahead; the work of a thread.
-    fn fetch(&self) {
-        let _running = Running { shared: self, job: |jobs| &mut jobs.fetcher };
-        loop {
-            let is_failed = match self.engine.fetch_one() {
-                Ok(true) => {
-                    self.ready.notify_one();
-                    continue;
-                }
-                Ok(false) => false,
-                Err(error) => {
-                    tracing::warn!(%error, source = %error.source, "waiting records cannot be read; it is tried again");
-                    self.engine.inner().io.read_failures += 1;
-                    true
-                }
-            };
-            let jobs = &mut *lock(&self.jobs);
-            jobs.is_fetch_late |= is_failed;
-            if is_failed || !std::mem::take(&mut jobs.fetcher.is_wanted) {
-                jobs.fetcher.is_running = false;
-                break;
-            }
-        }
-        // Records that turned out to be damaged are finished.
-        self.work.notify_one();
-        self.space.notify_waiters();
-    }
-
-    /// Writes, flushes and notes everything; the work of a thread.
-    fn end(&self) {
-        {
-            let log = &mut *lock(&self.engine.log);
-            while self.engine.write_some(log) == Step::Worked {}
-        }
-        if self.engine.settings.keep == Keep::Memory {
-            let inner = &mut *self.engine.inner();
-            while inner.state.drop_oldest(DropReason::Shutdown, |_: &State, _: &Record| true) {}
-        }
-        self.is_ended.store(true, Ordering::Release);
-        self.engine.keep_up(true);
-        drop(lock(&self.lock_file).take());
-        self.wake_all();
-    }
-
-    fn due(&self) -> Due {
-        if lock(&self.jobs).is_fetch_late {
-            return Due::In(self.engine.settings.cursor_interval);
-        }
-        self.engine.due()
-    }
-}
-
-/// Says that a thread ended, also when it panicked.
-struct Running<'a> {
-    shared: &'a Shared,
-    job: fn(&mut Jobs) -> &mut Job,
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            (self.job)(&mut lock(&self.shared.jobs)).is_running = false;
-        }
     }
 }
 
@@ -551,158 +423,6 @@ impl Drop for Written<'_> {
         if let Some(slot) = self.slot {
             self.shared.engine.inner().intake.abandon(slot);
         }
-    }
-}
-
-/// Counts the points of a record whose lease is over.
-pub(super) fn settle(inner: &mut super::engine::Inner, taken: Taken, outcome: Outcome) {
-    let state = &mut inner.state;
-    let points = u64::from(taken.record.points);
-    match outcome {
-        Outcome::Delivered => {
-            state.settle(&taken);
-            state.ledger.delivered += points;
-        }
-        Outcome::Retry if state.settings().not_kept.contains(taken.record.category) => {
-            state.settle(&taken);
-            state.ledger.drop_points(DropReason::NotKept, points);
-        }
-        Outcome::Retry => {
-            inner.io.retries += 1;
-            state.put_back(Taken { attempts: taken.attempts.saturating_add(1), ..taken });
-        }
-        Outcome::Dropped(reason) => {
-            state.settle(&taken);
-            state.ledger.drop_points(reason, points);
-        }
-        Outcome::DeadLetter { otherwise, .. } if state.settings().keep == Keep::Memory => {
-            state.settle(&taken);
-            state.ledger.drop_points(otherwise, points);
-        }
-        Outcome::DeadLetter { reason, otherwise } => {
-            inner.new_letters.push(NewLetter { taken, rest: None, reason, otherwise });
-        }
-        Outcome::Parts { delivered, dropped, letter } => {
-            let parts = Parts::of(taken.record.points, delivered, dropped, letter.as_ref());
-            match letter {
-                Some((mut record, reason)) if state.settings().keep == Keep::Disk => {
-                    record.points = parts.lettered;
-                    let rest = Some((record, parts));
-                    let otherwise = DropReason::Poison;
-                    inner.new_letters.push(NewLetter { taken, rest, reason, otherwise });
-                }
-                _ => {
-                    state.settle(&taken);
-                    parts.count(state, DropReason::Poison);
-                }
-            }
-        }
-    }
-}
-
-/// Where the points of a split record went.
-pub(super) struct Parts {
-    delivered: u32,
-    dropped: Vec<(DropReason, u32)>,
-    lettered: u32,
-}
-
-// === impl Parts ===
-
-impl Parts {
-    /// Takes the numbers that a sender gave, so that they add up to the points of the record.
-    fn of(
-        points: u32,
-        delivered: u32,
-        mut dropped: Vec<(DropReason, u32)>,
-        letter: Option<&(Record, String)>,
-    ) -> Parts {
-        let mut left = points;
-        let mut take = |wanted: u32| {
-            let taken = wanted.min(left);
-            left -= taken;
-            taken
-        };
-        let lettered = take(letter.map_or(0, |(record, _)| record.points));
-        let delivered = take(delivered);
-        for (_, points) in &mut dropped {
-            *points = take(*points);
-        }
-        dropped.push((DropReason::Poison, left));
-        Parts { delivered, dropped, lettered }
-    }
-
-    /// Counts them; those of the letter as dropped for a reason.
-    pub(super) fn count(&self, state: &mut State, letter: DropReason) {
-        state.ledger.drop_points(letter, self.lettered.into());
-        self.count_rest(state);
-    }
-
-    /// Gives the points of the letter.
-    pub(super) fn lettered(&self) -> u32 {
-        self.lettered
-    }
-
-    /// Counts all but those of the letter.
-    pub(super) fn count_rest(&self, state: &mut State) {
-        state.ledger.delivered += u64::from(self.delivered);
-        for (reason, points) in &self.dropped {
-            state.ledger.drop_points(*reason, (*points).into());
-        }
-    }
-}
-
-/// Flushes and notes what is due, until the queue ends.
-async fn keep_up(shared: Arc<Shared>) {
-    let clock = Arc::clone(&shared.engine.clock);
-    while !shared.is_ended() {
-        match shared.due() {
-            Due::In(wait) => {
-                tokio::select! {
-                    () = clock.sleep(wait) => {}
-                    () = shared.urgent.notified() => {}
-                }
-            }
-            Due::Never => {
-                let expires = shared.engine.settings.age_max.is_some();
-                let has_waiting = expires && shared.engine.inner().state.queued_bytes > 0;
-                tokio::select! {
-                    () = shared.work.notified() => continue,
-                    () = clock.sleep(EXPIRY_INTERVAL), if has_waiting => {}
-                }
-            }
-        }
-        if shared.is_ended() {
-            break;
-        }
-        step(&shared, Engine::keep_up, false).await;
-        if std::mem::take(&mut lock(&shared.jobs).is_fetch_late) {
-            shared.want_fetcher();
-        }
-        if shared.engine.inner().is_stalled {
-            shared.want_writer();
-        }
-        shared.space.notify_waiters();
-        shared.ready.notify_one();
-    }
-    // The last handle may have gone without anybody closing the queue.
-    if lock(&shared.lock_file).is_some() {
-        let ending = Arc::clone(&shared);
-        let ended =
-            shared.tasks.spawn_thread(TaskKind::Gateway, "end of a queue", move || ending.end());
-        if ended.await.is_err() {
-            tracing::error!("the end of a queue failed");
-        }
-    }
-}
-
-async fn step(shared: &Arc<Shared>, work: fn(&Engine, bool), is_final: bool) {
-    let stepping = Arc::clone(shared);
-    let done = shared.tasks.spawn_thread(TaskKind::Gateway, "upkeep of a queue", move || {
-        work(&stepping.engine, is_final);
-    });
-    if done.await.is_err() {
-        tracing::error!(destination = shared.engine.place.destination, "upkeep of a queue failed");
     }
 }
 

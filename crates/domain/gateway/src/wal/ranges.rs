@@ -78,6 +78,24 @@ impl Ranges {
         gaps
     }
 
+    /// Tells whether a place can be one of the log that the set is about: its points and bytes lie between those of the
+    /// ranges around it.
+    pub(super) fn admits(&self, mark: Mark) -> bool {
+        let is_ordered = |one: Mark, other: Mark| {
+            one.sequence <= other.sequence
+                && one.points <= other.points
+                && one.position <= other.position
+                && (one.sequence != other.sequence || one == other)
+        };
+        let before = self.behind.range(..=mark.sequence).next_back();
+        let (start, end) = before.map_or((Mark::default(), self.prefix), |(_, range)| *range);
+        if mark.sequence <= end.sequence {
+            return is_ordered(start, mark) && is_ordered(mark, end);
+        }
+        let next = self.next_start(mark.sequence);
+        is_ordered(end, mark) && next.is_none_or(|next| is_ordered(mark, next))
+    }
+
     /// Adds the records from `start` up to `end`, none of which is in the set.
     pub(super) fn insert(&mut self, start: Mark, end: Mark) {
         debug_assert!(start.sequence < end.sequence, "{start:?} {end:?}");

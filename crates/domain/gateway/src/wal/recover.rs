@@ -146,6 +146,12 @@ fn list(place: &Place) -> Result<Listed, OpenError> {
     let dir = &place.dir;
     let failed = |action, error| storage(place, place.error(action, dir, error));
     place.files.create_dir(dir).map_err(|error| failed("make", error))?;
+    if let Some(parent) = dir.parent()
+        && let Err(error) = place.files.sync_dir(parent)
+    {
+        // Others may own it; then the folder is durable when they say so.
+        tracing::debug!(%error, path = %parent.display(), "cannot flush the folder above a queue");
+    }
     let files = place.files.list(dir).map_err(|error| failed("list", error))?;
     let mut listed = Listed { segments: BTreeSet::new(), reserve: None };
     for (name, bytes) in files {
@@ -193,7 +199,9 @@ fn fits(cursor: &Cursor, end: &End) -> bool {
     match tail.sequence.cmp(&end.sequence) {
         std::cmp::Ordering::Equal => tail == end,
         std::cmp::Ordering::Less => tail.points <= end.points && tail.position < end.position,
-        std::cmp::Ordering::Greater => tail.points >= end.points && tail.position > end.position,
+        std::cmp::Ordering::Greater => {
+            tail.points >= end.points && tail.position > end.position && cursor.finished.admits(end)
+        }
     }
 }
 

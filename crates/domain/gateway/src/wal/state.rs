@@ -57,6 +57,8 @@ pub(super) enum Oldest {
 pub(super) struct State {
     settings: QueueSettings,
     pub(super) tail: Mark,
+    /// Where the log ended when it was opened. What is before it was found, and may not be what it says it is.
+    opened: Mark,
     pub(super) claimed: Ranges,
     pub(super) finished: Ranges,
     pub(super) ledger: Ledger,
@@ -102,6 +104,7 @@ impl State {
         State {
             settings,
             tail,
+            opened: tail,
             claimed: finished.clone(),
             queued_records: gaps.iter().map(|(start, end)| end.sequence - start.sequence).sum(),
             queued_points: gaps.iter().map(|(start, end)| end.points - start.points).sum(),
@@ -128,6 +131,12 @@ impl State {
     /// Gives where the points are.
     pub(super) fn counts(&self) -> Counts {
         self.ledger.counts(self.tail, self.queued_points)
+    }
+
+    /// Gives the number of records that are claimed and in memory.
+    #[cfg(test)]
+    pub(super) fn held_records(&self) -> usize {
+        self.returned.len() + self.fetched.iter().map(VecDeque::len).sum::<usize>()
     }
 
     /// Gives the number of leased records.
@@ -230,11 +239,10 @@ impl State {
         let is_unclaimed = head.sequence < self.tail.sequence;
         match self.oldest_held() {
             Some(held) if !is_unclaimed || held < head.sequence => {
-                let Some(taken) = self.take_held(held) else { return false };
-                if !is_wanted(self, &taken.record) {
-                    self.returned.insert(held, taken);
+                if !self.held(held).is_some_and(|taken| is_wanted(self, &taken.record)) {
                     return false;
                 }
+                let Some(taken) = self.take_held(held) else { return false };
                 self.finish(taken.mark, taken.after);
                 self.ledger.drop_points(reason, taken.record.points.into());
                 true
@@ -343,7 +351,10 @@ impl State {
     }
 
     fn fetch(&self, lane: Lane, at: Mark) -> Fetch {
-        Fetch { lane, at, stop: self.claimed.next_start(at.sequence).unwrap_or(self.tail) }
+        let end = if at.sequence < self.opened.sequence { self.opened } else { self.tail };
+        let next = self.claimed.next_start(at.sequence);
+        let stop = next.filter(|next| next.sequence < end.sequence).unwrap_or(end);
+        Fetch { lane, at, stop }
     }
 
     fn recent_at(&self, mark: Mark) -> Option<&Record> {
@@ -370,6 +381,11 @@ impl State {
         let fetched = self.fetched.iter().filter_map(VecDeque::front);
         let fetched = fetched.map(|taken| taken.mark.sequence);
         fetched.chain(self.returned.keys().next().copied()).min()
+    }
+
+    fn held(&self, sequence: u64) -> Option<&Taken> {
+        let fetched = self.fetched.iter().filter_map(VecDeque::front);
+        fetched.chain(self.returned.get(&sequence)).find(|taken| taken.mark.sequence == sequence)
     }
 
     fn take_held(&mut self, sequence: u64) -> Option<Taken> {

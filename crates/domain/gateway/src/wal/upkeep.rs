@@ -40,6 +40,8 @@ impl Engine {
     pub(super) fn keep_up(&self, is_final: bool) {
         if self.settings.keep == Keep::Memory {
             self.drop_expired();
+            // There is no cursor to write.
+            self.inner().state.is_cursor_old = false;
             return;
         }
         let upkeep = &mut *lock(&self.upkeep);
@@ -72,6 +74,10 @@ impl Engine {
         loop {
             let is_spent = {
                 let inner = self.inner();
+                if inner.state.segments.len() < 2 {
+                    // Whatever fills the disk, it is not this queue.
+                    return false;
+                }
                 !inner.state.spent_segments(&inner.state.finished).is_empty()
             };
             if is_spent {

@@ -151,4 +151,4 @@ impl Closing {
 }
 
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;

@@ -142,7 +142,7 @@ impl Conversation {
     async fn talk(&self, input: Input, output: Output) -> End {
         let alive = Mutex::new(self.alive());
         let is_held = AtomicBool::new(false);
-        let is_closed = AtomicBool::new(false);
+        let closed_at = Mutex::new(None);
         let answered = Notify::new();
         let heard = |answer: Option<()>| {
             *alive.lock().unwrap_or_else(PoisonError::into_inner) = self.alive();
@@ -159,12 +159,12 @@ impl Conversation {
                 Ok(()) => End::Failed("the function has ended".into()),
                 Err(text) => End::Failed(text),
             },
-            error = self.say(input, &answered, &is_closed) => {
+            error = self.say(input, &answered, &closed_at) => {
                 // One that has ended has perhaps said why.
                 self.clock.sleep(EXIT_PATIENCE).await;
                 End::Failed(format!("write error: {error}").into())
             }
-            end = self.keep_alive(&alive, &is_held, &is_closed) => end,
+            end = self.keep_alive(&alive, &is_held, &closed_at) => end,
         }
     }
 
@@ -177,7 +177,7 @@ impl Conversation {
         &self,
         mut input: Input,
         answered: &Notify,
-        is_closed: &AtomicBool,
+        closed_at: &Mutex<Option<Duration>>,
     ) -> std::io::Error {
         loop {
             match self.link.next().await {
@@ -210,7 +210,7 @@ impl Conversation {
             return error;
         }
         drop(input);
-        is_closed.store(true, Ordering::Release);
+        *closed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.monotonic());
         std::future::pending().await
     }
 
@@ -219,11 +219,10 @@ impl Conversation {
         &self,
         alive: &Mutex<Alive>,
         is_held: &AtomicBool,
-        is_closed: &AtomicBool,
+        closed_at: &Mutex<Option<Duration>>,
     ) -> End {
         let timeout = self.config.timeout;
         let mut asks_at = self.clock.monotonic() + timeout / 2;
-        let mut closed_at = None;
         loop {
             let now = self.clock.monotonic();
             let (last, at) = {
@@ -234,9 +233,9 @@ impl Conversation {
                 }
                 (alive.monotonic, alive.at)
             };
-            let until = if is_closed.load(Ordering::Acquire) {
+            let closed_at = *closed_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let until = if let Some(closed_at) = closed_at {
                 // It cannot be asked any more, and has more time to say its last.
-                let closed_at = *closed_at.get_or_insert(now);
                 let until = last.max(closed_at) + timeout.saturating_mul(2);
                 if now >= until {
                     return End::Failed("the function does not end".into());

@@ -23,3 +23,4 @@ mod script_fmt;
 mod silence;
 mod start;
 mod steps;
+mod udf;

@@ -120,7 +120,7 @@ fn warnings_refuse_nothing() {
         ("stream|from()|alert().crit(lambda: abs(1.0, 2.0) > 1.0)", "warning: alert2: "),
         (
             "stream|from()@outside().option(1)|log()",
-            "t.tick:1:15: warning: the function `outside` runs outside, which is not built in yet",
+            "t.tick:1:15: warning: the function `outside` runs outside and is not known here: it would be `[udf.functions.outside]` of the settings",
         ),
     ] {
         let ran = run(&["check", "t.tick"], b"", &[("t.tick", script)]).ends(0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use levada_model::{Category, ErrorKind, Timestamp};
+use levada_model::{Category, Timestamp};
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, REFERER,
     RETRY_AFTER, USER_AGENT,
@@ -104,9 +104,6 @@ impl Dataway {
     /// Makes a client; reads the files of the options.
     pub async fn new(options: DatawayOptions) -> Result<Self, ClientError> {
         let client = http::client_through(&options.tls, &options.proxy, IDLE_MAX).await?;
-        if HeaderValue::from_str(&options.user_agent).is_err() {
-            return Err(ClientError::new(ErrorKind::Invalid, "the user agent is no header value"));
-        }
         Ok(Dataway { client, options })
     }
 
@@ -120,7 +117,7 @@ impl Dataway {
         now: Timestamp,
     ) -> Result<Reply, ClientError> {
         let url = endpoint.url(package.category.path(), &[]);
-        let headers = self.headers(package)?;
+        let headers = self.headers(package);
         let mut response = self.send(url.clone(), &headers, package.body.clone()).await?;
         if matches!(response.status().as_u16(), 307 | 308)
             && let Some(next) = same_host(&url, &response)
@@ -141,7 +138,7 @@ impl Dataway {
     ) -> Result<Bytes, ClientError> {
         let shown = format!("{}{path}", endpoint.shown());
         let request = self.client.get(endpoint.url(path, parameters)).timeout(self.options.timeout);
-        let request = request.header(USER_AGENT, &self.options.user_agent);
+        let request = request.header(USER_AGENT, header_value(&self.options.user_agent));
         let response =
             request.send().await.map_err(|error| ClientError::no_answer(&shown, error))?;
         let status = response.status();
@@ -166,41 +163,42 @@ impl Dataway {
         request.body(body).send().await.map_err(|error| ClientError::no_answer(&shown, error))
     }
 
-    fn headers(&self, package: &Package) -> Result<HeaderMap, ClientError> {
+    fn headers(&self, package: &Package) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let mut put = |name: HeaderName, text: &str| match HeaderValue::from_str(text) {
-            Ok(value) => {
-                headers.insert(name, value);
-                Ok(())
-            }
-            Err(_) => {
-                let message = format!("the header `{name}` has a wrong value");
-                Err(ClientError::new(ErrorKind::Invalid, message))
-            }
+        let mut put = |name: HeaderName, text: &str| {
+            headers.insert(name, header_value(text));
         };
-        put(USER_AGENT, &self.options.user_agent)?;
-        put(REFERER, "DataKit")?;
-        put(HeaderName::from_static("x-points"), &package.points.to_string())?;
+        put(USER_AGENT, &self.options.user_agent);
+        put(REFERER, "DataKit");
+        put(HeaderName::from_static("x-points"), &package.points.to_string());
         if !package.content_type.is_empty() {
-            put(CONTENT_TYPE, package.content_type)?;
+            put(CONTENT_TYPE, package.content_type);
         }
         if !package.content_encoding.is_empty() {
-            put(CONTENT_ENCODING, package.content_encoding)?;
+            put(CONTENT_ENCODING, package.content_encoding);
         }
         if !package.id.is_empty() {
-            put(HeaderName::from_static("x-pkg-id"), &package.id)?;
+            put(HeaderName::from_static("x-pkg-id"), &package.id);
         }
         if let Some(tags) = &package.global_tags {
-            put(HeaderName::from_static("x-global-tags"), tags)?;
+            put(HeaderName::from_static("x-global-tags"), tags);
         }
         if let Some(index) = &package.storage_index {
-            put(HeaderName::from_static("x-storage-index-name"), index)?;
+            put(HeaderName::from_static("x-storage-index-name"), index);
         }
         if package.is_retry {
-            put(HeaderName::from_static("x-fail-cache-retry"), "1")?;
+            put(HeaderName::from_static("x-fail-cache-retry"), "1");
         }
-        Ok(headers)
+        headers
     }
+}
+
+/// Gives a text as the value of a header: what would end the header becomes `_`, other bytes go as they are. No value
+/// that came with points may keep them from being sent.
+fn header_value(text: &str) -> HeaderValue {
+    let clean: Vec<u8> =
+        text.bytes().map(|byte| if byte.is_ascii_control() { b'_' } else { byte }).collect();
+    HeaderValue::from_bytes(&clean).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 fn same_host(from: &Url, response: &Response) -> Option<Url> {

@@ -4,6 +4,7 @@
 
 mod damage;
 mod formats;
+mod full;
 mod histories;
 mod lanes;
 mod sim;
@@ -119,7 +120,7 @@ fn take(engine: &Engine) -> Option<Taken> {
 }
 
 fn settle(engine: &Engine, taken: Taken, outcome: Outcome) {
-    super::queue::settle(&mut engine.inner(), taken, outcome);
+    super::settle::settle(&mut engine.inner(), taken, outcome);
 }
 
 /// Delivers everything; gives the numbers in order.

@@ -126,6 +126,11 @@ impl Sim {
         self.disk().capacity = bytes;
     }
 
+    /// Gives the bytes that files take.
+    pub(crate) fn used(&self) -> u64 {
+        self.disk().used()
+    }
+
     pub(crate) fn set_faults(&self, faults: Faults) {
         self.disk().faults = faults;
     }

@@ -355,3 +355,23 @@ async fn what_is_captured_is_bounded() {
         assert_eq!((replay.status, &*replay.error), (Status::Finished, lacks));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_compute_in_replays_of_both_kinds() {
+    let script = "stream|from().measurement('cpu')@copy()|alert().id('x').message('{{ index .Fields \"seen\" }}').crit(lambda: TRUE).topic('out')";
+    let lines: Vec<String> = (0..50).map(|n| format!("db\nrp\ncpu v={n} {n}000000000\n")).collect();
+    let world = with_file(&[("cpu", script)], "r.srpl", lines.concat().as_bytes()).await;
+    let wanted: Vec<String> = (1..=50).map(|seen: i32| seen.to_string()).collect();
+    world.recordings.replay_recording(of(options("captured", "cpu"))).await.unwrap();
+    let ended = world.replayed("captured").await;
+    assert_eq!((ended.status, &*ended.error), (Status::Finished, ""));
+    let effects = world.effects("captured").await;
+    let message = |line: &serde_json::Value| line["data"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(effects.iter().map(message).collect::<Vec<_>>(), wanted);
+    let performed =
+        ReplayOptions { effects: SideEffects::Performed, ..options("performed", "cpu") };
+    world.recordings.replay_recording(of(performed)).await.unwrap();
+    let ended = world.replayed("performed").await;
+    assert_eq!((ended.status, &*ended.error), (Status::Finished, ""));
+    assert_eq!(*world.heard.lock().unwrap(), wanted);
+}

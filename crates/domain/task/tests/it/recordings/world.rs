@@ -32,7 +32,7 @@ use levada_task::recordings::{
 };
 use levada_task::runtime::Services;
 use levada_task::runtime::services::{Alerts, Endpoint, ServerInfo, SideloadSource};
-use levada_task::udf::Udfs;
+use levada_task::udf::{Agent, UdfConfig, UdfLimits, Udfs};
 
 /// 2026-03-01T00:00:00Z
 pub(crate) const NOW: i64 = 1_772_323_200;
@@ -59,7 +59,7 @@ pub(crate) struct Fake {
     pub(crate) hangs: bool,
 }
 
-struct Scripts(BTreeMap<String, String>);
+struct Scripts(BTreeMap<String, String>, Udfs);
 
 struct Heard(Arc<Mutex<Vec<String>>>);
 
@@ -109,6 +109,7 @@ impl World {
         let documents = Arc::new(MemoryDocuments::default());
         let scripts =
             scripts.iter().map(|(id, script)| ((*id).to_owned(), (*script).to_owned())).collect();
+        let udfs = functions(folder.path(), &scripts).await;
         let sides = SideSettings {
             clusters: clusters.clone(),
             post: Arc::clone(&post) as Arc<dyn Post>,
@@ -118,11 +119,11 @@ impl World {
             writers: WriterLimits::default(),
             requests: RequestLimits::default(),
             queries: QuerySettings::default(),
-            udfs: Udfs::default(),
+            udfs: udfs.clone(),
         };
         let deps = RecordingsDeps {
             documents: Arc::clone(&documents) as Arc<dyn Documents>,
-            tasks: Arc::new(Scripts(scripts)),
+            tasks: Arc::new(Scripts(scripts, udfs)),
             routes: routes.clone(),
             clusters,
             queries: QuerySettings::default(),
@@ -215,6 +216,23 @@ impl World {
     }
 }
 
+/// Gives the function `copy` when a script calls it.
+async fn functions(folder: &std::path::Path, scripts: &BTreeMap<String, String>) -> Udfs {
+    if !scripts.values().any(|script| script.contains("@copy")) {
+        return Udfs::default();
+    }
+    let socket = folder.join("copy.sock");
+    levada_testkit::udf::listen(&socket, "copy");
+    let agent = Agent::Socket(socket);
+    // Few, so that a replay has to wait for it.
+    let limits = UdfLimits { queue_points: 2, ..UdfLimits::default() };
+    let config = UdfConfig { agent, timeout: Duration::from_secs(10), limits };
+    let udfs = Udfs::new([("copy".to_owned(), config)].into());
+    let clock: Arc<dyn Clock> = levada_runtime::SystemClock::new();
+    assert_eq!(udfs.ask_missing(&clock, &Tasks::new()).await, ["copy"]);
+    udfs
+}
+
 pub(crate) fn seconds(seconds: i64) -> Timestamp {
     Timestamp(seconds * 1_000_000_000)
 }
@@ -287,8 +305,8 @@ impl Post for Fake {
 impl TaskSource for Scripts {
     async fn task(&self, id: &str) -> Result<Option<SourceTask>, String> {
         let Some(script) = self.0.get(id) else { return Ok(None) };
-        let definition =
-            define(script, &DefineOptions::default()).map_err(|error| error.to_string())?;
+        let options = DefineOptions { udfs: self.1.clone(), ..DefineOptions::default() };
+        let definition = define(script, &options).map_err(|error| error.to_string())?;
         let dbrps =
             ["db", "levada recordings"].map(|database| (database.into(), "rp".into())).into();
         let options = TaskOptions { dbrps, ..TaskOptions::default() };
