@@ -432,9 +432,12 @@ fn bad_input_is_refused_whole_and_says_why() {
         );
 
         // What can be mended is, and is said in the counts.
-        let tag = "x".repeat(1 << 20);
-        let line = format!("m,t={tag} f=1i 1700000000000000000");
-        assert_eq!(ask.post("/v1/write/metric", line).await.0, 200);
+        let line = |bytes: usize| format!("m,t={} f=1i 1700000000000000000", "x".repeat(bytes));
+        let (status, text) = ask.post("/v1/write/metric", line(1 << 20)).await;
+        assert_eq!(status, 400, "{text}");
+        assert!(text.starts_with(r#"{"error_code":"datakit.invalidLinePoint","#), "{text}");
+        assert!(text.len() < 8_192, "the answer does not repeat all of it: {}", text.len());
+        assert_eq!(ask.post("/v1/write/metric", line(32 << 10)).await.0, 200);
         assert_eq!(
             ask.post("/v1/write/logging", &b"m,t=\xff message=\"a\xffb\" 1700000000000000000"[..])
                 .await
@@ -575,6 +578,98 @@ fn without_a_gateway_writers_are_told() {
         assert_eq!(status, 503);
         assert!(text.starts_with(r#"{"error_code":"datakit.datawayNotSet","#), "{text}");
         assert_eq!(answer(ask.request(Method::GET, "/api/v1/gateway/status")).await.0, 404);
+        server.stop().await;
+    });
+}
+
+/// A field of a protobuf message that holds bytes; none is longer than 127.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
+    assert!(bytes.len() < 128);
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// A field of eight bytes.
+fn fixed(number: u8, value: u64) -> Vec<u8> {
+    let mut out = vec![number << 3 | 1];
+    out.extend_from_slice(&value.to_le_bytes());
+    out
+}
+
+#[test]
+fn remote_write_and_otlp_become_points() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let receiver = Receiver::start();
+        let urls = format!("gateway.urls={}", receiver.url("tkn_x"));
+        let server = start(data.path(), &[&urls]).await;
+        let ask = Ask::new(&server);
+        let at = 1_700_000_000_000_000_000_u64;
+
+        let label = |name: &str, value: &str| {
+            field(1, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat())
+        };
+        let mut sample = fixed(1, 1.5_f64.to_bits());
+        sample.push(2 << 3);
+        let mut millis = 1_700_000_000_000_u64;
+        while millis >= 0x80 {
+            sample.push((millis & 0x7f) as u8 | 0x80);
+            millis >>= 7;
+        }
+        sample.push(millis as u8);
+        let series = [label("__name__", "up_time"), label("job", "j"), field(2, &sample)].concat();
+        let plain = field(1, &series);
+        // One literal, as Snappy has it when nothing repeats.
+        let mut snappy = vec![u8::try_from(plain.len()).unwrap()];
+        snappy.extend([60 << 2, u8::try_from(plain.len() - 1).unwrap()]);
+        snappy.extend_from_slice(&plain);
+        let sent = ask.post("/api/v1/write", snappy).await;
+        assert_eq!(sent, (204, String::new()));
+
+        let gauge = [fixed(3, at), fixed(4, 2.5_f64.to_bits())].concat();
+        let metric = [field(1, b"load"), field(5, &field(1, &gauge))].concat();
+        let metrics = field(1, &field(2, &field(2, &metric)));
+        let record = [fixed(1, at), field(3, b"WARN"), field(5, &field(1, b"hello"))].concat();
+        let logs = field(1, &field(2, &field(2, &record)));
+        for (path, body) in [("/v1/metrics", metrics), ("/v1/logs", logs)] {
+            let post = ask.request(Method::POST, path);
+            let post = post.header("content-type", "application/x-protobuf");
+            let sent = answer(post.try_clone().unwrap().body(body)).await;
+            assert_eq!(sent, (200, String::new()), "{path}");
+            assert_eq!(answer(post.body(vec![0xff, 0xff])).await.0, 400, "{path}");
+            let json = ask.request(Method::POST, path).header("content-type", "application/json");
+            assert_eq!(answer(json.body("{}")).await.0, 415, "{path}");
+        }
+        let (status, text) = ask.post("/api/v1/write", &b"\xff\xff\xff\xff\xff"[..]).await;
+        assert!(status == 400 || status == 413, "{status} {text}");
+
+        let status = ask.drained().await;
+        assert_eq!((&status["received"]["points"], &status["balanced"]), (&3.into(), &true.into()));
+        let lines = receiver.lines().join("\n");
+        for part in ["1.5 ", "2.5 ", "\"hello\"", "1700000000000000000"] {
+            assert!(lines.contains(part), "{part} in {lines}");
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_listener_of_its_own_gives_bare_paths_to_the_gateway() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let receiver = Receiver::start();
+        let urls = format!("gateway.urls={}", receiver.url("tkn_x"));
+        let own = "http.listeners.influx.listen=127.0.0.1:0";
+        let server =
+            start(data.path(), &[&urls, own, "http.listeners.influx.dialects=influx"]).await;
+        let address = server.server().addresses()[1];
+        let ask = Ask { http: Client::new(), url: format!("http://{address}") };
+        let sent = ask.post("/write?db=d&precision=s", "m f=1i 1700000000").await;
+        assert_eq!(sent, (204, String::new()));
+        assert_eq!(ask.post("/v1/write/metric", "m f=1i").await.0, 404);
+        Ask::new(&server).drained().await;
+        assert_eq!(receiver.lines(), ["m f=1i 1700000000000000000"]);
         server.stop().await;
     });
 }

@@ -4,6 +4,8 @@
 
 use toml::Value;
 
+use super::layer::from_json;
+
 /// What is done with a value of the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Take {
@@ -175,15 +177,15 @@ pub(super) fn of_variable(name: &str, value: &str) -> Option<Taken> {
             Ok(number) => Value::Float(number),
             Err(_) => return Some(Taken::Bad("is not a number")),
         },
-        Take::Filters => match serde_json::from_str(value) {
-            Ok(value) => value,
-            Err(_) => return Some(Taken::Bad("is not a JSON object of category and filters")),
+        Take::Filters => match json(value) {
+            Some(value) => value,
+            None => return Some(Taken::Bad("is not a JSON object of category and filters")),
         },
         Take::Same if is_list.iter().any(|end| original.here.ends_with(end)) => {
             if value.trim_start().starts_with('[') {
-                match serde_json::from_str(value) {
-                    Ok(value) => value,
-                    Err(_) => return Some(Taken::Bad("is not a JSON list")),
+                match json(value) {
+                    Some(value) => value,
+                    None => return Some(Taken::Bad("is not a JSON list")),
                 }
             } else if original.here == "gateway.sinkers" {
                 return Some(Taken::Bad("is not a JSON list"));
@@ -198,6 +200,10 @@ pub(super) fn of_variable(name: &str, value: &str) -> Option<Taken> {
         Take::Flag | Take::Not => Taken::Set(vec![(original.here.to_owned(), value)]),
         _ => original.take(value),
     })
+}
+
+fn json(text: &str) -> Option<Value> {
+    from_json(serde_json::from_str(text).ok()?)
 }
 
 /// Gives the variables of the original that are read.

@@ -320,11 +320,31 @@ fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
     }
 }
 
+/// Gives JSON as TOML, which knows no `null`.
+pub(super) fn from_json(value: serde_json::Value) -> Option<Value> {
+    Some(match value {
+        serde_json::Value::Null => return None,
+        serde_json::Value::Bool(value) => Value::Boolean(value),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(number) => Value::Integer(number),
+            None => Value::Float(number.as_f64()?),
+        },
+        serde_json::Value::String(text) => Value::String(text),
+        serde_json::Value::Array(list) => {
+            Value::Array(list.into_iter().map(from_json).collect::<Option<_>>()?)
+        }
+        serde_json::Value::Object(map) => {
+            let pairs = map.into_iter().map(|(key, value)| Some((key, from_json(value)?)));
+            Value::Table(pairs.collect::<Option<_>>()?)
+        }
+    })
+}
+
 /// Reads a list as TOML, else as JSON.
 fn list_of(text: &str) -> Option<Vec<Value>> {
     let toml = format!("value = {text}").parse::<Table>().ok();
     let toml = toml.and_then(|mut table| table.remove("value"));
-    let value = toml.or_else(|| serde_json::from_str(text).ok())?;
+    let value = toml.or_else(|| from_json(serde_json::from_str(text).ok()?))?;
     if let Value::Array(list) = value { Some(list) } else { None }
 }
 

@@ -354,6 +354,9 @@ fn lists_of_tables_may_come_from_the_environment_as_toml_or_json() {
     assert_eq!(of("LEVADA_GATEWAY_SINKERS", toml), sinkers);
     assert_eq!(of("ENV_SINKER", json), sinkers);
     assert_eq!(of("DK_SINKER", json), sinkers);
+    let tenants = r#"[{"name":"a","token":"t","points-per-second":1.5,"requests-per-second":2.0}]"#;
+    let loaded = Loader::new().env([("LEVADA_GATEWAY_TENANTS", tenants)]).load().unwrap();
+    assert_eq!(loaded.settings.gateway.tenants[0].points_per_second, 1.5);
 }
 
 #[test]

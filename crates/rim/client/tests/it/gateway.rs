@@ -94,7 +94,10 @@ fn letters_are_listed_by_page_replayed_and_dropped() {
     assert_eq!((ran.code, &*ran.err), (1, "error: there is no dead letter 5\n"));
     assert_eq!(ran.out, "replayed 1 of 2 dead letters of default\n");
     let asked = &server.asked()[0];
-    assert_eq!((&*asked.method, &*asked.target), ("POST", "/api/v1/gateway/dead-letters/default/4/replay"));
+    assert_eq!(
+        (&*asked.method, &*asked.target),
+        ("POST", "/api/v1/gateway/dead-letters/default/4/replay")
+    );
 
     let all = of(&json!({"dead_letters": [letter(7)], "more": false}));
     let server = Fake::scripted(vec![all, Answer::new(204, "")]);
