@@ -491,7 +491,7 @@ fn tenants_show_tokens_and_bring_no_more_than_they_may() {
             (header("x-ratelimit-limit"), header("x-ratelimit-remaining")),
             ("1".into(), "0".into())
         );
-        assert_eq!((header("retry-after"), header("x-ratelimit-reset")), ("3".into(), "3".into()));
+        assert_eq!((header("retry-after"), header("x-ratelimit-reset")), ("2".into(), "2".into()));
         let text = over.text().await.unwrap();
         assert!(text.starts_with(r#"{"error_code":"datakit.reachMaxAPILimit","#), "{text}");
         // Another tenant does not notice, whatever its dialect.
