@@ -31,6 +31,9 @@ pub(super) struct Parts {
     pub(super) limits: Limits,
 }
 
+/// A name, and the tables of its routes.
+type Dialect = (&'static str, &'static [&'static [Route]]);
+
 /// The dialect with `/write`.
 const OF_POINTS: &str = "kapacitor";
 
@@ -135,10 +138,7 @@ fn speaks(http: &Http, dialect: &str) -> bool {
 }
 
 /// Gives the dialects of a listener.
-fn dialects(
-    http: &Http,
-    prefix: &str,
-) -> Result<Vec<(&'static str, &'static [&'static [Route]])>, ServeError> {
+fn dialects(http: &Http, prefix: &str) -> Result<Vec<Dialect>, ServeError> {
     let is_known = |name: &str| DIALECTS.iter().any(|(known, _)| *known == name);
     if let Some(name) = http.dialect_names().find(|name| !is_known(name)) {
         let known: Vec<&str> = DIALECTS.iter().map(|(name, _)| *name).collect();
