@@ -22,9 +22,6 @@ pub(crate) const PREVIEW: &[&str] = &["kapacitor", "v1preview"];
 /// Where Levada's own routes begin.
 const OWN: &[&str] = &["api", "v1"];
 
-/// Where Levada's own routes begin.
-const OWN: &[&str] = &["api", "v1"];
-
 /// A server.
 pub(crate) struct Api {
     base: Url,
