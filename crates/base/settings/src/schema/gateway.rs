@@ -385,7 +385,9 @@ impl Gateway {
     /// Says whether there is anywhere that points could go. Source: dataway reference §2.1: the word `dev_null`.
     pub fn is_set(&self) -> bool {
         let is_off = self.urls.first().is_some_and(|url| url.expose() == "dev_null");
-        !is_off && !(self.urls.is_empty() && self.destination.is_empty() && self.sinkers.is_empty())
+        let has_any =
+            !self.urls.is_empty() || !self.destination.is_empty() || !self.sinkers.is_empty();
+        has_any && !is_off
     }
 
     pub(super) fn check(&self, problems: &mut Vec<(String, String)>) {
