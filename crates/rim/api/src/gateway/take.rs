@@ -112,8 +112,9 @@ enum Inflate {
 fn inflate(body: &[u8]) -> Result<Vec<u8>, Inflate> {
     use std::io::Read as _;
     let mut plain = Vec::new();
-    let is_zlib =
-        body.len() > 1 && body[0] & 0x0f == 8 && u16::from_be_bytes([body[0], body[1]]) % 31 == 0;
+    let is_zlib = body.len() > 1
+        && body[0] & 0x0f == 8
+        && u16::from_be_bytes([body[0], body[1]]).is_multiple_of(31);
     let read = match is_zlib {
         true => flate2::read::ZlibDecoder::new(body)
             .take(INFLATED_BYTES_MAX + 1)
