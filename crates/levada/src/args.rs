@@ -1,6 +1,7 @@
 //! Arguments.
 
 mod dlq;
+mod gateway;
 mod positions;
 mod silence;
 
@@ -13,6 +14,9 @@ use levada_condition::filter::Compat;
 use levada_model::Category;
 
 pub(crate) use self::dlq::{Dlq, DlqFilter, DlqList, DlqReplay};
+pub(crate) use self::gateway::{
+    Gateway, GatewayCommand, GatewayLetters, GatewayQueue, GatewayWhich,
+};
 pub(crate) use self::positions::{Positions, PositionsOf, PositionsRewind};
 pub(crate) use self::silence::{Silence, SilenceAdd};
 
@@ -223,6 +227,8 @@ else http://localhost:9092."
     /// Bring what another server knows to a Levada server
     #[command(subcommand)]
     Import(Import),
+    /// Look after the gateway of a server: what came in, what waits, what receivers refused
+    Gateway(Gateway),
     /// Keep alerts of a server quiet for some time: its handlers do not hear of them
     #[command(
         subcommand,

@@ -4,7 +4,9 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use levada_api::auth::{UserGate, Users};
-use levada_api::{Api, DIALECTS, Gate, Limits, Listener, NoGate, Route, Router, kapacitor};
+use levada_api::{
+    Api, DIALECTS, Gate, Limits, Listener, NAMED_ONLY, NoGate, Route, Router, kapacitor,
+};
 use levada_runtime::Shutdown;
 use levada_settings::{Http, ListenerAuth};
 
@@ -131,7 +133,8 @@ fn failed(address: &str, prefix: &str, source: std::io::Error) -> ServeError {
 }
 
 fn speaks(http: &Http, dialect: &str) -> bool {
-    http.dialects.trim().is_empty() || http.dialect_names().any(|name| name == dialect)
+    let has_all = http.dialects.trim().is_empty() && dialect != NAMED_ONLY;
+    has_all || http.dialect_names().any(|name| name == dialect)
 }
 
 /// Gives the dialects of a listener.

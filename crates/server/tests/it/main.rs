@@ -6,6 +6,7 @@ mod ask;
 mod auth;
 mod config;
 mod flood;
+mod gateway;
 mod hung;
 mod influxdb;
 mod inputs;
