@@ -308,8 +308,12 @@ fn what_receivers_refuse_for_good_is_kept_listed_replayed_and_dropped() {
     });
 }
 
-/// Path, headers, body, status, start of the answer. Source: dataway reference §9.1.
-const BAD: &[(&str, &[(&str, &str)], &[u8], u16, &str)] = &[
+/// Path, headers, body; status and start of the answer.
+type BadRow =
+    (&'static str, &'static [(&'static str, &'static str)], &'static [u8], u16, &'static str);
+
+/// What is refused. Source: dataway reference §9.1.
+const BAD: &[BadRow] = &[
     (
         "/v1/write/nonsense",
         &[],
