@@ -126,7 +126,7 @@ const WORKLOADS: &[Workload] = &[
     Workload {
         name: "w2",
         what: "groupBy, window 10 s, mean, eval, alert, httpOut",
-        script: "stream|from().measurement('cpu')|groupBy('host')|window().period(10s).every(10s)|mean('usage').as('usage')|eval(lambda: \"usage\" / 100.0).as('share').keep()|alert().topic('t').warn(lambda: \"share\" > 0.55).crit(lambda: \"share\" > 0.7)|httpOut('out')",
+        script: "stream|from().measurement('cpu')|groupBy('host')|window().period(10s).every(10s)|mean('usage').as('usage')|eval(lambda: \"usage\" / 100.0).as('share').keep()|alert().topic('t').warn(lambda: \"share\" > 0.7).crit(lambda: \"share\" > 0.8)|httpOut('out')",
         check: Check::Means,
         kapacitor: 4.9,
         ..BASE
@@ -335,15 +335,18 @@ impl Run<'_> {
 
     /// Writes all bodies, and waits until the task has worked on them.
     fn write(&mut self, bodies: &[Vec<String>]) -> Result<()> {
-        self.send(bodies)?;
+        self.send(bodies, Duration::ZERO)?;
         let wanted = self.points.count();
         self.wait("points", |run| run.progress(), |seen| seen >= wanted)
     }
 
-    fn send(&self, bodies: &[Vec<String>]) -> Result<()> {
+    /// Writes bodies, those of each connection behind one another with a pause.
+    fn send(&self, bodies: &[Vec<String>], pause: Duration) -> Result<()> {
         thread::scope(|scope| {
-            let senders: Vec<_> =
-                bodies.iter().map(|bodies| scope.spawn(|| self.send_some(bodies))).collect();
+            let senders: Vec<_> = bodies
+                .iter()
+                .map(|bodies| scope.spawn(move || self.send_some(bodies, pause)))
+                .collect();
             senders.into_iter().try_for_each(|sender| match sender.join() {
                 Ok(sent) => sent,
                 Err(_) => bail!("a connection panicked"),
@@ -351,11 +354,12 @@ impl Run<'_> {
         })
     }
 
-    fn send_some(&self, bodies: &[String]) -> Result<()> {
+    fn send_some(&self, bodies: &[String], pause: Duration) -> Result<()> {
         let mut client = self.server.client()?;
         for body in bodies {
             let path = "/kapacitor/v1/write?db=db&rp=rp&precision=n";
             client.ask("POST", path, body).context("points are refused")?;
+            thread::sleep(pause);
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ use super::points::{FIRST, Points, time_text};
 const TOLERANCE: f64 = 1e-6;
 /// Seconds of the windows of w2, and between those of w4.
 pub(super) const WINDOW: u64 = 10;
+/// The sum of ten values in hundredths from which on w2 warns: a mean of 70.
+const MEAN_LIMIT: u64 = 70_000;
 /// Seconds in a window of w4.
 const PERIOD: u64 = 60;
 
@@ -44,15 +46,14 @@ pub(super) fn spiky_batches(points: &Points) -> Vec<Event> {
     timed.collect()
 }
 
-/// Counts the events of w2: a mean above 55 is a warning, above 70 critical.
+/// Counts the events of w2: a mean above 70 is a warning, above 80 critical.
 pub(super) fn means(points: &Points) -> RangeInclusive<u64> {
     let (mut least, mut most) = (0, 0);
     for host in 0..points.series {
         let (mut low, mut high) = (false, false);
         for window in 0..windows(points) {
-            // Ten values in hundredths: 55 is 55,000 of them.
             let sum = sum(points, host, window * WINDOW);
-            let (is_above, may_be_above) = (sum > 55_000, sum >= 55_000);
+            let (is_above, may_be_above) = (sum > MEAN_LIMIT, sum >= MEAN_LIMIT);
             least += u64::from(is_above || low);
             most += u64::from(may_be_above || high);
             (low, high) = (is_above, may_be_above);
@@ -106,7 +107,7 @@ pub(super) fn served_means(points: &Points, served: &str) -> Result<()> {
             |window: u64, limit: u64| sum(window) > limit || window > 0 && sum(window - 1) > limit;
         let last = |limit| (0..windows(points)).rev().find(|window| is_event(*window, limit));
         // Exactly on the limit either is right.
-        let (surely, perhaps) = (last(55_000), last(54_999));
+        let (surely, perhaps) = (last(MEAN_LIMIT), last(MEAN_LIMIT - 1));
         let Some((time, values)) = rows.get(&host) else {
             ensure!(surely.is_none(), "host {host} is missing");
             continue;

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -15,6 +15,8 @@ use super::{LOOK, Run, STILL};
 
 /// The recording of a workload.
 const RECORDING: &str = "recording";
+/// Between two writes that are recorded: points that come faster than they are packed are left out, and said to be.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Bytes in front of the packed data of a file of `gzip -n`, and behind them. Source: RFC 1952.
 const GZIP_HEAD: usize = 10;
 const GZIP_TAIL: usize = 8;
@@ -27,10 +29,10 @@ impl Run<'_> {
         let stop = time_text(self.points.rows - 1);
         let document = format!("{{\"id\":\"{RECORDING}\",\"task\":\"task\",\"stop\":\"{stop}\"}}");
         self.client.ask("POST", "/kapacitor/v1/recordings/stream", &document)?;
-        self.send(bodies)?;
+        self.send(bodies, PAUSE)?;
         // A point behind the end ends it.
         let last = format!("cpu,host=host-000000 usage=0 {}\n", nanoseconds(self.points.rows));
-        self.send(&[vec![last]])?;
+        self.send(&[vec![last]], PAUSE)?;
         self.wait_finished("recordings")
     }
 

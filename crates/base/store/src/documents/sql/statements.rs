@@ -1,7 +1,6 @@
 //! Statements that both databases understand.
 
 use std::cmp::max;
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::Range;
@@ -17,23 +16,18 @@ pub(super) const CLEAR: &str = "DELETE FROM levada_documents WHERE space = $1";
 
 /// Documents in [`PUT_MANY`]. Ours: a statement costs two changes of threads, whatever it does.
 pub(super) const PUT_ROWS: usize = 32;
-/// [`PUT`] for [`PUT_ROWS`] documents, one behind the other; no two are the same.
+/// [`PUT`] for [`PUT_ROWS`] documents, one behind the other, for SQLite, which looks through all names of places for each
+/// value where they have names.
 pub(super) static PUT_MANY: LazyLock<String> = LazyLock::new(|| {
-    let mut rows = String::new();
-    for row in 1..PUT_ROWS {
-        let first = row * 4 + 1;
-        let [space, key, value, version] = [first, first + 1, first + 2, first + 3];
-        write!(rows, ", (${space}, ${key}, ${value}, ${version})")
-            .expect("a text can be written to");
-    }
-    PUT.replace("($1, $2, $3, $4)", &format!("($1, $2, $3, $4){rows}"))
+    let rows = ["(?, ?, ?, ?)"; PUT_ROWS].join(", ");
+    PUT.replace("($1, $2, $3, $4)", &rows)
 });
 /// Documents in [`DELETE_MANY`].
 pub(super) const DELETE_ROWS: usize = 64;
-/// `$1` space, `$2` and further keys of [`DELETE_ROWS`] documents; a key may be there twice.
+/// First the space, then the keys of [`DELETE_ROWS`] documents, for SQLite; a key may be there twice.
 pub(super) static DELETE_MANY: LazyLock<String> = LazyLock::new(|| {
-    let keys: Vec<String> = (2..DELETE_ROWS + 2).map(|at| format!("${at}")).collect();
-    format!("DELETE FROM levada_documents WHERE space = $1 AND key IN ({})", keys.join(", "))
+    let keys = ["?"; DELETE_ROWS].join(", ");
+    format!("DELETE FROM levada_documents WHERE space = ? AND key IN ({keys})")
 });
 
 /// `$1` space, `$2` key.
@@ -107,12 +101,10 @@ mod tests {
 
     #[test]
     fn statements_for_many_have_a_place_for_each_value() {
-        let highest = |statement: &str, values: usize| {
-            statement.contains(&format!("${values}"))
-                && !statement.contains(&format!("${}", values + 1))
-        };
-        assert!(highest(&PUT_MANY, PUT_ROWS * 4), "{}", *PUT_MANY);
-        assert!(highest(&DELETE_MANY, DELETE_ROWS + 1), "{}", *DELETE_MANY);
+        let places = |statement: &str| statement.matches('?').count();
+        assert_eq!(places(&PUT_MANY), PUT_ROWS * 4);
+        assert_eq!(places(&DELETE_MANY), DELETE_ROWS + 1);
+        assert!(!PUT_MANY.contains('$'), "{}", *PUT_MANY);
     }
 
     #[test]
