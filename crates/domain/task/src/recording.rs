@@ -21,6 +21,7 @@
 pub mod batches;
 pub mod files;
 pub mod points;
+mod quick;
 pub(crate) mod quotes;
 
 use std::io;

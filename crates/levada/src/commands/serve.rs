@@ -45,22 +45,11 @@ fn serve(args: &Serve, common: &Common) -> Result<Exit, String> {
     if settings.runtime.worker_threads > 0 {
         builder.worker_threads(settings.runtime.worker_threads);
     }
-    use_small_pages();
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
     let host = Host::new(settings).map_err(|error| output::chain(&error))?;
     let exit = runtime.block_on(supervise(host, Arc::new(adjustable), args, &console));
     runtime.shutdown_timeout(Duration::from_millis(200));
     exit
-}
-
-/// Keeps the system from backing memory with pages of 2 MB.
-///
-/// The allocator takes and gives back pieces of some hundred kilobytes for each write; with large pages the system clears
-/// megabytes for each of them, a quarter of the time of all, and a server that does nothing holds 8 MB more.
-fn use_small_pages() {
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "memory may be backed by large pages");
-    }
 }
 
 async fn supervise(

@@ -8,6 +8,7 @@ use levada_model::point::{Series, Shape, TagKeys};
 
 use super::cache::Generations;
 use super::rules;
+use super::shared::SharedSeries;
 
 /// What one entry costs besides its texts, roughly.
 const ENTRY_BYTES: usize = 160;
@@ -55,6 +56,8 @@ pub(super) struct SeriesTable {
     tag_keys: Generations<Arc<TagKeys>>,
     hasher: RawHasher,
     pub(super) misses: u64,
+    /// What other parsers know.
+    pub(super) shared: Option<SharedSeries>,
 }
 
 /// Shapes under their keys.
@@ -94,6 +97,7 @@ impl SeriesTable {
             tag_keys: Generations::new(entries_max, bytes_max / 4),
             hasher,
             misses: 0,
+            shared: None,
         }
     }
 
@@ -153,6 +157,10 @@ impl SeriesTable {
             keys,
             values.into(),
         );
+        let series = match &self.shared {
+            Some(shared) => shared.get(series),
+            None => series,
+        };
         if !is_sorted {
             let hash = self.hasher.hash(scope.id, &sorted);
             self.add(scope, hash, &sorted, Arc::clone(&series));

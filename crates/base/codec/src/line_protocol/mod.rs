@@ -25,6 +25,7 @@ mod parser;
 mod print;
 mod quick;
 mod rules;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub use self::parser::{
 };
 pub use self::print::write_point;
 pub use self::rules::Refusal;
+pub use self::shared::SharedSeries;
 
 /// Gives how many bytes at the beginning of a text are whole lines, for those who read a body piece by piece.
 ///

@@ -22,6 +22,7 @@ use super::intern::{NAME_ESCAPES, RawHasher, Scope, SeriesTable, ShapeTable};
 use super::number::short_time;
 use super::quick::{Fields, key_end};
 use super::rules::{self, Refusal};
+use super::shared::SharedSeries;
 
 /// The unit of the times in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -220,6 +221,13 @@ impl Parser {
             scratch: Vec::new(),
             limits,
         }
+    }
+
+    /// Makes a parser that knows no series and gives those that others know, where it can.
+    pub fn sharing(limits: Limits, shared: SharedSeries) -> Self {
+        let mut parser = Parser::new(limits);
+        parser.series.shared = Some(shared);
+        parser
     }
 
     /// Gives what the parser knows.

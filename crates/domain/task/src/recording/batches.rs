@@ -7,7 +7,8 @@ use levada_model::{FieldValue, Point, Series, Timestamp};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::{LINE_BYTES_MAX, ReadError, RecordedBatch, batch};
+use super::quick::Batches;
+use super::{LINE_BYTES_MAX, ReadError, RecordedBatch};
 
 /// Where recorded times are put.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ struct Input<R> {
     index: usize,
     input: R,
     line: u64,
+    buffer: Vec<u8>,
+    batches: Batches,
     times: Times,
     /// What is added to every time, once it is known.
     shift: Option<i64>,
@@ -53,7 +56,16 @@ impl<R: BufRead> BatchReader<R> {
     pub fn new(inputs: Vec<R>, times: Times) -> Result<Self, ReadError> {
         let mut batches = BatchReader { inputs: Vec::with_capacity(inputs.len()) };
         for (index, input) in inputs.into_iter().enumerate() {
-            let mut input = Input { index, input, line: 0, times, shift: None, next: None };
+            let mut input = Input {
+                index,
+                input,
+                line: 0,
+                buffer: Vec::new(),
+                batches: Batches::default(),
+                times,
+                shift: None,
+                next: None,
+            };
             input.advance()?;
             batches.inputs.push(input);
         }
@@ -81,28 +93,28 @@ impl<R: BufRead> BatchReader<R> {
 impl<R: BufRead> Input<R> {
     /// Reads up to the next batch that has points.
     fn advance(&mut self) -> Result<(), ReadError> {
-        let mut line = Vec::new();
         loop {
-            line.clear();
+            self.buffer.clear();
             let read = (&mut self.input)
                 .take(LINE_BYTES_MAX as u64)
-                .read_until(b'\n', &mut line)
+                .read_until(b'\n', &mut self.buffer)
                 .map_err(|source| ReadError::Io {
-                input: self.index,
-                line: self.line + 1,
-                source,
-            })?;
+                    input: self.index,
+                    line: self.line + 1,
+                    source,
+                })?;
             if read == 0 {
                 return Ok(());
             }
             self.line += 1;
-            if read == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
+            if read == LINE_BYTES_MAX && self.buffer.last() != Some(&b'\n') {
                 return Err(self.wrong(format!("longer than {LINE_BYTES_MAX} bytes")));
             }
-            if line.trim_ascii().is_empty() {
+            if self.buffer.trim_ascii().is_empty() {
                 continue;
             }
-            let read = batch(&line).map_err(|error| self.wrong(error.to_string()))?;
+            let read = self.batches.read(&self.buffer);
+            let read = read.map_err(|error| self.wrong(error.to_string()))?;
             if let Some(batch) = read {
                 self.next = Some(self.placed(batch));
                 return Ok(());

@@ -21,6 +21,11 @@ impl Quotes {
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let is_plain = bytes.last() == Some(&b'\n') && !self.is_inside();
+        if is_plain && !bytes.contains(&b'"') && !bytes.contains(&b'\\') {
+            // Nothing in it is a string, and the end of a line ends everything else.
+            return;
+        }
         for byte in bytes {
             if std::mem::take(&mut self.is_escaped) {
                 continue;
@@ -36,6 +41,34 @@ impl Quotes {
                 b'=' if self.in_fields => self.equals += 1,
                 b',' if self.in_fields => self.commas += 1,
                 _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_lines_are_the_same_at_once_and_byte_by_byte() {
+        let texts: &[&[u8]] = &[
+            b"cpu v=1 1\n",
+            b"cpu v=1 1\nmem v=2\n",
+            b"a b=\"x\n",
+            b"y\" 1\n",
+            b"cpu v=1",
+            b"\\\n",
+            b" \n",
+            b"\n",
+        ];
+        for first in texts {
+            for second in texts {
+                let (mut at_once, mut by_byte) = (Quotes::default(), Quotes::default());
+                at_once.feed(first);
+                at_once.feed(second);
+                [*first, *second].concat().iter().for_each(|byte| by_byte.feed(&[*byte]));
+                assert_eq!(at_once, by_byte, "{first:?} {second:?}");
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use levada_codec::compression::{Compression, CompressionError, decompress_all};
-use levada_codec::line_protocol::{Limits, Parser, Precision};
+use levada_codec::line_protocol::{Limits, Parser, Precision, SharedSeries};
 use levada_model::{Point, Str, Timestamp};
 use levada_runtime::{TaskKind, Tasks};
 use levada_task::engine::{Ingest, Routes};
@@ -60,6 +60,7 @@ struct Inner {
     parses: Arc<Semaphore>,
     /// Those that nobody uses: what they know of series makes the next body faster.
     parsers: Mutex<Vec<Parser>>,
+    series: SharedSeries,
     ingests: Mutex<Vec<Ingest>>,
 }
 
@@ -105,6 +106,7 @@ impl Points {
             turns: Semaphore::new(WRITERS_MAX),
             parses: Arc::new(Semaphore::new(cores)),
             parsers: Mutex::default(),
+            series: SharedSeries::default(),
             ingests: Mutex::default(),
         }))
     }
@@ -121,7 +123,9 @@ impl Points {
 
     /// Reads a body.
     fn parse(&self, body: &[u8], target: &Target) -> Result<Vec<Point>, String> {
-        let mut parser = pop(&self.0.parsers).unwrap_or_else(|| Parser::new(Limits::default()));
+        let mut parser = pop(&self.0.parsers).unwrap_or_else(|| {
+            Parser::sharing(Limits::default(), SharedSeries::clone(&self.0.series))
+        });
         let ingest = self.ingest();
         let mut points = ingest.buffer();
         push(&self.0.ingests, ingest);

@@ -20,11 +20,15 @@ use crate::DocumentError;
 
 /// How long to wait for another program that keeps the file locked, such as a shell that copies it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Memory for pages of the connection that writes and of one that reads, in KiB (SQLite takes them as negative).
-const CACHE_WRITE: &str = "-1024";
+/// Memory for pages of the connection that writes and of one that reads, in KiB (SQLite takes them as negative). It is taken
+/// when it is needed: with less, pages of a large transaction are written and read again within it.
+const CACHE_WRITE: &str = "-8192";
 const CACHE_READ: &str = "-512";
 /// The log is cut to so many bytes when its content has moved into the file.
 const LOG_BYTES_KEPT: &str = "16777216";
+/// Pages of 4 KiB in the log from which on they are moved into the file: as many as the log keeps. A page that changes often
+/// is moved once for all of its changes.
+const LOG_PAGES: &str = "4096";
 
 static STATEMENTS: Statements = Statements {
     begin: "BEGIN IMMEDIATE",
@@ -75,7 +79,8 @@ impl Sqlite {
                 // What was confirmed survives a loss of power.
                 .synchronous(SqliteSynchronous::Full)
                 .pragma("cache_size", CACHE_WRITE)
-                .pragma("journal_size_limit", LOG_BYTES_KEPT),
+                .pragma("journal_size_limit", LOG_BYTES_KEPT)
+                .pragma("wal_autocheckpoint", LOG_PAGES),
             Role::Read => options.read_only(true).pragma("cache_size", CACHE_READ),
         };
         SqliteConnection::connect_with(&options).await
