@@ -1,12 +1,24 @@
 //! Arguments.
 
+mod dlq;
+mod gateway;
+mod positions;
+mod silence;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use levada_codec::line_protocol::Precision;
 use levada_condition::filter::Compat;
-use levada_model::{Category, ErrorClass};
+use levada_model::Category;
+
+pub(crate) use self::dlq::{Dlq, DlqFilter, DlqList, DlqReplay};
+pub(crate) use self::gateway::{
+    Gateway, GatewayCommand, GatewayLetters, GatewayQueue, GatewayWhich,
+};
+pub(crate) use self::positions::{Positions, PositionsOf, PositionsRewind};
+pub(crate) use self::silence::{Silence, SilenceAdd};
 
 /// Moves records and computes on points: flows and TICKscript tasks. One binary, one file per flow or task.
 #[derive(Parser, Debug)]
@@ -215,6 +227,8 @@ else http://localhost:9092."
     /// Bring what another server knows to a Levada server
     #[command(subcommand)]
     Import(Import),
+    /// Look after the gateway of a server: what came in, what waits, what receivers refused
+    Gateway(Gateway),
     /// Keep alerts of a server quiet for some time: its handlers do not hear of them
     #[command(
         subcommand,
@@ -444,82 +458,6 @@ pub(crate) struct Processor {
     pub(crate) zap_time_encoding: Option<String>,
 }
 
-#[derive(Subcommand, Debug)]
-pub(crate) enum Dlq {
-    /// List dead letters that an error sink wrote, in files or in a topic
-    #[command(after_help = "\
-Examples:
-  levada dlq list errors.ndjson
-  levada dlq list --flow flow.yaml
-  levada dlq list errors.ndjson --class invalid_data --output json")]
-    List(DlqList),
-    /// Send dead letters through their flow again, from the stage that failed
-    #[command(after_help = "\
-Examples:
-  levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data
-  levada dlq replay --flow flow.yaml                      from the topic of the flow's error sink
-
-Letters of a file stay there. Of a topic, a consumer group keeps what was replayed: the next call goes
-on behind it, but not past a letter that was left, because of its class for instance.")]
-    Replay(DlqReplay),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct DlqFilter {
-    /// Files with dead letters, one JSON object per line; `-` is standard input. None: the topic that
-    /// the error sink of the flow writes
-    #[arg(value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    /// Only this class, such as invalid_data
-    #[arg(long, value_name = "CLASS", value_parser = error_class)]
-    pub(crate) class: Option<String>,
-    /// Only this stage, such as `transform[2]:cast`
-    #[arg(long, value_name = "STAGE")]
-    pub(crate) stage: Option<String>,
-    /// Only this flow, as NAMESPACE/NAME
-    #[arg(long, value_name = "FLOW")]
-    pub(crate) dataflow: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct DlqList {
-    #[command(flatten)]
-    pub(crate) filter: DlqFilter,
-    /// Show at most this many letters
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub(crate) limit: usize,
-    /// The flow file, for the topic of its error sink
-    #[arg(long = "flow", value_name = "FLOW_FILE", required_unless_present = "files")]
-    pub(crate) flow: Option<PathBuf>,
-    /// Consumer group that reads the topic [default: one of the flow's own]
-    #[arg(long, value_name = "GROUP")]
-    pub(crate) group: Option<String>,
-    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
-    #[arg(long, value_name = "DIR")]
-    pub(crate) secrets: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct DlqReplay {
-    #[command(flatten)]
-    pub(crate) filter: DlqFilter,
-    /// The flow file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) flow: PathBuf,
-    /// A letter that was replayed this often is left alone
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    pub(crate) attempts_max: u64,
-    /// Consumer group that keeps how far the topic was replayed [default: one of the flow's own]
-    #[arg(long, value_name = "GROUP")]
-    pub(crate) group: Option<String>,
-    /// Replay the topic from its start, and not from where the last replay stopped
-    #[arg(long)]
-    pub(crate) from_start: bool,
-    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
-    #[arg(long, value_name = "DIR")]
-    pub(crate) secrets: Option<PathBuf>,
-}
-
 /// What is imported.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Import {
@@ -556,137 +494,12 @@ pub(crate) struct ImportKapacitor {
     pub(crate) skip_verify: bool,
 }
 
-/// What to do with silences.
-#[derive(Subcommand, Debug)]
-pub(crate) enum Silence {
-    /// List silences; ended ones are kept for a week
-    #[command(after_help = "\
-Examples:
-  levada silence list
-  levada silence list --state active --output json")]
-    List(SilenceList),
-    /// Make a silence, and print its ID
-    #[command(after_help = "\
-Examples:
-  levada silence add tag.host=db1 --for 2h --comment 'new disks'
-  levada silence add 'task=~^net_' 'level!=CRITICAL' --start 2026-03-01T22:00:00Z --end 2026-03-02T02:00:00Z
-
-A matcher is SUBJECT, =, !=, =~ or !~, and a text or a pattern. Subjects are tag.NAME, field.NAME,
-task, topic, level, id and name (the measurement). All matchers of a silence must match.")]
-    Add(SilenceAdd),
-    /// End silences now
-    #[command(
-        visible_alias = "remove",
-        after_help = "Example:\n  levada silence expire 6f2c9e1ab0d34785"
-    )]
-    Expire(SilenceExpire),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ServerArgs {
-    /// The Levada server [default: the setting client.server]
-    #[arg(long, value_name = "URL")]
-    pub(crate) server: Option<String>,
-    /// Believe any TLS certificate of the server
-    #[arg(long)]
-    pub(crate) skip_verify: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct SilenceList {
-    /// Only those that are pending, active or expired
-    #[arg(long, value_name = "STATE", value_parser = ["pending", "active", "expired"])]
-    pub(crate) state: Option<String>,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct SilenceAdd {
-    /// What must match, such as `tag.host=db1`
-    #[arg(required = true, value_name = "MATCHER")]
-    pub(crate) matchers: Vec<String>,
-    /// From when, such as `2026-03-01T10:00:00Z`; now when absent
-    #[arg(long, value_name = "TIME")]
-    pub(crate) start: Option<String>,
-    /// Until when
-    #[arg(
-        long,
-        value_name = "TIME",
-        required_unless_present = "duration",
-        conflicts_with = "duration"
-    )]
-    pub(crate) end: Option<String>,
-    /// How long, such as `2h`, instead of --end
-    #[arg(long = "for", id = "duration", value_name = "DURATION")]
-    pub(crate) duration: Option<String>,
-    /// Who asks; the user of the server's URL when absent
-    #[arg(long, value_name = "NAME")]
-    pub(crate) author: Option<String>,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: Option<String>,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct SilenceExpire {
-    /// Their IDs
-    #[arg(required = true, value_name = "ID")]
-    pub(crate) ids: Vec<String>,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
-
-/// What to do with the positions of a flow.
-#[derive(Subcommand, Debug)]
-pub(crate) enum Positions {
-    /// Show where the flow goes on, and what it promises
-    Show(PositionsOf),
-    /// Forget where the flow stood; it starts as its source says
-    Reset(PositionsOf),
-    /// Go on at other positions in some partitions
-    Rewind(PositionsRewind),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PositionsOf {
-    /// The flow file; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// The name of the flow, when the file declares several
-    #[arg(long, value_name = "NAME")]
-    pub(crate) flow: Option<String>,
-    /// Folder with secrets as files: NAMESPACE/NAME/KEY or NAME/KEY
-    #[arg(long, value_name = "DIR")]
-    pub(crate) secrets: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PositionsRewind {
-    #[command(flatten)]
-    pub(crate) of: PositionsOf,
-    /// Where to go on in a partition, as `positions show` names them; may be repeated
-    #[arg(long, required = true, value_name = "PARTITION=POSITION")]
-    pub(crate) to: Vec<String>,
-}
-
 /// Reads the name of a category.
 fn category(word: &str) -> Result<Category, String> {
     Category::of_name(word).ok_or_else(|| {
         let known: Vec<&str> = Category::ALL.iter().map(|category| category.name()).collect();
         format!("unknown category; known: {}", known.join(", "))
     })
-}
-
-/// Accepts the classes of failed records.
-fn error_class(word: &str) -> Result<String, String> {
-    if ErrorClass::parse(word).is_some() {
-        return Ok(word.to_owned());
-    }
-    let known: Vec<&str> = ErrorClass::ALL.iter().map(|class| class.as_str()).collect();
-    Err(format!("unknown class; known: {}", known.join(", ")))
 }
 
 /// Parses the arguments of the process; ends it with 2 on wrong usage.

@@ -1,5 +1,7 @@
 //! Settings and log output of a command.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use levada_runtime::SystemClock;
 use levada_server::serve::LogControl;
 use levada_settings::{LogFormat, Settings};
@@ -34,7 +36,13 @@ pub(crate) fn settings(common: &Common) -> Result<Settings, String> {
 }
 
 /// Starts log output to standard error.
+///
+/// A command that runs flows one after the other comes here for each; the first time counts.
 pub(crate) fn install(settings: &Settings, console: &Console) -> Result<(), String> {
+    static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+    if IS_INSTALLED.swap(true, Ordering::AcqRel) {
+        return Ok(());
+    }
     trace::install(&options(settings), console).map_err(|error| error.to_string())
 }
 

@@ -12,7 +12,7 @@ use levada_alert::service::{
 use levada_alert::services::{NoServices, Services};
 use levada_alert::topics::{OutboxSettings, Overflow, TopicsSettings};
 use levada_api::config::Config;
-use levada_runtime::{BackoffPolicy, TaskKind};
+use levada_runtime::BackoffPolicy;
 use levada_settings::{OutboxOverflow, Settings};
 use levada_store::Documents;
 use tokio::sync::Semaphore;
@@ -20,9 +20,6 @@ use tokio::sync::Semaphore;
 use crate::flows::Host;
 use crate::serve::ServeError;
 use crate::tasks::connections;
-
-/// How often the numbers of alerts are brought up to date.
-const METRICS_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the word `private` stands for: loopback, private and link-local addresses, and those without a host.
 const PRIVATE: &[&str] = &[
@@ -176,18 +173,16 @@ fn service_settings(settings: &Settings, buffer_length: usize) -> ServiceSetting
     }
 }
 
-/// Shows the numbers of alerts every so often.
+/// Shows the numbers of alerts with each scrape.
 fn show_metrics(alerts: &AlertService, host: &Host) {
     let metrics = match AlertMetrics::new(&host.metrics) {
         Ok(metrics) => metrics,
         Err(error) => return tracing::warn!(%error, "alerts have no metrics"),
     };
-    let (topics, clock) = (alerts.topics().downgrade(), Arc::clone(&host.clock));
-    host.tasks.spawn(TaskKind::Alert, "alert metrics", async move {
-        while let Some(topics) = topics.upgrade() {
+    let topics = alerts.topics().downgrade();
+    host.metrics.before_render(move || {
+        if let Some(topics) = topics.upgrade() {
             metrics.show(&topics);
-            drop(topics);
-            clock.sleep(METRICS_INTERVAL).await;
         }
     });
 }

@@ -4,6 +4,7 @@
 
 mod alerts;
 pub mod flows;
+pub mod gateway;
 pub mod influxdb;
 pub mod inputs;
 pub mod probes;

@@ -27,6 +27,7 @@ use levada_task::service::TaskService;
 use thiserror::Error;
 
 use crate::flows::Host;
+use crate::gateway::{GatewayError, GatewayHost};
 use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
@@ -58,6 +59,7 @@ pub struct Server {
     documents: Arc<dyn Documents>,
     inputs: Arc<Inputs>,
     influxdb: Arc<InfluxDbs>,
+    gateway: Option<GatewayHost>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -131,6 +133,9 @@ pub enum ServeError {
         "`auth.enabled` is set, but there are no users; set `auth.admin-password` (LEVADA_AUTH_ADMIN_PASSWORD) to make the first one"
     )]
     Nobody,
+    /// The gateway cannot work.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The program contradicts itself.
     #[error("{0}")]
     Internal(String),
@@ -180,6 +185,7 @@ impl Server {
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         metrics::register(&host.metrics, &documents, log.feed());
+        let gateway = GatewayHost::start(&host, &shutdown).await?;
         let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
         let api = Api {
             router: parts.router,
@@ -202,6 +208,7 @@ impl Server {
             work_folder: settings.data.dir.clone(),
             clock: Arc::clone(&host.clock),
             points: Some(points),
+            gateway: gateway.as_ref().map(GatewayHost::api),
             tasks: Some(service.clone()),
         };
         if let Some(directory) = load_directory(&settings, &api.config) {
@@ -212,7 +219,7 @@ impl Server {
         influxdb.start(&bound, &health, &shutdown);
         let addresses = bound.iter().map(|bound| bound.address).collect();
         let documents = api.documents;
-        Ok(Server { host, tasks, recordings, inputs, influxdb, documents, addresses })
+        Ok(Server { host, tasks, recordings, inputs, influxdb, gateway, documents, addresses })
     }
 
     /// Gives the bound addresses.
@@ -241,6 +248,9 @@ impl Server {
         self.influxdb.stop().await;
         self.recordings.close().await;
         self.tasks.stop().await;
+        if let Some(gateway) = &self.gateway {
+            gateway.stop().await;
+        }
         handle.abort();
         let clock = &self.host.clock;
         let deadline = clock.monotonic() + LAST_ANSWERS;

@@ -170,13 +170,19 @@ fn serve(
             return Ok(());
         }
         let stream = reader.get_mut();
-        let mut head =
-            format!("HTTP/1.1 {} Answer\r\nTransfer-Encoding: chunked\r\n", reply.status);
+        let has_body = !matches!(reply.status, 204 | 304);
+        let mut head = format!("HTTP/1.1 {} Answer\r\n", reply.status);
+        if has_body {
+            head.push_str("Transfer-Encoding: chunked\r\n");
+        }
         for (name, value) in &reply.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes())?;
+        if !has_body {
+            continue;
+        }
         let sent = reply.cut_after.unwrap_or(usize::MAX).min(reply.body.len());
         for chunk in reply.body[..sent].chunks(16 << 10) {
             stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes())?;

@@ -21,7 +21,7 @@ pub struct Service {
 pub const KAFKA: Service = Service { name: "kafka", port: 29092 };
 /// PostgreSQL: user and database `postgres`, no password.
 pub const POSTGRES: Service = Service { name: "postgres", port: 25432 };
-/// Trino: catalogs `memory` and `tpch`.
+/// Trino: catalogs `memory`, `iceberg` (takes `MERGE`) and `tpch`.
 pub const TRINO: Service = Service { name: "trino", port: 28080 };
 /// OpenSearch.
 pub const OPENSEARCH: Service = Service { name: "opensearch", port: 29200 };
@@ -29,6 +29,8 @@ pub const OPENSEARCH: Service = Service { name: "opensearch", port: 29200 };
 pub const SCHEMA_REGISTRY: Service = Service { name: "schema-registry", port: 28081 };
 /// VictoriaMetrics.
 pub const VICTORIA_METRICS: Service = Service { name: "victoria-metrics", port: 28428 };
+/// ClickHouse's engine behind its HTTP interface: anybody may use `default` and `shop`.
+pub const CLICKHOUSE: Service = Service { name: "clickhouse", port: 28123 };
 /// InfluxDB 1.x.
 pub const INFLUXDB: Service = Service { name: "influxdb", port: 28086 };
 /// Mosquitto, a broker of MQTT: for anybody. With a password it is one port further, with TLS two.
@@ -37,13 +39,14 @@ pub const MOSQUITTO: Service = Service { name: "mosquitto", port: 21883 };
 pub const SNMPTRAPD: Service = Service { name: "snmptrapd", port: 21162 };
 
 /// Every service.
-pub const ALL: [Service; 9] = [
+pub const ALL: [Service; 10] = [
     KAFKA,
     POSTGRES,
     TRINO,
     OPENSEARCH,
     SCHEMA_REGISTRY,
     VICTORIA_METRICS,
+    CLICKHOUSE,
     INFLUXDB,
     MOSQUITTO,
     SNMPTRAPD,

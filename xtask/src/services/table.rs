@@ -31,6 +31,7 @@ const VICTORIA: Need =
     Need { check: Check::Program("victoria-metrics"), packages: &["victoria-metrics"] };
 const INFLUXD: Need = Need { check: Check::Program("influxd"), packages: &["influxdb"] };
 const MOSQUITTO: Need = Need { check: Check::Program("mosquitto"), packages: &["mosquitto"] };
+const PIP: Need = Need { check: Check::Program("pip3"), packages: &["python3-pip"] };
 const SNMPTRAPD: Need = Need { check: Check::Program("snmptrapd"), packages: &["snmptrapd"] };
 
 /// Every server, in the order in which they are shown.
@@ -41,6 +42,7 @@ pub(super) const SERVICES: &[Service] = &[
     Service { name: "opensearch", port: 29200, ports: 2, needs: &[JDK, MAVEN, CURL] },
     Service { name: "schema-registry", port: 28081, ports: 2, needs: &[MAVEN, JAVA_21, CURL] },
     Service { name: "victoria-metrics", port: 28428, ports: 1, needs: &[VICTORIA, CURL] },
+    Service { name: "clickhouse", port: 28123, ports: 1, needs: &[PIP, CURL] },
     Service { name: "influxdb", port: 28086, ports: 3, needs: &[INFLUXD, CURL] },
     Service { name: "mosquitto", port: 21883, ports: 3, needs: &[MOSQUITTO, OPENSSL] },
     Service { name: "snmptrapd", port: 21162, ports: 1, needs: &[SNMPTRAPD] },

@@ -3,7 +3,7 @@
 //! Settings have a variable each, derived from `default.toml`; the constants below are the others. A variable that is read
 //! anywhere is named here, and nowhere else as a string.
 
-use crate::load::default_keys;
+use crate::load::{dataway_variables, default_keys};
 
 /// Start of the names of Levada's own variables.
 pub const PREFIX: &str = "LEVADA_";
@@ -119,7 +119,16 @@ pub fn all() -> Vec<(String, String)> {
         (format!("{name}{rest}"), summary.to_owned())
     });
     let settings = default_keys().into_iter().map(|(key, comment)| (variable_of(&key), comment));
-    others.chain(settings).collect()
+    let originals = dataway_variables().map(|(name, key)| {
+        let summary = match key {
+            "" => "Variable of DataKit: accepted, does nothing.".to_owned(),
+            key => {
+                format!("Variable of DataKit: sets `{key}`, which `{}` beats.", variable_of(key))
+            }
+        };
+        (name.to_owned(), summary)
+    });
+    others.chain(originals).chain(settings).collect()
 }
 
 /// Gives the variable that sets a key: `flow.batch-records` is `LEVADA_FLOW_BATCH_RECORDS`.

@@ -16,10 +16,11 @@ mod size;
 
 pub use duration::{Duration, DurationError};
 pub use load::{DEFAULT_FILE, Entry, Loaded, Loader, Origin, Problem, SettingsError};
+pub use schema::gateway;
 pub use schema::{
-    Alert, DEFAULTS, Data, Flow, Http, Influxdb, Kapacitor, ListenerAuth, Log, LogFormat, Metrics,
-    OutboxOverflow, Overflow, Recording, Runtime, Settings, SubscriptionMode, SubscriptionProtocol,
-    Task, Tcp, Udf, Udp,
+    Alert, DEFAULTS, Data, Flow, Gateway, Http, Influxdb, Kapacitor, ListenerAuth, Log, LogFormat,
+    Metrics, OutboxOverflow, Overflow, Recording, Runtime, Settings, SubscriptionMode,
+    SubscriptionProtocol, Task, Tcp, Udf, Udp,
 };
 pub use secret::Secret;
 pub use size::{ByteSize, SizeError};

@@ -1,6 +1,7 @@
 //! What settings there are. Defaults, with a comment for each key, are in `default.toml`.
 
 mod alert;
+pub mod gateway;
 mod http;
 mod influxdb;
 mod inputs;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::alert::{Alert, OutboxOverflow};
+pub use self::gateway::Gateway;
 pub use self::http::{Http, ListenerAuth};
 pub use self::influxdb::{Influxdb, SubscriptionMode, SubscriptionProtocol};
 pub use self::inputs::{Tcp, Udp};
@@ -50,6 +52,8 @@ pub struct Settings {
     pub udp: Udp,
     /// Points as line protocol on connections.
     pub tcp: Tcp,
+    /// Receives points and delivers them.
+    pub gateway: Gateway,
     /// Commands that talk to a server.
     pub client: Client,
     /// What is taken over from a Kapacitor.
@@ -347,6 +351,7 @@ impl Settings {
         }
         self.udp.check(&mut problems);
         self.tcp.check(&mut problems);
+        self.gateway.check(&mut problems);
         problems
     }
 }

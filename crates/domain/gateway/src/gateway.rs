@@ -131,8 +131,10 @@ impl Gateway {
         let rules = self.rules();
         let mut workspace = self.workspace();
         let prepared = ingest::prepare(write, &rules, &self.bounds, &mut workspace).and_then(
-            |(buckets, written)| {
+            |(buckets, mut written)| {
                 let outgoing = self.encoder.encode(&buckets, write, &self.forms)?;
+                written.sunk = workspace.scratch.sunk();
+                written.bodies = outgoing.len() as u64;
                 rules.count(&mut workspace.scratch);
                 Ok(Prepared { outgoing, written })
             },

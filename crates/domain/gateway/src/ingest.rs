@@ -168,6 +168,10 @@ pub struct Written {
     pub copies: u64,
     /// Copies that a queue dropped, as its settings say.
     pub dropped: u64,
+    /// Points that sinkers took, once for each sinker.
+    pub sunk: u64,
+    /// Bodies that they became, one or more for each destination.
+    pub bodies: u64,
     /// What was changed.
     pub warnings: Warnings,
 }

@@ -17,4 +17,5 @@ pub mod ingest;
 pub mod metrics;
 pub mod pull;
 pub mod rules;
+pub mod tenants;
 pub mod wal;

@@ -1,5 +1,8 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
+mod dataway;
+mod own;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +10,8 @@ use levada_telemetry::metrics::{
     Counter, CounterFamily, IntGauge, IntGaugeFamily, MetricsError, Registry,
 };
 
+pub use self::dataway::DatawayMetrics;
+pub use self::own::{EndpointMetrics, TenantFamilies};
 use crate::deliver::{SendStats, Sender};
 use crate::gateway::{Gateway, GatewayStats};
 use crate::wal::{DropReason, QueueStatus};
@@ -266,9 +271,11 @@ const SEND_COUNTERS: &[SendCounter] = &[
     ("levada_gateway_requests_total", "Requests to the endpoints of a destination.", |stats| {
         &stats.requests
     }),
-    ("levada_gateway_retries_total", "Requests beside the first of each body.", |stats| {
-        &stats.retries
-    }),
+    (
+        "levada_gateway_repeated_requests_total",
+        "Requests beside the first of each body.",
+        |stats| &stats.retries,
+    ),
     (
         "levada_gateway_splits_total",
         "Bodies that were halved because they were too large.",

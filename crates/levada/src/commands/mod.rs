@@ -6,6 +6,7 @@ mod dlq;
 mod dry_run;
 mod filter;
 mod fmt;
+mod gateway;
 mod gen_docs;
 mod graph;
 mod import;
@@ -42,6 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Dlq(args) => dlq::run(args, &common),
         Command::Kapacitor { words } => kapacitor::run(&words, &common),
         Command::Import(args) => import::run(args, &common),
+        Command::Gateway(args) => gateway::run(args, &common),
         Command::Silence(args) => silence::run(args, &common),
         Command::GenDocs { folder } => gen_docs::run(&folder),
     };

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::auth::Users;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::gateway::GatewayApi;
 use crate::kapacitor::Points;
 use crate::request::Query;
 use crate::router::{Access, Body, Router};
@@ -70,6 +71,8 @@ pub struct Api {
     pub tasks: Option<TaskService>,
     /// Where points come in, where tasks run.
     pub points: Option<Points>,
+    /// The gateway, where there is one.
+    pub gateway: Option<Arc<GatewayApi>>,
 }
 
 /// Who a server is.
@@ -205,6 +208,8 @@ impl Limits {
             Body::None => 0,
             Body::Document => self.document_bytes,
             Body::Points => self.points_bytes,
+            // Those of the gateway are in its own settings.
+            Body::Gateway => 0,
         }
     }
 }

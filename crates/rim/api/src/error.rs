@@ -20,6 +20,10 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// Whether the answer is on one line, as those about credentials are.
     pub is_compact: bool,
+    /// What programs know it by, in dialects that have that; empty for none.
+    pub code: &'static str,
+    /// Headers of the answer.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// Source: kapacitor: services/httpd: both fields always carry the same text.
@@ -34,7 +38,14 @@ struct Refusal<'a> {
 impl ApiError {
     /// Makes a refusal.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        ApiError { status, text: text.into(), retry_after: None, is_compact: false }
+        ApiError {
+            status,
+            text: text.into(),
+            retry_after: None,
+            is_compact: false,
+            code: "",
+            headers: Vec::new(),
+        }
     }
 
     /// 400.
@@ -66,6 +77,12 @@ impl ApiError {
         ApiError { is_compact: true, ..self }
     }
 
+    /// The same with what programs know it by.
+    #[must_use]
+    pub fn code(self, code: &'static str) -> Self {
+        ApiError { code, ..self }
+    }
+
     /// Gives the answer.
     pub fn answer(&self) -> Answer {
         let refusal = Refusal { error: &self.text, message: &self.text };
@@ -73,8 +90,20 @@ impl ApiError {
             true => Answer::compact(self.status, &refusal),
             false => Answer::json(self.status, &refusal),
         };
+        self.finish(answer)
+    }
+
+    /// Adds the headers of the refusal to an answer.
+    pub(crate) fn finish(&self, mut answer: Answer) -> Answer {
+        for (name, value) in &self.headers {
+            answer = answer.header(name, value);
+        }
         match self.retry_after {
-            Some(after) => answer.header("retry-after", &after.as_secs().max(1).to_string()),
+            // A part of a second more is better than a part less.
+            Some(after) => {
+                let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+                answer.header("retry-after", &seconds.max(1).to_string())
+            }
             None => answer,
         }
     }

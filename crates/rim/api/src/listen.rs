@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request as WireRequest, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,8 +27,9 @@ use crate::answer::{Answer, Wire};
 use crate::api::{Api, Visit};
 use crate::bodies::{Bodies, Buffer};
 use crate::error::ApiError;
+use crate::gateway;
 use crate::request::{Query, Request};
-use crate::router::{Body, Found};
+use crate::router::{Access, Body, Found, Route};
 
 /// The largest head of a request.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -224,6 +226,15 @@ impl Server {
             return Ok(Answer::empty(StatusCode::OK));
         }
         let route = &self.api.router.routes()[place];
+        let request = (head, body, path, params);
+        self.handle(route, request).await.or_else(|error| Ok((route.refuse)(&error)))
+    }
+
+    async fn handle(
+        &self,
+        route: &Route,
+        (head, body, path, params): (Parts, Incoming, String, Vec<(String, String)>),
+    ) -> Result<Answer, ApiError> {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let visit = Visit {
             method: &head.method,
@@ -232,9 +243,18 @@ impl Server {
             headers: &head.headers,
             query: &query,
         };
-        let user = self.api.gate.admit(visit).await?;
+        let user = match route.access {
+            Access::Token => gateway::admit(&self.api, visit).await?,
+            _ => self.api.gate.admit(visit).await?,
+        };
         let body = match route.body {
             Body::None => Bytes::new(),
+            Body::Gateway => {
+                let gateway = self.api.gateway.as_ref();
+                let most = gateway.map_or(0, |gateway| gateway.body_bytes_max);
+                let buffer = self.bodies.take(body.size_hint().lower());
+                self.read(body, buffer, most).await?
+            }
             kind => {
                 let buffer = match kind {
                     Body::Points => self.bodies.take(body.size_hint().lower()),

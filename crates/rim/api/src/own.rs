@@ -1,6 +1,7 @@
 //! Levada's own routes: health, metrics, silences, the history of alerts.
 
 mod alerts;
+mod gateway;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::error::ApiError;
 use crate::router::Route;
 
 /// The table of each group of routes.
-pub const ROUTES: &[&[Route]] = &[SERVER, alerts::ROUTES];
+pub const ROUTES: &[&[Route]] = &[SERVER, alerts::ROUTES, gateway::ROUTES];
 
 const SERVER: &[Route] = &[
     Route::new(Method::GET, "/health", |api, _| Box::pin(health(api))).open(),

@@ -50,6 +50,18 @@ impl Request {
             .map_err(|error| ApiError::bad_request(format!("{prefix}{error}")))
     }
 
+    /// Reads the body as a JSON object.
+    ///
+    /// - A list is refused: the reader of a struct would take its items for the members in their order.
+    /// - Errors: 400, the text begins with `prefix`.
+    pub fn object<T: DeserializeOwned>(&self, prefix: &str) -> Result<T, ApiError> {
+        if self.body.trim_ascii_start().starts_with(b"[") {
+            let text = format!("{prefix}invalid type: list, expected an object");
+            return Err(ApiError::bad_request(text));
+        }
+        self.json(prefix)
+    }
+
     /// Tells whether the body is packed with gzip.
     pub fn is_gzip(&self) -> bool {
         self.headers.get(CONTENT_ENCODING).is_some_and(|value| value == "gzip")

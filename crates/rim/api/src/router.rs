@@ -24,6 +24,8 @@ pub struct Route {
     pub body: Body,
     /// Does it.
     pub handle: Handle,
+    /// What is answered when it is not done.
+    pub refuse: Refuse,
 }
 
 /// Who may call a route.
@@ -33,6 +35,8 @@ pub enum Access {
     Open,
     /// Those with Kapacitor's privilege for its path: read, write or delete by its method.
     Privilege,
+    /// Those with a token of the gateway; where it has none, as [`Access::Privilege`].
+    Token,
 }
 
 /// What body a route takes.
@@ -44,10 +48,15 @@ pub enum Body {
     Document,
     /// Points, up to the setting for points.
     Points,
+    /// Points for the gateway, up to its own setting.
+    Gateway,
 }
 
 /// Does what a route is for.
 pub type Handle = fn(Arc<Api>, Request) -> BoxFuture<'static, Result<Answer, ApiError>>;
+
+/// Makes the answer of a refusal, as its dialect has it.
+pub type Refuse = fn(&ApiError) -> Answer;
 
 /// All routes.
 #[derive(Debug)]
@@ -76,13 +85,28 @@ const STABLE: &str = "/kapacitor/v1/";
 impl Route {
     /// Makes a route that needs the privilege of its path and takes no body.
     pub const fn new(method: Method, path: &'static str, handle: Handle) -> Self {
-        Route { method, path, access: Access::Privilege, body: Body::None, handle }
+        let refuse = ApiError::answer;
+        Route { method, path, access: Access::Privilege, body: Body::None, handle, refuse }
     }
 
     /// The same for everybody.
     #[must_use]
     pub const fn open(mut self) -> Self {
         self.access = Access::Open;
+        self
+    }
+
+    /// The same for whoever has a token of the gateway.
+    #[must_use]
+    pub const fn token(mut self) -> Self {
+        self.access = Access::Token;
+        self
+    }
+
+    /// The same with other refusals.
+    #[must_use]
+    pub const fn refuses(mut self, refuse: Refuse) -> Self {
+        self.refuse = refuse;
         self
     }
 

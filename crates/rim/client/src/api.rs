@@ -187,6 +187,16 @@ impl Api {
         self.send(Method::DELETE, V1, path, &[], None).map(drop)
     }
 
+    /// Asks one of Levada's own routes.
+    pub(crate) fn own(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &Query<'_>,
+    ) -> Result<Value, ApiError> {
+        self.ask(method, OWN, path, query, None)
+    }
+
     /// Hands on what is at a path as it comes; it may be endless.
     ///
     /// - `is_patient`: nothing may come for any time.

@@ -4,7 +4,9 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use levada_api::auth::{UserGate, Users};
-use levada_api::{Api, DIALECTS, Gate, Limits, Listener, NoGate, Route, Router, kapacitor};
+use levada_api::{
+    Api, DIALECTS, Gate, Limits, Listener, NAMED_ONLY, NoGate, Route, Router, kapacitor,
+};
 use levada_runtime::Shutdown;
 use levada_settings::{Http, ListenerAuth};
 
@@ -28,6 +30,9 @@ pub(super) struct Parts {
     pub(super) gate: Arc<dyn Gate>,
     pub(super) limits: Limits,
 }
+
+/// A name, and the tables of its routes.
+type Dialect = (&'static str, &'static [&'static [Route]]);
 
 /// The dialect with `/write`.
 const OF_POINTS: &str = "kapacitor";
@@ -128,14 +133,12 @@ fn failed(address: &str, prefix: &str, source: std::io::Error) -> ServeError {
 }
 
 fn speaks(http: &Http, dialect: &str) -> bool {
-    http.dialects.trim().is_empty() || http.dialect_names().any(|name| name == dialect)
+    let has_all = http.dialects.trim().is_empty() && dialect != NAMED_ONLY;
+    has_all || http.dialect_names().any(|name| name == dialect)
 }
 
 /// Gives the dialects of a listener.
-fn dialects(
-    http: &Http,
-    prefix: &str,
-) -> Result<Vec<(&'static str, &'static [&'static [Route]])>, ServeError> {
+fn dialects(http: &Http, prefix: &str) -> Result<Vec<Dialect>, ServeError> {
     let is_known = |name: &str| DIALECTS.iter().any(|(known, _)| *known == name);
     if let Some(name) = http.dialect_names().find(|name| !is_known(name)) {
         let known: Vec<&str> = DIALECTS.iter().map(|(name, _)| *name).collect();

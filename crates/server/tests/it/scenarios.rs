@@ -71,3 +71,8 @@ async fn storage() {
 async fn debug() {
     run_all("kapacitor/debug").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals() {
+    run_all("kapacitor/refusals").await;
+}

@@ -44,6 +44,11 @@ fn feed() -> LogFeed {
     feed.clone()
 }
 
+/// Gives what servers of tests log to.
+pub(crate) fn log() -> Arc<dyn LogControl> {
+    Arc::new(FedLog(feed()))
+}
+
 /// Runs a test on threads that do not outlive it; a test that fails does not wait for what it started.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -65,7 +70,7 @@ impl Started {
         }
         let host = Host::new(loader.load().unwrap().settings).unwrap();
         let (handle, shutdown) = ShutdownHandle::new();
-        let deps = ServerDeps { host, log: Arc::new(FedLog(feed())), shutdown };
+        let deps = ServerDeps { host, log: log(), shutdown };
         let server = Server::start(deps).await.unwrap();
         let url = format!("http://{}", server.addresses()[0]);
         Started { url, server, handle }

@@ -12,6 +12,7 @@
 //!
 //! Source: kapacitor reference §5.26; Protocol Buffers, encoding of `proto3`.
 
+mod content;
 mod frame;
 mod message;
 #[cfg(test)]

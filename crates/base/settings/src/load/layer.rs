@@ -6,9 +6,11 @@ use std::io::{ErrorKind, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
-use toml::de::{DeTable, DeValue};
+use serde::Deserialize as _;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
+use super::dataway::{self, Taken};
 use super::named;
 use super::problem::{Origin, Problem};
 use crate::{DEFAULTS, env, shown};
@@ -72,6 +74,10 @@ impl<'a> Collected<'a> {
     fn table(&mut self, source: &Source<'_>, table: &DeTable<'_>, known: &Table, prefix: &str) {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
+            if prefix.is_empty() && dataway::SECTIONS.contains(&&*key) {
+                self.original(source, &key, value);
+                continue;
+            }
             let child = named::child(self.defaults, known, prefix, name.get_ref());
             match (child.as_deref(), value.get_ref()) {
                 (None, _) => {
@@ -97,6 +103,17 @@ impl<'a> Collected<'a> {
 
     fn leaf(&mut self, source: &Source<'_>, key: String, value: &Spanned<DeValue<'_>>) {
         let origin = source.origin(value.span());
+        if let DeValue::Array(_) = value.get_ref() {
+            // A list of tables is spread over the file, so its span is no text of its own.
+            match Value::deserialize(ValueDeserializer::from(value.clone())) {
+                Ok(value) => self.assignments.push(Assignment { key, value, origin }),
+                Err(error) => {
+                    let message = error.message().trim_end().into();
+                    self.problems.push(Problem { origin, key, message });
+                }
+            }
+            return;
+        }
         // The value is read again from its own text, which the parser has just accepted.
         let text = format!("value = {}", &source.text[value.span()]);
         match text.parse::<Table>().map(|mut table| table.remove("value")) {
@@ -110,7 +127,77 @@ impl<'a> Collected<'a> {
         }
     }
 
+    /// Takes what stands in a section of the original's file.
+    fn original(&mut self, source: &Source<'_>, key: &str, value: &Spanned<DeValue<'_>>) {
+        if let (DeValue::Table(table), false) = (value.get_ref(), dataway::is_key(key)) {
+            for (name, value) in table {
+                self.original(source, &format!("{key}.{}", name.get_ref()), value);
+            }
+            return;
+        }
+        let origin = source.origin(value.span());
+        let taken = Value::deserialize(ValueDeserializer::from(value.clone()))
+            .ok()
+            .and_then(|value| dataway::of_file(key, value));
+        self.taken(key, taken, origin);
+    }
+
+    /// Sets what a key of the original stands for.
+    fn taken(&mut self, key: &str, taken: Option<Taken>, origin: Origin) {
+        let problem = |message: &str| Problem {
+            origin: origin.clone(),
+            key: key.to_owned(),
+            message: message.to_owned(),
+        };
+        match taken {
+            Some(Taken::Set(set)) => {
+                for (key, value) in set {
+                    if self.is_leaf(&key) {
+                        self.assignments.push(Assignment { key, value, origin: origin.clone() });
+                    } else {
+                        let problem = Problem {
+                            origin: origin.clone(),
+                            key,
+                            message: "there is no such key".to_owned(),
+                        };
+                        self.problems.push(problem);
+                    }
+                }
+            }
+            Some(Taken::Bad(message)) => self.problems.push(problem(message)),
+            Some(Taken::Ignored) => {
+                self.warnings.push(problem("it does nothing here: nothing needs it"));
+            }
+            None => self.warnings.push(problem("it is not known and does nothing")),
+        }
+    }
+
+    /// Says whether a dotted key is one of the defaults, and no section.
+    fn is_leaf(&self, key: &str) -> bool {
+        let mut table = self.defaults;
+        let mut parts = key.split('.').peekable();
+        while let Some(part) = parts.next() {
+            match (table.get(part), parts.peek()) {
+                (Some(Value::Table(inner)), Some(_)) => table = inner,
+                (Some(Value::Table(_)) | None, _) => return false,
+                (Some(_), rest) => return rest.is_none(),
+            }
+        }
+        false
+    }
+
+    /// Takes the variables of the original; Levada's own beat them.
+    fn original_environment(&mut self, variables: &[(OsString, OsString)]) {
+        for (name, value) in variables {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+            if let Some(taken) = dataway::of_variable(name, value) {
+                self.taken(name, Some(taken), Origin::Env { name: name.into() });
+            }
+        }
+    }
+
     pub(super) fn environment(&mut self, variables: &[(OsString, OsString)]) {
+        self.original_environment(variables);
         let keys: Vec<String> = leaves(self.defaults).into_iter().map(|(key, _)| key).collect();
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(env::PREFIX)) else {
@@ -222,18 +309,43 @@ fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
         }
         Value::Float(_) => trimmed.parse().map(Value::Float).map_err(|_| "a number, such as `0.5`"),
         Value::Boolean(_) => trimmed.parse().map(Value::Boolean).map_err(|_| "`true` or `false`"),
-        // As in a file, for parts that hold commas.
-        Value::Array(_) if trimmed.starts_with('[') => {
-            let read = format!("value = {trimmed}").parse::<Table>().ok();
-            read.and_then(|mut table| table.remove("value"))
-                .ok_or("a list, such as `a, b` or `[\"a\", \"b\"]`")
-        }
+        Value::Array(_) if trimmed.starts_with('[') => list_of(trimmed)
+            .ok_or("a list of TOML or JSON, such as `[\"a\", \"b\"]`")
+            .map(Value::Array),
         Value::Array(_) => {
             let parts = trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
             Ok(Value::Array(parts.map(Value::from).collect()))
         }
         _ => Ok(Value::from(text)),
     }
+}
+
+/// Gives JSON as TOML, which knows no `null`.
+pub(super) fn from_json(value: serde_json::Value) -> Option<Value> {
+    Some(match value {
+        serde_json::Value::Null => return None,
+        serde_json::Value::Bool(value) => Value::Boolean(value),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(number) => Value::Integer(number),
+            None => Value::Float(number.as_f64()?),
+        },
+        serde_json::Value::String(text) => Value::String(text),
+        serde_json::Value::Array(list) => {
+            Value::Array(list.into_iter().map(from_json).collect::<Option<_>>()?)
+        }
+        serde_json::Value::Object(map) => {
+            let pairs = map.into_iter().map(|(key, value)| Some((key, from_json(value)?)));
+            Value::Table(pairs.collect::<Option<_>>()?)
+        }
+    })
+}
+
+/// Reads a list as TOML, else as JSON.
+fn list_of(text: &str) -> Option<Vec<Value>> {
+    let toml = format!("value = {text}").parse::<Table>().ok();
+    let toml = toml.and_then(|mut table| table.remove("value"));
+    let value = toml.or_else(|| from_json(serde_json::from_str(text).ok()?))?;
+    if let Value::Array(list) = value { Some(list) } else { None }
 }
 
 fn unknown(origin: Origin, key: &str, prefix: &str, known: &Table) -> Problem {

@@ -3,6 +3,7 @@
 //! Each value that some layer sets is tried on its own against the defaults, so that every problem is reported, with the layer
 //! and the key it came from, and not only the first. Keys are known because `default.toml` has all of them.
 
+mod dataway;
 mod layer;
 mod named;
 mod problem;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+pub(crate) use self::dataway::variables as dataway_variables;
 pub(crate) use self::layer::default_keys;
 use self::layer::{Assignment, Collected, leaves};
 pub use self::problem::{Origin, Problem, SettingsError};
@@ -187,10 +189,20 @@ impl Loader {
             .filter(|(_, value)| value.as_str() == Some(MASK))
             .map(|(key, _)| key)
             .collect();
+        // Lists are shown as they are printed: a secret may be anywhere in them.
+        let lists: BTreeMap<String, Value> = leaves(&shown)
+            .into_iter()
+            .filter(|(_, value)| value.is_array())
+            .map(|(key, value)| (key, value.clone()))
+            .collect();
         let entry = |(key, value): (String, &Value)| {
             let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
             let is_secret = masked.contains(&key) && value.as_str() != Some("");
-            let value = if is_secret { Value::from(MASK) } else { value.clone() };
+            let value = match lists.get(&key) {
+                Some(shown) => shown.clone(),
+                None if is_secret => Value::from(MASK),
+                None => value.clone(),
+            };
             Entry { key, value: value.to_string(), origin }
         };
         let mut values: BTreeMap<String, &Value> = leaves(&merged).into_iter().collect();

@@ -98,7 +98,7 @@ fn every_problem_is_reported_with_place_and_key() {
     let found = problems(loader);
     let starts = [
         "levada.toml:2:1: flow.batch-record: unknown key; known: `flow.batch-bytes`, ",
-        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `runtime`, `store`, `task`, `tcp`, `udf`, `udp`",
+        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `gateway`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `runtime`, `store`, `task`, `tcp`, `udf`, `udp`",
         "environment variable LEVADA_LOG_LEVL: unknown variable; known: `LEVADA_LOG_FORMAT`, ",
         "environment variable LEVADA_RUNTIME_WORKER_THREADS: runtime.worker-threads: `many` is not a whole number, such as `500`",
         "flag --set: `flow` is not `key=value`; for example `flow.batch-records=500`",
@@ -296,6 +296,116 @@ fn what_is_wrong_with_named_copies_is_found() {
         assert!(found.iter().any(|line| line.starts_with(start)), "{start}\nin {found:#?}");
     }
     assert_eq!(found.len(), starts.len(), "{found:#?}");
+}
+
+const GATEWAY: &str = r#"
+[gateway]
+urls = ["http://a:9528?token=tkn_secret"]
+[gateway.filters]
+logging = ["{ source = 'x' and a in [1, 2] }"]
+[[gateway.destination]]
+name = "team-a"
+strategy = "weighted"
+queue = { capacity = "1MiB", sync = "always" }
+[[gateway.destination.endpoint]]
+url = "http://b:9528"
+token = "tkn_secret"
+weight = 2
+[[gateway.destination.endpoint]]
+url = "http://c:9528"
+[[gateway.sinkers]]
+categories = ["L"]
+filters = ["{ host = 'a' }"]
+destination = "team-a"
+[[gateway.tenants]]
+name = "one"
+token = "tkn_secret"
+points-per-second = 10.0
+"#;
+
+#[test]
+fn a_gateway_is_read_with_its_lists() {
+    let (_folder, loader) = in_file(GATEWAY);
+    let loaded = loader.load().unwrap();
+    let gateway = &loaded.settings.gateway;
+    assert!(gateway.is_set() && !Settings::default().gateway.is_set());
+    let team = &gateway.destination[0];
+    assert_eq!((team.endpoint.len(), team.endpoint[0].weight, team.endpoint[1].weight), (2, 2, 1));
+    let queue = team.queue.over(&gateway.queue);
+    assert_eq!((queue.capacity.bytes(), queue.sync), (1 << 20, crate::gateway::QueueSync::Always));
+    assert_eq!(queue.dead_letters_max, 10_000);
+    assert_eq!(gateway.filters["logging"].len(), 1);
+    assert_eq!(gateway.sinkers[0].destination, "team-a");
+    let shown: String = loaded.entries.iter().map(|entry| entry.value.clone()).collect();
+    assert!(!shown.contains("tkn_secret") && shown.contains("team-a"), "{shown}");
+    assert!(!format!("{loaded:?}").contains("tkn_secret"));
+}
+
+#[test]
+fn lists_of_tables_may_come_from_the_environment_as_toml_or_json() {
+    let json = r#"[{"categories":["L","M"],"filters":["{ a = 'b' }"],"url":"http://x?token=t"}]"#;
+    let toml =
+        r#"[{categories = ["L", "M"], filters = ["{ a = 'b' }"], url = "http://x?token=t"}]"#;
+    let of = |name: &str, text: &str| {
+        Loader::new().env([(name, text)]).load().unwrap().settings.gateway.sinkers
+    };
+    let sinkers = of("LEVADA_GATEWAY_SINKERS", json);
+    assert_eq!(sinkers[0].categories, ["L", "M"]);
+    assert_eq!(of("LEVADA_GATEWAY_SINKERS", toml), sinkers);
+    assert_eq!(of("ENV_SINKER", json), sinkers);
+    assert_eq!(of("DK_SINKER", json), sinkers);
+    let tenants = r#"[{"name":"a","token":"t","points-per-second":1.5,"requests-per-second":2.0}]"#;
+    let loaded = Loader::new().env([("LEVADA_GATEWAY_TENANTS", tenants)]).load().unwrap();
+    assert_eq!(loaded.settings.gateway.tenants[0].points_per_second, 1.5);
+}
+
+#[test]
+fn what_is_wrong_with_a_gateway_is_found() {
+    let text = "[gateway]\nurls = ['http://a']\n[[gateway.destination]]\nname = 'default'\n\
+        [[gateway.sinkers]]\ndestination = 'none'\n[[gateway.sinkers]]\n[[gateway.tenants]]\nname = 'a'\ntoken = ''\n";
+    let (_folder, loader) = in_file(text);
+    let found = problems(loader);
+    for expected in [
+        "gateway.destination: [0].name: `default` is there twice",
+        "gateway.destination: [0] must have an endpoint",
+        "gateway.sinkers: [0] there is no destination `none`",
+        "gateway.sinkers: [1] must have `url` or `destination`",
+        "gateway.tenants: [0] must have a name and a token",
+    ] {
+        assert!(found.iter().any(|problem| problem.ends_with(expected)), "{expected}: {found:#?}");
+    }
+    let (_folder, loader) = in_file("[[gateway.sinkers]]\nfilter = ['{}']\n");
+    assert!(problems(loader)[0].contains("unknown field `filter`"));
+}
+
+#[test]
+fn sections_and_variables_of_the_original_are_taken() {
+    let text = "[dataway]\nurls = ['http://a?token=t', 'http://b?token=t']\ntimeout_v2 = '7s'\ngzip = false\n\
+        content_encoding = 'v2'\nmax_raw_body_size = 2048\nmax_idle_conns = 3\n\
+        [dataway.wal]\nmax_capacity_gb = 0.5\nno_drop_categories = ['L']\n\
+        [[dataway.sinkers]]\ncategories = ['M']\nurl = 'http://c?token=t'\n\
+        [io]\nflush_workers = 3\nnonsense = 1\n[io.filters]\nlogging = [\"{ source = 'x' }\"]\n";
+    let (_folder, loader) = in_file(text);
+    let loaded = loader.env([("ENV_DATAWAY_TIMEOUT", "9s"), ("ENV_DATAWAY_DISABLE_GZIP", "false")]);
+    let loaded = loaded.load().unwrap();
+    let gateway = &loaded.settings.gateway;
+    assert_eq!((gateway.urls.len(), gateway.sinkers.len(), gateway.gzip), (2, 1, false));
+    assert_eq!(gateway.timeout, crate::Duration::from_secs(9));
+    assert_eq!(gateway.content_encoding, crate::gateway::PointEncoding::V2);
+    assert_eq!(gateway.max_raw_body_size.bytes(), 2_048);
+    assert_eq!(gateway.queue.capacity.bytes(), 512 << 20);
+    assert_eq!(gateway.queue.no_drop_categories, ["L"]);
+    assert_eq!(gateway.filters["logging"], ["{ source = 'x' }"]);
+    let warned: Vec<&str> = loaded.warnings.iter().map(|warning| &*warning.key).collect();
+    assert_eq!(warned, ["dataway.max_idle_conns", "io.flush_workers", "io.nonsense"]);
+
+    let own = Loader::new()
+        .env([("ENV_DATAWAY", "http://a,http://b"), ("LEVADA_GATEWAY_URLS", "http://c")]);
+    let urls = own.load().unwrap().settings.gateway.urls;
+    assert_eq!(urls.iter().map(|url| &**url.expose()).collect::<Vec<_>>(), ["http://c"]);
+    let bad = Loader::new().env([("ENV_SINKER", "{"), ("ENV_IO_FILTERS", r#"{"nothing":["{}"]}"#)]);
+    let found = problems(bad);
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

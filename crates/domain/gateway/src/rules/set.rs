@@ -364,6 +364,11 @@ fn rendezvous(text: &str, among: &[(DestinationId, u32)]) -> Option<DestinationI
 // === impl Scratch ===
 
 impl Scratch {
+    /// Gives how many points sinkers took since they were last counted, once for each sinker.
+    pub(crate) fn sunk(&self) -> u64 {
+        self.sinker_hits.iter().sum()
+    }
+
     /// Gives where the point goes that was decided last.
     #[inline]
     pub fn targets(&self) -> &[DestinationId] {

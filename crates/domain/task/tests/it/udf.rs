@@ -371,6 +371,7 @@ fn a_failed_task_starts_its_function_again() {
     }
 }
 
+/// What crashes the original; source: kapacitor reference §14.4.
 #[test]
 fn values_that_functions_do_not_take_are_left_out() {
     let udfs = functions(&["copy"]);

@@ -191,7 +191,7 @@ fn scripts_that_cannot_run() {
             1,
             "Failed to compile expression in where clause",
         ),
-        ("stream|from()@outside().x(1)|log()", 3, "not built in"),
+        ("stream|from()@outside().x(1)|log()", 3, "is not known here"),
     ] {
         folder.file("t.tick", script);
         let ran = folder.run(&["dry-run", "t.tick", "--input", "in"]).ends(code);

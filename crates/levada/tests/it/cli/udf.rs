@@ -71,7 +71,7 @@ fn a_function_that_goes_wrong_ends_the_run() {
         "{}",
         ran.stderr
     );
-    assert!(ran.text().contains("the function seen cannot be used"), "{}", ran.text());
+    assert!(ran.stderr.contains("the function seen cannot be used: "), "{}", ran.stderr);
     // Without settings nobody knows the function.
     std::fs::remove_file(folder.path().join("levada.toml")).unwrap();
     let ran = folder.run(&dry_run).ends(3);
@@ -86,7 +86,7 @@ fn a_run_feeds_functions_and_hears_their_last() {
     folder.file("t.tick", "stream|from()@seen()|log().level('ERROR').prefix('told')");
     folder.file(
         "f.yaml",
-        "apiVersion: dataflow.dataflow.io/v1\nkind: DataFlow\nmetadata: {name: f}\nspec:\n  source: {type: file, config: {path: in.ndjson}}\n  sink: {type: task, config: {name: t, measurement: m, fields: {v: $.v}}}\n",
+        "apiVersion: dataflow.dataflow.io/v1\nkind: DataFlow\nmetadata: {name: f}\nspec:\n  source: {type: file, config: {paths: [in.ndjson]}}\n  sink: {type: task, config: {name: t, measurement: m, fields: [v]}}\n",
     );
     folder.file("in.ndjson", "{\"v\":1}\n{\"v\":2}\n");
     let ran = folder.run(&["run", "f.yaml", "t.tick", "--no-checkpoints"]).ends(0);

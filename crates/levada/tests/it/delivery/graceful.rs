@@ -54,6 +54,9 @@ sink: {type: file, file: {path: out.ndjson}}
         conserved(&summary);
         assert_eq!(summary["unfinished"], 0, "{ended:#?}");
     }
+    // One more, so that what arrives shows that it runs.
+    folder.append("in.ndjson", records(total..total + 1));
+    total += 1;
     let mut running = start(&folder, &[]);
     running.until("the rest arrived", LONG, || {
         folder.read("out.ndjson").iter().filter(|&&byte| byte == b'\n').count() as u64 >= total

@@ -96,6 +96,34 @@ fn letters_that_fail_again_and_again_are_left_alone() {
 }
 
 #[test]
+fn letters_of_several_stages_are_replayed_in_one_call() {
+    let folder = Folder::new();
+    let spec = |cast: &str| {
+        format!(
+            "source: {{type: file, file: {{paths: [in.ndjson]}}}}
+transformations:
+  - {{type: cast, cast: {{spec: {{a: {cast}}}}}}}
+  - {{type: cast, cast: {{spec: {{b: {cast}}}}}}}
+sink: {{type: file, file: {{path: out.ndjson}}}}
+errors: {{type: file, file: {{path: dead.ndjson}}}}
+"
+        )
+    };
+    flow(&folder, &spec("int64"));
+    let line = |id: u64| match id {
+        3 => format!("{{\"id\":{id},\"a\":\"x\",\"b\":\"1\"}}\n"),
+        7 => format!("{{\"id\":{id},\"a\":\"1\",\"b\":\"x\"}}\n"),
+        _ => format!("{{\"id\":{id},\"a\":\"1\",\"b\":\"1\"}}\n"),
+    };
+    folder.write("in.ndjson", (0..10).map(line).collect::<String>());
+    run(&folder, &[]).expect_code(0);
+    assert_eq!(letters(&folder).len(), 2);
+    flow(&folder, &spec("string"));
+    replay(&folder, &[]).expect_code(0);
+    Arrived::in_files(&folder, &["out.ndjson"]).holds_once(0..10);
+}
+
+#[test]
 fn letters_of_a_sink_go_to_that_sink() {
     let folder = Folder::new();
     let server = Server::start(Behave::Refuse("forty-two"));

@@ -300,6 +300,11 @@ fn killed_while_alerts_are_on_their_way() {
     for receiver in [&receiver, &steady] {
         wait_for_last(&mut running, &client, receiver);
     }
+    // What is fine since before the last start is no event of the API any more, but may still wait to be told.
+    running.until("nothing waits to be told", LONG, || {
+        let (_, metrics) = client.ask("GET", "/metrics", "").unwrap();
+        metrics.lines().any(|line| line == "levada_alert_outbox_waiting 0")
+    });
     running.signal(Signal::TERM);
     running.wait(LONG).expect_code(0);
 

@@ -29,7 +29,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Kills at every named place, then at random moments, and looks at what arrived.
+    /// Kills at every named place, then there and at random moments by turns, and looks at what arrived.
     fn prove(&self, folder: &Folder, places: &[&str], few: u64) {
         let (mut next, mut kills, mut missed) = (0, 0, Vec::new());
         let mut feed = || {
@@ -49,10 +49,19 @@ impl Scene<'_> {
             }
         }
         let mut random = Random::new(7);
-        for _ in 0..rounds(few) {
+        for round in 0..rounds(few) {
             feed();
-            let delay = Duration::from_millis(random.below(900));
-            let ended = start(folder, None).kill_after(delay).expect_no_panic();
+            // In turn at one of the places, the first or a later time, and at any moment.
+            let ended = if round % 2 == 0 {
+                let place = places[(round / 2) as usize % places.len()];
+                let passes = u32::try_from(random.below(6)).unwrap() + 1;
+                let ended = run(folder, Some((place, passes)));
+                assert!(matches!(ended.code, None | Some(0)), "at `{place}`: {ended:#?}");
+                ended
+            } else {
+                let delay = Duration::from_millis(random.below(900));
+                start(folder, None).kill_after(delay).expect_no_panic()
+            };
             kills += u64::from(ended.code.is_none());
         }
         let total = feed();

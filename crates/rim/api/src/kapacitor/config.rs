@@ -122,7 +122,7 @@ async fn show(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
 
 async fn change(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     check_enabled(&api)?;
-    let update: Update = request.json("failed to decode JSON:")?;
+    let update: Update = request.object("failed to decode JSON:")?;
     let (section, element) = place(&request);
     api.config.update(section, element, update).await?;
     Ok(Answer::empty(StatusCode::NO_CONTENT))

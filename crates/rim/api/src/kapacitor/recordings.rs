@@ -170,20 +170,20 @@ fn created(result: Result<Recording, RecordingsError>) -> Result<Answer, ApiErro
 }
 
 async fn stream(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let StreamDocument { id, task, stop } = request.json("")?;
+    let StreamDocument { id, task, stop } = request.object("")?;
     // Upstream's zero time: the first point is later.
     let stop = time(&stop)?.unwrap_or(Timestamp(i64::MIN));
     created(recordings(&api)?.record_stream(RecordStream { id, task, stop }).await)
 }
 
 async fn batch(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let BatchDocument { id, task, start, stop } = request.json("")?;
+    let BatchDocument { id, task, start, stop } = request.object("")?;
     let (start, stop) = (time(&start)?, time(&stop)?);
     created(recordings(&api)?.record_batch(RecordBatch { id, task, start, stop }).await)
 }
 
 async fn query(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let QueryDocument { id, kind, query, cluster } = request.json("")?;
+    let QueryDocument { id, kind, query, cluster } = request.object("")?;
     if query.is_empty() {
         return Err(refusal(RecordingsError::NoQuery, ""));
     }

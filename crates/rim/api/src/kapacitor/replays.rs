@@ -148,21 +148,21 @@ fn created(result: Result<Replay, RecordingsError>) -> Result<Answer, ApiError> 
 }
 
 async fn start(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let document: Document = request.json("")?;
+    let document: Document = request.object("")?;
     let options = options(&document)?;
     let request = ReplayRecording { options, recording: document.recording };
     created(recordings(&api)?.replay_recording(request).await)
 }
 
 async fn batch(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let document: Document = request.json("")?;
+    let document: Document = request.object("")?;
     let options = options(&document)?;
     let (start, stop) = (time(&document.start)?, time(&document.stop)?);
     created(recordings(&api)?.replay_batch(ReplayBatch { options, start, stop }).await)
 }
 
 async fn query(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let document: Document = request.json("")?;
+    let document: Document = request.object("")?;
     let options = options(&document)?;
     let Document { query, cluster, .. } = document;
     created(recordings(&api)?.replay_query(ReplayQuery { options, query, cluster }).await)

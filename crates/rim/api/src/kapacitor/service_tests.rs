@@ -124,7 +124,7 @@ async fn run(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let tested = find(&api, request.param("name"))?;
     let mut options = tested.options(&api);
     if !request.body.is_empty() {
-        let wanted: Map<String, Value> = request.json("failed to decode JSON body: ")?;
+        let wanted: Map<String, Value> = request.object("failed to decode JSON body: ")?;
         options.extend(wanted);
     }
     let outcome = match tested.test(&api, options).await {

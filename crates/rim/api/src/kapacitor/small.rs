@@ -41,7 +41,7 @@ struct LogLevel {
 }
 
 async fn set_log_level(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let wanted: LogLevel = request.json("invalid json: ")?;
+    let wanted: LogLevel = request.object("invalid json: ")?;
     let level = wanted.level.to_lowercase();
     if !["debug", "info", "error"].contains(&&*level) {
         return Err(ApiError::bad_request("invalid log level"));

@@ -115,7 +115,7 @@ async fn change(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let Some((_, space)) = STORES.iter().find(|(known, _)| *known == name) else {
         return Err(ApiError::not_found(format!("unknown storage {name:?}")));
     };
-    let change: Change = request.json("failed to unmarshal storage action ")?;
+    let change: Change = request.object("failed to unmarshal storage action ")?;
     if change.action != "rebuild" {
         return Err(ApiError::bad_request(format!("unkown storage action {:?}", change.action)));
     }

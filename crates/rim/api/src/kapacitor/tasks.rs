@@ -203,8 +203,7 @@ async fn served(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
 }
 
 fn read(request: &Request) -> Result<TaskChange, ApiError> {
-    let document: TaskDocument =
-        serde_json::from_slice(&request.body).map_err(|_| invalid_json())?;
+    let document: TaskDocument = request.object("").map_err(|_| invalid_json())?;
     let dbrps = document.dbrps.unwrap_or_default();
     Ok(TaskChange {
         id: document.id.unwrap_or_default(),

@@ -89,8 +89,7 @@ async fn delete(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
 }
 
 fn read(request: &Request) -> Result<TemplateChange, ApiError> {
-    let document: TemplateDocument =
-        serde_json::from_slice(&request.body).map_err(|_| invalid_json())?;
+    let document: TemplateDocument = request.object("").map_err(|_| invalid_json())?;
     Ok(TemplateChange {
         id: document.id.unwrap_or_default(),
         script: document.script.unwrap_or_default(),

@@ -73,7 +73,7 @@ fn answer(user: &User) -> UserAnswer<'_> {
 
 fn read(request: &Request) -> Result<NewUser, ApiError> {
     let document: UserDocument =
-        serde_json::from_slice(&request.body).map_err(|_| ApiError::bad_request("invalid JSON"))?;
+        request.object("").map_err(|_| ApiError::bad_request("invalid JSON"))?;
     let invalid = |text: String| ApiError::bad_request(format!("invalid permissions: {text}"));
     let permissions = document.permissions.map(|names| {
         let read = names.iter().map(|name| {

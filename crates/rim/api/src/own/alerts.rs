@@ -185,7 +185,7 @@ async fn silence_list(api: Arc<Api>, request: Request) -> Result<Answer, ApiErro
 }
 
 async fn silence_create(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let mut document: SilenceDocument = request.json("invalid silence: ")?;
+    let mut document: SilenceDocument = request.object("invalid silence: ")?;
     if document.author.is_empty() {
         document.author = request.user.clone().unwrap_or_default();
     }

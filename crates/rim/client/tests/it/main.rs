@@ -4,6 +4,7 @@
 
 mod cases;
 mod fake;
+mod gateway;
 mod hostile;
 mod import;
 mod run;

@@ -6,7 +6,7 @@ use super::Spec;
 use crate::BuildContext;
 
 /// Bytes that the client holds before the engine takes them, fetched ones under way aside.
-const QUEUED_KIB_MAX: u32 = 6 << 10;
+const QUEUED_KIB_MAX: u32 = 4 << 10;
 
 /// Bytes of one answer: what may come on top of the queue, per broker.
 const FETCH_BYTES_MAX: i32 = 2 << 20;

@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use levada_connectors::Source as _;
 use levada_model::RecordBatch;
 use serde_json::json;
 

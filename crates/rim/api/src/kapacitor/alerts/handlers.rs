@@ -94,7 +94,7 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiE
 }
 
 pub(super) async fn create(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let definition: Definition = request.json("invalid handler json: ")?;
+    let definition: Definition = request.object("invalid handler json: ")?;
     let definition = Definition { topic: request.param("topic").to_owned(), ..definition };
     let created = api.alerts.handler_create(definition.clone()).await;
     created.map_err(|error| refused("create", &error))?;
@@ -109,7 +109,7 @@ pub(super) async fn show(api: Arc<Api>, request: Request) -> Result<Answer, ApiE
 
 pub(super) async fn replace(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let (topic, id) = (request.param("topic"), request.param("id"));
-    let mut new: Definition = request.json("failed to unmarshal JSON: ")?;
+    let mut new: Definition = request.object("failed to unmarshal JSON: ")?;
     // Both may be left out: the path has them.
     if new.topic.is_empty() {
         new.topic = topic.to_owned();

@@ -44,7 +44,7 @@ struct State {
 /// Checks all states before any of them is taken.
 pub(super) async fn events(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let topic = request.param("topic");
-    let Events { events } = request.json("invalid events json: ")?;
+    let Events { events } = request.object("invalid events json: ")?;
     if events.len() > EVENTS_MAX {
         let text =
             format!("{} events are too many: at most {EVENTS_MAX} per request", events.len());

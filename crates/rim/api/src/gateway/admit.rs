@@ -1,0 +1,102 @@
+//! Tokens and quotas, and how the original refuses.
+
+use hyper::StatusCode;
+use hyper::header::AUTHORIZATION;
+use levada_gateway::tenants::{Over, Stranger};
+use serde::Serialize;
+
+use super::GatewayApi;
+use crate::answer::Answer;
+use crate::api::{Api, Visit};
+use crate::error::ApiError;
+use crate::router::Access;
+
+/// Source: dataway reference §9.1.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error_code: &'a str,
+    message: &'a str,
+}
+
+/// The code of a token that is missing or wrong. Source: dataway reference §9.2.
+const TOKEN_NOT_FOUND: &str = "kodo.tokenNotFound";
+
+/// Finds the tenant of a request before its body is read.
+///
+/// - Errors: 401 without a token, 403 with a wrong one; without tenants those of the gate.
+pub(crate) async fn admit(api: &Api, visit: Visit<'_>) -> Result<Option<String>, ApiError> {
+    let gateway = gateway(api)?;
+    if !gateway.tenants.asks() {
+        return api.gate.admit(Visit { access: Access::Privilege, ..visit }).await;
+    }
+    match gateway.tenants.find(token_of(&visit)) {
+        Ok(name) => Ok(Some(name.to_owned())),
+        Err(Stranger::NoToken) => {
+            Err(ApiError::new(StatusCode::UNAUTHORIZED, "token missing").code(TOKEN_NOT_FOUND))
+        }
+        Err(Stranger::WrongToken) => {
+            Err(ApiError::new(StatusCode::FORBIDDEN, "token not found").code(TOKEN_NOT_FOUND))
+        }
+    }
+}
+
+/// Gives the gateway.
+pub(super) fn gateway(api: &Api) -> Result<&std::sync::Arc<GatewayApi>, ApiError> {
+    // Source: dataway reference §1.2: the text of an agent without a Dataway.
+    let text = "dataway not set: set `gateway.urls`";
+    let missing =
+        || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("datakit.datawayNotSet");
+    api.gateway.as_ref().ok_or_else(missing)
+}
+
+/// Gives the token of a request: `token` of the query, a header, the password of Influx clients; empty without one.
+fn token_of<'v>(visit: &Visit<'v>) -> &'v str {
+    for name in ["token", "p"] {
+        if let Some(token) = visit.query.get(name).filter(|token| !token.is_empty()) {
+            return token;
+        }
+    }
+    let header = |name: &str| visit.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(token) = header("x-token") {
+        return token;
+    }
+    let value = header(AUTHORIZATION.as_str()).unwrap_or_default();
+    match value.split_once(' ') {
+        Some((scheme, token))
+            if scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer") =>
+        {
+            token.trim()
+        }
+        _ => "",
+    }
+}
+
+/// Gives the refusal of a tenant that brings too much.
+pub(super) fn over(over: &Over) -> ApiError {
+    let text = format!("reach max API limit: more than {} {} per second", over.limit, over.what);
+    let seconds = over.after.as_secs() + u64::from(over.after.subsec_nanos() > 0);
+    ApiError {
+        retry_after: Some(over.after),
+        headers: vec![
+            ("x-ratelimit-limit", over.limit.to_string()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", seconds.to_string()),
+        ],
+        ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, text).code("datakit.reachMaxAPILimit")
+    }
+}
+
+/// Answers as the original does.
+pub(super) fn refuse(error: &ApiError) -> Answer {
+    let error_code = match (error.code, error.status) {
+        ("", StatusCode::PAYLOAD_TOO_LARGE) => "datakit.bodyTooLarge",
+        ("", StatusCode::REQUEST_TIMEOUT) => "datakit.readBodyTimeout",
+        ("", StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => TOKEN_NOT_FOUND,
+        ("", StatusCode::NOT_FOUND) => "datakit.notFound",
+        ("", StatusCode::BAD_REQUEST) => "datakit.badRequest",
+        ("", _) => "datakit.internal",
+        (code, _) => code,
+    };
+    let envelope = Envelope { error_code, message: &error.text };
+    error.finish(Answer::compact(error.status, &envelope))
+}

@@ -1,0 +1,136 @@
+//! The way of a body into the gateway, whatever its dialect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use levada_gateway::ingest::{Coding, Format, Write, WriteError, Written};
+use levada_model::ErrorKind;
+
+use super::GatewayApi;
+use super::admit::over;
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::request::Request;
+
+/// When a body may come again for which there was no room.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The largest body after `deflate`, which the gateway does not know itself.
+const INFLATED_BYTES_MAX: u64 = 256 << 20;
+
+/// Takes a body for the tenant of a request; `name` is who sends it, for counts.
+///
+/// - Errors: nothing of it was taken, or a part of its copies when a queue does not work; then it may be sent again.
+pub(super) async fn take(
+    api: &Api,
+    gateway: &Arc<GatewayApi>,
+    request: &Request,
+    write: Write,
+    name: &str,
+) -> Result<Written, ApiError> {
+    let tenant = request.user.as_deref().unwrap_or_default();
+    gateway.tenants.admit(tenant, request.body.len()).map_err(|more| over(&more))?;
+    let (category, format) = (write.category, write.format);
+    let rules = gateway.gateway.rules();
+    let written = tokio::select! {
+        written = gateway.gateway.write(write, &gateway.tasks) => written.map_err(|e| refused(&e))?,
+        () = api.clock.sleep(gateway.patience) => return Err(full()),
+    };
+    gateway.tenants.charge(tenant, written.points);
+    if let Some(metrics) = &gateway.metrics {
+        let encoding = match format {
+            Format::Lines => "v1",
+            Format::Protobuf => "v2",
+            Format::Json => "json",
+            Format::RemoteWrite => "remote-write",
+            Format::OtlpMetrics | Format::OtlpLogs => "otlp",
+        };
+        metrics.written(name, encoding, category, &written, &rules);
+    }
+    Ok(written)
+}
+
+/// Gives the refusal of a body.
+pub(super) fn refused(error: &WriteError) -> ApiError {
+    let status = match error.kind() {
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::Busy | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        text.push_str(&format!(": {deeper}"));
+        cause = deeper.source();
+    }
+    let code = match error.code() {
+        "emptyBody" => "datakit.emptyBody",
+        "noPoints" => "datakit.noPoints",
+        "bodyTooLarge" => "datakit.bodyTooLarge",
+        "decodeBodyFailed" => "datakit.decodeBodyFailed",
+        "invalidLinePoint" => "datakit.invalidLinePoint",
+        "invalidJsonPoint" => "datakit.invalidJsonPoint",
+        "invalidProtobufPoint" => "datakit.invalidProtobufPoint",
+        "pointGotWarning" => "datakit.pointGotWarning",
+        "invalidHeader" => "datakit.invalidHeader",
+        "queueNotAvailable" => "datakit.queueNotAvailable",
+        _ => "datakit.internal",
+    };
+    let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(AGAIN);
+    ApiError { retry_after, ..ApiError::new(status, text).code(code) }
+}
+
+/// Gives how a body is packed and the body, unpacked where the gateway cannot do it.
+///
+/// - Errors: nobody can.
+pub(super) fn coding(name: &str, body: &Bytes) -> Result<(Coding, Bytes), ApiError> {
+    let failed = |text: String| ApiError::bad_request(text).code("datakit.decodeBodyFailed");
+    if let Some(coding) = Coding::of_name(name) {
+        return Ok((coding, body.clone()));
+    }
+    if !name.trim().eq_ignore_ascii_case("deflate") {
+        return Err(failed(format!("decode body failed: unknown encoding `{name}`")));
+    }
+    match inflate(body) {
+        Ok(plain) => Ok((Coding::Identity, plain.into())),
+        Err(Inflate::TooLarge) => {
+            let text = format!("decode body failed: more than {INFLATED_BYTES_MAX} bytes");
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text).code("datakit.decodeBodyFailed"))
+        }
+        Err(Inflate::Bad(error)) => Err(failed(format!("decode body failed: {error}"))),
+    }
+}
+
+enum Inflate {
+    TooLarge,
+    Bad(std::io::Error),
+}
+
+/// Undoes `deflate`, with the header of zlib or, as some send it, without.
+fn inflate(body: &[u8]) -> Result<Vec<u8>, Inflate> {
+    use std::io::Read as _;
+    let mut plain = Vec::new();
+    let is_zlib = body.len() > 1
+        && body[0] & 0x0f == 8
+        && u16::from_be_bytes([body[0], body[1]]).is_multiple_of(31);
+    let read = match is_zlib {
+        true => flate2::read::ZlibDecoder::new(body)
+            .take(INFLATED_BYTES_MAX + 1)
+            .read_to_end(&mut plain),
+        false => flate2::read::DeflateDecoder::new(body)
+            .take(INFLATED_BYTES_MAX + 1)
+            .read_to_end(&mut plain),
+    };
+    match read {
+        Ok(bytes) if bytes as u64 > INFLATED_BYTES_MAX => Err(Inflate::TooLarge),
+        Ok(_) => Ok(plain),
+        Err(error) => Err(Inflate::Bad(error)),
+    }
+}
+
+fn full() -> ApiError {
+    let text = "the queues of destinations are full, try again later";
+    ApiError::unavailable(text, AGAIN).code("datakit.queueNotAvailable")
+}

@@ -1,0 +1,225 @@
+//! The gateway of a server: from settings to destinations that are sent to.
+
+mod specs;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use levada_api::gateway::GatewayApi;
+use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint};
+use levada_gateway::destination::{self, DestinationError, Shared};
+use levada_gateway::gateway::Gateway;
+use levada_gateway::ingest::Encoder;
+use levada_gateway::metrics::{DatawayMetrics, EndpointMetrics, QueueFamilies, show_pipeline};
+use levada_gateway::pull::Puller;
+use levada_gateway::rules::{RulesError, RulesSpec};
+use levada_gateway::tenants::Tenants;
+use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
+use levada_telemetry::metrics::MetricsError;
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::flows::Host;
+
+/// The folder of the queues, in the data folder.
+const FOLDER: &str = "gateway";
+/// How long a request waits for room in a queue.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often is looked whether queues in memory are empty, at the end.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The gateway of a server.
+pub struct GatewayHost {
+    api: Arc<GatewayApi>,
+    host: Host,
+    /// Ends the senders; later than the shutdown of the server, so that what is under way may arrive.
+    stop: ShutdownHandle,
+    senders: Mutex<Vec<JoinHandle<()>>>,
+    is_in_memory: bool,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, Error)]
+pub enum GatewayError {
+    /// A destination cannot be opened.
+    #[error("a destination of the gateway cannot be opened")]
+    Destination(#[from] DestinationError),
+    /// A value of the settings cannot be.
+    #[error("{0}")]
+    Setting(String),
+    /// Rules are wrong.
+    #[error("rules of the gateway are wrong: {0}")]
+    Rules(#[from] RulesError),
+    /// Metrics contradict each other.
+    #[error("the gateway has no metrics")]
+    Metrics(#[from] MetricsError),
+}
+
+// === impl GatewayHost ===
+
+impl GatewayHost {
+    /// Opens destinations and starts to send; nothing when the settings name none.
+    ///
+    /// - Errors: anything that is wrong with the settings (B16), or a queue that cannot be opened.
+    pub async fn start(host: &Host, shutdown: &Shutdown) -> Result<Option<Self>, GatewayError> {
+        let settings = &host.settings.gateway;
+        if !settings.is_set() {
+            return Ok(None);
+        }
+        let clock = Arc::clone(&host.clock);
+        let metrics = Arc::new(DatawayMetrics::new(&host.metrics, Arc::clone(&clock))?);
+        let bounds = specs::bounds(settings);
+        let random = Uuid::new_v4().as_u128() as u64;
+        let encoder = Arc::new(Encoder::new(bounds.clone(), random));
+        let destinations = specs::destinations(settings)?;
+        let dir: PathBuf = host.settings.data.dir.join(FOLDER);
+        let shared = Shared {
+            dir: &dir,
+            encoder: Arc::clone(&encoder),
+            clock: Arc::clone(&clock),
+            tasks: &host.tasks,
+            watch: Some(Arc::clone(&metrics) as _),
+        };
+        let opened = destination::open(&destinations, &shared).await?;
+        let rules = specs::rules(settings, &opened.targets)?;
+        metrics.set_sunk_to(sunk_to(&rules, &opened));
+        let gateway = Arc::new(Gateway::new(opened.outlets, rules, bounds, encoder)?);
+        let tenants = specs::tenants(settings);
+        let tenants =
+            Tenants::new(settings.token.expose(), tenants, Arc::clone(&clock), &host.metrics)?;
+        let centre = centre(settings, &destinations).await?;
+        if let (Some((client, endpoint)), true) = (&centre, settings.pull_filters) {
+            let (client, endpoint) = (client.clone(), endpoint.clone());
+            let puller = Puller::new(client, endpoint, Arc::clone(&gateway), Arc::clone(&clock));
+            let shutdown = shutdown.clone();
+            host.tasks.spawn(TaskKind::Gateway, "pull of filters", async move {
+                puller.run(shutdown).await;
+            });
+        }
+        let (stop, stopping) = ShutdownHandle::new();
+        let senders = opened.senders.iter().map(|sender| {
+            let (sender, stopping) = (Arc::clone(sender), stopping.clone());
+            let name = format!("sender of {}", sender.name());
+            host.tasks.spawn(TaskKind::Gateway, &name, async move { sender.run(stopping).await })
+        });
+        let senders = Mutex::new(senders.collect());
+        let api = Arc::new(GatewayApi {
+            gateway,
+            senders: opened.senders,
+            tenants,
+            metrics: Some(metrics),
+            tasks: host.tasks.clone(),
+            patience: PATIENCE,
+            body_bytes_max: settings.max_http_body_bytes.as_usize(),
+            centre,
+            elections: Default::default(),
+        });
+        show(host, &api)?;
+        let is_in_memory = destinations.iter().any(specs::is_in_memory);
+        Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, is_in_memory }))
+    }
+
+    /// Gives what routes work with.
+    pub fn api(&self) -> Arc<GatewayApi> {
+        Arc::clone(&self.api)
+    }
+
+    /// Gives what takes points, for writers in this process.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.api.gateway
+    }
+
+    /// Takes no more. What is in memory is sent while there is time, what is on the disk stays there; requests under way end.
+    pub async fn stop(&self) {
+        let outlets = self.api.gateway.outlets();
+        outlets.iter().for_each(|outlet| outlet.queue.drain());
+        let clock = &self.host.clock;
+        let patience: Duration = self.host.settings.runtime.drain_timeout.into();
+        let deadline = clock.monotonic() + patience;
+        let waits = || outlets.iter().any(|outlet| outlet.queue.counts().queued > 0);
+        while self.is_in_memory && waits() && clock.monotonic() < deadline {
+            clock.sleep(LOOK_EVERY).await;
+        }
+        self.stop.drain();
+        let senders =
+            std::mem::take(&mut *self.senders.lock().unwrap_or_else(PoisonError::into_inner));
+        for sender in senders {
+            let left = deadline.saturating_sub(clock.monotonic());
+            tokio::select! {
+                ended = sender => if let Err(error) = ended {
+                    tracing::warn!(%error, "a sender ended unexpectedly");
+                },
+                () = clock.sleep(left) => self.stop.abort(),
+            }
+        }
+        for outlet in outlets {
+            outlet.queue.close().await;
+            let left = outlet.queue.counts().queued;
+            if left > 0 {
+                tracing::info!(
+                    destination = outlet.name,
+                    points = left,
+                    "points wait for the next start"
+                );
+            }
+        }
+    }
+}
+
+/// Gives the queues that only sinkers send to.
+fn sunk_to(rules: &RulesSpec, opened: &destination::Opened) -> BTreeSet<String> {
+    let of_default = rules.default.as_ref().map(specs::ids).unwrap_or_default();
+    let ids = rules.sinkers.iter().flat_map(|sinker| specs::ids(&sinker.target));
+    let ids = ids.filter(|id| !of_default.contains(id));
+    ids.map(|id| opened.outlets[usize::from(id)].name.clone()).collect()
+}
+
+/// Makes a client of the first endpoint, which is asked what only a centre knows.
+async fn centre(
+    settings: &levada_settings::Gateway,
+    destinations: &[destination::DestinationSpec],
+) -> Result<Option<(Dataway, Endpoint)>, GatewayError> {
+    if settings.urls.is_empty() {
+        return Ok(None);
+    }
+    let Some(first) = destinations.first().and_then(|spec| spec.endpoints.first()) else {
+        return Ok(None);
+    };
+    let endpoint = Endpoint::parse(&first.url, Some(&first.token))
+        .map_err(|error| GatewayError::Setting(format!("gateway.urls[0]: {error}")))?;
+    let options = DatawayOptions {
+        tls: first.tls.clone(),
+        proxy: first.proxy.clone(),
+        timeout: first.timeout,
+        ..DatawayOptions::default()
+    };
+    let client = Dataway::new(options).await;
+    let client =
+        client.map_err(|error| GatewayError::Setting(format!("gateway.urls[0]: {error}")))?;
+    Ok(Some((client, endpoint)))
+}
+
+/// Shows all numbers at every scrape.
+fn show(host: &Host, api: &Arc<GatewayApi>) -> Result<(), GatewayError> {
+    let families = QueueFamilies::new(&host.metrics)?;
+    let outlets = api.gateway.outlets();
+    let queues: Vec<_> = outlets.iter().map(|outlet| families.of(&outlet.name)).collect();
+    show_pipeline(&host.metrics, &api.gateway, &api.senders)?;
+    let own = EndpointMetrics::new(&host.metrics)?;
+    let state = Mutex::new((queues, own));
+    // A gateway that is gone is shown no more.
+    let (api, clock) = (Arc::downgrade(api), Arc::clone(&host.clock));
+    host.metrics.before_render(move || {
+        let Some(api) = api.upgrade() else { return };
+        let (queues, own) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (metrics, outlet) in queues.iter_mut().zip(api.gateway.outlets()) {
+            metrics.show(&outlet.queue.status());
+        }
+        let senders: Vec<_> = api.senders.iter().map(|sender| &**sender).collect();
+        own.show(api.gateway.stats(), &senders, clock.monotonic());
+    });
+    Ok(())
+}
