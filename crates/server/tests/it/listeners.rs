@@ -84,9 +84,9 @@ async fn refused_starts() {
         (
             vec![
                 "http.listeners.x.listen=127.0.0.1:0",
-                "http.listeners.x.dialects=kapacitor, influx",
+                "http.listeners.x.dialects=kapacitor, graphite",
             ],
-            "setting `http.listeners.x.dialects`: there is no dialect \"influx\"; known: kapacitor, levada",
+            "setting `http.listeners.x.dialects`: there is no dialect \"graphite\"; known: kapacitor, levada, gateway, influx",
         ),
         (vec![&open], "set `http.listeners.open.allow-anyone = true`"),
         (
