@@ -2,7 +2,7 @@
 
 use reqwest::{Client, Method, StatusCode};
 
-use crate::started::Started;
+use crate::started::{Started, run};
 
 const SETTINGS: &[&str] = &[
     "auth.enabled=true",
@@ -10,6 +10,13 @@ const SETTINGS: &[&str] = &[
     "auth.bcrypt-cost=4",
     "auth.shared-secret=secret",
 ];
+
+/// What is open to everybody: that a server is there, what time it is, and what clients of Influx ask before they write.
+const OPEN: &[&str] =
+    &["/health", "/gateway/ping", "/gateway/query", "/v1/ntp", "/v1/ping", "/v1/check/token/x"];
+
+/// How paths of the gateway begin, which are for those who write points.
+const GATEWAY: &[&str] = &["/v1/", "/v2/", "/gateway/"];
 
 /// Every route of the router, asked by `OPTIONS`-free means: its path with `x` in place of what is open.
 async fn routes(client: &Client, url: &str) -> Vec<(Method, String)> {
@@ -27,65 +34,75 @@ async fn routes(client: &Client, url: &str) -> Vec<(Method, String)> {
     routes
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_route_is_closed_to_those_without_its_privilege() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Started::new(data.path(), SETTINGS).await;
-    let (client, url) = (Client::new(), &server.url);
-    for (name, permissions) in
-        [("none", "[]"), ("reader", r#"["api"]"#), ("writer", r#"["write_points"]"#)]
-    {
-        let body = format!(r#"{{"name":"{name}","password":"pw","permissions":{permissions}}}"#);
-        let made = client.post(format!("{url}/kapacitor/v1/users")).basic_auth("admin", Some("pw"));
-        let made = made.body(body).send().await.unwrap();
-        assert_eq!(made.status(), StatusCode::OK);
-    }
-    let routes = routes(&client, url).await;
-    assert!(routes.len() > 8, "{routes:?}");
-    for (method, path) in routes {
-        let is_open = (&method, &*path) == (&Method::GET, "/health") || method == Method::HEAD;
-        let ask = |user: Option<(&str, &str)>| {
-            let mut request = client.request(method.clone(), format!("{url}{path}"));
-            if let Some((name, password)) = user {
-                request = request.basic_auth(name, Some(password));
+#[test]
+fn every_route_is_closed_to_those_without_its_privilege() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let server = Started::new(data.path(), SETTINGS).await;
+        let (client, url) = (Client::new(), &server.url);
+        for (name, permissions) in
+            [("none", "[]"), ("reader", r#"["api"]"#), ("writer", r#"["write_points"]"#)]
+        {
+            let body =
+                format!(r#"{{"name":"{name}","password":"pw","permissions":{permissions}}}"#);
+            let made =
+                client.post(format!("{url}/kapacitor/v1/users")).basic_auth("admin", Some("pw"));
+            let made = made.body(body).send().await.unwrap();
+            assert_eq!(made.status(), StatusCode::OK);
+        }
+        let routes = routes(&client, url).await;
+        assert!(routes.len() > 8, "{routes:?}");
+        for (method, path) in routes {
+            let is_open = OPEN.contains(&&*path) || method == Method::HEAD;
+            let ask = |user: Option<(&str, &str)>| {
+                let mut request = client.request(method.clone(), format!("{url}{path}"));
+                if let Some((name, password)) = user {
+                    request = request.basic_auth(name, Some(password));
+                }
+                async { request.send().await.unwrap().status() }
+            };
+            let status = ask(None).await;
+            assert_eq!(status == StatusCode::UNAUTHORIZED, !is_open, "nobody: {method} {path}");
+            for (name, password) in [("admin", "wrong"), ("stranger", "pw"), ("", "pw")] {
+                let status = ask(Some((name, password))).await;
+                assert_eq!(status == StatusCode::UNAUTHORIZED, !is_open, "{name}: {method} {path}");
             }
-            async { request.send().await.unwrap().status() }
-        };
-        let status = ask(None).await;
-        assert_eq!(status == StatusCode::UNAUTHORIZED, !is_open, "nobody: {method} {path}");
-        for (name, password) in [("admin", "wrong"), ("stranger", "pw"), ("", "pw")] {
-            let status = ask(Some((name, password))).await;
-            assert_eq!(status == StatusCode::UNAUTHORIZED, !is_open, "{name}: {method} {path}");
+            let is_for_writers =
+                path.contains("/write") || GATEWAY.iter().any(|part| path.starts_with(part));
+            let is_for_admins =
+                ["/users", "/backup", "/config"].iter().any(|part| path.contains(part));
+            for (name, is_closed) in [
+                ("none", true),
+                ("reader", is_for_admins || is_for_writers),
+                ("writer", !is_for_writers && !path.ends_with("/ping")),
+            ] {
+                let status = ask(Some((name, "pw"))).await;
+                let is_closed = is_closed && !is_open;
+                assert_eq!(status == StatusCode::FORBIDDEN, is_closed, "{name}: {method} {path}");
+            }
         }
-        let status = ask(Some(("none", "pw"))).await;
-        assert_eq!(status == StatusCode::FORBIDDEN, !is_open, "none: {method} {path}");
-        let is_for_admins =
-            ["/users", "/backup", "/config", "/write"].iter().any(|part| path.contains(part));
-        let status = ask(Some(("reader", "pw"))).await;
-        // Those of the gateway are closed to strangers; tenants are the subject of its own tests.
-        if path.starts_with("/kapacitor/") || path.starts_with("/api/v1/silences") {
-            assert_eq!(status == StatusCode::FORBIDDEN, is_for_admins, "reader: {method} {path}");
-        }
-    }
-    server.stop().await;
+        server.stop().await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_password_ends_the_old_one() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Started::new(data.path(), SETTINGS).await;
-    let (client, url) = (Client::new(), &server.url);
-    let ask = |password: &'static str| {
-        let request = client.get(format!("{url}/kapacitor/v1/users/admin"));
-        let request = request.basic_auth("admin", Some(password));
-        async { request.send().await.unwrap().status().as_u16() }
-    };
-    assert_eq!((ask("pw").await, ask("pw").await), (200, 200));
-    let changed = client.patch(format!("{url}/kapacitor/v1/users/admin"));
-    let changed = changed.basic_auth("admin", Some("pw")).body(r#"{"password":"new"}"#);
-    let changed = changed.send().await.unwrap();
-    let text = changed.text().await.unwrap();
-    assert!(text.contains("\"type\": \"admin\"") && !text.contains("hash"), "{text}");
-    assert_eq!((ask("pw").await, ask("new").await), (401, 200));
-    server.stop().await;
+#[test]
+fn a_new_password_ends_the_old_one() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let server = Started::new(data.path(), SETTINGS).await;
+        let (client, url) = (Client::new(), &server.url);
+        let ask = |password: &'static str| {
+            let request = client.get(format!("{url}/kapacitor/v1/users/admin"));
+            let request = request.basic_auth("admin", Some(password));
+            async { request.send().await.unwrap().status().as_u16() }
+        };
+        assert_eq!((ask("pw").await, ask("pw").await), (200, 200));
+        let changed = client.patch(format!("{url}/kapacitor/v1/users/admin"));
+        let changed = changed.basic_auth("admin", Some("pw")).body(r#"{"password":"new"}"#);
+        let changed = changed.send().await.unwrap();
+        let text = changed.text().await.unwrap();
+        assert!(text.contains("\"type\": \"admin\"") && !text.contains("hash"), "{text}");
+        assert_eq!((ask("pw").await, ask("new").await), (401, 200));
+        server.stop().await;
+    });
 }

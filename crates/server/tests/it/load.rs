@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 
-use crate::started::Started;
+use crate::started::{Started, run};
 
 const TASK: &str = "dbrp \"telegraf\".\"autogen\"\nstream|from().measurement('cpu')|httpOut('out')";
 
@@ -33,31 +33,33 @@ fn write(folder: &Path, file: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn files_become_tasks_and_handlers_and_take_them_along_when_they_go() {
-    let folder = tempfile::tempdir().unwrap();
-    let (data, load) = (folder.path().join("data"), folder.path().join("load"));
-    write(&load, "tasks/cpu.tick", TASK);
-    write(&load, "tasks/bad.tick", "stream|nothing()");
-    write(
-        &load,
-        "handlers/log.yaml",
-        "topic: main\nid: log\nkind: log\noptions:\n  path: /tmp/x\n",
-    );
-    let setting = format!("task.load-dir={}", load.display());
-    let server = Started::new(&data, &[&setting]).await;
-    let task = until(&server.url, "tasks/cpu", 200).await;
-    assert!(task.contains("\"status\": \"enabled\"") && task.contains("telegraf"), "{task}");
-    let handler = until(&server.url, "alerts/topics/main/handlers/log", 200).await;
-    assert!(handler.contains("\"kind\": \"log\""), "{handler}");
-    assert_eq!(get(&server.url, "tasks/bad").await.0, 404);
-    server.stop().await;
+#[test]
+fn files_become_tasks_and_handlers_and_take_them_along_when_they_go() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, load) = (folder.path().join("data"), folder.path().join("load"));
+        write(&load, "tasks/cpu.tick", TASK);
+        write(&load, "tasks/bad.tick", "stream|nothing()");
+        write(
+            &load,
+            "handlers/log.yaml",
+            "topic: main\nid: log\nkind: log\noptions:\n  path: /tmp/x\n",
+        );
+        let setting = format!("task.load-dir={}", load.display());
+        let server = Started::new(&data, &[&setting]).await;
+        let task = until(&server.url, "tasks/cpu", 200).await;
+        assert!(task.contains("\"status\": \"enabled\"") && task.contains("telegraf"), "{task}");
+        let handler = until(&server.url, "alerts/topics/main/handlers/log", 200).await;
+        assert!(handler.contains("\"kind\": \"log\""), "{handler}");
+        assert_eq!(get(&server.url, "tasks/bad").await.0, 404);
+        server.stop().await;
 
-    write(&load, "tasks/mem.tick", &TASK.replace("cpu", "mem"));
-    fs::remove_file(load.join("handlers/log.yaml")).unwrap();
-    let server = Started::new(&data, &[&setting]).await;
-    until(&server.url, "tasks/mem", 200).await;
-    until(&server.url, "alerts/topics/main/handlers/log", 404).await;
-    assert_eq!(get(&server.url, "tasks/cpu").await.0, 200);
-    server.stop().await;
+        write(&load, "tasks/mem.tick", &TASK.replace("cpu", "mem"));
+        fs::remove_file(load.join("handlers/log.yaml")).unwrap();
+        let server = Started::new(&data, &[&setting]).await;
+        until(&server.url, "tasks/mem", 200).await;
+        until(&server.url, "alerts/topics/main/handlers/log", 404).await;
+        assert_eq!(get(&server.url, "tasks/cpu").await.0, 200);
+        server.stop().await;
+    });
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::scenario;
-use crate::started::Started;
+use crate::started::{Started, run};
 
 /// Runs every file of a folder, each against a server of its own.
 pub(crate) async fn run_all(folder: &str) {
@@ -27,52 +27,72 @@ pub(crate) async fn run_all(folder: &str) {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn small() {
-    run_all("kapacitor/small").await;
+#[test]
+fn small() {
+    run(async {
+        run_all("kapacitor/small").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn alerts() {
-    run_all("kapacitor/alerts").await;
+#[test]
+fn alerts() {
+    run(async {
+        run_all("kapacitor/alerts").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tasks() {
-    run_all("kapacitor/tasks").await;
+#[test]
+fn tasks() {
+    run(async {
+        run_all("kapacitor/tasks").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn recordings() {
-    run_all("kapacitor/recordings").await;
+#[test]
+fn recordings() {
+    run(async {
+        run_all("kapacitor/recordings").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn clients() {
-    run_all("kapacitor/clients").await;
+#[test]
+fn clients() {
+    run(async {
+        run_all("kapacitor/clients").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn config() {
-    run_all("kapacitor/config").await;
+#[test]
+fn config() {
+    run(async {
+        run_all("kapacitor/config").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn service_tests() {
-    run_all("kapacitor/service-tests").await;
+#[test]
+fn service_tests() {
+    run(async {
+        run_all("kapacitor/service-tests").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn storage() {
-    run_all("kapacitor/storage").await;
+#[test]
+fn storage() {
+    run(async {
+        run_all("kapacitor/storage").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn debug() {
-    run_all("kapacitor/debug").await;
+#[test]
+fn debug() {
+    run(async {
+        run_all("kapacitor/debug").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refusals() {
-    run_all("kapacitor/refusals").await;
+#[test]
+fn refusals() {
+    run(async {
+        run_all("kapacitor/refusals").await;
+    });
 }
