@@ -1,4 +1,4 @@
-//! Protocol Buffers, as far as bodies of points need them.
+//! Protocol Buffers, as far as bodies of points and functions that run outside need them.
 //!
 //! A message is read field by field; what is unknown is stepped over. Nothing is allocated for what a length says
 //! before its bytes are there.
@@ -44,6 +44,9 @@ pub enum WireError {
     Depth,
 }
 
+/// No number has more bytes.
+const VARINT_MAX: usize = 10;
+
 /// Reads the fields of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'b> {
@@ -86,15 +89,9 @@ impl<'b> Message<'b> {
     }
 
     fn varint(&mut self) -> Result<u64, WireError> {
-        let mut number = 0_u64;
-        for (at, &byte) in self.rest.iter().take(10).enumerate() {
-            number |= u64::from(byte & 0x7f) << (7 * at);
-            if byte < 0x80 {
-                self.rest = &self.rest[at + 1..];
-                return Ok(number);
-            }
-        }
-        Err(if self.rest.len() < 10 { WireError::Truncated } else { WireError::Varint })
+        let (number, len) = varint_start(self.rest)?.ok_or(WireError::Truncated)?;
+        self.rest = &self.rest[len..];
+        Ok(number)
     }
 
     fn take(&mut self, len: usize) -> Result<&'b [u8], WireError> {
@@ -163,6 +160,20 @@ impl<'b> Field<'b> {
     }
 }
 
+/// Reads a number at the front of bytes, and how many it takes; nothing when they end within it.
+#[inline]
+pub(crate) fn varint_start(bytes: &[u8]) -> Result<Option<(u64, usize)>, WireError> {
+    let mut number = 0_u64;
+    for (at, &byte) in bytes.iter().take(VARINT_MAX).enumerate() {
+        // Of the tenth byte one bit is left; the others are dropped, as all readers do.
+        number |= u64::from(byte & 0x7f) << (7 * at);
+        if byte < 0x80 {
+            return Ok(Some((number, at + 1)));
+        }
+    }
+    if bytes.len() < VARINT_MAX { Ok(None) } else { Err(WireError::Varint) }
+}
+
 /// Gives how many bytes a number takes.
 pub(crate) fn varint_len(number: u64) -> usize {
     (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
@@ -181,28 +192,54 @@ pub(crate) fn push_varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Appends a field of type varint; its number is up to 15.
+fn push_key(field: u8, kind: u8, out: &mut Vec<u8>) {
+    push_varint(u64::from(field) << 3 | u64::from(kind), out);
+}
+
+/// Appends a field of type varint.
 pub(crate) fn push_number(field: u8, number: u64, out: &mut Vec<u8>) {
-    out.push(field << 3);
+    push_key(field, 0, out);
     push_varint(number, out);
 }
 
-/// Appends a field of type fixed64; its number is up to 15.
+/// Appends a field of type fixed64.
 pub(crate) fn push_fixed64(field: u8, bits: u64, out: &mut Vec<u8>) {
-    out.push(field << 3 | 1);
+    push_key(field, 1, out);
     out.extend_from_slice(&bits.to_le_bytes());
 }
 
-/// Appends the head of a field with a length; its number is up to 15.
+/// Appends the head of a field with a length.
 pub(crate) fn push_head(field: u8, len: usize, out: &mut Vec<u8>) {
-    out.push(field << 3 | 2);
+    push_key(field, 2, out);
     push_varint(len as u64, out);
 }
 
-/// Appends a field with a length; its number is up to 15.
+/// Appends a field with a length.
 pub(crate) fn push_bytes(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
     push_head(field, bytes.len(), out);
     out.extend_from_slice(bytes);
+}
+
+/// Appends a message that is a field.
+pub(crate) fn push_message(field: u8, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    push_key(field, 2, out);
+    push_sized(out, write);
+}
+
+/// Appends what is written, behind its length.
+pub(crate) fn push_sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    // Most messages are short: one byte is enough, and the others move.
+    let at = out.len();
+    out.push(0);
+    write(out);
+    let len = out.len() - at - 1;
+    if len < 0x80 {
+        out[at] = len as u8;
+        return;
+    }
+    let mut head = Vec::with_capacity(VARINT_MAX);
+    push_varint(len as u64, &mut head);
+    out.splice(at..=at, head);
 }
 
 #[cfg(test)]

@@ -256,7 +256,8 @@ fn append_value(out: &mut Vec<u8>, key: &str, value: FieldValue<'_>) -> Result<(
     Ok(())
 }
 
-fn append_text(out: &mut Vec<u8>, text: &str) {
+/// Appends a text in quotes, quotes and backslashes escaped.
+pub(crate) fn append_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     out.push(b'"');
     let mut copied = 0;

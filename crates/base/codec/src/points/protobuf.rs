@@ -247,24 +247,24 @@ impl Room {
 
 /// Appends a point to a body; bodies one behind the other are one body.
 pub fn write_point(point: &Point<'_>, out: &mut Vec<u8>) {
-    nested(1, out, |out| {
+    wire::push_message(1, out, |out| {
         if !point.name.is_empty() {
             wire::push_bytes(1, point.name.as_bytes(), out);
         }
         for entry in &point.entries {
-            nested(2, out, |out| write_entry(entry, out));
+            wire::push_message(2, out, |out| write_entry(entry, out));
         }
         if point.time.0 != 0 {
             wire::push_number(3, point.time.0 as u64, out);
         }
         for remark in &point.warnings {
-            nested(4, out, |out| {
+            wire::push_message(4, out, |out| {
                 wire::push_bytes(1, remark.kind.as_bytes(), out);
                 wire::push_bytes(2, remark.message.as_bytes(), out);
             });
         }
         for debug in &point.debugs {
-            nested(5, out, |out| wire::push_bytes(1, debug.as_bytes(), out));
+            wire::push_message(5, out, |out| wire::push_bytes(1, debug.as_bytes(), out));
         }
     });
 }
@@ -274,21 +274,21 @@ fn write_entry(entry: &Entry<'_>, out: &mut Vec<u8>) {
     match &entry.value {
         Value::Nil => {}
         Value::Str(text) => wire::push_bytes(11, text.as_bytes(), out),
-        Value::Array(items) => nested(7, out, |out| {
+        Value::Array(items) => wire::push_message(7, out, |out| {
             wire::push_bytes(1, ARRAY_URL.as_bytes(), out);
-            nested(2, out, |out| {
+            wire::push_message(2, out, |out| {
                 for item in items {
-                    nested(1, out, |out| write_basic(item, out));
+                    wire::push_message(1, out, |out| write_basic(item, out));
                 }
             });
         }),
-        Value::Map(items) => nested(7, out, |out| {
+        Value::Map(items) => wire::push_message(7, out, |out| {
             wire::push_bytes(1, MAP_URL.as_bytes(), out);
-            nested(2, out, |out| {
+            wire::push_message(2, out, |out| {
                 for (key, item) in items {
-                    nested(1, out, |out| {
+                    wire::push_message(1, out, |out| {
                         wire::push_bytes(1, key.as_bytes(), out);
-                        nested(2, out, |out| write_basic(item, out));
+                        wire::push_message(2, out, |out| write_basic(item, out));
                     });
                 }
             });
@@ -329,23 +329,6 @@ fn write_scalar(offset: u8, value: &Value<'_>, out: &mut Vec<u8>) {
         // Lists hold none of these.
         Value::Nil | Value::Str(_) | Value::Array(_) | Value::Map(_) => {}
     }
-}
-
-/// Appends a message; its length is put in front when it is known.
-fn nested(field: u8, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    out.push(field << 3 | 2);
-    // Most messages are short: one byte is enough, and the others move.
-    let at = out.len();
-    out.push(0);
-    write(out);
-    let len = out.len() - at - 1;
-    if len < 0x80 {
-        out[at] = len as u8;
-        return;
-    }
-    let mut prefix = Vec::with_capacity(10);
-    wire::push_varint(len as u64, &mut prefix);
-    out.splice(at..=at, prefix);
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use super::UdfError;
 use super::message::{
     Begin, EdgeKind, End, Info, Init, InitOption, OptionValue, Outcome, Point, Tags, ValueType,
 };
-use super::wire::{
-    Field, fields, push_bytes, push_double, push_flag, push_int, push_message, push_text, push_uint,
-};
+use super::wire::{Field, fields, push_flag, push_int, push_text};
+use crate::wire::{push_bytes, push_fixed64, push_message, push_number};
 
 // === impl EdgeKind ===
 
@@ -156,11 +155,11 @@ impl OptionValue {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         push_int(1, self.value_type() as i64, out);
         match self {
-            OptionValue::Bool(flag) => push_uint(2, u64::from(*flag), out),
-            OptionValue::Int(number) => push_uint(3, *number as u64, out),
-            OptionValue::Double(number) => push_double(4, *number, out),
+            OptionValue::Bool(flag) => push_number(2, u64::from(*flag), out),
+            OptionValue::Int(number) => push_number(3, *number as u64, out),
+            OptionValue::Double(number) => push_fixed64(4, (*number).to_bits(), out),
             OptionValue::String(text) => push_bytes(5, text.as_bytes(), out),
-            OptionValue::Duration(nanos) => push_uint(6, *nanos as u64, out),
+            OptionValue::Duration(nanos) => push_number(6, *nanos as u64, out),
         }
     }
 
@@ -247,14 +246,14 @@ impl Point {
         // The messages have no place for other kinds; who fills a point leaves them out.
         self.write_fields(8, out, |value, out| match value {
             FieldValue::Float(number) => {
-                push_double(2, *number, out);
+                push_fixed64(2, (*number).to_bits(), out);
                 true
             }
             _ => false,
         });
         self.write_fields(9, out, |value, out| match value {
             FieldValue::Int(number) => {
-                push_uint(2, *number as u64, out);
+                push_number(2, *number as u64, out);
                 true
             }
             _ => false,
@@ -269,7 +268,7 @@ impl Point {
         push_flag(11, self.by_name, out);
         self.write_fields(12, out, |value, out| match value {
             FieldValue::Bool(flag) => {
-                push_uint(2, u64::from(*flag), out);
+                push_number(2, u64::from(*flag), out);
                 true
             }
             _ => false,

@@ -1,7 +1,7 @@
 //! Messages in a stream of bytes, each behind its length.
 
 use super::UdfError;
-use super::wire::varint_start;
+use crate::wire::varint_start;
 
 /// Cuts a stream of bytes, which comes in pieces of any size, into messages.
 ///

@@ -3,7 +3,8 @@
 use levada_model::{FieldValue, Str};
 
 use super::UdfError;
-use super::wire::{fields, push_bytes, push_int, push_message, push_sized, push_text};
+use super::wire::{fields, push_int, push_text};
+use crate::wire::{push_bytes, push_message, push_sized};
 
 /// Names and values of tags.
 pub type Tags = Vec<(Str, Str)>;

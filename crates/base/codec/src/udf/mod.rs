@@ -21,6 +21,8 @@ mod wire;
 
 use thiserror::Error;
 
+use crate::wire::WireError;
+
 pub use frame::Frames;
 pub use message::{
     Begin, EdgeKind, End, Fields, Info, Init, InitOption, OptionValue, Outcome, Point, Request,
@@ -38,23 +40,9 @@ pub enum UdfError {
         /// The bound.
         limit: usize,
     },
-    /// A number has no end.
-    #[error("a number of more than ten bytes")]
-    Number,
-    /// A field ends behind its message.
-    #[error("a message ends within a field")]
-    Short,
-    /// A field has a kind that does not exist, or another one than its number stands for.
-    #[error("field {field} has the kind {kind}, which does not fit")]
-    Kind {
-        /// The number of the field.
-        field: u64,
-        /// The kind as it is written.
-        kind: u8,
-    },
-    /// A text is not UTF-8.
-    #[error("a text is not UTF-8")]
-    Text,
+    /// The bytes are not laid out as a message.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// A number that stands for nothing.
     #[error("there is no {what} {number}")]
     Unknown {

@@ -6,6 +6,7 @@ use levada_model::{FieldValue, Str};
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::WireError;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -152,15 +153,15 @@ fn what_is_unknown_is_skipped_and_what_is_missing_is_empty() {
 fn what_is_wrong_is_said() {
     let wrong = [
         ("", UdfError::Empty),
-        ("9801", UdfError::Short),
-        ("0a05", UdfError::Short),
-        ("8a010309", UdfError::Short),
-        ("0b", UdfError::Kind { field: 1, kind: 3 }),
-        ("1005", UdfError::Kind { field: 2, kind: 0 }),
-        ("8a0103 120180".replace(' ', "").leak(), UdfError::Text),
+        ("9801", WireError::Truncated.into()),
+        ("0a05", WireError::Truncated.into()),
+        ("8a010309", WireError::Truncated.into()),
+        ("0b", WireError::Kind(3).into()),
+        ("1005", WireError::Type(2).into()),
+        ("8a0103 120180".replace(' ', "").leak(), WireError::Utf8(2).into()),
         ("0a020802", UdfError::Unknown { what: "edge", number: 2 }),
         ("0a0a1a080a016112030a0109", UdfError::Unknown { what: "type", number: 9 }),
-        ("ffffffffffffffffffffff", UdfError::Number),
+        ("ffffffffffffffffffffff", WireError::Varint.into()),
     ];
     for (bytes, error) in wrong {
         assert_eq!(Response::read(&unhex(bytes)), Err(error), "{bytes}");
@@ -181,7 +182,7 @@ fn a_frame_is_bounded_before_it_is_there() {
     frames.push(&[0x80; 9]);
     assert_eq!(frames.next_frame(), Ok(None));
     frames.push(&[0x80]);
-    assert_eq!(frames.next_frame(), Err(UdfError::Number));
+    assert_eq!(frames.next_frame(), Err(WireError::Varint.into()));
 }
 
 fn text() -> impl Strategy<Value = Str> {

@@ -1,6 +1,7 @@
 //! Points as lines.
 
 use super::super::{Point, Value};
+use crate::line_protocol::append_text;
 use crate::points::json;
 
 use base64::Engine as _;
@@ -100,7 +101,7 @@ fn append_value(value: &Value<'_>, out: &mut Vec<u8>) {
         }
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Str(text) => append_text(text, out),
+        Value::Str(text) => append_text(out, text),
         Value::Bytes(bytes) => {
             out.push(b'"');
             out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
@@ -119,7 +120,7 @@ fn append_value(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Map(_) => {
             let mut text = Vec::new();
             json::write_value(value, &mut text);
-            append_text(&String::from_utf8_lossy(&text), out);
+            append_text(out, &String::from_utf8_lossy(&text));
         }
     }
 }
@@ -130,17 +131,4 @@ fn append_float(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
         write!(out, "{number}").expect("a vector takes everything");
     }
-}
-
-fn append_text(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    out.push(b'"');
-    let mut copied = 0;
-    for at in memchr::memchr2_iter(b'"', b'\\', bytes) {
-        out.extend_from_slice(&bytes[copied..at]);
-        out.push(b'\\');
-        copied = at;
-    }
-    out.extend_from_slice(&bytes[copied..]);
-    out.push(b'"');
 }
