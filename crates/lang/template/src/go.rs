@@ -10,10 +10,10 @@
 pub mod duration;
 pub mod float;
 pub mod json;
+pub mod layout;
 pub mod print;
 pub mod printf;
 pub mod quote;
 pub mod time;
 
-mod layout;
 mod verb;

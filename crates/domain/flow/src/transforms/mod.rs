@@ -12,7 +12,6 @@ pub mod extract_field;
 mod fields;
 pub mod filter;
 pub mod flatten;
-mod go_layout;
 pub mod headers_to_payload;
 pub mod hoist_field;
 pub mod insert_field;
@@ -33,6 +32,7 @@ pub mod snake_case;
 pub mod struct_flatten;
 #[cfg(test)]
 mod testing;
+mod time_format;
 pub mod timestamp;
 pub mod timezone;
 

@@ -8,7 +8,7 @@ use levada_registry::{FieldPath, Report};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::go_layout::TimeFormat;
+use super::time_format::TimeFormat;
 use super::keys::{compiled, room_for};
 use super::{Scope, Transform, TransformContext, TransformSpec, Verdict};
 
@@ -40,7 +40,7 @@ impl Spec {
     }
 
     fn format(&self) -> TimeFormat {
-        TimeFormat::compile(match self.format.as_str() {
+        TimeFormat::new(match self.format.as_str() {
             "" => FORMAT_DEFAULT,
             format => format,
         })
@@ -80,6 +80,7 @@ config:
             path,
             format: self.format(),
             shown: None,
+            text: String::new(),
             value: Vec::new(),
             is_escaped: false,
         }))
@@ -93,18 +94,20 @@ struct AddTimestamp {
     format: TimeFormat,
     /// The time that `value` shows: all records of a batch share it.
     shown: Option<Timestamp>,
+    /// The time as text.
+    text: String,
     /// The time as a JSON string.
     value: Vec<u8>,
     is_escaped: bool,
 }
 
 impl AddTimestamp {
-    fn show(&mut self, now: Timestamp, scratch: &mut Vec<u8>) {
-        scratch.clear();
-        self.format.write(now, scratch);
+    fn show(&mut self, now: Timestamp) {
+        self.text.clear();
+        self.format.write(now, &mut self.text);
         self.value.clear();
-        self.is_escaped = needs_escape(scratch);
-        encode_string(&String::from_utf8_lossy(scratch), &mut self.value);
+        self.is_escaped = needs_escape(self.text.as_bytes());
+        encode_string(&self.text, &mut self.value);
         self.shown = Some(now);
     }
 }
@@ -125,7 +128,7 @@ impl Transform for AddTimestamp {
             _ => return Ok(Verdict::Keep),
         };
         if self.shown != Some(scope.now) {
-            self.show(scope.now, &mut scope.scratch);
+            self.show(scope.now);
         }
         room_for(batch, "timestamp", self.value.len() + self.path_bytes)?;
         if null.is_some() {

@@ -74,6 +74,11 @@ const fn offset(utc_as_z: bool, colon: bool, seconds: bool, minutes: bool) -> El
     Element::Offset { utc_as_z, colon, seconds, minutes }
 }
 
+/// Tells whether a layout shows any part of a time.
+pub fn shows_time(layout: &str) -> bool {
+    layout.char_indices().any(|(at, _)| element_at(&layout[at..]).is_some())
+}
+
 /// Writes a time by a layout.
 pub(crate) fn format(out: &mut String, civil: &Civil, layout: &str) {
     let mut rest = layout;
