@@ -7,7 +7,7 @@ use levada_model::ErrorClass;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Dlq {
-    /// List dead letters that an error sink wrote, in files or in a topic
+    /// List dead letters that an error sink wrote, in files, a topic or a table
     #[command(after_help = "\
 Examples:
   levada dlq list errors.ndjson
@@ -18,17 +18,17 @@ Examples:
     #[command(after_help = "\
 Examples:
   levada dlq replay errors.ndjson --flow flow.yaml --class invalid_data
-  levada dlq replay --flow flow.yaml                      from the topic of the flow's error sink
+  levada dlq replay --flow flow.yaml           from the topic or table of the flow's error sink
 
-Letters of a file stay there. Of a topic, a consumer group keeps what was replayed: the next call goes
+Letters of a file or a table stay there. Of a topic, a consumer group keeps what was replayed: the next call goes
 on behind it, but not past a letter that was left, because of its class for instance.")]
     Replay(DlqReplay),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DlqFilter {
-    /// Files with dead letters, one JSON object per line; `-` is standard input. None: the topic that
-    /// the error sink of the flow writes
+    /// Files with dead letters, one JSON object per line; `-` is standard input. None: the topic
+    /// or table that the error sink of the flow writes
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Only this class, such as invalid_data
@@ -49,7 +49,7 @@ pub(crate) struct DlqList {
     /// Show at most this many letters
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) limit: usize,
-    /// The flow file, for the topic of its error sink
+    /// The flow file, for the topic or table of its error sink
     #[arg(long = "flow", value_name = "FLOW_FILE", required_unless_present = "files")]
     pub(crate) flow: Option<PathBuf>,
     /// Consumer group that reads the topic [default: one of the flow's own]

@@ -1,8 +1,8 @@
 //! `levada dlq`: looks at dead letters, and sends them through their flow again.
 
 mod letter;
+mod place;
 mod replay;
-mod topic;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -71,14 +71,14 @@ fn list(args: &DlqList, common: &Common) -> Result<Exit, String> {
             // A group without positions reads from the start, and this one never has any.
             let own = || format!("levada-dlq-list-{}-{}", flow.object.namespace, flow.object.name);
             let group = group.unwrap_or_else(own);
-            let of = topic::Of {
+            let of = place::Of {
                 flow: &flow,
                 secrets: &parts.secrets.with_folder(args.secrets.clone()),
                 base_dir: &parts.base_dir,
                 group: Some(&group),
             };
-            let mut topic = topic::Topic::of(&of, common)?;
-            match for_each_in(&mut topic, &args.filter, show) {
+            let mut place = place::Place::of(&of, common)?;
+            match for_each_in(&mut place, &args.filter, show) {
                 Ok(unreadable) => unreadable,
                 Err(message) => {
                     output::note(&format!("error: {message}"));
@@ -138,14 +138,14 @@ fn for_each(filter: &DlqFilter, mut each: impl FnMut(Letter, &str) -> Fate) -> R
     Ok(unreadable)
 }
 
-/// As [`for_each`], from a topic.
+/// As [`for_each`], from where an error sink writes.
 fn for_each_in(
-    topic: &mut topic::Topic,
+    place: &mut place::Place,
     filter: &DlqFilter,
     mut each: impl FnMut(Letter, &str) -> Fate,
 ) -> Result<u64, String> {
     let mut unreadable = 0;
-    topic.read(|payload| {
+    place.read(|payload| {
         let text = std::str::from_utf8(payload).ok();
         match text.and_then(|text| Some((Letter::parse(text)?, text))) {
             Some((letter, text)) if passes(filter, &letter) => each(letter, text),

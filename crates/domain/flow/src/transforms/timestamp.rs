@@ -8,8 +8,8 @@ use levada_registry::{FieldPath, Report};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::time_format::TimeFormat;
 use super::keys::{compiled, room_for};
+use super::time_format::TimeFormat;
 use super::{Scope, Transform, TransformContext, TransformSpec, Verdict};
 
 const FIELD_DEFAULT: &str = "created_at";

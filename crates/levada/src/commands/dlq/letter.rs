@@ -32,19 +32,35 @@ struct Raw<'a> {
     original_message_base64: Option<String>,
 }
 
+/// A row that a sink wrote in raw mode.
+#[derive(serde::Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    data: Raw<'a>,
+}
+
 impl Letter {
-    /// Reads a line; nothing when it is no dead letter.
+    /// Reads a line, or a row of a table; nothing when it is no dead letter.
     pub(super) fn parse(line: &str) -> Option<Self> {
-        let raw: Raw<'_> = serde_json::from_str(line.trim()).ok()?;
-        let text = |key: &str| raw.error.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+        let line = line.trim();
+        let raw: Raw<'_> = match serde_json::from_str(line) {
+            Ok(raw) => raw,
+            Err(_) => serde_json::from_str::<Row<'_>>(line).ok()?.data,
+        };
+        // A column may hold the object as text.
+        let error = match &raw.error {
+            Value::String(text) => serde_json::from_str(text).ok()?,
+            error => error.clone(),
+        };
+        let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
         let payload = payload(&raw)?;
-        let metadata = raw.error.get("metadata").and_then(Value::as_object).cloned();
+        let metadata = error.get("metadata").and_then(Value::as_object).cloned();
         Some(Letter {
             timestamp: text("timestamp"),
             class: text("class"),
             stage: text("stage"),
             dataflow: text("dataflow"),
-            message: raw.error.get("message").and_then(Value::as_str)?.to_owned(),
+            message: error.get("message").and_then(Value::as_str)?.to_owned(),
             metadata: metadata.unwrap_or_default(),
             payload,
         })
@@ -57,6 +73,9 @@ fn payload(raw: &Raw<'_>) -> Option<Vec<u8>> {
     }
     let original = raw.original_message?.get();
     let parsed: Value = serde_json::from_str(original).ok()?;
+    if let Value::String(text) = parsed {
+        return Some(text.into_bytes());
+    }
     // A payload that was no object stands as text under one key.
     let only = parsed.as_object().filter(|object| object.len() == 1);
     match only.and_then(|object| object.get("original_data")) {
@@ -83,6 +102,17 @@ mod tests {
         let binary = r#""original_message":{"original_data":"?"},"original_message_base64":"AP8=""#;
         assert_eq!(payload_of(binary), b"\x00\xff");
         assert_eq!(Letter::parse("{}"), None);
+        assert_eq!(Letter::parse(r#"{"data":{}}"#), None);
         assert_eq!(Letter::parse("not json"), None);
+    }
+
+    #[test]
+    fn rows_of_tables_are_letters() {
+        let letter = r#"{"error":{"message":"m","stage":"sink"},"original_message":{"n":1.00}}"#;
+        let raw = format!("{{\"id\":7,\"data\":{letter},\"_metadata\":null}}");
+        let texts = r#"{"error":"{\"message\":\"m\",\"stage\":\"sink\"}","original_message":"{\"n\":1.00}"}"#;
+        for row in [raw.as_str(), texts] {
+            assert_eq!(Letter::parse(row), Letter::parse(letter), "{row}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! number of replays travels in the metadata (`dlq_replays`), so that a letter that fails again and again is
 //! left alone in the end.
 //!
-//! Letters stand in files, or in the topic that the flow's error sink writes.
+//! Letters stand in files, or in the topic or table that the flow's error sink writes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use levada_model::batch::MAIN;
 use levada_model::{Meta, Position, RecordBatch, Str, Value};
 use levada_task::udf::Udfs;
 
-use super::topic::{self, Topic};
+use super::place::{self, Place};
 use super::{Fate, Letter};
 use crate::args::{Common, DlqReplay};
 use crate::commands::run::{self, Options};
@@ -70,17 +70,17 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
         }
         Fate::Done
     };
-    let mut topic = None;
+    let mut place = None;
     let unreadable = if args.filter.files.is_empty() {
-        let of = topic::Of {
+        let of = place::Of {
             flow: &flow,
             secrets: &parts.secrets.with_folder(args.secrets.clone()),
             base_dir: &parts.base_dir,
             group: args.group.as_deref(),
         };
-        let topic = topic.insert(Topic::of(&of, common)?);
-        let forgotten = if args.from_start { topic.forget() } else { Ok(()) };
-        match forgotten.and_then(|()| super::for_each_in(topic, &args.filter, sort)) {
+        let place = place.insert(Place::of(&of, common)?);
+        let forgotten = if args.from_start { place.forget() } else { Ok(()) };
+        match forgotten.and_then(|()| super::for_each_in(place, &args.filter, sort)) {
             Ok(unreadable) => unreadable,
             Err(message) => return Ok(failed(&message)),
         }
@@ -142,8 +142,8 @@ pub(super) fn run(args: DlqReplay, common: &Common) -> Result<Exit, String> {
         }
     }
     if exit == Exit::Done
-        && let Some(topic) = topic
-        && let Err(message) = topic.commit()
+        && let Some(place) = place
+        && let Err(message) = place.commit()
     {
         let what = "the letters were replayed, and will be again: where they end cannot be stored";
         return Ok(failed(&format!("{what}: {message}")));

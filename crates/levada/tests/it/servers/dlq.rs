@@ -1,4 +1,4 @@
-//! Dead letters in a topic are listed and replayed from there.
+//! Dead letters in a topic or a table are listed and replayed from there.
 
 use levada_testkit::process::{Ended, Folder};
 use serde_json::Value;
@@ -118,6 +118,63 @@ fn letters_of_a_topic_that_fail_again_and_again_are_left_alone() {
     let mut found: Vec<u64> = scene.letters.read().iter().map(replays).collect();
     found.sort_unstable();
     assert_eq!(found, [0, 0, 0, 1, 1, 1, 2, 2, 2]);
+}
+
+/// Whatever the table of the letters looks like.
+#[test]
+fn letters_of_a_table_are_listed_and_replayed() {
+    let Some(topic) = Topic::new("replay-table", 1) else { return };
+    let Some(database) = Database::new("replay-table") else { return };
+    topic.send((0..100).map(|id| match id {
+        10 => format!("{{\"id\":{id},\"price\":1.50,\"name\":\"long name\"}}"),
+        20 => "no json".to_owned(),
+        _ => format!("{{\"id\":{id},\"price\":1.50,\"name\":\"n\"}}"),
+    }));
+    let (schema, url) = (&database.schema, &database.url);
+    let columns = "(id bigint PRIMARY KEY, price numeric, name varchar(3))";
+    database.execute(&format!(
+        "CREATE TABLE {schema}.text (error text, original_message text, original_message_base64 text)"
+    ));
+    let levada = env!("CARGO_BIN_EXE_levada");
+    for (letters, more) in [
+        ("made", "autoCreateTable: true"),
+        ("raw", "autoCreateTable: true, rawMode: true"),
+        ("text", ""),
+    ] {
+        database.execute(&format!(
+            "DROP TABLE IF EXISTS {schema}.t; CREATE TABLE {schema}.t {columns}"
+        ));
+        let folder = Folder::new();
+        let comma = if more.is_empty() { "" } else { ", " };
+        flow(
+            &folder,
+            // The database keeps how far a flow of this name has read.
+            &format!("{}-{letters}", topic.name),
+            &format!(
+                "source: {{type: kafka, kafka: {{brokers: [\"{}\"], topic: {}, consumerGroup: {letters}-{1}, stopAtEnd: true}}}}
+sink: {{type: postgresql, postgresql: {{connectionString: \"{url}\", table: {schema}.t, upsertMode: true, conflictKey: id}}}}
+errors: {{type: postgresql, postgresql: {{connectionString: \"{url}\", table: {schema}.{letters}{comma}{more}}}}}
+",
+                topic.brokers, topic.name
+            ),
+        );
+        let ran = run(&folder, None).expect_code(0);
+        assert!(ran.stdout.contains("\"recordsOut\":98"), "{letters}: {ran:#?}");
+        let good = (0..100).filter(|id| ![10, 20].contains(id));
+        holds(&database.ids("t"), good);
+
+        let list = ["dlq", "list", "--flow", "flow.yaml", "--data", "data"];
+        let listed = folder.start(levada, &list).wait(LONG).expect_code(0);
+        assert!(listed.stderr.contains("2 dead letters"), "{letters}: {listed:#?}");
+        database.execute(&format!("ALTER TABLE {schema}.t ALTER COLUMN name TYPE text"));
+        let replay = ["dlq", "replay", "--flow", "flow.yaml", "--data", "data"];
+        let replayed = folder.start(levada, &replay).wait(LONG).expect_code(0);
+        assert!(replayed.stderr.contains("replaying 2 dead letters"), "{letters}: {replayed:#?}");
+        assert!(replayed.stderr.contains("1 dead-lettered"), "no JSON: {letters}: {replayed:#?}");
+        holds(&database.ids("t"), (0..100).filter(|&id| id != 20));
+        let price = database.column(&format!("SELECT price FROM {schema}.t WHERE id = 10"));
+        assert_eq!(price, ["1.50"], "{letters}");
+    }
 }
 
 #[test]
