@@ -26,6 +26,9 @@ use crate::request::Query;
 use crate::router::{Access, Body, Router};
 use crate::vitals::Vitals;
 
+/// The version of InfluxDB that its clients are shown: the last one that speaks version 1 of its protocol.
+pub(crate) const INFLUXDB_VERSION: &str = "1.8.10";
+
 /// What routes work with; listeners differ in the first three.
 #[derive(Clone)]
 pub struct Api {

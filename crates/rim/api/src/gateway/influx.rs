@@ -15,14 +15,15 @@ use serde_json::json;
 use super::admit::gateway;
 use super::take::{coding, take};
 use crate::answer::Answer;
-use crate::api::Api;
+use crate::api::{Api, INFLUXDB_VERSION};
 use crate::error::ApiError;
 use crate::request::Request;
 use crate::router::{Body, Route};
 
 pub(super) const ROUTES: &[Route] = &[
     write_1("/gateway/write"),
-    ping("/gateway/ping"),
+    ping(Method::GET, "/gateway/ping"),
+    ping(Method::HEAD, "/gateway/ping"),
     query("/gateway/query"),
     Route::new(Method::POST, "/api/v2/write", |api, request| {
         Box::pin(write(api, request, "influx-v2"))
@@ -33,7 +34,8 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// Version 1 where it stands by itself.
-pub(super) const BARE: &[Route] = &[write_1("/write"), ping("/ping"), query("/query")];
+pub(super) const BARE: &[Route] =
+    &[write_1("/write"), ping(Method::GET, "/ping"), ping(Method::HEAD, "/ping"), query("/query")];
 
 const fn write_1(path: &'static str) -> Route {
     Route::new(Method::POST, path, |api, request| Box::pin(write(api, request, "influx-v1")))
@@ -42,8 +44,8 @@ const fn write_1(path: &'static str) -> Route {
         .refuses(refuse_1)
 }
 
-const fn ping(path: &'static str) -> Route {
-    Route::new(Method::GET, path, |_, _| Box::pin(pong())).open()
+const fn ping(method: Method, path: &'static str) -> Route {
+    Route::new(method, path, |_, _| Box::pin(pong())).open()
 }
 
 /// Clients of version 1 make their database before they write.
@@ -79,7 +81,7 @@ async fn write(api: Arc<Api>, request: Request, name: &str) -> Result<Answer, Ap
 }
 
 async fn pong() -> Result<Answer, ApiError> {
-    Ok(Answer::empty(StatusCode::NO_CONTENT).header("x-influxdb-version", "1.8.10"))
+    Ok(Answer::empty(StatusCode::NO_CONTENT).header("x-influxdb-version", INFLUXDB_VERSION))
 }
 
 async fn nothing() -> Result<Answer, ApiError> {

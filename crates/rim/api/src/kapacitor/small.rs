@@ -1,4 +1,4 @@
-//! `ping`, `:routes`, `loglevel`. Source: reference (server) §1.3.
+//! `ping`, `:routes`, `loglevel`. Source: reference (server) §1.3; the bare `/ping` is ours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::answer::Answer;
-use crate::api::Api;
+use crate::api::{Api, INFLUXDB_VERSION};
 use crate::error::ApiError;
 use crate::request::Request;
 use crate::router::{Body, Route};
@@ -15,6 +15,8 @@ use crate::router::{Body, Route};
 pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/ping", |_, _| Box::pin(ping())),
     Route::new(Method::HEAD, "/kapacitor/v1/ping", |_, _| Box::pin(ping())).open(),
+    Route::new(Method::GET, "/ping", |_, _| Box::pin(bare_ping())),
+    Route::new(Method::HEAD, "/ping", |_, _| Box::pin(bare_ping())).open(),
     Route::new(Method::GET, "/kapacitor/v1/:routes", |api, _| Box::pin(routes(api))),
     Route::new(Method::POST, "/kapacitor/v1/loglevel", |api, request| {
         Box::pin(set_log_level(api, request))
@@ -24,6 +26,11 @@ pub(super) const ROUTES: &[Route] = &[
 
 async fn ping() -> Result<Answer, ApiError> {
     Ok(Answer::empty(StatusCode::NO_CONTENT))
+}
+
+/// What those ask who write to the bare `/write`: clients of InfluxDB, which look for its version.
+async fn bare_ping() -> Result<Answer, ApiError> {
+    Ok(Answer::empty(StatusCode::NO_CONTENT).header("x-influxdb-version", INFLUXDB_VERSION))
 }
 
 async fn routes(api: Arc<Api>) -> Result<Answer, ApiError> {
