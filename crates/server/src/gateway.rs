@@ -1,6 +1,8 @@
 //! The gateway of a server: from settings to destinations that are sent to.
 
+mod inside;
 mod specs;
+pub mod writers;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,13 +25,17 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::flows::Host;
+use inside::InThisProcess;
+use writers::GatewayWriters;
 
 /// The folder of the queues, in the data folder.
 const FOLDER: &str = "gateway";
 /// How long a request waits for room in a queue.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often is looked whether queues in memory are empty, at the end.
+/// How often is looked whether queues are empty, at the end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long is waited at the end of a command while nothing is delivered.
+const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
 /// The gateway of a server.
 pub struct GatewayHost {
@@ -82,11 +88,14 @@ impl GatewayHost {
             clock: Arc::clone(&clock),
             tasks: &host.tasks,
             watch: Some(Arc::clone(&metrics) as _),
+            insiders: Some(Arc::new(InThisProcess(host.joins.clone()))),
         };
         let opened = destination::open(&destinations, &shared).await?;
         let rules = specs::rules(settings, &opened.targets)?;
         metrics.set_sunk_to(sunk_to(&rules, &opened));
         let gateway = Arc::new(Gateway::new(opened.outlets, rules, bounds, encoder)?);
+        let (own, tasks) = (Arc::clone(&gateway), host.tasks.clone());
+        let writers = GatewayWriters::new(own, opened.targets, tasks, Arc::clone(&clock));
         let tenants = specs::tenants(settings);
         let tenants =
             Tenants::new(settings.token.expose(), tenants, Arc::clone(&clock), &host.metrics)?;
@@ -118,6 +127,7 @@ impl GatewayHost {
             elections: Default::default(),
         });
         show(host, &api)?;
+        host.joins.set_gateway(Arc::new(writers));
         let is_in_memory = destinations.iter().any(specs::is_in_memory);
         Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, is_in_memory }))
     }
@@ -130,6 +140,27 @@ impl GatewayHost {
     /// Gives what takes points, for writers in this process.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.api.gateway
+    }
+
+    /// Waits until everything has been delivered, for as long as deliveries go on, and then stops; for commands that end with
+    /// their work. Gives how many copies of points wait for the next start.
+    pub async fn finish(&self) -> u64 {
+        let outlets = self.api.gateway.outlets();
+        outlets.iter().for_each(|outlet| outlet.queue.drain());
+        let clock = &self.host.clock;
+        let sum = || {
+            outlets.iter().map(|outlet| outlet.queue.counts().queued).sum::<u64>()
+        };
+        let (mut left, mut since) = (sum(), clock.monotonic());
+        while left > 0 && clock.monotonic().saturating_sub(since) < LAST_DELIVERIES {
+            clock.sleep(LOOK_EVERY).await;
+            let now = sum();
+            if now != left {
+                (left, since) = (now, clock.monotonic());
+            }
+        }
+        self.stop().await;
+        sum()
     }
 
     /// Takes no more. What is in memory is sent while there is time, what is on the disk stays there; requests under way end.

@@ -153,6 +153,8 @@ impl Server {
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let config = config(&settings, &documents, &host).await?;
+        // First: tasks and alerts look for it.
+        let gateway = GatewayHost::start(&host, &shutdown).await?;
         let alerts = crate::alerts::open(&documents, &config, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let users = users(&settings, &documents, &host).await?;
@@ -185,7 +187,6 @@ impl Server {
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         metrics::register(&host.metrics, &documents, log.feed());
-        let gateway = GatewayHost::start(&host, &shutdown).await?;
         let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
         let api = Api {
             router: parts.router,

@@ -21,6 +21,7 @@ fn spec(name: &str, spread: Spread, urls: &[&str]) -> DestinationSpec {
             .iter()
             .map(|url| EndpointSpec { url: (*url).into(), ..EndpointSpec::default() })
             .collect(),
+        inside: None,
         form: Form {
             encoding: Encoding::LineProtocol,
             compression: Compression::Gzip,
@@ -38,6 +39,7 @@ async fn opened(specs: &[DestinationSpec], dir: &Path) -> Result<Opened, Destina
         clock: SystemClock::new(),
         tasks: &Tasks::new(),
         watch: None,
+        insiders: None,
     };
     open(specs, &shared).await
 }

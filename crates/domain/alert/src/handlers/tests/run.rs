@@ -6,13 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use levada_model::{Str, Timestamp};
+use levada_model::{Category, Str, Timestamp};
 use levada_runtime::{Tasks, VirtualClock};
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use levada_testkit::wait::until_async;
 
 use super::*;
-use crate::event::Event;
+use crate::event::{Event, EventData};
 use crate::event::tests::event;
 use crate::level::Level;
 use crate::services::MemoryServices;
@@ -52,6 +52,85 @@ async fn log_appends_lines_with_its_mode() {
     drop(folder);
     let error = handler.handle(&one()).await.unwrap_err();
     assert_eq!(error.message, "failed to write event to log file");
+}
+
+/// Keeps what it takes.
+#[derive(Default)]
+struct KeptPoints(Mutex<Vec<(String, Category, String)>>);
+
+#[async_trait::async_trait]
+impl EventPoints for KeptPoints {
+    async fn write(
+        &self,
+        destination: &str,
+        category: Category,
+        lines: bytes::Bytes,
+    ) -> Result<(), HandlerError> {
+        let lines = String::from_utf8(lines.to_vec()).unwrap();
+        self.0.lock().unwrap().push((destination.to_owned(), category, lines));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn gateway_writes_events_as_points() {
+    let kept = Arc::<KeptPoints>::default();
+    let deps = HandlerDeps {
+        gateway: Arc::clone(&kept) as Arc<dyn EventPoints>,
+        ..HandlerDeps::default()
+    };
+    let own = event("cpu:host=a", Level::Critical);
+    let EventData::Point(point) = &own.data else { panic!("{own:?}") };
+    let point = {
+        let series = &point.series;
+        let mut lines = Vec::new();
+        let text = "cpu,dir=C:\\,host=a\\ b,level=mine v=1 1000000000\n";
+        levada_codec::line_protocol::Parser::new(levada_codec::line_protocol::Limits::default())
+            .parse(
+                &series.database,
+                &series.retention,
+                levada_codec::line_protocol::Precision::Nanoseconds,
+                Timestamp(0),
+                text.as_bytes(),
+                &mut lines,
+            );
+        Arc::new(lines.remove(0))
+    };
+    let one = Event {
+        data: EventData::Point(point),
+        message: "two\nlines, \"quoted\"".into(),
+        details: "<b>x</b>".into(),
+        duration: 60_000_000_000,
+        task: "cpu_alert".into(),
+        previous_level: Level::Warning,
+        ..own
+    };
+    let handler = started(&spec("gateway", Vec::new()), &deps);
+    handler.handle_all(&[&one, &event("other", Level::Ok)]).await.unwrap();
+    let (destination, category, lines) = kept.0.lock().unwrap().remove(0);
+    assert_eq!((&*destination, category), ("", Category::KeyEvent));
+    let time = one.time.0;
+    assert!(
+        lines.starts_with(&format!(
+            "alert,host=a\\ b,level=CRITICAL,tag_level=mine,task=cpu_alert id=\"cpu:host=a\",message=\"two\nlines, \\\"quoted\\\"\",\
+             details=\"<b>x</b>\",duration=60000000000i,previous_level=\"WARNING\",recoverable=true,name=\"cpu\",dir=\"C:\\\\\" {time}\nalert,"
+        )),
+        "{lines}"
+    );
+    let mut other = spec("gateway", Vec::new());
+    other.set("category", vec![Arg::from("L")]).unwrap();
+    other.set("measurement", vec![Arg::from("events")]).unwrap();
+    other.set("destination", vec![Arg::from("team")]).unwrap();
+    started(&other, &deps).handle(&one).await.unwrap();
+    let (destination, category, lines) = kept.0.lock().unwrap().remove(0);
+    assert_eq!((&*destination, category), ("team", Category::Logging));
+    assert!(lines.starts_with("events,"), "{lines}");
+    other.set("category", vec![Arg::from("alerts")]).unwrap();
+    let error = other.start(&deps).err().unwrap().to_string();
+    assert!(error.starts_with("unknown category \"alerts\"; known: metrics, metric, "), "{error}");
+    let alone = started(&spec("gateway", Vec::new()), &HandlerDeps::default());
+    let error = alone.handle(&one).await.unwrap_err();
+    assert!(error.is_final && error.message.contains("`[gateway]` of levada.toml"), "{error:?}");
 }
 
 #[tokio::test]
