@@ -70,7 +70,7 @@ impl Started {
         }
         let host = Host::new(loader.load().unwrap().settings).unwrap();
         let (handle, shutdown) = ShutdownHandle::new();
-        let deps = ServerDeps { host, log: log(), shutdown };
+        let deps = ServerDeps { host, log: log(), shutdown, flows: Vec::new() };
         let server = Server::start(deps).await.unwrap();
         let url = format!("http://{}", server.addresses()[0]);
         Started { url, server, handle }

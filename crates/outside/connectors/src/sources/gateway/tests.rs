@@ -59,7 +59,7 @@ async fn points_become_records_and_are_let_go_when_they_are_finished() {
             r#"{"category":"logging","measurement":"cpu","tags":{},"fields":{"v":0.5},"time":7}"#,
         ]
     );
-    assert_eq!(batch.meta(0).unwrap().get("category"), Some("logging"));
+    assert_eq!(batch.meta(0).unwrap().get("category"), Some(&"logging".into()));
     tokio::task::yield_now().await;
     assert!(!handed.is_finished(), "nobody said that they are finished");
     case.source.commit(&position(&batch)).await.unwrap();
