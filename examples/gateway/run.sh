@@ -15,6 +15,7 @@ collector=http://127.0.0.1:9092
 # serve FOLDER PORT MANIFEST: a server of its own in a folder of its own; gives its process.
 serve() {
     (cd "run/$1" && exec levada serve "$3" --listen "127.0.0.1:$2" --log warn >>out.log 2>&1) &
+    servers="$servers $!"
     for _ in $(seq 300); do
         if grep -q '"ready":true' "run/$1/out.log" 2>/dev/null; then break; fi
         sleep 0.1
@@ -41,8 +42,9 @@ arrived() {
     exit 1
 }
 
+servers=
 stop() {
-    kill $(jobs -p) 2>/dev/null || true
+    for server in $servers; do kill "$server" 2>/dev/null || true; done
     wait
 }
 trap stop EXIT
@@ -52,6 +54,7 @@ serve metrics 9601 receiver.yaml
 serve log 9602 receiver.yaml
 log=$!
 serve collector 9092 collect.yaml
+collecting=$!
 
 write 1 100
 arrived 90
@@ -71,6 +74,8 @@ arrived 180
 echo "== it is back"
 levada gateway status --server $collector
 levada gateway status --server $collector --output json >run/status.json
-# What the receivers have taken is in their files when nothing waits for their flows any more.
+# With nothing more to come, what the receivers have taken is soon in their files.
+kill $collecting
+wait $collecting || true
 levada gateway queue wait --timeout 60 --quiet --server http://127.0.0.1:9601
 levada gateway queue wait --timeout 60 --quiet --server http://127.0.0.1:9602

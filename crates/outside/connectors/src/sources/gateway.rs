@@ -6,6 +6,8 @@
 //! - The queue of the destination keeps a point until the flow has finished it, so the flow keeps nothing: when it stops, or
 //!   the process dies, what was not finished comes again.
 //! - A flow that is slower than the points makes them wait in that queue.
+//! - Several parts are under way at once, so points of one queue may come in another order.
+//! - Nobody notices a circle: a flow that sends its records back to the destination that feeds it goes on for ever.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -6,14 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use levada_model::{Category, Str, Timestamp};
+use levada_model::{Category, FieldValue, Str, Timestamp};
 use levada_runtime::{Tasks, VirtualClock};
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use levada_testkit::wait::until_async;
 
 use super::*;
 use crate::event::{Event, EventData};
-use crate::event::tests::event;
+use crate::event::tests::{event, point};
 use crate::level::Level;
 use crate::services::MemoryServices;
 use crate::topics::{Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings};
@@ -80,24 +80,11 @@ async fn gateway_writes_events_as_points() {
         ..HandlerDeps::default()
     };
     let own = event("cpu:host=a", Level::Critical);
-    let EventData::Point(point) = &own.data else { panic!("{own:?}") };
-    let point = {
-        let series = &point.series;
-        let mut lines = Vec::new();
-        let text = "cpu,dir=C:\\,host=a\\ b,level=mine v=1 1000000000\n";
-        levada_codec::line_protocol::Parser::new(levada_codec::line_protocol::Limits::default())
-            .parse(
-                &series.database,
-                &series.retention,
-                levada_codec::line_protocol::Precision::Nanoseconds,
-                Timestamp(0),
-                text.as_bytes(),
-                &mut lines,
-            );
-        Arc::new(lines.remove(0))
-    };
+    // The first tag cannot be one in a line.
+    let tags = [("dir", "C:\\"), ("host", "a b"), ("level", "mine")];
+    let point = point("cpu", &tags, &[("v", FieldValue::Float(1.0))], 1);
     let one = Event {
-        data: EventData::Point(point),
+        data: EventData::Point(Arc::new(point)),
         message: "two\nlines, \"quoted\"".into(),
         details: "<b>x</b>".into(),
         duration: 60_000_000_000,

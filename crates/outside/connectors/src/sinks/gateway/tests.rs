@@ -85,7 +85,7 @@ async fn records_are_handed_over_as_lines() {
             "team".to_owned(),
             Category::Logging,
             "nginx,host=a message=\"x y\",status=200i,big=18446744073709551615u 1700000000000000000\n\
-             nginx n=1 1700000002000000000\n"
+             nginx n=1.0 1700000002000000000\n"
                 .to_owned(),
             true
         )]
