@@ -69,6 +69,12 @@ pub(crate) struct Common {
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
+    /// Flow files: their flows run in the server, beside those of the setting `flow.load-dir`
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Folder with secrets of the flows as files: NAMESPACE/NAME/KEY or NAME/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
     /// Address to listen on; several are separated by commas [default: 127.0.0.1:9092]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
@@ -164,11 +170,12 @@ Examples:
         after_help = "Example:\n  levada processor --spec-path=/etc/dataflow/spec.json --namespace=default --name=orders"
     )]
     Processor(Processor),
-    /// Run the server: Kapacitor's HTTP API, durable tasks and alerts
+    /// Run the server: Kapacitor's HTTP API, durable tasks and alerts, the gateway, flows
     #[command(after_help = "\
 Examples:
   levada serve                             on 127.0.0.1:9092, data under ./levada-data
   levada serve --listen 127.0.0.1:0        on a free port; a line says which
+  levada serve flow.yaml                   runs a flow as well, such as one with `sink: {type: gateway, …}`
   KAPACITOR_URL=http://127.0.0.1:9092 kapacitor list tasks
 
 Ctrl-C takes no more requests, finishes what is under way and stops; a second Ctrl-C stops at once.")]

@@ -18,6 +18,7 @@ use levada_store::Documents;
 use tokio::sync::Semaphore;
 
 use crate::flows::Host;
+use crate::gateway::writers::GatewayEvents;
 use crate::serve::ServeError;
 use crate::tasks::connections;
 
@@ -106,6 +107,7 @@ fn handler_deps(
         exec_slots: Arc::new(Semaphore::new(alert.exec_max.min(Semaphore::MAX_PERMITS))),
         exec_timeout: alert.exec_timeout.into(),
         server_url: server_url(&host.settings, hostname).into(),
+        gateway: Arc::new(GatewayEvents(host.joins.clone())),
         ..HandlerDeps::default()
     })
 }

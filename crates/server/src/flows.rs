@@ -15,6 +15,8 @@ use levada_store::{CheckpointStore, FileCheckpointStore, Loaded, StoreError};
 use levada_telemetry::metrics::Registry;
 use thiserror::Error;
 
+use crate::joins::Joins;
+
 /// What flows of one process share.
 #[derive(Clone)]
 pub struct Host {
@@ -26,6 +28,8 @@ pub struct Host {
     pub metrics: Registry,
     /// The tasks.
     pub tasks: Tasks,
+    /// What its flows, tasks, alerts and gateway hand each other.
+    pub joins: Joins,
     store: Option<Arc<dyn CheckpointStore>>,
 }
 
@@ -100,6 +104,7 @@ impl Host {
             settings: Arc::new(settings),
             clock,
             tasks: Tasks::new(),
+            joins: Joins::default(),
             store: None,
         }
     }
@@ -133,6 +138,7 @@ impl Host {
 
     fn prepare(&self, job: Job) -> (Flow, Start, Limits, Deps) {
         let Job { flow, start, secrets, base_dir, counters, is_ready, links } = job;
+        self.joins.link(&links);
         let max_ratio = flow.errors.as_ref().and_then(|errors| errors.max_ratio);
         let limits = Limits::new(&self.settings, &flow.fields, max_ratio);
         let deps = Deps {

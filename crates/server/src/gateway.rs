@@ -1,20 +1,22 @@
 //! The gateway of a server: from settings to destinations that are sent to.
 
+mod inside;
 mod specs;
+pub mod writers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use levada_api::gateway::GatewayApi;
 use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint};
-use levada_gateway::destination::{self, DestinationError, Shared};
+use levada_gateway::destination::{self, DestinationError, DestinationSpec, Shared};
 use levada_gateway::gateway::Gateway;
 use levada_gateway::ingest::Encoder;
 use levada_gateway::metrics::{DatawayMetrics, EndpointMetrics, QueueFamilies, show_pipeline};
 use levada_gateway::pull::Puller;
-use levada_gateway::rules::{RulesError, RulesSpec};
+use levada_gateway::rules::{DestinationId, RulesError, RulesSpec, Target};
 use levada_gateway::tenants::Tenants;
 use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
 use levada_telemetry::metrics::MetricsError;
@@ -23,13 +25,17 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::flows::Host;
+use inside::InThisProcess;
+use writers::GatewayWriters;
 
 /// The folder of the queues, in the data folder.
 const FOLDER: &str = "gateway";
 /// How long a request waits for room in a queue.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often is looked whether queues in memory are empty, at the end.
+/// How often is looked whether queues are empty, at the end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long is waited at the end of a command while nothing is delivered.
+const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
 /// The gateway of a server.
 pub struct GatewayHost {
@@ -38,7 +44,10 @@ pub struct GatewayHost {
     /// Ends the senders; later than the shutdown of the server, so that what is under way may arrive.
     stop: ShutdownHandle,
     senders: Mutex<Vec<JoinHandle<()>>>,
-    is_in_memory: bool,
+    /// What can go on while everything else has ended: destinations that are not in this process.
+    outside: Vec<DestinationId>,
+    /// Those of them that lose what waits when the process ends.
+    in_memory: Vec<DestinationId>,
 }
 
 /// Why a gateway did not start.
@@ -82,11 +91,19 @@ impl GatewayHost {
             clock: Arc::clone(&clock),
             tasks: &host.tasks,
             watch: Some(Arc::clone(&metrics) as _),
+            insiders: Some(Arc::new(InThisProcess(host.joins.clone()))),
         };
         let opened = destination::open(&destinations, &shared).await?;
         let rules = specs::rules(settings, &opened.targets)?;
         metrics.set_sunk_to(sunk_to(&rules, &opened));
         let gateway = Arc::new(Gateway::new(opened.outlets, rules, bounds, encoder)?);
+        let outside: Vec<&DestinationSpec> =
+            destinations.iter().filter(|spec| spec.inside.is_none()).collect();
+        let in_memory = outside.iter().copied().filter(|spec| specs::is_in_memory(spec));
+        let in_memory = ids(in_memory, &opened.targets);
+        let outside = ids(outside.into_iter(), &opened.targets);
+        let (own, tasks) = (Arc::clone(&gateway), host.tasks.clone());
+        let writers = GatewayWriters::new(own, opened.targets, tasks, Arc::clone(&clock));
         let tenants = specs::tenants(settings);
         let tenants =
             Tenants::new(settings.token.expose(), tenants, Arc::clone(&clock), &host.metrics)?;
@@ -118,8 +135,8 @@ impl GatewayHost {
             elections: Default::default(),
         });
         show(host, &api)?;
-        let is_in_memory = destinations.iter().any(specs::is_in_memory);
-        Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, is_in_memory }))
+        host.joins.set_gateway(Arc::new(writers));
+        Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, outside, in_memory }))
     }
 
     /// Gives what routes work with.
@@ -132,6 +149,30 @@ impl GatewayHost {
         &self.api.gateway
     }
 
+    /// Waits until everything has been delivered, for as long as deliveries go on, and then stops; for commands that end with
+    /// their work. Gives how many copies of points wait for the next start.
+    pub async fn finish(&self) -> u64 {
+        let outlets = self.api.gateway.outlets();
+        outlets.iter().for_each(|outlet| outlet.queue.drain());
+        let clock = &self.host.clock;
+        let (mut left, mut since) = (self.queued(&self.outside), clock.monotonic());
+        while left > 0 && clock.monotonic().saturating_sub(since) < LAST_DELIVERIES {
+            clock.sleep(LOOK_EVERY).await;
+            let now = self.queued(&self.outside);
+            if now != left {
+                (left, since) = (now, clock.monotonic());
+            }
+        }
+        self.stop().await;
+        outlets.iter().map(|outlet| outlet.queue.counts().queued).sum()
+    }
+
+    /// Gives how many copies of points wait for some destinations.
+    fn queued(&self, destinations: &[DestinationId]) -> u64 {
+        let outlets = self.api.gateway.outlets();
+        destinations.iter().map(|id| outlets[usize::from(*id)].queue.counts().queued).sum()
+    }
+
     /// Takes no more. What is in memory is sent while there is time, what is on the disk stays there; requests under way end.
     pub async fn stop(&self) {
         let outlets = self.api.gateway.outlets();
@@ -139,8 +180,7 @@ impl GatewayHost {
         let clock = &self.host.clock;
         let patience: Duration = self.host.settings.runtime.drain_timeout.into();
         let deadline = clock.monotonic() + patience;
-        let waits = || outlets.iter().any(|outlet| outlet.queue.counts().queued > 0);
-        while self.is_in_memory && waits() && clock.monotonic() < deadline {
+        while self.queued(&self.in_memory) > 0 && clock.monotonic() < deadline {
             clock.sleep(LOOK_EVERY).await;
         }
         self.stop.drain();
@@ -169,6 +209,14 @@ impl GatewayHost {
     }
 }
 
+/// Gives the queues of destinations.
+fn ids<'s>(
+    specs: impl Iterator<Item = &'s DestinationSpec>,
+    targets: &BTreeMap<String, Target>,
+) -> Vec<DestinationId> {
+    specs.filter_map(|spec| targets.get(&spec.name)).flat_map(specs::ids).collect()
+}
+
 /// Gives the queues that only sinkers send to.
 fn sunk_to(rules: &RulesSpec, opened: &destination::Opened) -> BTreeSet<String> {
     let of_default = rules.default.as_ref().map(specs::ids).unwrap_or_default();
@@ -180,7 +228,7 @@ fn sunk_to(rules: &RulesSpec, opened: &destination::Opened) -> BTreeSet<String> 
 /// Makes a client of the first endpoint, which is asked what only a centre knows.
 async fn centre(
     settings: &levada_settings::Gateway,
-    destinations: &[destination::DestinationSpec],
+    destinations: &[DestinationSpec],
 ) -> Result<Option<(Dataway, Endpoint)>, GatewayError> {
     if settings.urls.is_empty() {
         return Ok(None);

@@ -7,6 +7,7 @@ pub mod flows;
 pub mod gateway;
 pub mod influxdb;
 pub mod inputs;
+pub mod joins;
 pub mod probes;
 pub mod serve;
 pub mod signals;

@@ -1,5 +1,6 @@
 //! The server: its store, its tasks and alerts, its listeners.
 
+mod flows;
 mod identity;
 mod listen;
 mod load;
@@ -26,7 +27,7 @@ use levada_task::recordings::{Recordings, RecordingsError};
 use levada_task::service::TaskService;
 use thiserror::Error;
 
-use crate::flows::Host;
+use crate::flows::{Host, Job};
 use crate::gateway::{GatewayError, GatewayHost};
 use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
@@ -34,6 +35,7 @@ use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::TaskHost;
 use crate::tasks::vitals::{Monitoring, TaskVitals};
 pub(crate) use listen::Bound;
+use flows::Flows;
 use load::LoadDirectory;
 
 /// The file of the store, in the data folder.
@@ -49,6 +51,8 @@ pub struct ServerDeps {
     pub log: Arc<dyn LogControl>,
     /// Tells when to stop.
     pub shutdown: Shutdown,
+    /// Flows that run for as long as the server does, or until their sources end.
+    pub flows: Vec<Job>,
 }
 
 /// A server that accepts requests.
@@ -60,6 +64,7 @@ pub struct Server {
     inputs: Arc<Inputs>,
     influxdb: Arc<InfluxDbs>,
     gateway: Option<GatewayHost>,
+    flows: Flows,
     addresses: Vec<SocketAddr>,
 }
 
@@ -148,11 +153,13 @@ impl Server {
     ///
     /// - Errors: what this server cannot be without. A task that cannot start is none of it.
     pub async fn start(deps: ServerDeps) -> Result<Self, ServeError> {
-        let ServerDeps { host, log, shutdown } = deps;
+        let ServerDeps { host, log, shutdown, flows: jobs } = deps;
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let config = config(&settings, &documents, &host).await?;
+        // First: tasks and alerts look for it.
+        let gateway = GatewayHost::start(&host, &shutdown).await?;
         let alerts = crate::alerts::open(&documents, &config, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let users = users(&settings, &documents, &host).await?;
@@ -185,7 +192,6 @@ impl Server {
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         metrics::register(&host.metrics, &documents, log.feed());
-        let gateway = GatewayHost::start(&host, &shutdown).await?;
         let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
         let api = Api {
             router: parts.router,
@@ -218,8 +224,19 @@ impl Server {
         let bound = listen::all(&api, &host, &shutdown).await?;
         influxdb.start(&bound, &health, &shutdown);
         let addresses = bound.iter().map(|bound| bound.address).collect();
+        let flows = Flows::start(jobs, &host, &tasks, &health, &shutdown);
         let documents = api.documents;
-        Ok(Server { host, tasks, recordings, inputs, influxdb, gateway, documents, addresses })
+        Ok(Server {
+            host,
+            tasks,
+            recordings,
+            inputs,
+            influxdb,
+            gateway,
+            flows,
+            documents,
+            addresses,
+        })
     }
 
     /// Gives the bound addresses.
@@ -245,6 +262,8 @@ impl Server {
     /// Finishes requests, tasks and handlers; the listeners take no more since the shutdown drains.
     pub async fn stop(self, handle: &ShutdownHandle) {
         self.inputs.stop().await;
+        // Before what they write to.
+        self.flows.stop().await;
         self.influxdb.stop().await;
         self.recordings.close().await;
         self.tasks.stop().await;

@@ -232,6 +232,7 @@ impl TaskHost {
         host.tasks.spawn(TaskKind::Task, "kept tasks", async move { own.run(watch).await });
         let own = service.clone();
         let (udfs, clock) = (self.sides.udfs.clone(), Arc::clone(&self.clock));
+        let (joins, targets) = (host.joins.clone(), self.targets());
         let tasks = host.tasks.clone();
         host.tasks.spawn(TaskKind::Task, "start of kept tasks", async move {
             match own.restore().await {
@@ -241,6 +242,7 @@ impl TaskHost {
                 }
                 Err(error) => tracing::error!(%error, "kept tasks cannot be started"),
             }
+            joins.set_tasks(targets);
             functions::await_missing(&own, udfs, &clock, &tasks).await;
         });
         service

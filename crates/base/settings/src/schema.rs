@@ -94,6 +94,8 @@ pub struct Flow {
     pub queue_bytes: ByteSize,
     /// Records that one record may become by steps that split it.
     pub copies_max: usize,
+    /// Folder with manifests whose flows run in the server; empty means none.
+    pub load_dir: String,
     /// How often finished positions are stored.
     pub checkpoint_interval: Duration,
     /// The database in which finished positions are stored; empty means files under `data.dir`.

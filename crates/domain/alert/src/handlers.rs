@@ -34,6 +34,7 @@ mod big_panda;
 mod discord;
 mod email;
 mod exec;
+mod gateway;
 mod hip_chat;
 mod kafka;
 mod log;
@@ -63,6 +64,7 @@ pub use deps::{
     SERVER_URL_DEFAULT,
 };
 pub use endpoint::{Endpoint, endpoint};
+pub use gateway::{EventPoints, NoGateway};
 pub use global::{global_handlers, state_changes};
 pub use go_templates::GoTemplates;
 pub use http::{Clients, Tls};
@@ -105,6 +107,7 @@ pub static HANDLERS: &[&Kind] = &[
     &zenoss::KIND,
     &publish::KIND,
     &aggregate::KIND,
+    &gateway::KIND,
 ];
 
 /// Finds a kind by the method of scripts; the case of the first letter does not count.

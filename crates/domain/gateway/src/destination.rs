@@ -18,7 +18,7 @@ use levada_runtime::{Clock, Tasks};
 use thiserror::Error;
 
 use crate::deliver::{
-    DatawayReceiver, Group, Member, SendPolicy, Sender, SenderParts, Strategy, Watch,
+    DatawayReceiver, Group, Member, Receiver, SendPolicy, Sender, SenderParts, Strategy, Watch,
 };
 use crate::gateway::Outlet;
 use crate::ingest::{Encoder, Form};
@@ -63,6 +63,31 @@ pub struct EndpointSpec {
     pub user_agent: String,
 }
 
+/// Something in this process that takes points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// A flow whose source reads from the gateway under this name.
+    Flow {
+        /// The name.
+        name: String,
+    },
+    /// The task engine.
+    Task {
+        /// The task; empty for all that listen to the database and retention policy.
+        name: String,
+        /// The database that the points are of.
+        database: String,
+        /// The retention policy.
+        retention: String,
+    },
+}
+
+/// Makes receivers of what is in this process; the other domains are not known here.
+pub trait Insiders: Send + Sync {
+    /// Gives what takes the records of a destination.
+    fn receiver(&self, inside: &Inside) -> Arc<dyn Receiver>;
+}
+
 /// A destination.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DestinationSpec {
@@ -70,8 +95,10 @@ pub struct DestinationSpec {
     pub name: String,
     /// How endpoints share.
     pub spread: Spread,
-    /// At least one.
+    /// At least one, unless it is in this process.
     pub endpoints: Vec<EndpointSpec>,
+    /// What takes the points in this process, in place of endpoints.
+    pub inside: Option<Inside>,
     /// How it wants its bodies.
     pub form: Form,
     /// How hard and how fast.
@@ -104,6 +131,8 @@ pub struct Shared<'a> {
     pub tasks: &'a Tasks,
     /// Hears of every attempt.
     pub watch: Option<Arc<dyn Watch>>,
+    /// Knows what is in this process.
+    pub insiders: Option<Arc<dyn Insiders>>,
 }
 
 /// Why a destination cannot be opened; nothing of it is.
@@ -156,6 +185,9 @@ pub async fn open(
         for (at, endpoint) in spec.endpoints.iter().enumerate() {
             members.push(member(spec, at, endpoint).await?);
         }
+        if let Some(inside) = &spec.inside {
+            members = vec![insider(spec, inside, shared)?];
+        }
         let target = match &spec.spread {
             Spread::Failover | Spread::Weighted => {
                 Target::Each(vec![opened.add(spec, &spec.name, members, shared)?])
@@ -183,14 +215,29 @@ fn check(spec: &DestinationSpec, opened: &Opened) -> Result<(), DestinationError
         "the name is to be made of up to 100 letters, digits, `-`, `_` and `.`"
     } else if opened.targets.contains_key(&spec.name) {
         "the name is there twice"
-    } else if spec.endpoints.is_empty() {
+    } else if spec.endpoints.is_empty() && spec.inside.is_none() {
         "it has no endpoint"
-    } else if opened.outlets.len() + spec.endpoints.len() > usize::from(DestinationId::MAX) {
+    } else if !spec.endpoints.is_empty() && spec.inside.is_some() {
+        "it has endpoints, and is in this process"
+    } else if opened.outlets.len() + spec.endpoints.len().max(1) > usize::from(DestinationId::MAX) {
         "there are too many destinations"
     } else {
         return Ok(());
     };
     Err(DestinationError::Invalid { name: spec.name.clone(), problem })
+}
+
+/// Makes the one member of a destination in this process.
+fn insider(
+    spec: &DestinationSpec,
+    inside: &Inside,
+    shared: &Shared<'_>,
+) -> Result<Member, DestinationError> {
+    let Some(insiders) = &shared.insiders else {
+        let problem = "this process has neither flows nor tasks";
+        return Err(DestinationError::Invalid { name: spec.name.clone(), problem });
+    };
+    Ok(Member { receiver: insiders.receiver(inside), weight: 1, priority: 0 })
 }
 
 async fn member(

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use levada_runtime::{TaskKind, Tasks};
 
 use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
-use crate::rules::{FilterSource, RuleSet, RulesError, RulesSpec};
+use crate::rules::{FilterSource, RuleSet, RulesError, RulesSpec, Target};
 use crate::wal::{Queue, Receipt};
 
 /// One place that records can go to.
@@ -39,6 +39,17 @@ pub struct Gateway {
     encoder: Arc<Encoder>,
     idle: Mutex<Vec<Workspace>>,
     stats: GatewayStats,
+}
+
+/// How the points of a writer find their destinations.
+///
+/// Made once for each writer: it keeps the rules that it makes.
+#[derive(Debug, Default)]
+pub struct Way {
+    /// Nothing: the rules decide.
+    target: Option<Target>,
+    /// The rules in effect, and what they are for this writer.
+    known: Mutex<Option<(Arc<RuleSet>, Arc<RuleSet>)>>,
 }
 
 /// What was written, from the start of the process.
@@ -115,22 +126,36 @@ impl Gateway {
         write: Write,
         tasks: &Tasks,
     ) -> Result<Written, WriteError> {
+        self.write_on(&Way::default(), write, tasks).await
+    }
+
+    /// Takes a body whose points go a way of their own.
+    pub async fn write_on(
+        self: &Arc<Self>,
+        way: &Way,
+        write: Write,
+        tasks: &Tasks,
+    ) -> Result<Written, WriteError> {
+        let rules = way.rules(self);
         let prepared = if write.body.len() > INLINE_BYTES_MAX {
             let gateway = Arc::clone(self);
-            let work = move || gateway.prepare(&write);
+            let work = move || gateway.prepare_with(&write, &rules);
             let done = tasks.spawn_thread(TaskKind::Gateway, "write", work).await;
             done.unwrap_or(Err(WriteError::Stopped))
         } else {
-            self.prepare(&write)
+            self.prepare_with(&write, &rules)
         };
         self.submit(prepared?).await
     }
 
     /// Does all that needs no waiting: the body is read whole, and refused whole when anything is wrong.
     pub fn prepare(&self, write: &Write) -> Result<Prepared, WriteError> {
-        let rules = self.rules();
+        self.prepare_with(write, &self.rules())
+    }
+
+    fn prepare_with(&self, write: &Write, rules: &RuleSet) -> Result<Prepared, WriteError> {
         let mut workspace = self.workspace();
-        let prepared = ingest::prepare(write, &rules, &self.bounds, &mut workspace).and_then(
+        let prepared = ingest::prepare(write, rules, &self.bounds, &mut workspace).and_then(
             |(buckets, mut written)| {
                 let outgoing = self.encoder.encode(&buckets, write, &self.forms)?;
                 written.sunk = workspace.scratch.sunk();
@@ -244,5 +269,41 @@ impl Gateway {
 
     fn workspace(&self) -> Workspace {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    /// Makes a way straight to a target: sinkers are not asked, drop filters are.
+    pub fn to(target: Target) -> Self {
+        Way { target: Some(target), known: Mutex::default() }
+    }
+
+    /// Gives the rules for this writer; they follow those of the gateway.
+    fn rules(&self, gateway: &Gateway) -> Arc<RuleSet> {
+        let usual = gateway.rules();
+        let Some(target) = &self.target else { return usual };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((base, own)) = &*known
+            && Arc::ptr_eq(base, &usual)
+        {
+            return Arc::clone(own);
+        }
+        let spec = RulesSpec {
+            sinkers: Vec::new(),
+            default: Some(target.clone()),
+            ..usual.spec().clone()
+        };
+        // Both parts are those of rules that were checked: the filters of the gateway, and a target that it has opened.
+        let own = match RuleSet::new(spec, gateway.outlets.len()) {
+            Ok(own) => Arc::new(own),
+            Err(error) => {
+                tracing::error!(%error, "points go where the usual rules say");
+                return usual;
+            }
+        };
+        *known = Some((usual, Arc::clone(&own)));
+        own
     }
 }

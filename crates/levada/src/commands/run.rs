@@ -1,5 +1,6 @@
 //! `levada run`: runs flows and tasks in the foreground.
 
+mod gateway;
 mod tasks;
 
 use std::path::PathBuf;
@@ -166,6 +167,7 @@ async fn supervise(
             .map_err(|error| format!("probes cannot be served on `{address}`: {error}"))?;
         tracing::info!(address = %bound, "probes and metrics are served");
     }
+    let gateway = gateway::start(&host, &jobs, options, &shutdown).await?;
     let tasks = tasks::start(&host, &mut jobs, options).await?;
     let counters: Vec<Arc<Counters>> = jobs.iter().map(|job| job.counters.clone()).collect();
     let progress = progress(&host, counters, common, console);
@@ -178,12 +180,17 @@ async fn supervise(
         Some(tasks) => tasks.stop().await,
         None => Vec::new(),
     };
+    let waiting = match &gateway {
+        Some(gateway) => gateway.finish().await,
+        None => 0,
+    };
     handle.abort();
     drain_http(&host).await;
     progress.finish();
     for outcome in &outcomes {
         report(outcome, common);
     }
+    gateway::report(waiting, common);
     let is_task_failed = tasks::report(&tasks, common);
     let exit = exit_of(&outcomes, interrupted.is_set());
     Ok(if is_task_failed && exit == Exit::Done { Exit::Failed } else { exit })

@@ -2,18 +2,21 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use levada_runtime::ShutdownHandle;
-use levada_server::flows::Host;
+use levada_server::flows::{Host, Job};
 use levada_server::serve::{Server, ServerDeps};
 use levada_server::signals;
+use levada_settings::Settings;
 use levada_telemetry::console::Console;
 use serde::Serialize;
 
 use crate::args::{Common, Serve};
 use crate::exit::Exit;
+use crate::load::{self, Loaded};
 use crate::{log, output};
 
 /// What is written when the server accepts requests.
@@ -39,6 +42,10 @@ fn serve(args: &Serve, common: &Common) -> Result<Exit, String> {
         common.settings.push(format!("http.listen={listen}"));
     }
     let settings = log::settings(&common)?;
+    let jobs = match flows(args, &settings, &common)? {
+        Some(jobs) => jobs,
+        None => return Ok(Exit::Invalid),
+    };
     let console = Console::stderr();
     let adjustable = log::install_adjustable(&settings, &console)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -47,20 +54,54 @@ fn serve(args: &Serve, common: &Common) -> Result<Exit, String> {
     }
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
     let host = Host::new(settings).map_err(|error| output::chain(&error))?;
-    let exit = runtime.block_on(supervise(host, Arc::new(adjustable), args, &console));
+    let exit = runtime.block_on(supervise(host, jobs, Arc::new(adjustable), args, &console));
     runtime.shutdown_timeout(Duration::from_millis(200));
     exit
 }
 
+/// Reads the flows of the arguments and of the settings; nothing when a file cannot be used, which has been said.
+fn flows(args: &Serve, settings: &Settings, common: &Common) -> Result<Option<Vec<Job>>, String> {
+    let mut files = args.files.clone();
+    if !settings.flow.load_dir.is_empty() {
+        files.extend(manifests(Path::new(&settings.flow.load_dir))?);
+    }
+    let loaded = Loaded::read(&files);
+    load::complain(&loaded.findings, !common.quiet);
+    if loaded.has_errors() {
+        return Ok(None);
+    }
+    let secrets = loaded.shared_secrets(args.secrets.clone());
+    let jobs = loaded.flows.into_iter();
+    Ok(Some(jobs.map(|one| Job::new(one.flow, secrets.clone(), one.base_dir)).collect()))
+}
+
+/// Gives the manifests of a folder, in the order of their names.
+fn manifests(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let failed = |error: std::io::Error| {
+        format!("the folder `{}` of the setting `flow.load-dir` cannot be read: {error}", folder.display())
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml")) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 async fn supervise(
     host: Host,
+    flows: Vec<Job>,
     log: Arc<log::Adjustable>,
     args: &Serve,
     console: &Console,
 ) -> Result<Exit, String> {
     let (handle, mut shutdown) = ShutdownHandle::new();
     let interrupted = signals::install(&handle, &host.tasks).map_err(|error| error.to_string())?;
-    let deps = ServerDeps { host, log, shutdown: shutdown.clone() };
+    let deps = ServerDeps { host, log, shutdown: shutdown.clone(), flows };
     let server = Server::start(deps).await.map_err(|error| output::chain(&error))?;
     let ready =
         Ready { ready: true, listen: server.addresses().iter().map(ToString::to_string).collect() };

@@ -12,6 +12,7 @@ pub mod blocks;
 mod clickhouse;
 pub mod context;
 mod formats;
+pub mod gateway;
 mod http_client;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -8,7 +8,7 @@ use levada_clients::http::TlsOptions;
 use levada_codec::compression::Compression;
 use levada_condition::filter::Compat;
 use levada_gateway::deliver::{BreakerPolicy, SendPolicy};
-use levada_gateway::destination::{DestinationSpec, EndpointSpec, Spread};
+use levada_gateway::destination::{DestinationSpec, EndpointSpec, Inside, Spread};
 use levada_gateway::ingest::{Bounds, Form};
 use levada_gateway::rules::{
     DestinationId, FilterSource, GlobalTags, RulesSpec, SinkMode, SinkerSpec, Target,
@@ -21,6 +21,7 @@ use levada_settings::Gateway as Settings;
 use levada_settings::gateway as set;
 
 use super::GatewayError;
+use crate::tasks::DBRP_DEFAULT;
 
 /// Bodies at least this large are compressed when they are queued, smaller ones together when they are sent.
 const COMPRESS_BYTES_MIN: usize = 16 << 10;
@@ -112,6 +113,7 @@ fn destination(
     let retry = one.retry.over(&settings.retry);
     let breaker = one.breaker.over(&settings.breaker);
     let limit = one.limit.over(&settings.limit);
+    let is_inside = one.kind != set::DestinationKind::Dataway;
     Ok(DestinationSpec {
         name: one.name.clone(),
         spread: match one.strategy {
@@ -121,18 +123,21 @@ fn destination(
             set::Strategy::Hash => Spread::Hash { key: one.hash_key.clone() },
         },
         endpoints: endpoints.collect(),
+        inside: inside(one),
         form: Form {
             encoding: match one.content_encoding.unwrap_or(settings.content_encoding) {
+                // What stays in this process is not written in another way.
+                _ if is_inside => Encoding::LineProtocol,
                 set::PointEncoding::V1 => Encoding::LineProtocol,
                 set::PointEncoding::V2 => Encoding::Protobuf,
                 set::PointEncoding::Json => Encoding::Json,
                 set::PointEncoding::Pbjson => Encoding::ProtobufJson,
             },
-            compression: match one.gzip.unwrap_or(settings.gzip) {
+            compression: match one.gzip.unwrap_or(settings.gzip) && !is_inside {
                 true => Compression::Gzip,
                 false => Compression::None,
             },
-            has_global_tags: true,
+            has_global_tags: !is_inside,
         },
         policy: SendPolicy {
             retry: BackoffPolicy {
@@ -151,10 +156,28 @@ fn destination(
             },
             requests_per_second: limit.requests_per_second,
             bytes_per_second: limit.bytes_per_second.bytes() as f64,
-            in_flight_max: limit.in_flight,
+            in_flight_max: match one.kind {
+                // Tasks count on the order of points.
+                set::DestinationKind::Task => 1,
+                _ => limit.in_flight,
+            },
             join_bytes_max: settings.max_raw_body_size.as_usize(),
         },
         queue: queue(&one.queue.over(&settings.queue), age_max)?,
+    })
+}
+
+/// Gives what takes the points in this process.
+fn inside(one: &set::Destination) -> Option<Inside> {
+    let or = |text: &str, usual: &str| if text.is_empty() { usual } else { text }.to_owned();
+    Some(match one.kind {
+        set::DestinationKind::Dataway => return None,
+        set::DestinationKind::Flow => Inside::Flow { name: or(&one.target, &one.name) },
+        set::DestinationKind::Task => Inside::Task {
+            name: one.target.clone(),
+            database: or(&one.database, DBRP_DEFAULT.0),
+            retention: or(&one.retention_policy, DBRP_DEFAULT.1),
+        },
     })
 }
 

@@ -40,7 +40,11 @@ pub(crate) async fn clients(host: &Host) -> Clusters {
         });
         clients.push((name.to_owned(), client));
     }
-    Clusters::new(settings.default_name(), clients)
+    let clusters = Clusters::new(settings.default_name(), clients);
+    if let Some(gateway) = host.joins.gateway() {
+        clusters.add_built_in(gateway.clusters());
+    }
+    clusters
 }
 
 // === impl Maker ===

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use levada_codec::points::Unit;
+use levada_codec::points::line::Scanner;
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -17,16 +19,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOKS_MAX: u32 = 2_000;
 
 /// A Dataway that keeps the lines that it takes.
-struct Receiver {
-    server: FakeServer,
+pub(crate) struct Receiver {
+    pub(crate) server: FakeServer,
     /// What it answers.
     status: Arc<AtomicU16>,
     lines: Arc<Mutex<Vec<String>>>,
-    paths: Arc<Mutex<BTreeMap<String, u64>>>,
+    pub(crate) paths: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let status = Arc::new(AtomicU16::new(200));
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let paths = Arc::<Mutex<BTreeMap<String, u64>>>::default();
@@ -35,12 +37,13 @@ impl Receiver {
             let status = own.load(Ordering::SeqCst);
             if status == 200 && request.method == "POST" {
                 let body = unpacked(request);
+                let points = points(&body);
                 assert_eq!(
                     request.header("x-points").unwrap(),
-                    body.lines().count().to_string(),
+                    points.len().to_string(),
                     "the header tells how many points there are"
                 );
-                kept.lock().unwrap().extend(body.lines().map(str::to_owned));
+                kept.lock().unwrap().extend(points);
                 *seen.lock().unwrap().entry(request.target.clone()).or_default() += 1;
             }
             Reply::new(status, "")
@@ -48,19 +51,29 @@ impl Receiver {
         Receiver { server, status, lines, paths }
     }
 
-    fn url(&self, token: &str) -> String {
+    pub(crate) fn url(&self, token: &str) -> String {
         self.server.url(&format!("?token={token}"))
     }
 
-    fn answer(&self, status: u16) {
+    pub(crate) fn answer(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = self.lines.lock().unwrap().clone();
         lines.sort();
         lines
     }
+}
+
+/// Gives the lines of a body; a text may have line ends of its own.
+fn points(body: &str) -> Vec<String> {
+    let mut scanner = Scanner::new(body, Unit::Dynamic).unwrap();
+    let mut points = Vec::new();
+    while let Some(line) = scanner.next_line() {
+        points.push(line.unwrap().raw().to_owned());
+    }
+    points
 }
 
 fn unpacked(request: &Request) -> String {
@@ -75,13 +88,13 @@ fn unpacked(request: &Request) -> String {
 }
 
 /// A client of one server.
-struct Ask {
+pub(crate) struct Ask {
     http: Client,
     url: String,
 }
 
 impl Ask {
-    fn new(server: &Started) -> Self {
+    pub(crate) fn new(server: &Started) -> Self {
         Ask { http: Client::new(), url: server.url.clone() }
     }
 
@@ -89,22 +102,22 @@ impl Ask {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
         answer(self.request(Method::POST, path).body(body)).await
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub(crate) async fn json(&self, path: &str) -> Value {
         let (status, text) = answer(self.request(Method::GET, path)).await;
         assert_eq!(status, 200, "{path}: {text}");
         serde_json::from_str(&text).unwrap()
     }
 
-    async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         answer(self.request(Method::GET, "/metrics")).await.1
     }
 
     /// Waits until every queue is empty, and gives the status.
-    async fn drained(&self) -> Value {
+    pub(crate) async fn drained(&self) -> Value {
         eventually("queues are empty", async || {
             let status = self.json("/api/v1/gateway/status").await;
             destinations(&status).iter().all(|one| one["queued"] == 0)
@@ -115,7 +128,7 @@ impl Ask {
 }
 
 /// Waits until something is so.
-async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
     for _ in 0..LOOKS_MAX {
         if is_met().await {
             return;
@@ -134,7 +147,7 @@ fn destinations(status: &Value) -> &Vec<Value> {
     status["destinations"].as_array().unwrap()
 }
 
-fn destination<'s>(status: &'s Value, name: &str) -> &'s Value {
+pub(crate) fn destination<'s>(status: &'s Value, name: &str) -> &'s Value {
     let found = destinations(status).iter().find(|one| one["name"] == name);
     found.unwrap_or_else(|| panic!("no destination {name} in {status}"))
 }
@@ -148,7 +161,7 @@ fn sinkers(a: &Receiver, b: &Receiver) -> String {
     )
 }
 
-const FAST: &[&str] = &[
+pub(crate) const FAST: &[&str] = &[
     "gateway.retry.initial=10ms",
     "gateway.retry.max=50ms",
     "gateway.breaker.open=50ms",

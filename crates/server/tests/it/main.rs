@@ -10,6 +10,7 @@ mod gateway;
 mod hung;
 mod influxdb;
 mod inputs;
+mod joins;
 mod listeners;
 mod load;
 mod logs;

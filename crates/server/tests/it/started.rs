@@ -4,8 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use levada_flow::spec::secrets::Secrets;
+use levada_registry::Report;
 use levada_runtime::{ShutdownHandle, SystemClock};
-use levada_server::flows::Host;
+use levada_server::flows::{Host, Job};
 use levada_server::serve::{LogControl, Server, ServerDeps};
 use levada_telemetry::feed::LogFeed;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -59,9 +61,26 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
     }
 }
 
+/// Reads the flows of a manifest.
+fn jobs(manifest: &str, base_dir: &Path) -> Vec<Job> {
+    let documents = levada_registry::manifest::parse_bytes(manifest.as_bytes()).unwrap();
+    let jobs = documents.iter().map(|document| {
+        let mut report = Report::new();
+        let flow = levada_flow::spec::check(document, "flow", &mut report);
+        let flow = flow.unwrap_or_else(|| panic!("{:?}", report.problems()));
+        Job::new(flow, Arc::new(Secrets::default()), base_dir.to_owned())
+    });
+    jobs.collect()
+}
+
 impl Started {
     /// Starts one on a data folder, with settings as `--set` takes them.
     pub(crate) async fn new(data: &Path, settings: &[&str]) -> Self {
+        Self::with_flows(data, settings, "").await
+    }
+
+    /// Starts one that runs the flows of a manifest, too; their paths are relative to the data folder.
+    pub(crate) async fn with_flows(data: &Path, settings: &[&str], manifest: &str) -> Self {
         let mut loader = levada_settings::Loader::new()
             .flag("--data", "data.dir", &data.to_string_lossy())
             .flag("--listen", "http.listen", "127.0.0.1:0");
@@ -70,7 +89,7 @@ impl Started {
         }
         let host = Host::new(loader.load().unwrap().settings).unwrap();
         let (handle, shutdown) = ShutdownHandle::new();
-        let deps = ServerDeps { host, log: log(), shutdown };
+        let deps = ServerDeps { host, log: log(), shutdown, flows: jobs(manifest, data) };
         let server = Server::start(deps).await.unwrap();
         let url = format!("http://{}", server.addresses()[0]);
         Started { url, server, handle }

@@ -98,7 +98,7 @@ fn every_problem_is_reported_with_place_and_key() {
     let found = problems(loader);
     let starts = [
         "levada.toml:2:1: flow.batch-record: unknown key; known: `flow.batch-bytes`, ",
-        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `gateway`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `runtime`, `store`, `task`, `tcp`, `udf`, `udp`",
+        "levada.toml:7:2: htp2: unknown key; known: `alert`, `auth`, `client`, `data`, `flow`, `gateway`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `recording`, `runtime`, `store`, `task`, `tcp`, `udf`, `udp`",
         "environment variable LEVADA_LOG_LEVL: unknown variable; known: `LEVADA_LOG_FORMAT`, ",
         "environment variable LEVADA_RUNTIME_WORKER_THREADS: runtime.worker-threads: `many` is not a whole number, such as `500`",
         "flag --set: `flow` is not `key=value`; for example `flow.batch-records=500`",
@@ -342,6 +342,23 @@ fn a_gateway_is_read_with_its_lists() {
 }
 
 #[test]
+fn destinations_may_be_in_this_process() {
+    use crate::gateway::DestinationKind;
+    let text = "[[gateway.destination]]\nname = 'logs'\nkind = 'flow'\n\
+        [[gateway.destination]]\nname = 'cpu'\nkind = 'task'\ntarget = 'cpu_alert'\ndatabase = 'telegraf'\n\
+        retention-policy = 'weekly'\n";
+    let (_folder, loader) = in_file(text);
+    let gateway = loader.load().unwrap().settings.gateway;
+    let [flow, task] = &gateway.destination[..] else { panic!("{gateway:?}") };
+    assert_eq!((flow.kind, &*flow.target), (DestinationKind::Flow, ""));
+    assert_eq!(task.kind, DestinationKind::Task);
+    assert_eq!(
+        (&*task.target, &*task.database, &*task.retention_policy),
+        ("cpu_alert", "telegraf", "weekly")
+    );
+}
+
+#[test]
 fn lists_of_tables_may_come_from_the_environment_as_toml_or_json() {
     let json = r#"[{"categories":["L","M"],"filters":["{ a = 'b' }"],"url":"http://x?token=t"}]"#;
     let toml =
@@ -373,6 +390,18 @@ fn what_is_wrong_with_a_gateway_is_found() {
         "gateway.tenants: [0] must have a name and a token",
     ] {
         assert!(found.iter().any(|problem| problem.ends_with(expected)), "{expected}: {found:#?}");
+    }
+    for (lines, expected) in [
+        ("kind = 'flow'\nstrategy = 'weighted'", "[0] is in this process and must have no strategy"),
+        ("kind = 'task'\nendpoint = [{url = 'http://a'}]", "[0] is in this process and must have no endpoint"),
+        ("target = 'x'\nendpoint = [{url = 'http://a'}]", "[0] must be of kind `flow` or `task` to have a target"),
+        ("kind = 'flow'\ndatabase = 'd'", "[0] must be of kind `task` to have a database or retention policy"),
+    ] {
+        let (_folder, loader) =
+            in_file(&format!("[[gateway.destination]]\nname = 'a'\n{lines}\n"));
+        let found = problems(loader);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].ends_with(expected), "{expected}: {found:#?}");
     }
     let (_folder, loader) = in_file("[[gateway.sinkers]]\nfilter = ['{}']\n");
     assert!(problems(loader)[0].contains("unknown field `filter`"));

@@ -7,6 +7,7 @@ use levada_model::Str;
 use tokio::sync::Semaphore;
 
 use super::connections::Connections;
+use super::gateway::{EventPoints, NoGateway};
 use super::go_templates::GoTemplates;
 use super::http::Clients;
 use super::kind::{Kind, StartError};
@@ -57,6 +58,8 @@ pub struct HandlerDeps {
     pub clients: Clients,
     /// Shared connections of other protocols.
     pub connections: Connections,
+    /// The gateway of this process.
+    pub gateway: Arc<dyn EventPoints>,
 }
 
 // === impl HandlerDeps ===
@@ -86,6 +89,7 @@ impl Default for HandlerDeps {
             disabled_kinds: Arc::default(),
             clients: Clients::default(),
             connections: Connections::default(),
+            gateway: Arc::new(NoGateway),
         }
     }
 }

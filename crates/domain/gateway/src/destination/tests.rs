@@ -7,7 +7,7 @@ use levada_telemetry::metrics::Registry;
 use levada_testkit::fake_http::{FakeServer, Reply};
 
 use super::*;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Way};
 use crate::ingest::{Bounds, Write};
 use crate::metrics::show_pipeline;
 use crate::rules::RulesSpec;
@@ -21,6 +21,7 @@ fn spec(name: &str, spread: Spread, urls: &[&str]) -> DestinationSpec {
             .iter()
             .map(|url| EndpointSpec { url: (*url).into(), ..EndpointSpec::default() })
             .collect(),
+        inside: None,
         form: Form {
             encoding: Encoding::LineProtocol,
             compression: Compression::Gzip,
@@ -38,6 +39,7 @@ async fn opened(specs: &[DestinationSpec], dir: &Path) -> Result<Opened, Destina
         clock: SystemClock::new(),
         tasks: &Tasks::new(),
         watch: None,
+        insiders: None,
     };
     open(specs, &shared).await
 }
@@ -149,4 +151,113 @@ async fn what_is_written_before_a_stop_is_sent_after_the_start() {
         queue.close().await;
         drop(gateway);
     }
+}
+
+#[tokio::test]
+async fn a_writer_may_go_straight_to_a_destination_but_not_past_drop_filters() {
+    let (dir, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
+    let specs = ["usual", "other"].map(|name| spec(name, Spread::Failover, &["http://a"]));
+    let Opened { outlets, targets, .. } = opened(&specs, dir.path()).await.unwrap();
+    let queues: Vec<Queue> = outlets.iter().map(|outlet| outlet.queue.clone()).collect();
+    let rules = RulesSpec {
+        drop_filters: vec![(Category::Network, vec!["{ host = 'bad' }".to_owned()])],
+        default: targets.get("usual").cloned(),
+        ..RulesSpec::default()
+    };
+    let encoder = Arc::new(Encoder::new(Bounds::default(), 9));
+    let gateway =
+        Arc::new(Gateway::new(outlets, rules.clone(), Bounds::default(), encoder).unwrap());
+    let straight = Way::to(targets["other"].clone());
+    let counts = || [0, 1].map(|at: usize| queues[at].counts().accepted);
+    let body = "m,host=bad f=1i\nm,host=good f=2i\n";
+    let write = || Write::lines(Category::Network, body, SystemClock::new().now());
+    gateway.write(write(), &tasks).await.unwrap();
+    assert_eq!(counts(), [1, 0]);
+    let written = gateway.write_on(&straight, write(), &tasks).await.unwrap();
+    assert_eq!((written.points, written.filtered, written.routed), (2, 1, 1));
+    assert_eq!(counts(), [1, 1]);
+    // It follows changes of the rules.
+    gateway.rules_replace(RulesSpec { drop_filters: Vec::new(), ..rules }).unwrap();
+    gateway.write_on(&straight, write(), &tasks).await.unwrap();
+    assert_eq!(counts(), [1, 3]);
+    let stats = gateway.stats();
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let (received, filtered, routed) =
+        (load(&stats.received), load(&stats.filtered), load(&stats.routed));
+    assert_eq!((received, filtered, routed), (6, 2, 4), "received = filtered + routed");
+}
+
+/// Takes what it is given.
+#[derive(Default)]
+struct Taking(std::sync::Mutex<Vec<String>>);
+
+#[async_trait::async_trait]
+impl Receiver for Taking {
+    fn label(&self) -> &str {
+        "flow:x"
+    }
+
+    async fn send(
+        &self,
+        record: &crate::wal::Record,
+        _is_retry: bool,
+        _now: levada_model::Timestamp,
+    ) -> crate::deliver::Answer {
+        self.0.lock().unwrap().push(String::from_utf8(record.body.to_vec()).unwrap());
+        crate::deliver::Answer::Delivered { status: 200 }
+    }
+}
+
+struct OneFlow(Arc<Taking>);
+
+impl Insiders for OneFlow {
+    fn receiver(&self, inside: &Inside) -> Arc<dyn Receiver> {
+        assert_eq!(*inside, Inside::Flow { name: "x".into() });
+        Arc::clone(&self.0) as Arc<dyn Receiver>
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_in_this_process_is_sent_to_like_any_other() {
+    let (dir, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
+    let mut own = spec("d", Spread::Failover, &[]);
+    own.inside = Some(Inside::Flow { name: "x".into() });
+    own.form.compression = Compression::None;
+    let error = opened(std::slice::from_ref(&own), dir.path()).await.err().unwrap();
+    assert_eq!(error.to_string(), "destination `d`: this process has neither flows nor tasks");
+    let mut both = spec("e", Spread::Failover, &["http://a"]);
+    both.inside = own.inside.clone();
+    let error = opened(&[both], dir.path()).await.err().unwrap();
+    assert!(error.to_string().ends_with("it has endpoints, and is in this process"), "{error}");
+
+    let taking = Arc::<Taking>::default();
+    let encoder = Arc::new(Encoder::new(Bounds::default(), 7));
+    let shared = Shared {
+        dir: dir.path(),
+        encoder: Arc::clone(&encoder),
+        clock: SystemClock::new(),
+        tasks: &tasks,
+        watch: None,
+        insiders: Some(Arc::new(OneFlow(Arc::clone(&taking)))),
+    };
+    let Opened { outlets, senders, targets } = open(&[own], &shared).await.unwrap();
+    let queue = outlets[0].queue.clone();
+    let rules = RulesSpec { default: targets.get("d").cloned(), ..RulesSpec::default() };
+    let gateway = Arc::new(Gateway::new(outlets, rules, Bounds::default(), encoder).unwrap());
+    let line = "m f=1i 1700000000000000000\n";
+    let write = Write::lines(Category::Network, line, SystemClock::new().now());
+    gateway.write(write, &tasks).await.unwrap();
+    let (shutdown, observer) = ShutdownHandle::new();
+    let sender = senders[0].clone();
+    let running = tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await });
+    let drained = async {
+        while queue.counts().delivered == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), drained).await.unwrap();
+    assert_eq!(*taking.0.lock().unwrap(), [line], "as it came");
+    shutdown.drain();
+    running.await.unwrap();
+    queue.close().await;
 }

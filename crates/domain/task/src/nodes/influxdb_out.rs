@@ -1,6 +1,9 @@
 //! `influxDBOut`: writes points to `InfluxDB`.
 //!
 //! The node names each point's place and gives it away; who takes it gathers points, sends them and says how that ended.
+//!
+//! The cluster `gateway` is the gateway of this process, where it has one: its rules decide where points go, so database and
+//! retention policy mean nothing there. `gateway/logging` and so on stand for other categories than metrics.
 
 use std::sync::Arc;
 

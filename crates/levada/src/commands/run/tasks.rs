@@ -80,6 +80,7 @@ pub(super) async fn start(
     for job in jobs {
         job.links.put(tasks.targets());
     }
+    host.joins.set_tasks(tasks.targets());
     Ok(Some(tasks))
 }
 

@@ -11,6 +11,7 @@ mod dry_run_hostile;
 mod examples;
 mod filter;
 mod flow_test;
+mod gateway_sink;
 mod graph;
 mod kapacitor;
 mod positions;

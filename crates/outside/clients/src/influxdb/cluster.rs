@@ -24,6 +24,8 @@ struct Table {
     /// Whatever is the cluster of scripts that name none.
     default: Arc<Place>,
     default_name: String,
+    /// What is there whatever the settings say; a cluster of the settings with the same name hides it.
+    built_in: BTreeMap<String, Arc<dyn InfluxDb>>,
 }
 
 /// Where the client of a cluster is, as long as there is one.
@@ -78,9 +80,19 @@ impl Clusters {
         }
     }
 
+    /// Adds clusters that stay, whatever the settings become; no list names them.
+    pub fn add_built_in(&self, clusters: impl IntoIterator<Item = (String, Arc<dyn InfluxDb>)>) {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        table.built_in.extend(clusters);
+    }
+
     /// Gives a cluster; the default one when the name is empty.
     pub fn get(&self, name: &str) -> Result<Arc<dyn InfluxDb>, ClusterError> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_of_settings = table.places.get(name).is_some_and(|place| place.is_there());
+        if let (Some(built_in), false) = (table.built_in.get(name), is_of_settings) {
+            return Ok(Arc::clone(built_in));
+        }
         if !table.places.values().any(|place| place.is_there()) {
             return Err(ClusterError::None);
         }
@@ -202,6 +214,21 @@ mod tests {
             ((*name).to_owned(), Arc::new(Named(version)) as Arc<dyn InfluxDb>)
         });
         made.collect()
+    }
+
+    #[tokio::test]
+    async fn built_in_clusters_stay_unless_the_settings_have_one_of_the_name() {
+        let clusters = Clusters::default();
+        clusters.add_built_in(named(&[("gateway", "built in")]));
+        let version = async |name: &str| clusters.get(name).unwrap().ping().await.unwrap();
+        assert_eq!(version("gateway").await, "built in");
+        assert_eq!(clusters.get("").err(), Some(ClusterError::None), "it is no default");
+        assert_eq!(clusters.get("other").err(), Some(ClusterError::None));
+        assert!(clusters.names().is_empty());
+        clusters.replace("gateway", named(&[("gateway", "of the settings")]));
+        assert_eq!(version("gateway").await, "of the settings");
+        clusters.replace("", Vec::new());
+        assert_eq!(version("gateway").await, "built in");
     }
 
     #[tokio::test]

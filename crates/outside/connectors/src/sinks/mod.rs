@@ -4,6 +4,7 @@ pub mod blackhole;
 pub mod clickhouse;
 pub mod elasticsearch;
 pub mod file;
+pub mod gateway;
 pub mod http;
 pub mod iceberg;
 pub mod influxdb;
@@ -36,6 +37,7 @@ pub static SINKS: &[SinkEntry] = &[
     spec::sink::<victoria_metrics::Spec>(),
     spec::sink::<influxdb::Spec>(),
     spec::sink::<task::Spec>(),
+    spec::sink::<gateway::Spec>(),
     spec::sink::<blackhole::Spec>(),
     spec::sink::<memory::Spec>(),
 ];

@@ -2,6 +2,7 @@
 
 pub mod clickhouse;
 pub mod file;
+pub mod gateway;
 pub mod generator;
 pub mod host_metrics;
 pub mod http;
@@ -32,6 +33,7 @@ pub static SOURCES: &[SourceEntry] = &[
     spec::source::<stdin::Spec>(),
     spec::source::<http::Spec>(),
     spec::source::<host_metrics::HostMetricsSpec>(),
+    spec::source::<gateway::Spec>(),
     spec::source::<generator::Spec>(),
     spec::source::<memory::Spec>(),
 ];

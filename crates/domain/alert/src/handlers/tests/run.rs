@@ -6,14 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use levada_model::{Str, Timestamp};
+use levada_model::{Category, FieldValue, Str, Timestamp};
 use levada_runtime::{Tasks, VirtualClock};
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use levada_testkit::wait::until_async;
 
 use super::*;
-use crate::event::Event;
-use crate::event::tests::event;
+use crate::event::{Event, EventData};
+use crate::event::tests::{event, point};
 use crate::level::Level;
 use crate::services::MemoryServices;
 use crate::topics::{Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings};
@@ -52,6 +52,72 @@ async fn log_appends_lines_with_its_mode() {
     drop(folder);
     let error = handler.handle(&one()).await.unwrap_err();
     assert_eq!(error.message, "failed to write event to log file");
+}
+
+/// Keeps what it takes.
+#[derive(Default)]
+struct KeptPoints(Mutex<Vec<(String, Category, String)>>);
+
+#[async_trait::async_trait]
+impl EventPoints for KeptPoints {
+    async fn write(
+        &self,
+        destination: &str,
+        category: Category,
+        lines: bytes::Bytes,
+    ) -> Result<(), HandlerError> {
+        let lines = String::from_utf8(lines.to_vec()).unwrap();
+        self.0.lock().unwrap().push((destination.to_owned(), category, lines));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn gateway_writes_events_as_points() {
+    let kept = Arc::<KeptPoints>::default();
+    let deps = HandlerDeps {
+        gateway: Arc::clone(&kept) as Arc<dyn EventPoints>,
+        ..HandlerDeps::default()
+    };
+    let own = event("cpu:host=a", Level::Critical);
+    // The first tag cannot be one in a line.
+    let tags = [("dir", "C:\\"), ("host", "a b"), ("level", "mine")];
+    let point = point("cpu", &tags, &[("v", FieldValue::Float(1.0))], 1);
+    let one = Event {
+        data: EventData::Point(Arc::new(point)),
+        message: "two\nlines, \"quoted\"".into(),
+        details: "<b>x</b>".into(),
+        duration: 60_000_000_000,
+        task: "cpu_alert".into(),
+        previous_level: Level::Warning,
+        ..own
+    };
+    let handler = started(&spec("gateway", Vec::new()), &deps);
+    handler.handle_all(&[&one, &event("other", Level::Ok)]).await.unwrap();
+    let (destination, category, lines) = kept.0.lock().unwrap().remove(0);
+    assert_eq!((&*destination, category), ("", Category::KeyEvent));
+    let time = one.time.0;
+    assert!(
+        lines.starts_with(&format!(
+            "alert,host=a\\ b,level=CRITICAL,tag_level=mine,task=cpu_alert id=\"cpu:host=a\",message=\"two\nlines, \\\"quoted\\\"\",\
+             details=\"<b>x</b>\",duration=60000000000i,previous_level=\"WARNING\",recoverable=true,name=\"cpu\",dir=\"C:\\\\\" {time}\nalert,"
+        )),
+        "{lines}"
+    );
+    let mut other = spec("gateway", Vec::new());
+    other.set("category", vec![Arg::from("L")]).unwrap();
+    other.set("measurement", vec![Arg::from("events")]).unwrap();
+    other.set("destination", vec![Arg::from("team")]).unwrap();
+    started(&other, &deps).handle(&one).await.unwrap();
+    let (destination, category, lines) = kept.0.lock().unwrap().remove(0);
+    assert_eq!((&*destination, category), ("team", Category::Logging));
+    assert!(lines.starts_with("events,"), "{lines}");
+    other.set("category", vec![Arg::from("alerts")]).unwrap();
+    let error = other.start(&deps).err().unwrap().to_string();
+    assert!(error.starts_with("unknown category \"alerts\"; known: metrics, metric, "), "{error}");
+    let alone = started(&spec("gateway", Vec::new()), &HandlerDeps::default());
+    let error = alone.handle(&one).await.unwrap_err();
+    assert!(error.is_final && error.message.contains("`[gateway]` of levada.toml"), "{error:?}");
 }
 
 #[tokio::test]
