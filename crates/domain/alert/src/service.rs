@@ -19,6 +19,7 @@ mod handlers;
 mod history;
 mod matching;
 mod names;
+mod outboxes;
 mod silences;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Topic states and outboxes as documents.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,17 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::history::History;
 use super::names::document_name;
-use crate::event::{Details, StoredEvent};
+use super::outboxes::Outboxes;
+use crate::event::Details;
 use crate::level::Level;
-use crate::topics::{
-    Change, EventState, OutboxEntry, StoredEntry, StoredState, TopicStore, TopicStoreError,
-};
+use crate::topics::{Change, EventState, StoredEntry, StoredState, TopicStore, TopicStoreError};
 
 /// Where states are; the name of the topic follows.
 const STATES: &str = "topic-states/";
-
-/// Where entries are; the names of topic and handler follow.
-const OUTBOXES: &str = "outbox/";
 
 /// Documents per read. Ours: some megabytes.
 const PAGE: usize = 1_000;
@@ -30,27 +27,18 @@ const PAGE: usize = 1_000;
 pub struct DocumentTopicStore {
     documents: Arc<dyn Documents>,
     history: Arc<History>,
+    outboxes: Outboxes,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StateDocument {
-    topic: String,
-    id: String,
-    message: String,
-    details: String,
+struct StateDocument<'s> {
+    topic: Cow<'s, str>,
+    id: Cow<'s, str>,
+    message: Cow<'s, str>,
+    details: Cow<'s, str>,
     time: i64,
     duration: i64,
     level: Level,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EntryDocument {
-    topic: String,
-    handler: String,
-    number: u64,
-    at: i64,
-    quiet: bool,
-    event: StoredEvent,
 }
 
 // === impl DocumentTopicStore ===
@@ -58,7 +46,7 @@ struct EntryDocument {
 impl DocumentTopicStore {
     /// Makes the store.
     pub fn new(documents: Arc<dyn Documents>, history: Arc<History>) -> Self {
-        DocumentTopicStore { documents, history }
+        DocumentTopicStore { documents, history, outboxes: Outboxes::default() }
     }
 
     /// Gives what the documents below a prefix hold; those that cannot be read are named in the log.
@@ -75,14 +63,15 @@ impl DocumentTopicStore {
         Ok(all)
     }
 
-    fn write(&self, change: &Change) -> Result<Write, TopicStoreError> {
-        Ok(match change {
+    /// Gives what is written for a change of something that has a document of its own.
+    fn write(&self, change: &Change) -> Result<Option<Write>, TopicStoreError> {
+        Ok(Some(match change {
             Change::Save(StoredState { topic, id, state }) => {
                 let document = StateDocument {
-                    topic: topic.to_string(),
-                    id: id.to_string(),
-                    message: state.message.to_string(),
-                    details: state.details.text().to_string(),
+                    topic: Cow::Borrowed(topic),
+                    id: Cow::Borrowed(id),
+                    message: Cow::Borrowed(&state.message),
+                    details: Cow::Borrowed(state.details.text()),
                     time: state.time.0,
                     duration: state.duration,
                     level: state.level,
@@ -91,29 +80,16 @@ impl DocumentTopicStore {
             }
             Change::Remove { topic, id } => Write::delete(states(topic), document_name(id)),
             Change::RemoveTopic { topic } => Write::clear(states(topic)),
-            Change::Enqueue(StoredEntry { topic, handler, entry }) => {
-                let document = EntryDocument {
-                    topic: topic.to_string(),
-                    handler: handler.to_string(),
-                    number: entry.number,
-                    at: entry.at.0,
-                    quiet: entry.is_quiet_before,
-                    event: StoredEvent::of(&entry.event),
-                };
-                Write::put(outbox(topic, handler), entry_key(entry.number), json(&document)?)
-            }
-            Change::Dequeue { topic, handler, number } => {
-                Write::delete(outbox(topic, handler), entry_key(*number))
-            }
             Change::Record(transition) => self.history.write(transition),
-        })
+            Change::Enqueue(_) | Change::Dequeue { .. } => return Ok(None),
+        }))
     }
 }
 
 #[async_trait]
 impl TopicStore for DocumentTopicStore {
     async fn load(&self) -> Result<Vec<StoredState>, TopicStoreError> {
-        let documents: Vec<StateDocument> = self.load_all(STATES).await?;
+        let documents: Vec<StateDocument<'static>> = self.load_all(STATES).await?;
         let states = documents.into_iter().map(|document| StoredState {
             topic: document.topic.into(),
             id: document.id.into(),
@@ -129,24 +105,19 @@ impl TopicStore for DocumentTopicStore {
     }
 
     async fn load_outboxes(&self) -> Result<Vec<StoredEntry>, TopicStoreError> {
-        let documents: Vec<EntryDocument> = self.load_all(OUTBOXES).await?;
-        let entries = documents.into_iter().map(|document| StoredEntry {
-            topic: document.topic.into(),
-            handler: document.handler.into(),
-            entry: OutboxEntry {
-                number: document.number,
-                event: Arc::new(document.event.into_event()),
-                at: Timestamp(document.at),
-                is_quiet_before: document.quiet,
-            },
-        });
-        Ok(entries.collect())
+        self.outboxes.load(&*self.documents).await.map_err(failed)
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), TopicStoreError> {
-        let writes: Result<Vec<Write>, TopicStoreError> =
-            changes.iter().map(|change| self.write(change)).collect();
-        self.documents.apply(writes?).await.map_err(failed)?;
+        let mut writes = Vec::new();
+        for change in changes {
+            writes.extend(self.write(change)?);
+        }
+        let outboxes = self.outboxes.write(&*self.documents, changes, &mut writes).await;
+        let outboxes = outboxes.map_err(failed)?;
+        let outcome = self.documents.apply(writes).await;
+        self.outboxes.end(outboxes, outcome.is_ok());
+        outcome.map_err(failed)?;
         let mut recorded: BTreeMap<String, u64> = BTreeMap::new();
         for change in changes {
             if let Change::Record(transition) = change {
@@ -160,15 +131,6 @@ impl TopicStore for DocumentTopicStore {
 
 fn states(topic: &Str) -> String {
     format!("{STATES}{}", document_name(topic))
-}
-
-fn outbox(topic: &Str, handler: &Str) -> String {
-    format!("{OUTBOXES}{}/{}", document_name(topic), document_name(handler))
-}
-
-/// Gives a key that sorts as the number does.
-fn entry_key(number: u64) -> String {
-    format!("{number:020}")
 }
 
 fn json(document: &impl Serialize) -> Result<Vec<u8>, TopicStoreError> {
