@@ -14,12 +14,12 @@
 //!
 //! Where to start: [`AlertService::open`]. What is not here: the HTTP API with its texts and pages.
 
+mod bundles;
 mod documents;
 mod handlers;
 mod history;
 mod matching;
 mod names;
-mod outboxes;
 mod silences;
 #[cfg(test)]
 mod tests;
