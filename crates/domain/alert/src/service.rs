@@ -14,6 +14,7 @@
 //!
 //! Where to start: [`AlertService::open`]. What is not here: the HTTP API with its texts and pages.
 
+mod bundles;
 mod documents;
 mod handlers;
 mod history;

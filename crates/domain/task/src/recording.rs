@@ -23,6 +23,7 @@ pub mod files;
 pub mod points;
 mod quick;
 pub(crate) mod quotes;
+mod straight;
 
 use std::io;
 

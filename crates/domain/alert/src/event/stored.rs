@@ -2,6 +2,7 @@
 //!
 //! Numbers are kept as text, so that a float comes back with all of its bits.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -18,57 +19,60 @@ const POINTS_MAX: usize = 50_000;
 /// How deep aggregated events may nest. Ours: `aggregate` adds one level per topic.
 const DEPTH_MAX: usize = 32;
 
+/// A text that is written as it stands in the event, and read as a text of its own.
+type Text<'a> = Cow<'a, str>;
+
 /// An event as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct StoredEvent {
-    id: String,
-    message: String,
-    details: String,
+pub(crate) struct StoredEvent<'a> {
+    id: Text<'a>,
+    message: Text<'a>,
+    details: Text<'a>,
     time: i64,
     duration: i64,
     level: Level,
     previous: Level,
     recoverable: bool,
-    task: String,
-    category: String,
-    group: String,
-    data: StoredData,
+    task: Text<'a>,
+    category: Text<'a>,
+    group: Text<'a>,
+    data: StoredData<'a>,
     hops: u8,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum StoredData {
+enum StoredData<'a> {
     None,
-    Point(StoredPoint),
-    Batch(StoredBatch),
-    Many(Vec<StoredData>),
+    Point(StoredPoint<'a>),
+    Batch(StoredBatch<'a>),
+    Many(Vec<StoredData<'a>>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredPoint {
-    database: String,
-    retention: String,
-    name: String,
-    tags: Vec<(String, String)>,
-    fields: Vec<(String, StoredValue)>,
+struct StoredPoint<'a> {
+    database: Text<'a>,
+    retention: Text<'a>,
+    name: Text<'a>,
+    tags: Vec<(Text<'a>, Text<'a>)>,
+    fields: Vec<(Text<'a>, StoredValue<'a>)>,
     time: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredBatch {
-    name: String,
-    by_name: Option<String>,
-    dimensions: Vec<String>,
-    values: Vec<String>,
-    group: String,
+struct StoredBatch<'a> {
+    name: Text<'a>,
+    by_name: Option<Text<'a>>,
+    dimensions: Vec<Text<'a>>,
+    values: Vec<Text<'a>>,
+    group: Text<'a>,
     time: i64,
-    points: Vec<StoredPoint>,
+    points: Vec<StoredPoint<'a>>,
     shown: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum StoredValue {
+enum StoredValue<'a> {
     #[serde(rename = "f")]
     Float(String),
     #[serde(rename = "i")]
@@ -78,7 +82,7 @@ enum StoredValue {
     #[serde(rename = "b")]
     Bool(bool),
     #[serde(rename = "s")]
-    Str(String),
+    Str(Text<'a>),
     #[serde(rename = "x")]
     Bytes(String),
     #[serde(rename = "d")]
@@ -89,8 +93,8 @@ enum StoredValue {
 
 // === impl StoredEvent ===
 
-impl StoredEvent {
-    pub(crate) fn of(event: &Event) -> Self {
+impl<'a> StoredEvent<'a> {
+    pub(crate) fn of(event: &'a Event) -> Self {
         let mut room = POINTS_MAX;
         let data = StoredData::of(&event.data, &mut room, 0);
         let data = data.unwrap_or_else(|| {
@@ -99,17 +103,17 @@ impl StoredEvent {
             StoredData::None
         });
         StoredEvent {
-            id: event.id.to_string(),
-            message: event.message.to_string(),
-            details: event.details.text().to_string(),
+            id: text(&event.id),
+            message: text(&event.message),
+            details: text(event.details.text()),
             time: event.time.0,
             duration: event.duration,
             level: event.level,
             previous: event.previous_level,
             recoverable: event.is_recoverable,
-            task: event.task.to_string(),
-            category: event.category.to_string(),
-            group: event.group.to_string(),
+            task: text(&event.task),
+            category: text(&event.category),
+            group: text(&event.group),
             data,
             hops: event.hops,
         }
@@ -136,9 +140,9 @@ impl StoredEvent {
 
 // === impl StoredData ===
 
-impl StoredData {
+impl<'a> StoredData<'a> {
     /// Gives nothing when there is more than `room`.
-    fn of(data: &EventData, room: &mut usize, depth: usize) -> Option<Self> {
+    fn of(data: &'a EventData, room: &mut usize, depth: usize) -> Option<Self> {
         let mut take = |count: usize| room.checked_sub(count).map(|rest| *room = rest);
         Some(match data {
             EventData::None => StoredData::None,
@@ -175,18 +179,18 @@ impl StoredData {
 
 // === impl StoredPoint ===
 
-impl StoredPoint {
-    fn of(point: &Point) -> Self {
+impl<'a> StoredPoint<'a> {
+    fn of(point: &'a Point) -> Self {
         let series = &point.series;
         let names = point.shape.names.iter();
         StoredPoint {
-            database: series.database.to_string(),
-            retention: series.retention.to_string(),
-            name: series.name.to_string(),
-            tags: series.tags().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            database: text(&series.database),
+            retention: text(&series.retention),
+            name: text(&series.name),
+            tags: series.tags().map(|(key, value)| (text(key), text(value))).collect(),
             fields: names
                 .zip(&point.values)
-                .map(|(name, value)| (name.to_string(), StoredValue::of(value)))
+                .map(|(name, value)| (text(name), StoredValue::of(value)))
                 .collect(),
             time: point.time.0,
         }
@@ -211,15 +215,15 @@ impl StoredPoint {
 
 // === impl StoredBatch ===
 
-impl StoredBatch {
-    fn of(batch: &Batch, shown: usize) -> Self {
+impl<'a> StoredBatch<'a> {
+    fn of(batch: &'a Batch, shown: usize) -> Self {
         let key = &batch.group.key;
         StoredBatch {
-            name: batch.name.to_string(),
-            by_name: key.name.as_ref().map(ToString::to_string),
-            dimensions: key.dimensions.iter().map(ToString::to_string).collect(),
-            values: key.values.iter().map(ToString::to_string).collect(),
-            group: batch.group.id.to_string(),
+            name: text(&batch.name),
+            by_name: key.name.as_ref().map(text),
+            dimensions: key.dimensions.iter().map(text).collect(),
+            values: key.values.iter().map(text).collect(),
+            group: text(&batch.group.id),
             time: batch.time.0,
             points: batch.points.iter().map(StoredPoint::of).collect(),
             shown,
@@ -243,14 +247,14 @@ impl StoredBatch {
 
 // === impl StoredValue ===
 
-impl StoredValue {
-    fn of(value: &FieldValue) -> Self {
+impl<'a> StoredValue<'a> {
+    fn of(value: &'a FieldValue) -> Self {
         match value {
             FieldValue::Float(number) => StoredValue::Float(format!("{number:?}")),
             FieldValue::Int(number) => StoredValue::Int(*number),
             FieldValue::UInt(number) => StoredValue::UInt(*number),
             FieldValue::Bool(value) => StoredValue::Bool(*value),
-            FieldValue::Str(text) => StoredValue::Str(text.to_string()),
+            FieldValue::Str(value) => StoredValue::Str(text(value)),
             FieldValue::Bytes(bytes) => StoredValue::Bytes(STANDARD.encode(bytes)),
             FieldValue::Duration(nanos) => StoredValue::Duration(*nanos),
             FieldValue::Null => StoredValue::Null,
@@ -272,6 +276,10 @@ impl StoredValue {
             StoredValue::Null => FieldValue::Null,
         }
     }
+}
+
+fn text(text: &Str) -> Text<'_> {
+    Cow::Borrowed(text)
 }
 
 #[cfg(test)]

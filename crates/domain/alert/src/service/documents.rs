@@ -1,19 +1,22 @@
 //! Topic states and outboxes as documents.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use levada_model::{ErrorKind, Str, Timestamp};
+use levada_model::{Str, Timestamp};
 use levada_store::{Document, DocumentError, Documents, Range, Write};
 use serde::{Deserialize, Serialize};
 
+use super::bundles::{Asked, Bundles, Changed};
 use super::history::History;
 use super::names::document_name;
 use crate::event::{Details, StoredEvent};
 use crate::level::Level;
 use crate::topics::{
     Change, EventState, OutboxEntry, StoredEntry, StoredState, TopicStore, TopicStoreError,
+    Transition,
 };
 
 /// Where states are; the name of the topic follows.
@@ -22,7 +25,7 @@ const STATES: &str = "topic-states/";
 /// Where entries are; the names of topic and handler follow.
 const OUTBOXES: &str = "outbox/";
 
-/// Documents per read. Ours: some megabytes.
+/// Documents per read. Ours: some megabytes; bundles are larger than others, and there are fewer of them.
 const PAGE: usize = 1_000;
 
 /// Keeps topic states and outboxes as documents, and the history beside them: one transaction for all changes of a call.
@@ -30,27 +33,128 @@ const PAGE: usize = 1_000;
 pub struct DocumentTopicStore {
     documents: Arc<dyn Documents>,
     history: Arc<History>,
+    /// By topic.
+    states: Mutex<BTreeMap<Str, Bundles<Str>>>,
+    /// By topic and handler.
+    outboxes: Mutex<BTreeMap<(Str, Str), Bundles<u64>>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StateDocument {
-    topic: String,
-    id: String,
-    message: String,
-    details: String,
+struct StateDocument<'s> {
+    id: Cow<'s, str>,
+    message: Cow<'s, str>,
+    details: Cow<'s, str>,
     time: i64,
     duration: i64,
     level: Level,
 }
 
-#[derive(Serialize, Deserialize)]
-struct EntryDocument {
+#[derive(Deserialize)]
+struct StatesDocument {
     topic: String,
-    handler: String,
+    #[serde(flatten)]
+    states: Found<StateDocument<'static>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EntryDocument<'e> {
     number: u64,
     at: i64,
     quiet: bool,
-    event: StoredEvent,
+    event: StoredEvent<'e>,
+}
+
+#[derive(Deserialize)]
+struct EntriesDocument {
+    topic: String,
+    handler: String,
+    #[serde(flatten)]
+    entries: Found<EntryDocument<'static>>,
+}
+
+/// What a document holds.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Found<T> {
+    Bundle {
+        items: Vec<T>,
+    },
+    /// As earlier versions stored it.
+    One(T),
+}
+
+/// What a call asks for, by where it is kept.
+#[derive(Default)]
+struct Plan<'c> {
+    states: BTreeMap<&'c Str, Asked<Str, StateDocument<'c>>>,
+    outboxes: BTreeMap<(&'c Str, &'c Str), Asked<u64, EntryDocument<'c>>>,
+    records: Vec<&'c Transition>,
+}
+
+/// What becomes of the bundles when a call is stored.
+#[derive(Default)]
+struct Outcome {
+    states: Vec<(Str, Changed<Str>)>,
+    outboxes: Vec<((Str, Str), Changed<u64>)>,
+}
+
+// === impl Found ===
+
+impl<T> Found<T> {
+    fn items(self) -> Vec<T> {
+        match self {
+            Found::Bundle { items } => items,
+            Found::One(item) => vec![item],
+        }
+    }
+}
+
+// === impl Plan ===
+
+impl<'c> Plan<'c> {
+    fn of(changes: &'c [Change]) -> Self {
+        let mut plan = Plan::default();
+        for change in changes {
+            plan.add(change);
+        }
+        plan
+    }
+
+    fn add(&mut self, change: &'c Change) {
+        match change {
+            Change::Save(StoredState { topic, id, state }) => {
+                let document = StateDocument {
+                    id: Cow::Borrowed(id),
+                    message: Cow::Borrowed(&state.message),
+                    details: Cow::Borrowed(state.details.text()),
+                    time: state.time.0,
+                    duration: state.duration,
+                    level: state.level,
+                };
+                self.states.entry(topic).or_default().stored.push((Str::clone(id), document));
+            }
+            Change::Remove { topic, id } => {
+                self.states.entry(topic).or_default().gone.push(Str::clone(id));
+            }
+            Change::RemoveTopic { topic } => {
+                self.states.entry(topic).or_default().is_cleared = true
+            }
+            Change::Enqueue(StoredEntry { topic, handler, entry }) => {
+                let document = EntryDocument {
+                    number: entry.number,
+                    at: entry.at.0,
+                    quiet: entry.is_quiet_before,
+                    event: StoredEvent::of(&entry.event),
+                };
+                let asked = self.outboxes.entry((topic, handler)).or_default();
+                asked.stored.push((entry.number, document));
+            }
+            Change::Dequeue { topic, handler, number } => {
+                self.outboxes.entry((topic, handler)).or_default().gone.push(*number);
+            }
+            Change::Record(record) => self.records.push(record),
+        }
+    }
 }
 
 // === impl DocumentTopicStore ===
@@ -58,122 +162,174 @@ struct EntryDocument {
 impl DocumentTopicStore {
     /// Makes the store.
     pub fn new(documents: Arc<dyn Documents>, history: Arc<History>) -> Self {
-        DocumentTopicStore { documents, history }
+        let (states, outboxes) = (Mutex::default(), Mutex::default());
+        DocumentTopicStore { documents, history, states, outboxes }
     }
 
-    /// Gives what the documents below a prefix hold; those that cannot be read are named in the log.
-    async fn load_all<T: for<'de> Deserialize<'de>>(
+    fn states(&self) -> MutexGuard<'_, BTreeMap<Str, Bundles<Str>>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<(Str, Str), Bundles<u64>>> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what is to be written for changes of states and outboxes.
+    async fn write(
         &self,
-        prefix: &str,
-    ) -> Result<Vec<T>, TopicStoreError> {
-        let mut all = Vec::new();
-        for space in self.documents.spaces(prefix).await.map_err(failed)? {
-            let read = |document: &Document| read(&space, document);
-            let documents = list_all(&*self.documents, &space).await.map_err(failed)?;
-            all.extend(documents.iter().filter_map(read));
+        (states, outboxes): (
+            BTreeMap<&Str, Asked<Str, StateDocument<'_>>>,
+            BTreeMap<(&Str, &Str), Asked<u64, EntryDocument<'_>>>,
+        ),
+        writes: &mut Vec<Write>,
+    ) -> Result<Outcome, DocumentError> {
+        let mut outcome = Outcome::default();
+        for (topic, asked) in states {
+            let space = states_space(topic);
+            let head = format!("\"topic\":{}", quoted(topic));
+            let mut changed = {
+                let mut all = self.states();
+                let bundles = all.entry(Str::clone(topic)).or_default();
+                bundles.write(&space, &head, asked, writes)?
+            };
+            Bundles::tidy(&*self.documents, &space, &mut changed, writes).await?;
+            outcome.states.push((Str::clone(topic), changed));
         }
-        Ok(all)
+        for ((topic, handler), asked) in outboxes {
+            let space = outbox_space(topic, handler);
+            let head = format!("\"topic\":{},\"handler\":{}", quoted(topic), quoted(handler));
+            let name = (Str::clone(topic), Str::clone(handler));
+            let mut changed = {
+                let mut all = self.outboxes();
+                let bundles = all.entry(name.clone()).or_default();
+                bundles.write(&space, &head, asked, writes)?
+            };
+            Bundles::tidy(&*self.documents, &space, &mut changed, writes).await?;
+            outcome.outboxes.push((name, changed));
+        }
+        Ok(outcome)
     }
 
-    fn write(&self, change: &Change) -> Result<Write, TopicStoreError> {
-        Ok(match change {
-            Change::Save(StoredState { topic, id, state }) => {
-                let document = StateDocument {
-                    topic: topic.to_string(),
-                    id: id.to_string(),
-                    message: state.message.to_string(),
-                    details: state.details.text().to_string(),
-                    time: state.time.0,
-                    duration: state.duration,
-                    level: state.level,
-                };
-                Write::put(states(topic), document_name(id), json(&document)?)
+    /// Notes how it went.
+    fn end(&self, outcome: Outcome, is_stored: bool) {
+        let mut all = self.states();
+        for (topic, changed) in outcome.states {
+            let bundles = all.entry(topic.clone()).or_default();
+            bundles.end(changed, is_stored);
+            if bundles.is_empty() {
+                // Nothing is left of it in the store, so its numbers may begin anew.
+                all.remove(&topic);
             }
-            Change::Remove { topic, id } => Write::delete(states(topic), document_name(id)),
-            Change::RemoveTopic { topic } => Write::clear(states(topic)),
-            Change::Enqueue(StoredEntry { topic, handler, entry }) => {
-                let document = EntryDocument {
-                    topic: topic.to_string(),
-                    handler: handler.to_string(),
-                    number: entry.number,
-                    at: entry.at.0,
-                    quiet: entry.is_quiet_before,
-                    event: StoredEvent::of(&entry.event),
-                };
-                Write::put(outbox(topic, handler), entry_key(entry.number), json(&document)?)
+        }
+        drop(all);
+        let mut all = self.outboxes();
+        for (name, changed) in outcome.outboxes {
+            let bundles = all.entry(name.clone()).or_default();
+            bundles.end(changed, is_stored);
+            if bundles.is_empty() {
+                all.remove(&name);
             }
-            Change::Dequeue { topic, handler, number } => {
-                Write::delete(outbox(topic, handler), entry_key(*number))
-            }
-            Change::Record(transition) => self.history.write(transition),
-        })
+        }
     }
 }
 
 #[async_trait]
 impl TopicStore for DocumentTopicStore {
     async fn load(&self) -> Result<Vec<StoredState>, TopicStoreError> {
-        let documents: Vec<StateDocument> = self.load_all(STATES).await?;
-        let states = documents.into_iter().map(|document| StoredState {
-            topic: document.topic.into(),
-            id: document.id.into(),
-            state: EventState {
-                level: document.level,
-                message: document.message.into(),
-                details: Details::from(&*document.details),
-                time: Timestamp(document.time),
-                duration: document.duration,
-            },
-        });
-        Ok(states.collect())
+        let mut all = Vec::new();
+        for space in self.documents.spaces(STATES).await.map_err(failed)? {
+            let documents = list_all(&*self.documents, &space).await.map_err(failed)?;
+            let Some(topic) = documents.iter().find_map(|document| {
+                serde_json::from_slice::<StatesDocument>(&document.value).ok()
+            }) else {
+                continue;
+            };
+            let topic = Str::from(topic.topic);
+            let items = |document: &Document| -> Vec<(Str, StateDocument<'static>)> {
+                let found = read::<StatesDocument>(&space, document);
+                let states = found.map(|found| found.states.items()).unwrap_or_default();
+                states.into_iter().map(|state| (Str::from(&*state.id), state)).collect()
+            };
+            let mut known = self.states();
+            let left = known.entry(topic.clone()).or_default().load(&space, &documents, items);
+            all.extend(left.into_iter().map(|state| StoredState {
+                topic: topic.clone(),
+                id: state.id.into(),
+                state: EventState {
+                    level: state.level,
+                    message: state.message.into(),
+                    details: Details::from(&*state.details),
+                    time: Timestamp(state.time),
+                    duration: state.duration,
+                },
+            }));
+        }
+        Ok(all)
     }
 
     async fn load_outboxes(&self) -> Result<Vec<StoredEntry>, TopicStoreError> {
-        let documents: Vec<EntryDocument> = self.load_all(OUTBOXES).await?;
-        let entries = documents.into_iter().map(|document| StoredEntry {
-            topic: document.topic.into(),
-            handler: document.handler.into(),
-            entry: OutboxEntry {
-                number: document.number,
-                event: Arc::new(document.event.into_event()),
-                at: Timestamp(document.at),
-                is_quiet_before: document.quiet,
-            },
-        });
-        Ok(entries.collect())
+        let mut all = Vec::new();
+        for space in self.documents.spaces(OUTBOXES).await.map_err(failed)? {
+            let documents = list_all(&*self.documents, &space).await.map_err(failed)?;
+            let Some(EntriesDocument { topic, handler, .. }) =
+                documents.iter().find_map(|document| serde_json::from_slice(&document.value).ok())
+            else {
+                continue;
+            };
+            let (topic, handler) = (Str::from(topic), Str::from(handler));
+            let items = |document: &Document| -> Vec<(u64, EntryDocument<'static>)> {
+                let found = read::<EntriesDocument>(&space, document);
+                let entries = found.map(|found| found.entries.items()).unwrap_or_default();
+                entries.into_iter().map(|entry| (entry.number, entry)).collect()
+            };
+            let mut known = self.outboxes();
+            let name = (topic.clone(), handler.clone());
+            let mut left = known.entry(name).or_default().load(&space, &documents, items);
+            left.sort_by_key(|entry| entry.number);
+            all.extend(left.into_iter().map(|entry| StoredEntry {
+                topic: topic.clone(),
+                handler: handler.clone(),
+                entry: OutboxEntry {
+                    number: entry.number,
+                    event: Arc::new(entry.event.into_event()),
+                    at: Timestamp(entry.at),
+                    is_quiet_before: entry.quiet,
+                },
+            }));
+        }
+        Ok(all)
     }
 
     async fn apply(&self, changes: &[Change]) -> Result<(), TopicStoreError> {
-        let writes: Result<Vec<Write>, TopicStoreError> =
-            changes.iter().map(|change| self.write(change)).collect();
-        self.documents.apply(writes?).await.map_err(failed)?;
+        let Plan { states, outboxes, records } = Plan::of(changes);
+        let mut writes = Vec::new();
+        self.history.write(&records, &mut writes).map_err(failed)?;
+        let outcome = self.write((states, outboxes), &mut writes).await.map_err(failed)?;
+        let stored = match writes.is_empty() {
+            true => Ok(()),
+            false => self.documents.apply(writes).await,
+        };
+        self.end(outcome, stored.is_ok());
+        stored.map_err(failed)?;
         let mut recorded: BTreeMap<String, u64> = BTreeMap::new();
-        for change in changes {
-            if let Change::Record(transition) = change {
-                *recorded.entry(History::space(transition.at)).or_default() += 1;
-            }
+        for record in records {
+            *recorded.entry(History::space(record.at)).or_default() += 1;
         }
         self.history.count(recorded);
         Ok(())
     }
 }
 
-fn states(topic: &Str) -> String {
+fn states_space(topic: &Str) -> String {
     format!("{STATES}{}", document_name(topic))
 }
 
-fn outbox(topic: &Str, handler: &Str) -> String {
+fn outbox_space(topic: &Str, handler: &Str) -> String {
     format!("{OUTBOXES}{}/{}", document_name(topic), document_name(handler))
 }
 
-/// Gives a key that sorts as the number does.
-fn entry_key(number: u64) -> String {
-    format!("{number:020}")
-}
-
-fn json(document: &impl Serialize) -> Result<Vec<u8>, TopicStoreError> {
-    serde_json::to_vec(document)
-        .map_err(|error| TopicStoreError { message: error.to_string(), kind: ErrorKind::Internal })
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// Gives all documents of a space.

@@ -1,7 +1,8 @@
 //! The history: every change of the level of an event, the newest first, bounded by age and count.
 //!
 //! One space per day, so that what is too old is deleted as a whole. Keys run against time, so that the newest line of a
-//! day is the first one.
+//! day is the first one. Lines that are stored together share a document, the newest first; its key is that of its newest
+//! line and says how many there are: `<key>+<lines>`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +27,14 @@ pub const PAGE_MAX: usize = 1_000;
 /// Lines that are looked at for one page; a page may hold less than asked for, and says where to go on. Ours.
 const SCANNED_MAX: usize = 20_000;
 
-/// Lines per read.
-const READ: usize = 500;
+/// Documents per read.
+const READ: usize = 50;
+
+/// Lines of a document. Ours: some tens of kilobytes.
+const LINES_MAX: usize = 100;
+
+/// Stands between the key of a document and its lines.
+const COUNT: char = '+';
 
 /// How much of the history is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +117,14 @@ pub struct HistoryPage {
     pub next: Option<String>,
 }
 
+/// Where a page goes on.
+struct Cursor<'c> {
+    day: &'c str,
+    key: &'c str,
+    /// The last line of this document that was given, when there are more in it.
+    place: Option<usize>,
+}
+
 // === impl HistorySettings ===
 
 impl Default for HistorySettings {
@@ -164,8 +179,8 @@ impl History {
     ) -> Result<Self, DocumentError> {
         let mut counts = BTreeMap::new();
         for space in documents.spaces(SPACE).await? {
-            let count = list_all(&*documents, &space).await?.len() as u64;
-            counts.insert(space, count);
+            let found = list_all(&*documents, &space).await?;
+            counts.insert(space, found.iter().map(|document| lines_of(&document.key)).sum());
         }
         let (counts, next) = (Mutex::new(counts), AtomicU64::new(0));
         Ok(History { documents, settings, counts, next, process: random_id() })
@@ -179,38 +194,54 @@ impl History {
     /// Gives lines, the newest first.
     pub async fn page(&self, filter: &HistoryFilter) -> Result<HistoryPage, DocumentError> {
         let limit = if filter.limit == 0 { PAGE_MAX } else { filter.limit.min(PAGE_MAX) };
-        let cursor = filter.after.as_deref().and_then(|after| after.split_once('/'));
+        let cursor = filter.after.as_deref().and_then(Cursor::read);
         let mut page = HistoryPage::default();
         let mut scanned = 0;
         for space in self.documents.spaces(SPACE).await?.into_iter().rev() {
             let day = space.strip_prefix(SPACE).unwrap_or_default();
-            let mut after = match cursor {
-                Some((of_day, _)) if day > of_day => continue,
-                Some((of_day, key)) if day == of_day => Some(key.to_owned()),
+            let cursor = match &cursor {
+                Some(cursor) if day > cursor.day => continue,
+                Some(cursor) if day == cursor.day => Some(cursor),
                 _ => None,
             };
+            let mut after = cursor.map(|cursor| cursor.key.to_owned());
+            let mut documents = Vec::new();
+            let mut skipped = 0;
+            if let Some(Cursor { key, place: Some(place), .. }) = cursor {
+                // Some lines of this one were given.
+                documents.extend(self.documents.get(&space, key).await?);
+                skipped = if documents.is_empty() { 0 } else { place + 1 };
+            }
             loop {
                 let range =
                     Range { after: after.as_deref(), limit: Some(READ), ..Range::default() };
-                let documents = self.documents.list(&space, range).await?;
+                let read = self.documents.list(&space, range).await?;
+                let is_last = read.len() < READ;
+                documents.extend(read);
                 for document in &documents {
-                    let Some(line) = read::<HistoryLine>(&space, document) else { continue };
-                    if filter.since.is_some_and(|since| line.at < since.0) {
-                        return Ok(page);
+                    let lines = lines(&space, document);
+                    let count = lines.len();
+                    for (place, line) in lines.into_iter().enumerate().skip(skipped) {
+                        if filter.since.is_some_and(|since| line.at < since.0) {
+                            return Ok(page);
+                        }
+                        scanned += 1;
+                        if filter.is_match(&line) {
+                            page.lines.push(line);
+                        }
+                        if page.lines.len() >= limit || scanned >= SCANNED_MAX {
+                            let place = (place + 1 < count).then_some(place);
+                            page.next = Some(Cursor { day, key: &document.key, place }.text());
+                            return Ok(page);
+                        }
                     }
-                    scanned += 1;
-                    if filter.is_match(&line) {
-                        page.lines.push(line);
-                    }
-                    if page.lines.len() >= limit || scanned >= SCANNED_MAX {
-                        page.next = Some(format!("{day}/{}", document.key));
-                        return Ok(page);
-                    }
+                    skipped = 0;
                 }
-                if documents.len() < READ {
+                if is_last {
                     break;
                 }
-                after = documents.last().map(|document| document.key.clone());
+                after = documents.pop().map(|document| document.key);
+                documents.clear();
             }
         }
         Ok(page)
@@ -233,12 +264,10 @@ impl History {
                 continue;
             }
             let documents = list_all(&*self.documents, &space).await?;
-            let excess = usize::try_from(excess).unwrap_or(usize::MAX).min(documents.len());
-            let old: &[Document] = &documents[documents.len() - excess..];
-            let writes = old.iter().map(|old| Write::delete(&*space, &*old.key)).collect();
+            let (writes, deleted) = without_oldest(&space, &documents, excess)?;
             self.documents.apply(writes).await?;
             if let Some(count) = self.lock().get_mut(&space) {
-                *count = count.saturating_sub(excess.max(1) as u64);
+                *count = count.saturating_sub(deleted.max(1));
             }
         }
         Ok(())
@@ -255,14 +284,28 @@ impl History {
         format!("{SPACE}{day}")
     }
 
-    /// Gives what stores a line.
-    pub(super) fn write(&self, transition: &Transition) -> Write {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let at = u64::try_from(transition.at.0).unwrap_or(0);
-        let number = 99_999_999 - number % 100_000_000;
-        let key = format!("{:020}-{number:08}-{}", u64::MAX - at, self.process);
-        let line = serde_json::to_vec(&HistoryLine::of(transition));
-        Write::put(History::space(transition.at), key, line.unwrap_or_default())
+    /// Adds what stores lines, which are in the order of what happened.
+    pub(super) fn write(
+        &self,
+        transitions: &[&Transition],
+        writes: &mut Vec<Write>,
+    ) -> Result<(), DocumentError> {
+        let same_day = |one: &&Transition, other: &&Transition| {
+            History::space(one.at) == History::space(other.at)
+        };
+        for of_day in transitions.chunk_by(same_day) {
+            for lines in of_day.chunks(LINES_MAX) {
+                let Some(newest) = lines.last() else { continue };
+                let before = self.next.fetch_add(lines.len() as u64, Ordering::Relaxed);
+                let number = before + lines.len() as u64 - 1;
+                let at = u64::try_from(newest.at.0).unwrap_or(0);
+                let number = 99_999_999 - number % 100_000_000;
+                let key = format!("{:020}-{number:08}-{}", u64::MAX - at, self.process);
+                let lines = lines.iter().rev().map(|line| HistoryLine::of(line)).collect();
+                writes.push(put(&History::space(newest.at), &key, lines)?);
+            }
+        }
+        Ok(())
     }
 
     /// Counts lines that were stored.
@@ -276,4 +319,81 @@ impl History {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+// === impl Cursor ===
+
+impl<'c> Cursor<'c> {
+    fn read(text: &'c str) -> Option<Self> {
+        let (day, key) = text.split_once('/')?;
+        Some(match key.split_once('/') {
+            Some((key, place)) => Cursor { day, key, place: Some(place.parse().ok()?) },
+            None => Cursor { day, key, place: None },
+        })
+    }
+
+    fn text(&self) -> String {
+        let Cursor { day, key, place } = self;
+        match place {
+            Some(place) => format!("{day}/{key}/{place}"),
+            None => format!("{day}/{key}"),
+        }
+    }
+}
+
+/// Gives how many lines the document of a key holds.
+fn lines_of(key: &str) -> u64 {
+    key.rsplit_once(COUNT).and_then(|(_, count)| count.parse().ok()).unwrap_or(1)
+}
+
+/// Gives the lines of a document, the newest first.
+fn lines(space: &str, document: &Document) -> Vec<HistoryLine> {
+    if document.key.contains(COUNT) {
+        return read(space, document).unwrap_or_default();
+    }
+    read(space, document).into_iter().collect()
+}
+
+/// Gives what stores lines, the newest first; `key` is that of the newest.
+fn put(space: &str, key: &str, lines: Vec<HistoryLine>) -> Result<Write, DocumentError> {
+    let count = lines.len();
+    let json = match &*lines {
+        [line] => serde_json::to_vec(line),
+        lines => serde_json::to_vec(lines),
+    };
+    let json = json.map_err(|error| DocumentError::Invalid {
+        space: space.to_owned(),
+        key: key.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let key = if count == 1 { key.to_owned() } else { format!("{key}{COUNT}{count}") };
+    Ok(Write::put(space, key, json))
+}
+
+/// Gives what deletes so many of the oldest lines of a day, and how many these are.
+fn without_oldest(
+    space: &str,
+    documents: &[Document],
+    excess: u64,
+) -> Result<(Vec<Write>, u64), DocumentError> {
+    let (mut writes, mut left) = (Vec::new(), excess);
+    for document in documents.iter().rev() {
+        if left == 0 {
+            break;
+        }
+        writes.push(Write::delete(space, &*document.key));
+        let count = lines_of(&document.key);
+        if count <= left {
+            left -= count;
+            continue;
+        }
+        let mut kept = lines(space, document);
+        kept.truncate(usize::try_from(count - left).unwrap_or(usize::MAX));
+        left = 0;
+        let key = document.key.rsplit_once(COUNT).map_or(&*document.key, |(key, _)| key);
+        if !kept.is_empty() {
+            writes.push(put(space, key, kept)?);
+        }
+    }
+    Ok((writes, excess - left))
 }

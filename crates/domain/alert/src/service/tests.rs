@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bundles;
 mod faults;
 mod flood;
 mod handlers;
@@ -230,6 +231,14 @@ impl World {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Counts the entries of outboxes that are stored.
+    async fn entries(&self) -> usize {
+        let documents = self.documents.clone();
+        let history = History::open(documents.clone(), HistorySettings::default()).await.unwrap();
+        let store = DocumentTopicStore::new(documents, Arc::new(history));
+        crate::topics::TopicStore::load_outboxes(&store).await.unwrap().len()
     }
 
     async fn stored(&self, prefix: &str) -> usize {

@@ -114,16 +114,14 @@ impl Routes {
     pub fn replace(&self, subscription: Subscription, cell: &Arc<Cell>) {
         let entry = Arc::new(Entry { subscription, cell: Arc::downgrade(cell) });
         self.change(|table| {
-            table.entries.retain(|known| known.cell.as_ptr() != Arc::as_ptr(cell));
+            table.remove(cell);
             table.entries.push(entry);
         });
     }
 
     /// Takes a task out; points that are being written may still reach its queue.
     pub fn remove(&self, cell: &Arc<Cell>) {
-        self.change(|table| {
-            table.entries.retain(|known| known.cell.as_ptr() != Arc::as_ptr(cell));
-        });
+        self.change(|table| table.remove(cell));
     }
 
     /// Lets a tap see what a task would.
@@ -157,14 +155,21 @@ impl Routes {
     fn change(&self, change: impl FnOnce(&mut Table)) {
         let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
         let version = table.version + 1;
-        let mut changed = Table {
-            version,
-            entries: table.entries.clone(),
-            taps: table.taps.clone(),
-            index: OnceLock::new(),
-        };
-        change(&mut changed);
-        *table = Arc::new(changed);
+        if let Some(own) = Arc::get_mut(&mut table) {
+            // No writer has looked at it since the last change: of many changes in a row only the first one copies.
+            own.version = version;
+            own.index = OnceLock::new();
+            change(own);
+        } else {
+            let mut changed = Table {
+                version,
+                entries: table.entries.clone(),
+                taps: table.taps.clone(),
+                index: OnceLock::new(),
+            };
+            change(&mut changed);
+            *table = Arc::new(changed);
+        }
         self.0.version.store(version, Ordering::Release);
     }
 }
@@ -172,6 +177,10 @@ impl Routes {
 // === impl Table ===
 
 impl Table {
+    fn remove(&mut self, cell: &Arc<Cell>) {
+        self.entries.retain(|known| known.cell.as_ptr() != Arc::as_ptr(cell));
+    }
+
     /// Gives the places of the tasks that want a series, in order.
     fn wanting(&self, series: &Series) -> Vec<u32> {
         let index = self.index.get_or_init(|| self.index());

@@ -28,7 +28,13 @@ const MARK: &str = "#levada point ";
 /// The longest line that upstream reads. Source: Go's `bufio.MaxScanTokenSize`, less the end of the line.
 pub const PLAIN_LINE_BYTES_MAX: usize = (64 << 10) - 1;
 
-/// Reads points one by one.
+/// Points that are read at once. Ours: their text and what becomes of it stay in the nearest cache.
+const RUN_MAX: usize = 128;
+
+/// Lines of a point of the first form.
+const PLAIN_LINES: u64 = 3;
+
+/// Reads points.
 pub struct PointReader<R> {
     input: R,
     /// Lines that were read.
@@ -36,6 +42,8 @@ pub struct PointReader<R> {
     buffer: Vec<u8>,
     database: Str,
     retention: Str,
+    /// What is wrong behind the points that were given last.
+    failure: Option<ReadError>,
 }
 
 /// Writes points.
@@ -70,16 +78,24 @@ impl<R: BufRead> PointReader<R> {
             buffer: Vec::new(),
             database: Str::default(),
             retention: Str::default(),
+            failure: None,
         }
     }
 
-    /// Reads the next point; `false` at the end. A comment in place of a point adds nothing to `out`.
+    /// Reads the next point, or some at once where they are like the one before; `false` at the end. A comment in place of a
+    /// point adds nothing to `out`.
     pub fn next(
         &mut self,
         parser: &mut Parser,
         precision: Precision,
         out: &mut Vec<Point>,
     ) -> Result<bool, ReadError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        if self.run(parser, precision, out)? {
+            return Ok(true);
+        }
         if !self.read_line()? {
             return Ok(false);
         }
@@ -114,6 +130,59 @@ impl<R: BufRead> PointReader<R> {
     /// Counts the lines that were read.
     pub fn line(&self) -> u64 {
         self.line
+    }
+
+    /// Reads points of the first form without strings that stand whole in what the input has at hand, and whose database and
+    /// retention policy are those of the point before: their lines are parsed together. `false` when there is none.
+    fn run(
+        &mut self,
+        parser: &mut Parser,
+        precision: Precision,
+        out: &mut Vec<Point>,
+    ) -> Result<bool, ReadError> {
+        if !is_plain_name(&self.database) || !is_plain_name(&self.retention) {
+            return Ok(false);
+        }
+        let (before, count) = (self.line, out.len());
+        let Ok(ahead) = self.input.fill_buf() else {
+            // It is told where a line is asked for.
+            return Ok(false);
+        };
+        self.buffer.clear();
+        let (mut used, mut points) = (0, 0);
+        while points < RUN_MAX
+            && let Some(line) = plain(&ahead[used..], &self.database, &self.retention)
+        {
+            self.buffer.extend_from_slice(line);
+            used += self.database.len() + self.retention.len() + 2 + line.len();
+            points += 1;
+        }
+        if points == 0 {
+            return Ok(false);
+        }
+        self.input.consume(used);
+        self.line += points as u64 * PLAIN_LINES;
+        let names = (&self.database, &self.retention);
+        let parsed = parser.parse(names.0, names.1, precision, Timestamp(0), &self.buffer, out);
+        if parsed.problems.is_empty() {
+            return Ok(true);
+        }
+        // What stands before the first bad line counts, and nothing behind it.
+        out.truncate(count);
+        for (place, line) in self.buffer.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let length = out.len();
+            let parsed = parser.parse(names.0, names.1, precision, Timestamp(0), line, out);
+            let Some(problem) = parsed.problems.first() else { continue };
+            out.truncate(length);
+            let line = before + (place as u64 + 1) * PLAIN_LINES;
+            let failure = ReadError::Line { input: 0, line, text: problem.server_text() };
+            if length == count {
+                return Err(failure);
+            }
+            self.failure = Some(failure);
+            break;
+        }
+        Ok(true)
     }
 
     fn framed(
@@ -246,6 +315,16 @@ impl<W: Write> PointWriter<W> {
 /// Says whether a recording that begins so begins with a point of the second form.
 pub(crate) fn is_marked(head: &[u8]) -> bool {
     head.starts_with(MARK.as_bytes())
+}
+
+/// Gives the line of a point that stands whole in a text, when its names are these and nothing in it can be a string.
+fn plain<'t>(text: &'t [u8], database: &str, retention: &str) -> Option<&'t [u8]> {
+    let text = text.strip_prefix(database.as_bytes())?.strip_prefix(b"\n")?;
+    let text = text.strip_prefix(retention.as_bytes())?.strip_prefix(b"\n")?;
+    let end = memchr::memchr(b'\n', text)?;
+    let line = &text[..=end];
+    let is_odd = line.ends_with(b"\r\n") || memchr::memchr2(b'"', b'\\', line).is_some();
+    (!is_odd).then_some(line)
 }
 
 fn is_plain_name(name: &str) -> bool {

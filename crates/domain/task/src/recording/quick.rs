@@ -25,23 +25,27 @@ const SHAPES_MAX: usize = 64;
 pub(crate) struct Batches {
     tree: Tree,
     /// The measurement of the last batch.
-    name: Str,
+    pub(super) name: Str,
     /// Tags as they were spelled, for the measurement at hand.
-    tags: HashMap<Box<[u8]>, Arc<Tags>, RandomState>,
+    pub(super) tags: HashMap<Box<[u8]>, Arc<Tags>, RandomState>,
     none: Option<Arc<Tags>>,
-    shapes: Vec<Arc<Shape>>,
+    pub(super) shapes: Vec<Arc<Shape>>,
     /// The place of the last shape.
-    shape: usize,
+    pub(super) shape: usize,
     /// The last date as it was spelled, and the seconds at its beginning.
     date: ([u8; 10], i64),
+    /// Points of the last batch.
+    pub(super) points: usize,
 }
 
 /// Tags that were read.
 #[derive(Debug)]
-struct Tags {
-    /// Sorted.
-    pairs: Vec<(Str, Str)>,
-    series: Arc<Series>,
+pub(super) struct Tags {
+    /// As they were spelled, when that is remembered.
+    pub(super) spelling: Box<[u8]>,
+    /// What a batch with them has, without its name.
+    key: GroupKey,
+    pub(super) series: Arc<Series>,
 }
 
 /// The members of an object that are looked at.
@@ -62,6 +66,9 @@ impl Batches {
     fn quick(&mut self, line: &[u8]) -> Option<Option<RecordedBatch>> {
         let line = line.trim_ascii_end();
         std::str::from_utf8(line).ok()?;
+        if let Some(batch) = self.straight(line) {
+            return Some(Some(batch));
+        }
         let mut tree = std::mem::take(&mut self.tree);
         tree.clear();
         let root = tree.parse(line, 0, u32::try_from(line.len()).ok()?).ok();
@@ -107,7 +114,8 @@ impl Batches {
             Some(tmax) => self.time(line, tree, tmax)?.max(last),
             None => last,
         };
-        let key: GroupKey = key(&self.name, &tags.pairs, by_name);
+        self.points = read.len();
+        let key = tags.key(&self.name, by_name);
         let name = Str::clone(&self.name);
         Some(Some(RecordedBatch { name, key, time: Timestamp(time), points: read }))
     }
@@ -185,7 +193,7 @@ impl Batches {
         let tags = tags.filter(|tags| tree.kind(*tags) != NodeKind::Null);
         let Some(tags) = tags else {
             if self.none.is_none() {
-                self.none = Some(Arc::new(self.new_tags(Vec::new())));
+                self.none = Some(Arc::new(self.new_tags(&[], &[])));
             }
             return self.none.clone();
         };
@@ -206,8 +214,9 @@ impl Batches {
         if pairs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return None;
         }
-        let read = Arc::new(self.new_tags(pairs));
-        if spelling.len() <= SPELLING_BYTES_MAX {
+        let is_short = spelling.len() <= SPELLING_BYTES_MAX;
+        let read = Arc::new(self.new_tags(if is_short { spelling } else { &[] }, &pairs));
+        if is_short {
             if self.tags.len() >= SERIES_MAX {
                 self.tags.clear();
             }
@@ -216,16 +225,21 @@ impl Batches {
         Some(read)
     }
 
-    fn new_tags(&self, pairs: Vec<(Str, Str)>) -> Tags {
+    fn new_tags(&self, spelling: &[u8], pairs: &[(Str, Str)]) -> Tags {
         let (none, name) = (Str::default(), Str::clone(&self.name));
-        let series = Series::new(none.clone(), none, name, pairs.clone());
-        Tags { pairs, series }
+        let key = key(&name, pairs, false);
+        let series = Series::new(none.clone(), none, name, pairs.to_vec());
+        Tags { spelling: spelling.into(), key, series }
     }
 
     /// Reads a time like `2026-03-01T10:00:50.5Z`; nothing for all others that RFC 3339 knows.
     fn time(&mut self, line: &[u8], tree: &Tree, time: NodeId) -> Option<i64> {
         let (start, end) = tree.span(time).filter(|_| tree.kind(time) == NodeKind::String)?;
-        let text = &line[start as usize + 1..end as usize - 1];
+        self.spelled_time(&line[start as usize + 1..end as usize - 1])
+    }
+
+    /// Reads what stands between the quotes of such a time.
+    pub(super) fn spelled_time(&mut self, text: &[u8]) -> Option<i64> {
         let (date, rest) = text.split_first_chunk::<10>()?;
         let (clock, rest) = rest.split_first_chunk::<9>()?;
         let [b'T', h1, h2, b':', m1, m2, b':', s1, s2] = clock else { return None };
@@ -248,6 +262,14 @@ impl Batches {
             _ => return None,
         };
         Some((self.date.1 + hour * 3_600 + minute * 60 + second) * 1_000_000_000 + fraction)
+    }
+}
+
+// === impl Tags ===
+
+impl Tags {
+    pub(super) fn key(&self, name: &Str, by_name: bool) -> GroupKey {
+        GroupKey { name: by_name.then(|| Str::clone(name)), ..self.key.clone() }
     }
 }
 

@@ -250,12 +250,15 @@ impl Player {
             .next(&mut parser, Precision::Nanoseconds, &mut points)
             .map_err(|error| format!("running replay: {error}"))?
         {
-            for mut point in points.drain(..) {
+            for (place, mut point) in points.drain(..).enumerate() {
                 if let Times::From(start) = times {
                     let shift = *shift.get_or_insert_with(|| start.0.saturating_sub(point.time.0));
                     point.time = shifted(point.time, shift);
                 }
-                self.wait(point.time)?;
+                // Without a pace it is only looked whether somebody wants something: once for those read together.
+                if place == 0 || self.pace.is_real {
+                    self.wait(point.time)?;
+                }
                 if self.is_ours(&point) {
                     self.playback.point(&point).map_err(text)?;
                 }

@@ -64,6 +64,11 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
             let values: Vec<Value<'_>> = documents.iter().flat_map(values_of).collect();
             connection.execute(sql::PUT_MANY.as_str(), &values).await?;
         }
+        let (some, rest) = rest.as_chunks::<{ sql::PUT_SOME_ROWS }>();
+        for documents in some {
+            let values: Vec<Value<'_>> = documents.iter().flat_map(values_of).collect();
+            connection.execute(sql::PUT_SOME.as_str(), &values).await?;
+        }
         for document in rest {
             connection.execute(sql::PUT, &values_of(document)).await?;
         }

@@ -18,10 +18,11 @@ pub(super) const CLEAR: &str = "DELETE FROM levada_documents WHERE space = $1";
 pub(super) const PUT_ROWS: usize = 32;
 /// [`PUT`] for [`PUT_ROWS`] documents, one behind the other, for SQLite, which looks through all names of places for each
 /// value where they have names.
-pub(super) static PUT_MANY: LazyLock<String> = LazyLock::new(|| {
-    let rows = ["(?, ?, ?, ?)"; PUT_ROWS].join(", ");
-    PUT.replace("($1, $2, $3, $4)", &rows)
-});
+pub(super) static PUT_MANY: LazyLock<String> = LazyLock::new(|| put_rows(PUT_ROWS));
+/// Documents in [`PUT_SOME`].
+pub(super) const PUT_SOME_ROWS: usize = 8;
+/// The same for what is left over, [`PUT_SOME_ROWS`] documents.
+pub(super) static PUT_SOME: LazyLock<String> = LazyLock::new(|| put_rows(PUT_SOME_ROWS));
 /// Documents in [`DELETE_MANY`].
 pub(super) const DELETE_ROWS: usize = 64;
 /// First the space, then the keys of [`DELETE_ROWS`] documents, for SQLite; a key may be there twice.
@@ -64,6 +65,11 @@ pub(super) const SPACES_TO_THE_END: &str = "
     )
     SELECT space FROM found WHERE space IS NOT NULL";
 
+fn put_rows(count: usize) -> String {
+    let rows = vec!["(?, ?, ?, ?)"; count].join(", ");
+    PUT.replace("($1, $2, $3, $4)", &rows)
+}
+
 /// Gives the first name of a range, without zero bytes, which names do not have and PostgreSQL does not take.
 pub(super) fn first(range: &Range<'_>) -> String {
     let behind = range.after.map(|after| {
@@ -103,6 +109,7 @@ mod tests {
     fn statements_for_many_have_a_place_for_each_value() {
         let places = |statement: &str| statement.matches('?').count();
         assert_eq!(places(&PUT_MANY), PUT_ROWS * 4);
+        assert_eq!(places(&PUT_SOME), PUT_SOME_ROWS * 4);
         assert_eq!(places(&DELETE_MANY), DELETE_ROWS + 1);
         assert!(!PUT_MANY.contains('$'), "{}", *PUT_MANY);
     }

@@ -153,7 +153,7 @@ async fn ten_thousand_events_for_a_dead_receiver_stay_within_bounds() {
         assert!(world.service.topics().flush().await);
         let stats = world.stats();
         assert_eq!((stats.waiting, stats.dropped), (1_050, 9_000), "owed recoveries come on top");
-        assert_eq!(world.stored("outbox/").await, 1_050);
+        assert_eq!(world.entries().await, 1_050);
         assert_eq!(
             world.service.topics().events_dropped(),
             match overflow {

@@ -107,6 +107,10 @@ fn what_is_wrong_is_said_with_its_line() {
             b"db\nrp\nm v=1 1\n#levada point 1 2\n",
             "line 4: the lengths of a point are not three numbers",
         ),
+        (
+            b"db\nrp\nm v=1 1\ndb\nrp\nm v=1 1\ndb\nrp",
+            "line 9: invalid replay file format, expected another line",
+        ),
         (b"#levada point 2 2 500\ndbrpm v=1 1\n", "line 2: a point is not as long as it says"),
         (b"#levada point 2 2 6\ndbrpm v=1 1\n", "line 1: a point is not as long as it says"),
         (
@@ -119,6 +123,35 @@ fn what_is_wrong_is_said_with_its_line() {
     }
     let error = read(b"db\nrp\nm v=1 1\ndb\nrp\nm v= 1\n").unwrap_err();
     assert!(error.starts_with("line 6: "), "{error}");
+}
+
+#[test]
+fn points_that_are_read_together_count_up_to_the_one_that_is_wrong() {
+    for good in [0, 1, 2, RUN_MAX, RUN_MAX + 1, 3 * RUN_MAX] {
+        let mut text = Vec::new();
+        for number in 0..good {
+            text.extend_from_slice(format!("db\nrp\nm v={number} {number}\n").as_bytes());
+        }
+        let whole = read(&text).unwrap();
+        assert_eq!(
+            whole.iter().map(|point| point.time.0).collect::<Vec<_>>(),
+            Vec::from_iter(0..good as i64)
+        );
+        text.extend_from_slice(b"db\nrp\nm v= 1\ndb\nrp\nm v=2 2\n");
+        let (mut reader, mut parser) = (PointReader::new(&*text), Parser::new(Limits::default()));
+        let mut points = Vec::new();
+        let error = loop {
+            match reader.next(&mut parser, Precision::Nanoseconds, &mut points) {
+                Ok(is_more) => assert!(is_more, "{good}: the wrong one was left out"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(
+            error.starts_with(&format!("line {}: unable to parse 'm v= 1'", good * 3 + 3)),
+            "{error}"
+        );
+        assert_eq!(points.len(), good);
+    }
 }
 
 #[test]
