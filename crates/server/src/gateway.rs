@@ -1,5 +1,6 @@
 //! The gateway of a server: from settings to destinations that are sent to.
 
+mod reload;
 mod specs;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub use self::reload::ReadSettings;
+use self::reload::Reloader;
 use crate::flows::Host;
 
 /// The folder of the queues, in the data folder.
@@ -61,10 +64,14 @@ pub enum GatewayError {
 // === impl GatewayHost ===
 
 impl GatewayHost {
-    /// Opens destinations and starts to send; nothing when the settings name none.
+    /// Opens destinations and starts to send; nothing when the settings name none. With `read`, SIGHUP reads rules again.
     ///
     /// - Errors: anything that is wrong with the settings (B16), or a queue that cannot be opened.
-    pub async fn start(host: &Host, shutdown: &Shutdown) -> Result<Option<Self>, GatewayError> {
+    pub async fn start(
+        host: &Host,
+        read: Option<ReadSettings>,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Self>, GatewayError> {
         let settings = &host.settings.gateway;
         if !settings.is_set() {
             return Ok(None);
@@ -118,6 +125,17 @@ impl GatewayHost {
             elections: Default::default(),
         });
         show(host, &api)?;
+        if let Some(read) = read {
+            let reloader = Reloader {
+                read,
+                gateway: Arc::clone(&api.gateway),
+                destinations: destinations.clone(),
+                targets: opened.targets,
+                started: settings.clone(),
+                clock,
+            };
+            reloader.watch(&host.tasks, shutdown.clone());
+        }
         let is_in_memory = destinations.iter().any(specs::is_in_memory);
         Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, is_in_memory }))
     }

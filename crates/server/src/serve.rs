@@ -27,6 +27,7 @@ use levada_task::service::TaskService;
 use thiserror::Error;
 
 use crate::flows::Host;
+pub use crate::gateway::ReadSettings;
 use crate::gateway::{GatewayError, GatewayHost};
 use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
@@ -49,6 +50,8 @@ pub struct ServerDeps {
     pub log: Arc<dyn LogControl>,
     /// Tells when to stop.
     pub shutdown: Shutdown,
+    /// Reads the settings again at SIGHUP, for what can change while the server runs.
+    pub read_settings: Option<ReadSettings>,
 }
 
 /// A server that accepts requests.
@@ -148,7 +151,7 @@ impl Server {
     ///
     /// - Errors: what this server cannot be without. A task that cannot start is none of it.
     pub async fn start(deps: ServerDeps) -> Result<Self, ServeError> {
-        let ServerDeps { host, log, shutdown } = deps;
+        let ServerDeps { host, log, shutdown, read_settings } = deps;
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
@@ -185,7 +188,7 @@ impl Server {
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         metrics::register(&host.metrics, &documents, log.feed());
-        let gateway = GatewayHost::start(&host, &shutdown).await?;
+        let gateway = GatewayHost::start(&host, read_settings, &shutdown).await?;
         let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
         let api = Api {
             router: parts.router,

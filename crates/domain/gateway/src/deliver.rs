@@ -25,8 +25,9 @@ mod tests;
 
 use std::time::Duration;
 
-pub use self::answer::{Answer, of_failure, of_reply};
+pub use self::answer::{Answer, of_failure, of_partial_reply, of_reply};
 pub use self::dataway::DatawayReceiver;
+pub(crate) use self::dataway::content_type;
 pub use self::group::{Group, Member, Strategy};
 pub use self::health::{BreakerPolicy, EndpointState};
 pub use self::sender::{Attempt, SendStats, Sender, SenderParts, Watch};

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levada_clients::ClientError;
-use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint, EndpointError};
+use levada_clients::dataway::EndpointError;
 use levada_clients::http::TlsOptions;
+use levada_codec::compression::Compression;
 use levada_runtime::{Clock, Tasks};
 use thiserror::Error;
 
-use crate::deliver::{
-    DatawayReceiver, Group, Member, SendPolicy, Sender, SenderParts, Strategy, Watch,
-};
+use crate::deliver::{Group, Member, SendPolicy, Sender, SenderParts, Strategy, Watch};
+use crate::egress::{Kind, OpenReceiverError, Tools};
 use crate::gateway::Outlet;
 use crate::ingest::{Encoder, Form};
 use crate::rules::{DestinationId, Target};
@@ -68,9 +68,11 @@ pub struct EndpointSpec {
 pub struct DestinationSpec {
     /// Its name: letters, digits, `-`, `_` and `.`, for it is a folder as well.
     pub name: String,
+    /// What its endpoints are.
+    pub kind: Kind,
     /// How endpoints share.
     pub spread: Spread,
-    /// At least one.
+    /// At least one, or none for a kind without URLs.
     pub endpoints: Vec<EndpointSpec>,
     /// How it wants its bodies.
     pub form: Form,
@@ -139,6 +141,15 @@ pub enum DestinationError {
         #[source]
         source: ClientError,
     },
+    /// A producer that cannot be made.
+    #[error("destination `{name}`")]
+    Producer {
+        /// The name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: levada_connectors::ProducerError,
+    },
     /// A queue that cannot be opened.
     #[error(transparent)]
     Queue(#[from] OpenError),
@@ -153,8 +164,10 @@ pub async fn open(
     for spec in specs {
         check(spec, &opened)?;
         let mut members = Vec::new();
-        for (at, endpoint) in spec.endpoints.iter().enumerate() {
-            members.push(member(spec, at, endpoint).await?);
+        let alone = [EndpointSpec::default()];
+        let endpoints = if spec.kind.has_urls() { &spec.endpoints[..] } else { &alone };
+        for (at, endpoint) in endpoints.iter().enumerate() {
+            members.push(member(spec, at, endpoint, shared).await?);
         }
         let target = match &spec.spread {
             Spread::Failover | Spread::Weighted => {
@@ -183,8 +196,10 @@ fn check(spec: &DestinationSpec, opened: &Opened) -> Result<(), DestinationError
         "the name is to be made of up to 100 letters, digits, `-`, `_` and `.`"
     } else if opened.targets.contains_key(&spec.name) {
         "the name is there twice"
-    } else if spec.endpoints.is_empty() {
+    } else if spec.endpoints.is_empty() && spec.kind.has_urls() {
         "it has no endpoint"
+    } else if !spec.endpoints.is_empty() && !spec.kind.has_urls() {
+        "a destination of its kind has no endpoints"
     } else if opened.outlets.len() + spec.endpoints.len() > usize::from(DestinationId::MAX) {
         "there are too many destinations"
     } else {
@@ -197,25 +212,15 @@ async fn member(
     spec: &DestinationSpec,
     at: usize,
     endpoint: &EndpointSpec,
+    shared: &Shared<'_>,
 ) -> Result<Member, DestinationError> {
-    let name = || spec.name.clone();
-    let url = Endpoint::parse(&endpoint.url, Some(&endpoint.token))
-        .map_err(|source| DestinationError::Endpoint { name: name(), at, source })?;
-    let mut options = DatawayOptions {
-        tls: endpoint.tls.clone(),
-        proxy: endpoint.proxy.clone(),
-        timeout: endpoint.timeout,
-        ..DatawayOptions::default()
-    };
-    if !endpoint.user_agent.is_empty() {
-        options.user_agent.clone_from(&endpoint.user_agent);
-    }
-    let client = Dataway::new(options).await.map_err(|source| DestinationError::Client {
-        name: name(),
-        at,
-        source,
+    let tools = Tools { encoder: &shared.encoder, clock: &shared.clock, tasks: shared.tasks };
+    let name = spec.name.clone();
+    let receiver = spec.kind.receiver(endpoint, &tools).await.map_err(|error| match error {
+        OpenReceiverError::Endpoint(source) => DestinationError::Endpoint { name, at, source },
+        OpenReceiverError::Client(source) => DestinationError::Client { name, at, source },
+        OpenReceiverError::Producer(source) => DestinationError::Producer { name, source },
     })?;
-    let receiver = Arc::new(DatawayReceiver::new(client, url));
     Ok(Member { receiver, weight: endpoint.weight, priority: endpoint.priority })
 }
 
@@ -266,10 +271,13 @@ impl Opened {
             queue: queue.clone(),
             group: Group::new(strategy, members, &spec.policy, seed),
             policy: spec.policy.clone(),
-            compression: spec.form.compression,
+            compression: match spec.kind.sends_as_queued() {
+                true => spec.form.compression,
+                false => Compression::None,
+            },
             encoder: Arc::clone(&shared.encoder),
             clock,
-            watch: shared.watch.clone(),
+            watch: shared.watch.clone().filter(|_| spec.kind.is_dataway()),
         });
         let id = self.outlets.len() as DestinationId;
         self.outlets.push(Outlet { name: name.to_owned(), form: spec.form, queue });

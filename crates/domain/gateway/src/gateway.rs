@@ -11,6 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use levada_model::Timestamp;
 use levada_runtime::{TaskKind, Tasks};
 
 use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
@@ -35,6 +36,7 @@ pub struct Gateway {
     rules: RwLock<Arc<RuleSet>>,
     /// Makes changes of rules wait for each other.
     change: Mutex<()>,
+    last_reload: Mutex<Option<Reload>>,
     bounds: Bounds,
     encoder: Arc<Encoder>,
     idle: Mutex<Vec<Workspace>>,
@@ -70,6 +72,15 @@ pub struct GatewayStats {
     pub reload_errors: AtomicU64,
 }
 
+/// How reading the rules again went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// When.
+    pub at: Timestamp,
+    /// Why the rules stay as they were; nothing when the new ones are in effect.
+    pub error: Option<String>,
+}
+
 /// A body that is ready to be queued.
 #[derive(Debug)]
 pub struct Prepared {
@@ -102,6 +113,7 @@ impl Gateway {
             outlets,
             rules: RwLock::new(Arc::new(rules)),
             change: Mutex::default(),
+            last_reload: Mutex::default(),
             bounds,
             encoder,
             idle: Mutex::default(),
@@ -199,6 +211,36 @@ impl Gateway {
         self.replace(spec)
     }
 
+    /// Puts rules that were read again in the place of those that are in effect, or keeps those when they could not be read
+    /// or are wrong; either is remembered. Drop filters that came by a pull stay while the new rules have none.
+    pub fn reload(&self, at: Timestamp, read: Result<RulesSpec, String>) -> Result<(), String> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match read {
+            Ok(mut spec) => {
+                let rules = self.rules();
+                let known = rules.spec();
+                if spec.drop_filters.is_empty() && known.drop_source == FilterSource::Remote {
+                    spec.drop_filters.clone_from(&known.drop_filters);
+                    spec.drop_source = FilterSource::Remote;
+                }
+                self.replace(spec).map_err(|error| error.to_string())
+            }
+            Err(error) => {
+                self.stats.reload_errors.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
+        };
+        let error = outcome.clone().err();
+        let mut last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Reload { at, error });
+        outcome
+    }
+
+    /// Says how reading the rules again went the last time.
+    pub fn last_reload(&self) -> Option<Reload> {
+        self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Puts other drop filters in the place of those that are in effect.
     ///
     /// Filters of the settings are stronger than those of a pull: then nothing changes, and the answer is false.
@@ -228,7 +270,7 @@ impl Gateway {
     }
 
     fn replace(&self, spec: RulesSpec) -> Result<(), RulesError> {
-        let new = match RuleSet::new(spec, self.outlets.len()) {
+        let mut new = match RuleSet::new(spec, self.outlets.len()) {
             Ok(new) => new,
             Err(error) => {
                 self.stats.reload_errors.fetch_add(1, Ordering::Relaxed);

@@ -284,6 +284,11 @@ const SEND_COUNTERS: &[SendCounter] = &[
     ("levada_gateway_joined_records_total", "Records that were sent with others.", |stats| {
         &stats.joined
     }),
+    (
+        "levada_gateway_left_out_fields_total",
+        "Tags and fields that this kind of destination cannot hold.",
+        |stats| &stats.left_out_fields,
+    ),
 ];
 
 /// Shows what a gateway takes and what its senders do, read at every scrape.

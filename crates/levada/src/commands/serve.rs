@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use levada_runtime::ShutdownHandle;
 use levada_server::flows::Host;
-use levada_server::serve::{Server, ServerDeps};
+use levada_server::serve::{ReadSettings, Server, ServerDeps};
 use levada_server::signals;
 use levada_telemetry::console::Console;
 use serde::Serialize;
@@ -47,7 +47,7 @@ fn serve(args: &Serve, common: &Common) -> Result<Exit, String> {
     }
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
     let host = Host::new(settings).map_err(|error| output::chain(&error))?;
-    let exit = runtime.block_on(supervise(host, Arc::new(adjustable), args, &console));
+    let exit = runtime.block_on(supervise(host, Arc::new(adjustable), args, &common, &console));
     runtime.shutdown_timeout(Duration::from_millis(200));
     exit
 }
@@ -56,11 +56,15 @@ async fn supervise(
     host: Host,
     log: Arc<log::Adjustable>,
     args: &Serve,
+    common: &Common,
     console: &Console,
 ) -> Result<Exit, String> {
     let (handle, mut shutdown) = ShutdownHandle::new();
     let interrupted = signals::install(&handle, &host.tasks).map_err(|error| error.to_string())?;
-    let deps = ServerDeps { host, log, shutdown: shutdown.clone() };
+    let common = common.clone();
+    let read_settings: ReadSettings = Arc::new(move || log::settings(&common));
+    let deps =
+        ServerDeps { host, log, shutdown: shutdown.clone(), read_settings: Some(read_settings) };
     let server = Server::start(deps).await.map_err(|error| output::chain(&error))?;
     let ready =
         Ready { ready: true, listen: server.addresses().iter().map(ToString::to_string).collect() };

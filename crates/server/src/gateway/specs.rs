@@ -5,22 +5,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use levada_clients::http::TlsOptions;
-use levada_codec::compression::Compression;
 use levada_condition::filter::Compat;
 use levada_gateway::deliver::{BreakerPolicy, SendPolicy};
 use levada_gateway::destination::{DestinationSpec, EndpointSpec, Spread};
-use levada_gateway::ingest::{Bounds, Form};
+use levada_gateway::ingest::Bounds;
 use levada_gateway::rules::{
     DestinationId, FilterSource, GlobalTags, RulesSpec, SinkMode, SinkerSpec, Target,
 };
 use levada_gateway::tenants::TenantSpec;
-use levada_gateway::wal::{Categories, Encoding, Keep, QueueSettings, Sync, WhenFull};
+use levada_gateway::wal::{Categories, Keep, QueueSettings, Sync, WhenFull};
 use levada_model::Category;
 use levada_runtime::BackoffPolicy;
 use levada_settings::Gateway as Settings;
 use levada_settings::gateway as set;
 
 use super::GatewayError;
+
+mod kinds;
 
 /// Bodies at least this large are compressed when they are queued, smaller ones together when they are sent.
 const COMPRESS_BYTES_MIN: usize = 16 << 10;
@@ -96,12 +97,7 @@ fn destination(
             true => settings.http_proxy.clone(),
             false => endpoint.proxy.clone(),
         },
-        tls: TlsOptions {
-            ca_file: PathBuf::from(&settings.ca_file),
-            cert_file: PathBuf::from(&settings.cert_file),
-            key_file: PathBuf::from(&settings.key_file),
-            insecure_skip_verify: settings.tls_insecure,
-        },
+        tls: tls(settings),
         weight: endpoint.weight,
         priority: endpoint.priority,
         timeout: settings.timeout.into(),
@@ -114,6 +110,7 @@ fn destination(
     let limit = one.limit.over(&settings.limit);
     Ok(DestinationSpec {
         name: one.name.clone(),
+        kind: kinds::kind(settings, one),
         spread: match one.strategy {
             set::Strategy::Failover => Spread::Failover,
             set::Strategy::Weighted => Spread::Weighted,
@@ -121,19 +118,7 @@ fn destination(
             set::Strategy::Hash => Spread::Hash { key: one.hash_key.clone() },
         },
         endpoints: endpoints.collect(),
-        form: Form {
-            encoding: match one.content_encoding.unwrap_or(settings.content_encoding) {
-                set::PointEncoding::V1 => Encoding::LineProtocol,
-                set::PointEncoding::V2 => Encoding::Protobuf,
-                set::PointEncoding::Json => Encoding::Json,
-                set::PointEncoding::Pbjson => Encoding::ProtobufJson,
-            },
-            compression: match one.gzip.unwrap_or(settings.gzip) {
-                true => Compression::Gzip,
-                false => Compression::None,
-            },
-            has_global_tags: true,
-        },
+        form: kinds::form(settings, one),
         policy: SendPolicy {
             retry: BackoffPolicy {
                 initial: retry.initial.into(),
@@ -156,6 +141,15 @@ fn destination(
         },
         queue: queue(&one.queue.over(&settings.queue), age_max)?,
     })
+}
+
+fn tls(settings: &Settings) -> TlsOptions {
+    TlsOptions {
+        ca_file: PathBuf::from(&settings.ca_file),
+        cert_file: PathBuf::from(&settings.cert_file),
+        key_file: PathBuf::from(&settings.key_file),
+        insecure_skip_verify: settings.tls_insecure,
+    }
 }
 
 fn queue(

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use levada_runtime::{ShutdownHandle, SystemClock};
 use levada_server::flows::Host;
-use levada_server::serve::{LogControl, Server, ServerDeps};
+use levada_server::serve::{LogControl, ReadSettings, Server, ServerDeps};
+use levada_settings::Settings;
 use levada_telemetry::feed::LogFeed;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -62,15 +63,32 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
 impl Started {
     /// Starts one on a data folder, with settings as `--set` takes them.
     pub(crate) async fn new(data: &Path, settings: &[&str]) -> Self {
-        let mut loader = levada_settings::Loader::new()
-            .flag("--data", "data.dir", &data.to_string_lossy())
-            .flag("--listen", "http.listen", "127.0.0.1:0");
-        for assignment in settings {
-            loader = loader.assignment("--set", assignment);
-        }
-        let host = Host::new(loader.load().unwrap().settings).unwrap();
+        Self::with(data, settings, None).await
+    }
+
+    /// Starts one that reads a file as well, now and at each SIGHUP.
+    pub(crate) async fn with(data: &Path, settings: &[&str], file: Option<&Path>) -> Self {
+        let settings: Vec<String> = settings.iter().map(|text| (*text).to_owned()).collect();
+        let (data, file) = (data.to_owned(), file.map(Path::to_owned));
+        let read = move || -> Result<Settings, String> {
+            let mut loader = levada_settings::Loader::new();
+            if let Some(file) = &file {
+                loader = loader.file(file);
+            }
+            loader = loader.flag("--data", "data.dir", &data.to_string_lossy()).flag(
+                "--listen",
+                "http.listen",
+                "127.0.0.1:0",
+            );
+            for assignment in &settings {
+                loader = loader.assignment("--set", assignment);
+            }
+            loader.load().map(|loaded| loaded.settings).map_err(|error| error.to_string())
+        };
+        let host = Host::new(read().unwrap()).unwrap();
         let (handle, shutdown) = ShutdownHandle::new();
-        let deps = ServerDeps { host, log: log(), shutdown };
+        let read_settings: Option<ReadSettings> = Some(Arc::new(read));
+        let deps = ServerDeps { host, log: log(), shutdown, read_settings };
         let server = Server::start(deps).await.unwrap();
         let url = format!("http://{}", server.addresses()[0]);
         Started { url, server, handle }

@@ -7,7 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::egress::{
+    FileTarget, InfluxTarget, KafkaTarget, Kind, RemoteWriteTarget, RemoteWriteVersion,
+};
 use crate::{ByteSize, Duration, Secret};
+
+mod egress;
 
 /// Receives points and delivers them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -172,6 +177,8 @@ section! {
 pub struct Destination {
     /// Its name; sinkers name it, and its queue is a folder of that name.
     pub name: String,
+    /// What its endpoints are.
+    pub kind: Kind,
     /// How its endpoints share.
     pub strategy: Strategy,
     /// The tag that decides, for `hash`.
@@ -195,15 +202,27 @@ pub struct Destination {
     pub breaker: BreakerChange,
     /// How fast it is sent to.
     pub limit: LimitChange,
+    /// Where in InfluxDB points go, for `influx`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx: Option<InfluxTarget>,
+    /// How remote write is spoken, for `remote-write`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_write: Option<RemoteWriteTarget>,
+    /// The topic and its cluster, for `kafka`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaTarget>,
+    /// The file, for `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileTarget>,
 }
 
 /// An endpoint of a destination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GatewayEndpoint {
-    /// Its URL, with `?token=`.
+    /// Its URL, with `?token=` for a Dataway.
     pub url: Secret<String>,
-    /// The token, when the URL has none.
+    /// The token, when the URL has none: that of InfluxDB, or the bearer token of remote write.
     #[serde(default = "nothing")]
     pub token: Secret<String>,
     /// A proxy; empty means that of `gateway.http-proxy`.
@@ -444,9 +463,10 @@ impl Gateway {
                 let name = &destination.name;
                 add("gateway.destination", format!("{place}.name: `{name}` is there twice"));
             }
-            if destination.endpoint.is_empty() {
+            if destination.endpoint.is_empty() && destination.kind.has_urls() {
                 add("gateway.destination", format!("{place} must have an endpoint"));
             }
+            egress::check(destination, |text| add("gateway.destination", format!("{place}{text}")));
             if destination.strategy == Strategy::Hash && destination.hash_key.is_empty() {
                 add("gateway.destination", format!("{place}.hash-key must name a tag"));
             }

@@ -56,8 +56,8 @@ impl Receiver for DatawayReceiver {
     }
 }
 
-/// Source: dataway reference §5.3.
-fn content_type(encoding: Encoding) -> &'static str {
+/// Gives how a body is written. Source: dataway reference §5.3.
+pub(crate) fn content_type(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::LineProtocol => "application/line-protocol",
         Encoding::Protobuf => "application/protobuf; proto=com.guance.Point",

@@ -57,6 +57,8 @@ pub struct SendStats {
     pub splits: AtomicU64,
     /// Records that were sent together with others.
     pub joined: AtomicU64,
+    /// Tags and fields that this kind of receiver cannot hold.
+    pub left_out_fields: AtomicU64,
     /// Requests under way.
     pub in_flight: AtomicU64,
     /// When the receiver last said that the data of the contract is used up, Unix seconds; 0 when it does not.
@@ -94,7 +96,9 @@ pub trait Watch: Send + Sync + 'static {
 
 /// What came of one body.
 enum Sent {
-    Delivered,
+    /// All but so many points, which this kind of receiver cannot hold.
+    Delivered(u32),
+    Mixed(String),
     Refused(String),
     TooLarge,
     Expired,
@@ -194,11 +198,13 @@ impl Sender {
             self.stats.joined.fetch_add(records.len() as u64, Ordering::Relaxed);
             if let Some(record) = self.parts.encoder.join(&records) {
                 let outcome: fn() -> Outcome = match self.send(&record, 0, &shutdown).await {
-                    Sent::Delivered => || Outcome::Delivered,
+                    Sent::Delivered(left_out) => return delivered(leases, left_out),
                     Sent::Expired => || Outcome::Dropped(DropReason::Expired),
                     Sent::Stopped => || Outcome::Retry,
                     // One of them is to blame: each is sent alone.
-                    Sent::Refused(_) | Sent::TooLarge => return self.each(leases, &shutdown).await,
+                    Sent::Refused(_) | Sent::Mixed(_) | Sent::TooLarge => {
+                        return self.each(leases, &shutdown).await;
+                    }
                 };
                 leases.into_iter().for_each(|lease| lease.done(outcome()));
                 return;
@@ -217,31 +223,57 @@ impl Sender {
     /// Sends a record, in halves if need be.
     async fn alone(&self, lease: &Lease, shutdown: &Shutdown) -> Outcome {
         let mut waiting = vec![lease.record().clone()];
-        let (mut delivered, mut expired, mut refused) = (0, 0, Vec::new());
-        let (mut is_split, mut is_too_large) = (false, false);
+        let (mut delivered, mut expired, mut left_out) = (0, 0, 0);
+        let mut refused: Vec<(Record, String)> = Vec::new();
+        let (mut is_too_large, mut halvings, mut searches) = (false, 0, 0);
         while let Some(record) = waiting.pop() {
-            match self.send(&record, lease.attempts(), shutdown).await {
-                Sent::Delivered => delivered += record.points,
-                Sent::Expired => expired += record.points,
-                Sent::Refused(reason) => refused.push((record, reason)),
+            let (reason, is_search) = match self.send(&record, lease.attempts(), shutdown).await {
+                Sent::Delivered(without) => {
+                    left_out += without;
+                    delivered += record.points - without;
+                    continue;
+                }
+                Sent::Expired => {
+                    expired += record.points;
+                    continue;
+                }
+                Sent::Refused(reason) => {
+                    refused.push((record, reason));
+                    continue;
+                }
                 Sent::Stopped => return Outcome::Retry,
-                Sent::TooLarge => match self.parts.encoder.split(&record, self.parts.clock.now()) {
-                    Ok(Split::Halves(halves)) => {
-                        self.stats.splits.fetch_add(1, Ordering::Relaxed);
-                        is_split = true;
-                        let (first, second) = *halves;
-                        waiting.push(second);
-                        waiting.push(first);
-                    }
-                    Ok(Split::Single) => {
-                        is_too_large = true;
-                        refused.push((record, "status 413: one point".to_owned()));
-                    }
-                    Err(error) => refused.push((record, format!("cannot be halved: {error}"))),
-                },
+                Sent::TooLarge => ("status 413: one point".to_owned(), false),
+                Sent::Mixed(reason) if searches < SEARCHES_MAX => (reason, true),
+                Sent::Mixed(reason) => {
+                    refused.push((record, reason));
+                    continue;
+                }
+            };
+            match self.parts.encoder.split(&record, self.parts.clock.now()) {
+                Ok(Split::Halves(halves)) => {
+                    self.stats.splits.fetch_add(1, Ordering::Relaxed);
+                    halvings += 1;
+                    searches += u32::from(is_search);
+                    let (first, second) = *halves;
+                    waiting.push(second);
+                    waiting.push(first);
+                }
+                Ok(Split::Single) => {
+                    is_too_large |= !is_search;
+                    refused.push((record, reason));
+                }
+                Err(error) => refused.push((record, format!("cannot be halved: {error}"))),
             }
         }
-        if !is_split {
+        for (record, reason) in &refused {
+            tracing::warn!(
+                destination = %self.parts.name,
+                points = record.points,
+                reason,
+                "points are refused for good"
+            );
+        }
+        if halvings == 0 && left_out == 0 {
             return match refused.pop() {
                 Some((_, reason)) if is_too_large => {
                     Outcome::DeadLetter { reason, otherwise: DropReason::TooLarge }
@@ -251,7 +283,8 @@ impl Sender {
                 None => Outcome::Delivered,
             };
         }
-        let dropped = if expired > 0 { vec![(DropReason::Expired, expired)] } else { Vec::new() };
+        let dropped = [(DropReason::Expired, expired), (DropReason::EncodeError, left_out)];
+        let dropped = dropped.into_iter().filter(|(_, points)| *points > 0).collect();
         let letter = self.letter(refused);
         Outcome::Parts { delivered, dropped, letter }
     }
@@ -316,25 +349,23 @@ impl Sender {
                 });
             }
             match answer {
-                Answer::Delivered { .. } => {
+                Answer::Delivered { left_out, .. } => {
+                    self.stats.left_out_fields.fetch_add(left_out.fields, Ordering::Relaxed);
                     self.stats.beyond_usage_since.store(0, Ordering::Relaxed);
                     self.concurrency.succeeded();
                     leave.works();
-                    return Sent::Delivered;
+                    return Sent::Delivered(left_out.points.min(record.points));
                 }
                 Answer::TooLarge => {
                     leave.works();
                     return Sent::TooLarge;
                 }
+                Answer::Mixed { reason, .. } => {
+                    leave.works();
+                    return Sent::Mixed(reason);
+                }
                 Answer::Refused { reason, .. } => {
                     leave.works();
-                    tracing::warn!(
-                        destination = %self.parts.name,
-                        endpoint = receiver.label(),
-                        points = record.points,
-                        reason,
-                        "points are refused for good"
-                    );
                     return Sent::Refused(reason);
                 }
                 Answer::Later { after, is_overload, reason, .. } => {
@@ -392,6 +423,26 @@ impl Sender {
             () = draining.draining() => false,
             () = self.parts.clock.sleep(rest) => true,
         }
+    }
+}
+
+/// A body is halved so often to find the points in it that are bad; what is left then is refused with them.
+const SEARCHES_MAX: u32 = 64;
+
+/// Says of records that were sent together that they are delivered, but for some points.
+fn delivered(leases: Vec<Lease>, mut left_out: u32) {
+    for lease in leases {
+        let points = lease.record().points;
+        let without = left_out.min(points);
+        left_out -= without;
+        lease.done(match without {
+            0 => Outcome::Delivered,
+            _ => Outcome::Parts {
+                delivered: points - without,
+                dropped: vec![(DropReason::EncodeError, without)],
+                letter: None,
+            },
+        });
     }
 }
 

@@ -1,6 +1,5 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use levada_codec::compression::Compression;
 use levada_model::Category;
 use levada_runtime::{ShutdownHandle, SystemClock, TaskKind};
 use levada_telemetry::metrics::Registry;
@@ -16,6 +15,7 @@ use crate::wal::Encoding;
 fn spec(name: &str, spread: Spread, urls: &[&str]) -> DestinationSpec {
     DestinationSpec {
         name: name.into(),
+        kind: Kind::Dataway,
         spread,
         endpoints: urls
             .iter()

@@ -196,10 +196,7 @@ impl Encoder {
         if record.points < 2 {
             return Ok(Split::Single);
         }
-        let plain: Bytes = match record.compression {
-            Compression::None => record.body.clone(),
-            format => decompress_all(format, &record.body, self.bounds.plain_bytes_max)?.into(),
-        };
+        let plain = self.plain(record)?;
         let Some((middle, points)) = middle(&plain, record.encoding, record.points / 2) else {
             return Ok(Split::Single);
         };
@@ -222,6 +219,16 @@ impl Encoder {
         let first = half(plain.slice(..middle), points);
         let second = half(plain.slice(middle..), record.points - points);
         Ok(Split::Halves(Box::new((first, second))))
+    }
+
+    /// Gives the body of a record as it was before it was compressed.
+    ///
+    /// - Errors: it is damaged, which its checksum should have told before.
+    pub fn plain(&self, record: &Record) -> Result<Bytes, CompressionError> {
+        Ok(match record.compression {
+            Compression::None => record.body.clone(),
+            format => decompress_all(format, &record.body, self.bounds.plain_bytes_max)?.into(),
+        })
     }
 
     fn compressor(&self, compression: Compression) -> Result<Compressor, CompressionError> {

@@ -232,14 +232,19 @@ impl Watch for DatawayMetrics {
                 self.refused_points.with(&[category, "write point 4xx"]).add(points);
             }
             Answer::Later { .. } => self.retries.with(&[api, of_latency]).inc(),
-            Answer::Delivered { .. } | Answer::Pause { .. } | Answer::TooLarge => {}
+            Answer::Delivered { .. }
+            | Answer::Pause { .. }
+            | Answer::TooLarge
+            | Answer::Mixed { .. } => {}
         }
     }
 }
 
 fn status_of(answer: &Answer) -> Option<u16> {
     match answer {
-        Answer::Delivered { status } | Answer::Refused { status, .. } => Some(*status),
+        Answer::Delivered { status, .. }
+        | Answer::Refused { status, .. }
+        | Answer::Mixed { status, .. } => Some(*status),
         Answer::Later { status, .. } | Answer::Pause { status, .. } => *status,
         Answer::TooLarge => Some(413),
     }

@@ -207,7 +207,8 @@ fn same_host(from: &Url, response: &Response) -> Option<Url> {
     (to.scheme() == from.scheme() && to.host() == from.host()).then_some(to)
 }
 
-async fn reply(response: Response, now: Timestamp) -> Reply {
+/// Reads what a server answered.
+pub(crate) async fn reply(response: Response, now: Timestamp) -> Reply {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
