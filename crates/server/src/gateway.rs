@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use levada_api::gateway::GatewayApi;
 use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint};
+use levada_clients::net::Net;
 use levada_gateway::destination::{self, DestinationError, Shared};
 use levada_gateway::gateway::Gateway;
 use levada_gateway::ingest::Encoder;
-use levada_gateway::metrics::{DatawayMetrics, EndpointMetrics, QueueFamilies, show_pipeline};
+use levada_gateway::metrics::{
+    DatawayMetrics, EndpointMetrics, NetMetrics, QueueFamilies, show_pipeline,
+};
 use levada_gateway::pull::Puller;
 use levada_gateway::rules::{RulesError, RulesSpec};
 use levada_gateway::tenants::Tenants;
@@ -78,6 +81,11 @@ impl GatewayHost {
         }
         let clock = Arc::clone(&host.clock);
         let metrics = Arc::new(DatawayMetrics::new(&host.metrics, Arc::clone(&clock))?);
+        let net = Net {
+            watch: Some(Arc::new(NetMetrics::new(&host.metrics, "dataway")?)),
+            clock: Arc::clone(&clock),
+            ..Net::default()
+        };
         let bounds = specs::bounds(settings);
         let random = Uuid::new_v4().as_u128() as u64;
         let encoder = Arc::new(Encoder::new(bounds.clone(), random));
@@ -89,6 +97,7 @@ impl GatewayHost {
             clock: Arc::clone(&clock),
             tasks: &host.tasks,
             watch: Some(Arc::clone(&metrics) as _),
+            net: net.clone(),
         };
         let opened = destination::open(&destinations, &shared).await?;
         let rules = specs::rules(settings, &opened.targets)?;
@@ -113,6 +122,12 @@ impl GatewayHost {
             host.tasks.spawn(TaskKind::Gateway, &name, async move { sender.run(stopping).await })
         });
         let senders = Mutex::new(senders.collect());
+        for sender in &opened.senders {
+            let (sender, stopping) = (Arc::clone(sender), stopping.clone());
+            let name = format!("names of {}", sender.name());
+            let work = async move { sender.watch_names(stopping).await };
+            drop(host.tasks.spawn(TaskKind::Gateway, &name, work));
+        }
         let api = Arc::new(GatewayApi {
             gateway,
             senders: opened.senders,
@@ -214,7 +229,7 @@ async fn centre(
         timeout: first.timeout,
         ..DatawayOptions::default()
     };
-    let client = Dataway::new(options).await;
+    let client = Dataway::new(&endpoint, options).await;
     let client =
         client.map_err(|error| GatewayError::Setting(format!("gateway.urls[0]: {error}")))?;
     Ok(Some((client, endpoint)))

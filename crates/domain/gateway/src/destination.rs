@@ -14,6 +14,7 @@ use std::time::Duration;
 use levada_clients::ClientError;
 use levada_clients::dataway::EndpointError;
 use levada_clients::http::TlsOptions;
+use levada_clients::net::Net;
 use levada_codec::compression::Compression;
 use levada_runtime::{Clock, Tasks};
 use thiserror::Error;
@@ -106,6 +107,8 @@ pub struct Shared<'a> {
     pub tasks: &'a Tasks,
     /// Hears of every attempt.
     pub watch: Option<Arc<dyn Watch>>,
+    /// Names and connections.
+    pub net: Net,
 }
 
 /// Why a destination cannot be opened; nothing of it is.
@@ -214,7 +217,8 @@ async fn member(
     endpoint: &EndpointSpec,
     shared: &Shared<'_>,
 ) -> Result<Member, DestinationError> {
-    let tools = Tools { encoder: &shared.encoder, clock: &shared.clock, tasks: shared.tasks };
+    let Shared { encoder, clock, tasks, net, .. } = shared;
+    let tools = Tools { encoder, clock, tasks, net };
     let name = spec.name.clone();
     let receiver = spec.kind.receiver(endpoint, &tools).await.map_err(|error| match error {
         OpenReceiverError::Endpoint(source) => DestinationError::Endpoint { name, at, source },

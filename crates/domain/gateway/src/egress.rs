@@ -24,6 +24,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use levada_codec::line_protocol::Precision;
+use levada_clients::ClientError;
+use levada_clients::dataway::EndpointError;
+use levada_clients::net::Net;
 use levada_codec::points::{Point, Unit, json, line, protobuf};
 use levada_connectors::ProducerError;
 use levada_model::Timestamp;
@@ -39,8 +42,6 @@ use crate::deliver::{Answer, Receiver};
 use crate::destination::EndpointSpec;
 use crate::ingest::Encoder;
 use crate::wal::{Encoding, Record};
-use levada_clients::ClientError;
-use levada_clients::dataway::EndpointError;
 
 /// What the endpoints of a destination are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,6 +67,8 @@ pub struct Tools<'t> {
     pub clock: &'t Arc<dyn Clock>,
     /// Runs what clients need.
     pub tasks: &'t Tasks,
+    /// Names and connections.
+    pub net: &'t Net,
 }
 
 /// Why a receiver cannot be made.

@@ -5,18 +5,21 @@
 //!              └─ refused: nothing has left
 //! ```
 //! [`Gateway::write`] returns when every copy of every point is in the queue of its destination, as durable as that queue
-//! makes it. When one queue does not take its part, the write fails, and what other queues have taken stays there: who
-//! writes again may double points, never lose them.
+//! makes it. Room is set aside in all queues before any of them takes its part, so a write that waits for room in vain has
+//! left nothing anywhere. Only when a disk fails or fills up between, one queue may not take its part while others have
+//! taken theirs: the error says which, for who writes again doubles points there, and never loses any.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use levada_model::Timestamp;
 use levada_runtime::{TaskKind, Tasks};
 
 use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
-use crate::rules::{FilterSource, RuleSet, RulesError, RulesSpec};
-use crate::wal::{Queue, Receipt};
+use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec};
+use crate::wal::{AppendError, Queue, Receipt, Record, Reservation};
 
 /// One place that records can go to.
 #[derive(Clone)]
@@ -64,6 +67,10 @@ pub struct GatewayStats {
     pub routed: AtomicU64,
     /// Copies of points, one for each destination.
     pub copies: AtomicU64,
+    /// Bodies that some queues have taken and one has not; they count among those that were refused.
+    pub partial_bodies: AtomicU64,
+    /// Copies of their points that were taken.
+    pub partial_copies: AtomicU64,
     /// Things that were changed in points.
     pub warnings: AtomicU64,
     /// Changes of rules that were made.
@@ -95,6 +102,36 @@ const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Workspaces that are kept.
 const IDLE_MAX: usize = 16;
 
+/// Counts a body as taken whose writer did not wait for the end.
+struct Taking<'g> {
+    stats: &'g GatewayStats,
+    written: Option<Written>,
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if let Some(written) = &self.written {
+            self.stats.taken(written);
+        }
+    }
+}
+
+// === impl GatewayStats ===
+
+impl GatewayStats {
+    fn taken(&self, written: &Written) {
+        let add = |counter: &AtomicU64, amount: u64| counter.fetch_add(amount, Ordering::Relaxed);
+        add(&self.bodies, 1);
+        add(&self.received, written.points);
+        add(&self.filtered, written.filtered);
+        add(&self.no_field, written.no_field);
+        add(&self.nowhere, written.nowhere);
+        add(&self.routed, written.routed);
+        add(&self.copies, written.copies);
+        add(&self.warnings, written.warnings.total());
+    }
+}
+
 // === impl Gateway ===
 
 impl Gateway {
@@ -121,11 +158,21 @@ impl Gateway {
         })
     }
 
-    /// Takes a body; see the module for what that promises.
+    /// Takes a body; see the module for what that promises. Waits for room as long as it takes.
     pub async fn write(
         self: &Arc<Self>,
         write: Write,
         tasks: &Tasks,
+    ) -> Result<Written, WriteError> {
+        self.write_within(write, tasks, None).await
+    }
+
+    /// Takes a body; waits no longer than `patience` for room.
+    pub async fn write_within(
+        self: &Arc<Self>,
+        write: Write,
+        tasks: &Tasks,
+        patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
         let prepared = if write.body.len() > INLINE_BYTES_MAX {
             let gateway = Arc::clone(self);
@@ -135,7 +182,7 @@ impl Gateway {
         } else {
             self.prepare(&write)
         };
-        self.submit(prepared?).await
+        self.submit(prepared?, patience).await
     }
 
     /// Does all that needs no waiting: the body is read whole, and refused whole when anything is wrong.
@@ -163,39 +210,99 @@ impl Gateway {
         prepared
     }
 
-    /// Queues what a body became.
-    pub async fn submit(&self, prepared: Prepared) -> Result<Written, WriteError> {
-        let Prepared { outgoing, mut written } = prepared;
-        let appends = outgoing.into_iter().map(|Outgoing { destination, record }| async move {
+    /// Queues what a body became. Dropped while it waits for room, nothing is taken; dropped later, all of it is.
+    pub async fn submit(
+        &self,
+        prepared: Prepared,
+        patience: Option<Duration>,
+    ) -> Result<Written, WriteError> {
+        let Prepared { outgoing, written } = prepared;
+        let now = || self.outlets.first().map(|outlet| outlet.queue.now());
+        let until = patience.and_then(|patience| Some(now()? + patience));
+        let mut rooms = match self.rooms(&outgoing, until).await {
+            Ok(rooms) => rooms,
+            Err(error) => {
+                self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+                return Err(error);
+            }
+        };
+        let mut taking = Taking { stats: &self.stats, written: Some(written) };
+        let appends = outgoing.into_iter().map(|Outgoing { destination, record }| {
             let points = u64::from(record.points);
-            match self.outlets[usize::from(destination)].queue.append(record).await? {
-                Receipt::Kept { .. } => Ok::<u64, WriteError>(0),
-                Receipt::Dropped(_) => Ok(points),
+            let room = rooms.iter_mut().find(|(known, _)| *known == destination);
+            let room = room.map(|(_, room)| room.part(&record));
+            async move {
+                let room = room.ok_or(WriteError::Stopped)?;
+                Ok::<_, WriteError>((destination, points, room.append(record, until).await))
             }
         });
         // Queues flush side by side.
         let results = futures_util::future::join_all(appends).await;
+        let mut written = taking.written.take().unwrap_or_default();
+        let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
         let mut failure = None;
         for result in results {
+            let (destination, points, result) = result?;
+            let name = &*self.outlets[usize::from(destination)].name;
             match result {
-                Ok(dropped) => written.dropped += dropped,
-                Err(error) => failure = Some(error),
+                Ok(receipt) => {
+                    *taken.entry(name).or_default() += points;
+                    written.dropped += match receipt {
+                        Receipt::Kept { .. } => 0,
+                        Receipt::Dropped(_) => points,
+                    };
+                }
+                Err(error) => failure = Some((name, error)),
             }
         }
-        if let Some(error) = failure {
-            self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
-            return Err(error);
+        let Some((name, error)) = failure else {
+            self.stats.taken(&written);
+            return Ok(written);
+        };
+        self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+        if taken.is_empty() {
+            return Err(match error {
+                AppendError::Full => WriteError::Full,
+                error => error.into(),
+            });
         }
-        let add = |counter: &AtomicU64, amount: u64| counter.fetch_add(amount, Ordering::Relaxed);
-        add(&self.stats.bodies, 1);
-        add(&self.stats.received, written.points);
-        add(&self.stats.filtered, written.filtered);
-        add(&self.stats.no_field, written.no_field);
-        add(&self.stats.nowhere, written.nowhere);
-        add(&self.stats.routed, written.routed);
-        add(&self.stats.copies, written.copies);
-        add(&self.stats.warnings, written.warnings.total());
-        Ok(written)
+        self.stats.partial_bodies.fetch_add(1, Ordering::Relaxed);
+        self.stats.partial_copies.fetch_add(taken.values().sum(), Ordering::Relaxed);
+        let taken = taken.into_iter().map(|(name, points)| (name.to_owned(), points)).collect();
+        Err(WriteError::Partial { destination: name.to_owned(), taken, source: error })
+    }
+
+    /// Sets room aside in every queue that records go to, or in none of them while one has no room.
+    async fn rooms(
+        &self,
+        outgoing: &[Outgoing],
+        until: Option<Duration>,
+    ) -> Result<Vec<(DestinationId, Reservation)>, WriteError> {
+        let mut groups: Vec<(DestinationId, Vec<&Record>)> = Vec::new();
+        for Outgoing { destination, record } in outgoing {
+            match groups.iter_mut().find(|(known, _)| known == destination) {
+                Some((_, records)) => records.push(record),
+                None => groups.push((*destination, vec![record])),
+            }
+        }
+        'all: loop {
+            let mut rooms = Vec::with_capacity(groups.len());
+            for (destination, records) in &groups {
+                let queue = &self.outlets[usize::from(*destination)].queue;
+                match queue.try_reserve(records)? {
+                    Some(room) => rooms.push((*destination, room)),
+                    None => {
+                        // Who waits holds nothing that others wait for.
+                        drop(rooms);
+                        if queue.room(records, until).await? {
+                            continue 'all;
+                        }
+                        return Err(WriteError::Full);
+                    }
+                }
+            }
+            return Ok(rooms);
+        }
     }
 
     /// Gives the rules that are in effect.
@@ -288,3 +395,6 @@ impl Gateway {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

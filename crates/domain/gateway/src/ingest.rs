@@ -95,7 +95,7 @@ pub struct Bounds {
     pub compress_bytes_min: usize,
 }
 
-/// Why a body is refused; nothing of it was taken.
+/// Why a body is refused; nothing of it was taken, but for [`WriteError::Partial`].
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// No byte.
@@ -144,9 +144,27 @@ pub enum WriteError {
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopped,
+    /// There is no room in a queue now.
+    #[error("the queues of destinations are full, try again later")]
+    Full,
     /// A queue does not take it now.
     #[error(transparent)]
     Queue(#[from] crate::wal::AppendError),
+    /// A queue did not take its part, others have taken theirs.
+    #[error("destination `{destination}` did not take its part; taken for {}, where points are doubled if they are sent again", names(.taken))]
+    Partial {
+        /// The destination whose queue failed.
+        destination: String,
+        /// Destinations that have their part, and how many points that is.
+        taken: Vec<(String, u64)>,
+        /// Why.
+        source: crate::wal::AppendError,
+    },
+}
+
+fn names(taken: &[(String, u64)]) -> String {
+    let parts = taken.iter().map(|(name, points)| format!("`{name}` ({points} points)"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// What became of the points of a body.
@@ -285,6 +303,9 @@ impl WriteError {
             WriteError::Decode(CompressionError::ExpansionLimit { .. }) => ErrorKind::TooLarge,
             WriteError::Json(JsonError::TooLarge(_)) => ErrorKind::TooLarge,
             WriteError::Encode(_) => ErrorKind::Internal,
+            WriteError::Full => ErrorKind::Busy,
+            // Whatever the queue says, a part was taken: it is no fault of the body.
+            WriteError::Partial { .. } => ErrorKind::Unavailable,
             WriteError::Queue(error) => error.kind(),
             WriteError::Stopped => ErrorKind::Unavailable,
             _ => ErrorKind::Invalid,
@@ -307,7 +328,10 @@ impl WriteError {
             WriteError::Warning { .. } => "pointGotWarning",
             WriteError::Headers => "invalidHeader",
             WriteError::Encode(_) => "internal",
-            WriteError::Queue(_) | WriteError::Stopped => "queueNotAvailable",
+            WriteError::Full
+            | WriteError::Queue(_)
+            | WriteError::Partial { .. }
+            | WriteError::Stopped => "queueNotAvailable",
         }
     }
 }

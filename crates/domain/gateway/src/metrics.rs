@@ -1,6 +1,7 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
 mod dataway;
+mod net;
 mod own;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use levada_telemetry::metrics::{
 };
 
 pub use self::dataway::DatawayMetrics;
+pub use self::net::NetMetrics;
 pub use self::own::{EndpointMetrics, TenantFamilies};
 use crate::deliver::{SendStats, Sender};
 use crate::gateway::{Gateway, GatewayStats};
@@ -251,6 +253,16 @@ const GATEWAY_COUNTERS: &[GatewayCounter] = &[
         "levada_gateway_copies_points_total",
         "Copies of points, one for each destination.",
         |stats| &stats.copies,
+    ),
+    (
+        "levada_gateway_partial_bodies_total",
+        "Bodies that some queues have taken and one has not.",
+        |stats| &stats.partial_bodies,
+    ),
+    (
+        "levada_gateway_partial_copies_points_total",
+        "Copies of points of bodies that not all queues have taken.",
+        |stats| &stats.partial_copies,
     ),
     ("levada_gateway_point_warnings_total", "Things that were changed in points.", |stats| {
         &stats.warnings

@@ -23,6 +23,7 @@ pub mod error;
 pub mod http;
 pub mod influxdb;
 pub mod mqtt;
+pub mod net;
 pub mod smtp;
 pub mod snmp;
 mod tls;

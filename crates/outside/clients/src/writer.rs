@@ -3,16 +3,18 @@
 //! Every status is an answer; what it means is up to the caller.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use levada_model::{ErrorKind, Timestamp};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::Url;
 
 use crate::dataway::{Reply, reply};
 use crate::error::ClientError;
 use crate::http::{self, TlsOptions};
+use crate::net::{Fresh, Net};
 
 /// Connections that wait to be used again.
 const IDLE_MAX: usize = 64;
@@ -34,6 +36,8 @@ pub struct WriterOptions {
     pub proxy: String,
     /// How long a request may take, the answer included.
     pub timeout: Duration,
+    /// Names and connections.
+    pub net: Net,
 }
 
 /// What a server answered, with its headers.
@@ -48,7 +52,7 @@ pub struct Answered {
 /// Posts bodies; cheap to clone.
 #[derive(Clone)]
 pub struct Writer {
-    client: Client,
+    client: Arc<Fresh>,
     url: Url,
     headers: HeaderMap,
     timeout: Duration,
@@ -81,13 +85,19 @@ impl Writer {
             value.set_sensitive(true);
             headers.insert(key, value);
         }
-        let client = http::client_through(&options.tls, &options.proxy, IDLE_MAX).await?;
+        let WriterOptions { tls, proxy, net, .. } = &options;
+        let client = Arc::new(Fresh::new(&url, tls, proxy, IDLE_MAX, net).await?);
         Ok(Writer { client, url, headers, timeout: options.timeout, shown })
     }
 
     /// Gives scheme, host and port, for labels.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Looks whether the name of the server has moved, and begins with new connections when it has.
+    pub async fn look_up(&self) {
+        self.client.look_up().await;
     }
 
     /// Posts a body with more headers; `now` tells what a date in `Retry-After` means.
@@ -99,9 +109,11 @@ impl Writer {
     ) -> Result<Answered, ClientError> {
         let mut all = self.headers.clone();
         all.extend(headers.iter().cloned());
-        let request = self.client.post(self.url.clone()).headers(all).timeout(self.timeout);
+        let (client, started) = (self.client.client(), self.client.now());
+        let request = client.post(self.url.clone()).headers(all).timeout(self.timeout);
         let response = request.body(body).send().await;
         let response = response.map_err(|error| ClientError::no_answer(&self.shown, error))?;
+        self.client.answered(&response, started);
         let headers = response.headers().clone();
         Ok(Answered { reply: reply(response, now).await, headers })
     }

@@ -33,6 +33,10 @@ impl Receiver for DatawayReceiver {
         &self.label
     }
 
+    async fn look_up(&self) {
+        self.client.look_up().await;
+    }
+
     async fn send(&self, record: &Record, is_retry: bool, now: Timestamp) -> Answer {
         let attribute = |name: &str| record.attributes.get(name).map(str::to_owned);
         let package = Package {

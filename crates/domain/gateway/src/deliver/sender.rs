@@ -170,6 +170,25 @@ impl Sender {
         }
     }
 
+    /// Looks from time to time whether the names of endpoints have moved, until the shutdown begins.
+    pub async fn watch_names(&self, mut shutdown: Shutdown) {
+        loop {
+            for member in 0..self.parts.group.len() {
+                let receiver = self.parts.group.receiver(member);
+                tokio::select! {
+                    biased;
+                    () = shutdown.draining() => return,
+                    () = receiver.look_up() => {}
+                }
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.draining() => return,
+                () = self.parts.clock.sleep(NAMES_EVERY) => {}
+            }
+        }
+    }
+
     /// Adds more small records to one that is small; what does not fit in kind is held for the next flight.
     fn fill(&self, first: Lease, held: &mut Option<Lease>) -> Vec<Lease> {
         let max = self.parts.policy.join_bytes_max;
@@ -445,6 +464,9 @@ fn delivered(leases: Vec<Lease>, mut left_out: u32) {
         });
     }
 }
+
+/// How often names are looked up again. Source: dataway reference §5.5.
+pub const NAMES_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a flight waits for a probe of another before it looks again.
 const PROBE_WAIT_MAX: Duration = Duration::from_millis(100);

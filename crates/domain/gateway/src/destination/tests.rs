@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use levada_clients::net::Net;
 use levada_model::Category;
 use levada_runtime::{ShutdownHandle, SystemClock, TaskKind};
 use levada_telemetry::metrics::Registry;
@@ -38,6 +39,7 @@ async fn opened(specs: &[DestinationSpec], dir: &Path) -> Result<Opened, Destina
         clock: SystemClock::new(),
         tasks: &Tasks::new(),
         watch: None,
+        net: Net::default(),
     };
     open(specs, &shared).await
 }

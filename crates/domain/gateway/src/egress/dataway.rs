@@ -16,18 +16,20 @@ impl Open for Opener {
     async fn open(
         &self,
         endpoint: &EndpointSpec,
-        _tools: &Tools<'_>,
+        tools: &Tools<'_>,
     ) -> Result<Arc<dyn Receiver>, OpenReceiverError> {
         let url = Endpoint::parse(&endpoint.url, Some(&endpoint.token))?;
         let mut options = DatawayOptions {
             tls: endpoint.tls.clone(),
             proxy: endpoint.proxy.clone(),
             timeout: endpoint.timeout,
+            net: tools.net.clone(),
             ..DatawayOptions::default()
         };
         if !endpoint.user_agent.is_empty() {
             options.user_agent.clone_from(&endpoint.user_agent);
         }
-        Ok(Arc::new(DatawayReceiver::new(Dataway::new(options).await?, url)))
+        let client = Dataway::new(&url, options).await?;
+        Ok(Arc::new(DatawayReceiver::new(client, url)))
     }
 }

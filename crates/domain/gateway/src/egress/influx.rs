@@ -104,6 +104,7 @@ impl Open for InfluxSpec {
             tls: endpoint.tls.clone(),
             proxy: endpoint.proxy.clone(),
             timeout: endpoint.timeout,
+            net: tools.net.clone(),
         });
         Ok(Arc::new(InfluxReceiver {
             writer: writer.await?,
@@ -119,6 +120,10 @@ impl Open for InfluxSpec {
 impl Receiver for InfluxReceiver {
     fn label(&self) -> &str {
         self.writer.shown()
+    }
+
+    async fn look_up(&self) {
+        self.writer.look_up().await;
     }
 
     async fn send(&self, record: &Record, _is_retry: bool, now: Timestamp) -> Answer {

@@ -100,6 +100,7 @@ impl Open for RemoteWriteSpec {
             tls: endpoint.tls.clone(),
             proxy: endpoint.proxy.clone(),
             timeout: endpoint.timeout,
+            net: tools.net.clone(),
             ..WriterOptions::default()
         });
         Ok(Arc::new(RemoteWriteReceiver {
@@ -114,6 +115,10 @@ impl Open for RemoteWriteSpec {
 impl Receiver for RemoteWriteReceiver {
     fn label(&self) -> &str {
         self.writer.shown()
+    }
+
+    async fn look_up(&self) {
+        self.writer.look_up().await;
     }
 
     async fn send(&self, record: &Record, _is_retry: bool, now: Timestamp) -> Answer {

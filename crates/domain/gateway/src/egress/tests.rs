@@ -11,7 +11,7 @@ use levada_codec::compression::{Compression, decompress_all};
 use levada_codec::points::line::write_point;
 use levada_codec::points::remote_write::Reader;
 use levada_codec::snappy;
-use levada_model::{Category, Timestamp};
+use levada_model::Category;
 use levada_runtime::backoff::BackoffPolicy;
 use levada_runtime::{Clock, ShutdownHandle, SystemClock, TaskKind, Tasks};
 use levada_settings::Secret;
@@ -68,7 +68,7 @@ impl Bench {
             queue: QueueSettings { sync: crate::wal::Sync::None, ..QueueSettings::default() },
         };
         let shared =
-            Shared { dir: dir.path(), encoder: encoder.clone(), clock, tasks: &tasks, watch: None };
+            Shared { dir: dir.path(), encoder: encoder.clone(), clock, tasks: &tasks, watch: None, net: Net::default() };
         let opened = destination::open(&[spec], &shared).await.unwrap();
         let (shutdown, observer) = ShutdownHandle::new();
         let running = opened.senders.iter().map(|sender| {
@@ -398,7 +398,8 @@ async fn kafka_that_is_away_is_waited_for() {
     bench.stop().await;
     let tools = (Arc::new(Encoder::new(Bounds::default(), 7)), SystemClock::new(), Tasks::new());
     let clock: Arc<dyn Clock> = tools.1;
-    let tools = Tools { encoder: &tools.0, clock: &clock, tasks: &tools.2 };
+    let net = Net::default();
+    let tools = Tools { encoder: &tools.0, clock: &clock, tasks: &tools.2, net: &net };
     let tls = Some(TlsOptions { ca_file: "/none".into(), ..TlsOptions::default() });
     let kind = Kind::Kafka(KafkaSpec { tls, ..spec });
     let wrong = kind.receiver(&EndpointSpec::default(), &tools).await;

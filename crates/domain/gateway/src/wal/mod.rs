@@ -41,6 +41,7 @@ mod queue;
 mod ranges;
 mod record;
 mod recover;
+mod reserve;
 mod segment;
 mod settings;
 mod settle;
@@ -59,6 +60,7 @@ pub use lease::{Lease, Outcome};
 pub use ledger::{Counts, DropReason};
 pub use queue::{Queue, QueueStatus};
 pub use record::{Encoding, Record};
+pub use reserve::Reservation;
 pub use settings::{Categories, Keep, QueueSettings, Sync, WhenFull};
 pub use stats::IoStats;
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::sync::{Arc, Condvar, Mutex};
 
 use levada_runtime::{Clock, TaskKind, Tasks};
@@ -119,12 +120,12 @@ impl Queue {
     /// Waits while the queue is full and the settings say so. Dropped before it returns, the record may be taken all the
     /// same.
     pub async fn append(&self, record: Record) -> Result<Receipt, AppendError> {
-        self.shared().append(record, 0, true).await
+        self.shared().append(record, 0, &mut 0, Until::Ever).await
     }
 
     /// Takes a record as [`Queue::append`] does, but never waits for room.
     pub async fn try_append(&self, record: Record) -> Result<Receipt, AppendError> {
-        self.shared().append(record, 0, false).await
+        self.shared().append(record, 0, &mut 0, Until::Now).await
     }
 
     /// Waits for the next record to send; `None` when the queue was closed, or was to be drained and is.
@@ -210,7 +211,7 @@ impl Queue {
         };
         let receipt = self
             .shared()
-            .append(opened.record, opened.letter.attempts, true)
+            .append(opened.record, opened.letter.attempts, &mut 0, Until::Ever)
             .await
             .map_err(|source| DeadLetterError::Append { sequence, source })?;
         self.on_thread(move |engine| engine.replayed(sequence)).await.map_err(storage)?;
@@ -267,7 +268,7 @@ impl Queue {
         })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0.0
     }
 }
@@ -284,11 +285,13 @@ impl Drop for Owner {
 // === impl Shared ===
 
 impl Shared {
-    async fn append(
+    /// Lets a record in, and waits until it is written; with `until`, no longer than that, if it can still be taken back.
+    pub(super) async fn append(
         self: &Arc<Self>,
         mut record: Record,
         attempts: u16,
-        waits: bool,
+        held: &mut u64,
+        until: Until,
     ) -> Result<Receipt, AppendError> {
         let crc = match self.engine.settings.keep {
             Keep::Disk => record.payload_crc(),
@@ -297,7 +300,7 @@ impl Shared {
         loop {
             let mut space = pin!(self.space.notified());
             space.as_mut().enable();
-            match self.engine.admit(record, crc, attempts)? {
+            match self.engine.admit_held(record, crc, attempts, held)? {
                 Admission::Done(receipt) => {
                     self.ready.notify_one();
                     self.work.notify_one();
@@ -306,12 +309,28 @@ impl Shared {
                 Admission::Pushed(slot) => {
                     let written = Written { shared: self, slot: Some(slot) };
                     self.want_writer();
-                    return written.await.map_err(AppendError::Storage);
+                    return written.until(until).await;
                 }
-                Admission::Full(_) if !waits => return Err(AppendError::Full),
+                Admission::Full(_) if matches!(until, Until::Now) => return Err(AppendError::Full),
                 Admission::Full(back) => record = back,
             }
-            space.await;
+            if !self.before(until, space).await {
+                return Err(AppendError::Full);
+            }
+        }
+    }
+
+    /// Waits for something, and gives whether it came before the time was over.
+    pub(super) async fn before(&self, until: Until, event: impl Future<Output = ()>) -> bool {
+        let Until::Time(until) = until else {
+            event.await;
+            return true;
+        };
+        let rest = until.saturating_sub(self.engine.now());
+        tokio::select! {
+            biased;
+            () = event => true,
+            () = self.engine.clock.sleep(rest) => false,
         }
     }
 
@@ -391,6 +410,47 @@ impl Shared {
         self.ready.notify_one();
         self.work.notify_one();
         self.urgent.notify_one();
+    }
+}
+
+/// How long an append waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// For no room at all.
+    Now,
+    /// Until a moment of the monotonic clock.
+    Time(Duration),
+    /// As long as it takes.
+    Ever,
+}
+
+/// How often is looked whether a record that was being written can be taken back: only a full disk puts it back.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+// === impl Written ===
+
+impl Written<'_> {
+    async fn until(mut self, until: Until) -> Result<Receipt, AppendError> {
+        let Until::Time(mut until) = until else {
+            return self.await.map_err(AppendError::Storage);
+        };
+        let shared = self.shared;
+        loop {
+            let rest = until.saturating_sub(shared.engine.now());
+            tokio::select! {
+                biased;
+                result = &mut self => return result.map_err(AppendError::Storage),
+                () = shared.engine.clock.sleep(rest) => {}
+            }
+            if let Some(slot) = self.slot
+                && shared.engine.inner().intake.withdraw(slot)
+            {
+                self.slot = None;
+                shared.space.notify_waiters();
+                return Err(AppendError::Full);
+            }
+            until = shared.engine.now() + LOOK_AGAIN;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_clients::net::Net;
 use levada_codec::compression::Compression;
 use levada_gateway::deliver::{BreakerPolicy, SendPolicy};
 use levada_gateway::destination::{self, DestinationSpec, EndpointSpec, Shared, Spread};
@@ -55,7 +56,7 @@ impl Bench {
             queue: QueueSettings { sync: Sync::None, ..QueueSettings::default() },
         };
         let shared =
-            Shared { dir: dir.path(), encoder: encoder.clone(), clock, tasks: &tasks, watch: None };
+            Shared { dir: dir.path(), encoder: encoder.clone(), clock, tasks: &tasks, watch: None, net: Net::default() };
         let opened = destination::open(&[spec], &shared).await.unwrap();
         let (shutdown, observer) = ShutdownHandle::new();
         let running = opened.senders.iter().map(|sender| {
@@ -130,7 +131,8 @@ async fn write_through_faults(
 }
 
 async fn get(url: &str, query: &[(&str, &str)]) -> String {
-    let answer = reqwest::Client::new().get(url).query(query).send().await.unwrap();
+    let url = reqwest::Url::parse_with_params(url, query).unwrap();
+    let answer = reqwest::Client::new().get(url.clone()).send().await.unwrap();
     let status = answer.status();
     let text = answer.text().await.unwrap();
     assert!(status.is_success(), "{url}: {status} {text}");

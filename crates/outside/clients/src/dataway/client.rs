@@ -1,5 +1,7 @@
 //! Posts packages.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,11 +10,12 @@ use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, REFERER,
     RETRY_AFTER, USER_AGENT,
 };
-use reqwest::{Client, Response, Url};
+use reqwest::{Response, Url};
 
 use super::Endpoint;
 use crate::error::ClientError;
 use crate::http::{self, TlsOptions};
+use crate::net::{Fresh, Net};
 
 /// How much of an answer is kept.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
@@ -34,6 +37,8 @@ pub struct DatawayOptions {
     pub timeout: Duration,
     /// `User-Agent`: `datakit-<os>-<arch>/<version>/<host name>`.
     pub user_agent: String,
+    /// Names and connections.
+    pub net: Net,
 }
 
 /// What is posted.
@@ -70,10 +75,10 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Posts packages; cheap to clone.
-#[derive(Clone, Debug)]
+/// Posts packages to one server; cheap to clone.
+#[derive(Clone)]
 pub struct Dataway {
-    client: Client,
+    client: Arc<Fresh>,
     options: DatawayOptions,
 }
 
@@ -94,6 +99,7 @@ impl Default for DatawayOptions {
             proxy: String::new(),
             timeout: Duration::from_secs(30),
             user_agent: format!("datakit-{os}-{arch}/levada-{}", env!("CARGO_PKG_VERSION")),
+            net: Net::default(),
         }
     }
 }
@@ -101,10 +107,17 @@ impl Default for DatawayOptions {
 // === impl Dataway ===
 
 impl Dataway {
-    /// Makes a client; reads the files of the options.
-    pub async fn new(options: DatawayOptions) -> Result<Self, ClientError> {
-        let client = http::client_through(&options.tls, &options.proxy, IDLE_MAX).await?;
+    /// Makes a client of an endpoint; reads the files of the options.
+    pub async fn new(endpoint: &Endpoint, options: DatawayOptions) -> Result<Self, ClientError> {
+        let DatawayOptions { tls, proxy, net, .. } = &options;
+        let url = endpoint.url("", &[]);
+        let client = Arc::new(Fresh::new(&url, tls, proxy, IDLE_MAX, net).await?);
         Ok(Dataway { client, options })
+    }
+
+    /// Looks whether the name of the server has moved, and begins with new connections when it has.
+    pub async fn look_up(&self) {
+        self.client.look_up().await;
     }
 
     /// Posts a package; every status is an answer.
@@ -137,10 +150,12 @@ impl Dataway {
         parameters: &[(&str, &str)],
     ) -> Result<Bytes, ClientError> {
         let shown = format!("{}{path}", endpoint.shown());
-        let request = self.client.get(endpoint.url(path, parameters)).timeout(self.options.timeout);
+        let (client, started) = (self.client.client(), self.client.now());
+        let request = client.get(endpoint.url(path, parameters)).timeout(self.options.timeout);
         let request = request.header(USER_AGENT, header_value(&self.options.user_agent));
         let response =
             request.send().await.map_err(|error| ClientError::no_answer(&shown, error))?;
+        self.client.answered(&response, started);
         let status = response.status();
         if !status.is_success() {
             let body = http::beginning(response, ANSWER_BYTES_MAX).await;
@@ -159,8 +174,12 @@ impl Dataway {
         body: Bytes,
     ) -> Result<Response, ClientError> {
         let shown = http::shown_url(&url);
-        let request = self.client.post(url).headers(headers.clone()).timeout(self.options.timeout);
-        request.body(body).send().await.map_err(|error| ClientError::no_answer(&shown, error))
+        let (client, started) = (self.client.client(), self.client.now());
+        let request = client.post(url).headers(headers.clone()).timeout(self.options.timeout);
+        let response = request.body(body).send().await;
+        let response = response.map_err(|error| ClientError::no_answer(&shown, error))?;
+        self.client.answered(&response, started);
+        Ok(response)
     }
 
     fn headers(&self, package: &Package) -> HeaderMap {
@@ -190,6 +209,12 @@ impl Dataway {
             put(HeaderName::from_static("x-fail-cache-retry"), "1");
         }
         headers
+    }
+}
+
+impl fmt::Debug for Dataway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataway").field("options", &self.options).finish_non_exhaustive()
     }
 }
 

@@ -55,7 +55,7 @@ async fn remote_write(api: Arc<Api>, request: Request) -> Result<Answer, ApiErro
         format: Format::RemoteWrite,
         ..Write::lines(Category::Metric, request.body.clone(), api.clock.now())
     };
-    take(&api, gateway, &request, write, "prometheus-remote-write").await?;
+    take(gateway, &request, write, "prometheus-remote-write").await?;
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }
 
@@ -77,7 +77,7 @@ async fn otlp(
         format,
         ..Write::lines(category, request.body.clone(), api.clock.now())
     };
-    match take(&api, gateway, &request, write, "otlp").await {
+    match take(gateway, &request, write, "otlp").await {
         // A request without points is a good one: an empty message is an empty body.
         Err(error) if matches!(error.code, "datakit.emptyBody" | "datakit.noPoints") => {}
         done => drop(done?),

@@ -10,7 +10,6 @@ use levada_model::ErrorKind;
 
 use super::GatewayApi;
 use super::admit::over;
-use crate::api::Api;
 use crate::error::ApiError;
 use crate::request::Request;
 
@@ -21,9 +20,8 @@ const INFLATED_BYTES_MAX: u64 = 256 << 20;
 
 /// Takes a body for the tenant of a request; `name` is who sends it, for counts.
 ///
-/// - Errors: nothing of it was taken, or a part of its copies when a queue does not work; then it may be sent again.
+/// - Errors: nothing of it was taken; only when a queue does not work may a part of its copies be, and the text says which.
 pub(super) async fn take(
-    api: &Api,
     gateway: &Arc<GatewayApi>,
     request: &Request,
     write: Write,
@@ -33,10 +31,9 @@ pub(super) async fn take(
     gateway.tenants.admit(tenant, request.body.len()).map_err(|more| over(&more))?;
     let (category, format) = (write.category, write.format);
     let rules = gateway.gateway.rules();
-    let written = tokio::select! {
-        written = gateway.gateway.write(write, &gateway.tasks) => written.map_err(|e| refused(&e))?,
-        () = api.clock.sleep(gateway.patience) => return Err(full()),
-    };
+    let patience = Some(gateway.patience);
+    let written = gateway.gateway.write_within(write, &gateway.tasks, patience).await;
+    let written = written.map_err(|error| refused(&error))?;
     gateway.tenants.charge(tenant, written.points);
     if let Some(metrics) = &gateway.metrics {
         let encoding = match format {
@@ -128,9 +125,4 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, Inflate> {
         Ok(_) => Ok(plain),
         Err(error) => Err(Inflate::Bad(error)),
     }
-}
-
-fn full() -> ApiError {
-    let text = "the queues of destinations are full, try again later";
-    ApiError::unavailable(text, AGAIN).code("datakit.queueNotAvailable")
 }

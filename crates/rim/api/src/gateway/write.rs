@@ -70,7 +70,7 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
             name.push('.');
             name.push_str(index);
         }
-        take(&api, gateway, &request, write, &name).await?;
+        take(gateway, &request, write, &name).await?;
     }
     Ok(echoed.unwrap_or_else(|| Answer::empty(StatusCode::OK)))
 }
