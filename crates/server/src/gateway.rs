@@ -15,7 +15,7 @@ use levada_gateway::destination::{self, DestinationError, Shared};
 use levada_gateway::gateway::Gateway;
 use levada_gateway::ingest::Encoder;
 use levada_gateway::metrics::{
-    DatawayMetrics, EndpointMetrics, NetMetrics, QueueFamilies, show_pipeline,
+    CacheMetrics, DatawayMetrics, EndpointMetrics, NetMetrics, QueueFamilies, show_pipeline,
 };
 use levada_gateway::pull::Puller;
 use levada_gateway::rules::{RulesError, RulesSpec};
@@ -81,14 +81,17 @@ impl GatewayHost {
         }
         let clock = Arc::clone(&host.clock);
         let metrics = Arc::new(DatawayMetrics::new(&host.metrics, Arc::clone(&clock))?);
+        let net_metrics = Arc::new(NetMetrics::new(&host.metrics, "dataway")?);
         let net = Net {
-            watch: Some(Arc::new(NetMetrics::new(&host.metrics, "dataway")?)),
+            watch: Some(Arc::clone(&net_metrics) as _),
             clock: Arc::clone(&clock),
             ..Net::default()
         };
         let bounds = specs::bounds(settings);
         let random = Uuid::new_v4().as_u128() as u64;
-        let encoder = Arc::new(Encoder::new(bounds.clone(), random));
+        let head = Arc::clone(metrics.head());
+        let encoder = Encoder::new(bounds.clone(), random);
+        let encoder = Arc::new(encoder.watched(Arc::clone(&head) as _, Arc::clone(&clock)));
         let destinations = specs::destinations(settings)?;
         let dir: PathBuf = host.settings.data.dir.join(FOLDER);
         let shared = Shared {
@@ -100,9 +103,12 @@ impl GatewayHost {
             net: net.clone(),
         };
         let opened = destination::open(&destinations, &shared).await?;
+        net_metrics.watches(specs::names(&destinations));
         let rules = specs::rules(settings, &opened.targets)?;
         metrics.set_sunk_to(sunk_to(&rules, &opened));
         let gateway = Arc::new(Gateway::new(opened.outlets, rules, bounds, encoder)?);
+        gateway.watch(Arc::clone(&head) as _);
+        head.filters_changed(clock.now());
         let tenants = specs::tenants(settings);
         let tenants =
             Tenants::new(settings.token.expose(), tenants, Arc::clone(&clock), &host.metrics)?;
@@ -110,6 +116,7 @@ impl GatewayHost {
         if let (Some((client, endpoint)), true) = (&centre, settings.pull_filters) {
             let (client, endpoint) = (client.clone(), endpoint.clone());
             let puller = Puller::new(client, endpoint, Arc::clone(&gateway), Arc::clone(&clock));
+            let puller = puller.watched(Arc::clone(&head));
             let shutdown = shutdown.clone();
             host.tasks.spawn(TaskKind::Gateway, "pull of filters", async move {
                 puller.run(shutdown).await;
@@ -148,6 +155,7 @@ impl GatewayHost {
                 targets: opened.targets,
                 started: settings.clone(),
                 clock,
+                head,
             };
             reloader.watch(&host.tasks, shutdown.clone());
         }
@@ -242,16 +250,18 @@ fn show(host: &Host, api: &Arc<GatewayApi>) -> Result<(), GatewayError> {
     let queues: Vec<_> = outlets.iter().map(|outlet| families.of(&outlet.name)).collect();
     show_pipeline(&host.metrics, &api.gateway, &api.senders)?;
     let own = EndpointMetrics::new(&host.metrics)?;
-    let state = Mutex::new((queues, own));
+    let caches = CacheMetrics::new(&host.metrics, host.clock.now())?;
+    let state = Mutex::new((queues, own, caches));
     // A gateway that is gone is shown no more.
     let (api, clock) = (Arc::downgrade(api), Arc::clone(&host.clock));
     host.metrics.before_render(move || {
         let Some(api) = api.upgrade() else { return };
-        let (queues, own) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (queues, own, caches) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
         for (metrics, outlet) in queues.iter_mut().zip(api.gateway.outlets()) {
             metrics.show(&outlet.queue.status());
         }
         let senders: Vec<_> = api.senders.iter().map(|sender| &**sender).collect();
+        caches.show(&api.gateway);
         own.show(api.gateway.stats(), &senders, clock.monotonic());
     });
     Ok(())

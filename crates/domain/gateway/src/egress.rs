@@ -23,10 +23,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use levada_codec::line_protocol::Precision;
 use levada_clients::ClientError;
 use levada_clients::dataway::EndpointError;
 use levada_clients::net::Net;
+use levada_codec::line_protocol::Precision;
 use levada_codec::points::{Point, Unit, json, line, protobuf};
 use levada_connectors::ProducerError;
 use levada_model::Timestamp;

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use levada_model::Timestamp;
@@ -40,6 +40,7 @@ pub struct Gateway {
     /// Makes changes of rules wait for each other.
     change: Mutex<()>,
     last_reload: Mutex<Option<Reload>>,
+    watch: OnceLock<Arc<dyn PutWatch>>,
     bounds: Bounds,
     encoder: Arc<Encoder>,
     idle: Mutex<Vec<Workspace>>,
@@ -77,6 +78,12 @@ pub struct GatewayStats {
     pub reloads: AtomicU64,
     /// Changes of rules that were refused.
     pub reload_errors: AtomicU64,
+}
+
+/// Hears of bodies that queues have taken: metrics are made of that.
+pub trait PutWatch: Send + Sync + 'static {
+    /// A queue took a body of so many bytes.
+    fn put(&self, queue: &Queue, bytes: u64, took: Duration);
 }
 
 /// How reading the rules again went.
@@ -151,6 +158,7 @@ impl Gateway {
             rules: RwLock::new(Arc::new(rules)),
             change: Mutex::default(),
             last_reload: Mutex::default(),
+            watch: OnceLock::new(),
             bounds,
             encoder,
             idle: Mutex::default(),
@@ -216,11 +224,18 @@ impl Gateway {
         prepared: Prepared,
         patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
-        let Prepared { outgoing, written } = prepared;
+        let Prepared { outgoing, mut written } = prepared;
         let now = || self.outlets.first().map(|outlet| outlet.queue.now());
-        let until = patience.and_then(|patience| Some(now()? + patience));
+        let started = now().unwrap_or_default();
+        let until = patience.map(|patience| started + patience);
         let mut rooms = match self.rooms(&outgoing, until).await {
-            Ok(rooms) => rooms,
+            Ok((rooms, waits)) => {
+                if waits > 0 {
+                    written.waited = now().unwrap_or_default().saturating_sub(started);
+                    written.waits = waits;
+                }
+                rooms
+            }
             Err(error) => {
                 self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
@@ -231,9 +246,15 @@ impl Gateway {
             let points = u64::from(record.points);
             let room = rooms.iter_mut().find(|(known, _)| *known == destination);
             let room = room.map(|(_, room)| room.part(&record));
+            let queue = &self.outlets[usize::from(destination)].queue;
             async move {
                 let room = room.ok_or(WriteError::Stopped)?;
-                Ok::<_, WriteError>((destination, points, room.append(record, until).await))
+                let (started, bytes) = (queue.now(), record.stored_bytes());
+                let result = room.append(record, until).await;
+                if let (Ok(Receipt::Kept { .. }), Some(watch)) = (&result, self.watch.get()) {
+                    watch.put(queue, bytes, queue.now().saturating_sub(started));
+                }
+                Ok::<_, WriteError>((destination, points, result))
             }
         });
         // Queues flush side by side.
@@ -277,7 +298,7 @@ impl Gateway {
         &self,
         outgoing: &[Outgoing],
         until: Option<Duration>,
-    ) -> Result<Vec<(DestinationId, Reservation)>, WriteError> {
+    ) -> Result<(Vec<(DestinationId, Reservation)>, u32), WriteError> {
         let mut groups: Vec<(DestinationId, Vec<&Record>)> = Vec::new();
         for Outgoing { destination, record } in outgoing {
             match groups.iter_mut().find(|(known, _)| known == destination) {
@@ -285,6 +306,7 @@ impl Gateway {
                 None => groups.push((*destination, vec![record])),
             }
         }
+        let mut waits = 0;
         'all: loop {
             let mut rooms = Vec::with_capacity(groups.len());
             for (destination, records) in &groups {
@@ -294,6 +316,7 @@ impl Gateway {
                     None => {
                         // Who waits holds nothing that others wait for.
                         drop(rooms);
+                        waits += 1;
                         if queue.room(records, until).await? {
                             continue 'all;
                         }
@@ -301,7 +324,14 @@ impl Gateway {
                     }
                 }
             }
-            return Ok(rooms);
+            return Ok((rooms, waits));
+        }
+    }
+
+    /// Lets somebody hear of bodies that queues take; the first one stays.
+    pub fn watch(&self, watch: Arc<dyn PutWatch>) {
+        if self.watch.set(watch).is_err() {
+            tracing::debug!("somebody hears of the queues already");
         }
     }
 

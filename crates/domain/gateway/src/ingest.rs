@@ -18,6 +18,8 @@ mod points;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use levada_codec::compression::CompressionError;
 use levada_codec::points::checks::{Warning, Warnings};
@@ -31,7 +33,7 @@ use thiserror::Error;
 pub use self::body::Coding;
 pub use self::bucket::Buckets;
 pub use self::encode::{
-    Encoder, Form, GLOBAL_TAGS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split, can_join,
+    EncodeWatch, Encoder, Form, GLOBAL_TAGS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split, can_join,
 };
 
 use crate::rules::{RuleSet, Scratch};
@@ -190,6 +192,12 @@ pub struct Written {
     pub sunk: u64,
     /// Bodies that they became, one or more for each destination.
     pub bodies: u64,
+    /// Values of `X-Global-Tags` among them.
+    pub groups: u64,
+    /// How long they waited for room.
+    pub waited: Duration,
+    /// How often they waited for room.
+    pub waits: u32,
     /// What was changed.
     pub warnings: Warnings,
 }
@@ -254,6 +262,7 @@ pub fn prepare(
     }
     buckets.freeze();
     written.copies = buckets.copies();
+    written.groups = buckets.groups();
     if write.format == Format::Lines && !plain.is_repaired {
         buckets.note_origin(write);
     }

@@ -1,6 +1,7 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
 mod dataway;
+mod head;
 mod net;
 mod own;
 
@@ -12,6 +13,7 @@ use levada_telemetry::metrics::{
 };
 
 pub use self::dataway::DatawayMetrics;
+pub use self::head::{CacheMetrics, HeadMetrics};
 pub use self::net::NetMetrics;
 pub use self::own::{EndpointMetrics, TenantFamilies};
 use crate::deliver::{SendStats, Sender};
@@ -331,3 +333,6 @@ pub fn show_pipeline(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,15 +127,10 @@ impl Fresh {
     ) -> Result<Self, ClientError> {
         // Behind a proxy only its own name is looked up here.
         let first = if proxy.is_empty() { url.clone() } else { http::address(proxy)? };
-        let host = first.host_str().filter(|host| {
-            host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
-        });
-        let make = Make {
-            tls: tls.clone(),
-            proxy: proxy.to_owned(),
-            idle_max,
-            net: net.clone(),
-        };
+        let host = first
+            .host_str()
+            .filter(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err());
+        let make = Make { tls: tls.clone(), proxy: proxy.to_owned(), idle_max, net: net.clone() };
         let links = Arc::new(Links {
             net: net.clone(),
             made: AtomicU64::new(0),
@@ -165,7 +160,9 @@ impl Fresh {
         let is_new = self
             .links
             .used
-            .try_update(Ordering::AcqRel, Ordering::Acquire, |used| (used < made).then_some(used + 1))
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+                (used < made).then_some(used + 1)
+            })
             .is_ok();
         let took = now.saturating_sub(started);
         watch.answered(response.remote_addr(), took, (!is_new).then_some(idle));

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use levada_model::{ErrorKind, Timestamp};
-pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::dataway::{Reply, reply};
 use crate::error::ClientError;

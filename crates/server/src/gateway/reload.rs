@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use levada_gateway::destination::DestinationSpec;
 use levada_gateway::gateway::Gateway;
+use levada_gateway::metrics::HeadMetrics;
 use levada_gateway::rules::{RulesSpec, Target};
 use levada_runtime::{Clock, Shutdown, TaskKind, Tasks};
 use levada_settings::{Gateway as Settings, Settings as All};
@@ -28,6 +29,7 @@ pub(super) struct Reloader {
     /// The settings of the start.
     pub(super) started: Settings,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) head: Arc<HeadMetrics>,
 }
 
 // === impl Reloader ===
@@ -58,12 +60,14 @@ impl Reloader {
         let read = (self.read)().and_then(|settings| self.rules(&settings.gateway));
         match self.gateway.reload(self.clock.now(), read) {
             Ok(()) => {
+                self.head.filters_changed(self.clock.now());
                 let rules = self.gateway.rules();
                 let (sinkers, filters) =
                     (rules.spec().sinkers.len(), rules.spec().drop_filters.len());
                 tracing::info!(sinkers, filters, "the rules of the gateway were read again");
             }
             Err(error) => {
+                self.head.filters_refused(&error, "settings", self.clock.now());
                 tracing::error!(error, "the rules of the gateway stay as they were");
             }
         }

@@ -272,6 +272,20 @@ pub(super) fn is_in_memory(spec: &DestinationSpec) -> bool {
     spec.queue.keep == Keep::Memory
 }
 
+/// Gives how many names the URLs of destinations have.
+pub(super) fn names(destinations: &[DestinationSpec]) -> usize {
+    let urls = destinations.iter().flat_map(|one| &one.endpoints);
+    let hosts = urls.filter_map(|endpoint| {
+        let rest = endpoint.url.split_once("//")?.1;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let host = authority.rsplit('@').next()?;
+        let is_address =
+            host.starts_with('[') || host.split(':').next()?.parse::<std::net::IpAddr>().is_ok();
+        (!is_address).then_some(host)
+    });
+    hosts.collect::<std::collections::BTreeSet<_>>().len()
+}
+
 /// Gives the destinations of a target.
 pub(super) fn ids(target: &Target) -> Vec<DestinationId> {
     match target {

@@ -49,7 +49,8 @@ async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
 
 async fn status(server: &Started) -> Value {
     let url = format!("{}/api/v1/gateway/status", server.url);
-    reqwest::get(url).await.unwrap().json().await.unwrap()
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 async fn write(server: &Started, category: &str, body: &str) {

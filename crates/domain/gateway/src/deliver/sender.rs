@@ -86,12 +86,19 @@ pub struct Attempt<'a> {
     pub took: Duration,
     /// Whether it was sent before.
     pub is_retry: bool,
+    /// Whether the body was read from a file; of bodies that are sent together, the first one.
+    pub is_from_disk: bool,
+    /// How the body was compressed.
+    pub compression: Compression,
 }
 
 /// Hears of every request: metrics are made of that.
 pub trait Watch: Send + Sync + 'static {
     /// Is told when a request is over.
     fn attempted(&self, attempt: &Attempt<'_>);
+
+    /// Is told of a body that waited too long.
+    fn expired(&self, _category: Category) {}
 }
 
 /// What came of one body.
@@ -216,7 +223,8 @@ impl Sender {
             let records: Vec<Record> = leases.iter().map(|lease| lease.record().clone()).collect();
             self.stats.joined.fetch_add(records.len() as u64, Ordering::Relaxed);
             if let Some(record) = self.parts.encoder.join(&records) {
-                let outcome: fn() -> Outcome = match self.send(&record, 0, &shutdown).await {
+                let outcome: fn() -> Outcome = match self.send(&record, &leases[0], &shutdown).await
+                {
                     Sent::Delivered(left_out) => return delivered(leases, left_out),
                     Sent::Expired => || Outcome::Dropped(DropReason::Expired),
                     Sent::Stopped => || Outcome::Retry,
@@ -246,7 +254,7 @@ impl Sender {
         let mut refused: Vec<(Record, String)> = Vec::new();
         let (mut is_too_large, mut halvings, mut searches) = (false, 0, 0);
         while let Some(record) = waiting.pop() {
-            let (reason, is_search) = match self.send(&record, lease.attempts(), shutdown).await {
+            let (reason, is_search) = match self.send(&record, lease, shutdown).await {
                 Sent::Delivered(without) => {
                     left_out += without;
                     delivered += record.points - without;
@@ -317,15 +325,18 @@ impl Sender {
     }
 
     /// Sends a body until something is decided about it.
-    async fn send(&self, record: &Record, attempts: u16, shutdown: &Shutdown) -> Sent {
+    async fn send(&self, record: &Record, lease: &Lease, shutdown: &Shutdown) -> Sent {
         let SenderParts { clock, group, encoder, compression, .. } = &self.parts;
         let packed = match encoder.pack(record.clone(), *compression) {
             Ok(packed) => packed,
             Err(error) => return Sent::Refused(format!("cannot be compressed: {error}")),
         };
-        let mut is_retry = attempts > 0;
+        let mut is_retry = lease.attempts() > 0;
         loop {
             if self.is_expired(record) {
+                if let Some(watch) = &self.parts.watch {
+                    watch.expired(record.category);
+                }
                 return Sent::Expired;
             }
             let leave = match group.choose(clock.monotonic()) {
@@ -365,6 +376,8 @@ impl Sender {
                     answer: &answer,
                     took: now.saturating_sub(started),
                     is_retry,
+                    is_from_disk: lease.is_from_disk(),
+                    compression: packed.compression,
                 });
             }
             match answer {

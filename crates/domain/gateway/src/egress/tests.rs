@@ -67,8 +67,14 @@ impl Bench {
             },
             queue: QueueSettings { sync: crate::wal::Sync::None, ..QueueSettings::default() },
         };
-        let shared =
-            Shared { dir: dir.path(), encoder: encoder.clone(), clock, tasks: &tasks, watch: None, net: Net::default() };
+        let shared = Shared {
+            dir: dir.path(),
+            encoder: encoder.clone(),
+            clock,
+            tasks: &tasks,
+            watch: None,
+            net: Net::default(),
+        };
         let opened = destination::open(&[spec], &shared).await.unwrap();
         let (shutdown, observer) = ShutdownHandle::new();
         let running = opened.senders.iter().map(|sender| {

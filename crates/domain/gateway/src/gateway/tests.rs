@@ -78,7 +78,10 @@ async fn a_write_that_finds_no_room_leaves_nothing_anywhere() {
                 Ok(written) => taken += written.points,
                 Err(error) => {
                     assert!(matches!(error, WriteError::Full), "{error}");
-                    assert_eq!((error.kind(), error.code()), (levada_model::ErrorKind::Busy, "queueNotAvailable"));
+                    assert_eq!(
+                        (error.kind(), error.code()),
+                        (levada_model::ErrorKind::Busy, "queueNotAvailable")
+                    );
                     break;
                 }
             }

@@ -1,6 +1,8 @@
 //! Buckets become records: encoded once for each way in which destinations want them, shared by all that want it so.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use levada_clients::dataway::PackageIds;
@@ -8,7 +10,8 @@ use levada_codec::compression::{Compression, CompressionError, Compressor, decom
 use levada_codec::line_protocol::Precision;
 use levada_codec::points::line::{Scanner, write_point};
 use levada_codec::points::{Point, Unit, json, protobuf};
-use levada_model::Timestamp;
+use levada_model::{Category, Timestamp};
+use levada_runtime::Clock;
 
 use super::bucket::{Bucket, Buckets};
 use super::{Bounds, Write, WriteError};
@@ -44,11 +47,19 @@ pub enum Split {
     Single,
 }
 
+/// Hears of bodies that are made: metrics are made of that.
+pub trait EncodeWatch: Send + Sync + 'static {
+    /// Points were written in another way than they came (`enc`), or a body was compressed (`gzip`).
+    fn took(&self, category: Category, encoding: Encoding, stage: &'static str, took: Duration);
+    /// A body is made.
+    fn made(&self, category: Category, encoding: Encoding, points: u32, bytes: usize);
+}
+
 /// Makes bodies; shared by all writers.
-#[derive(Debug)]
 pub struct Encoder {
     ids: PackageIds,
     bounds: Bounds,
+    watch: Option<(Arc<dyn EncodeWatch>, Arc<dyn Clock>)>,
     /// Compressors that wait to be used again: making one costs more than a small body.
     idle: Mutex<Vec<(Compression, Compressor)>>,
 }
@@ -73,7 +84,24 @@ const NANOSECONDS: Unit = Unit::Fixed(Precision::Nanoseconds);
 impl Encoder {
     /// Makes one; `random` is different in every process.
     pub fn new(bounds: Bounds, random: u64) -> Self {
-        Encoder { ids: PackageIds::new(random), bounds, idle: Mutex::default() }
+        Encoder { ids: PackageIds::new(random), bounds, watch: None, idle: Mutex::default() }
+    }
+
+    /// Lets somebody hear of bodies that are made.
+    #[must_use]
+    pub fn watched(self, watch: Arc<dyn EncodeWatch>, clock: Arc<dyn Clock>) -> Self {
+        Encoder { watch: Some((watch, clock)), ..self }
+    }
+
+    fn now(&self) -> Duration {
+        self.watch.as_ref().map_or(Duration::ZERO, |(_, clock)| clock.monotonic())
+    }
+
+    fn took(&self, record: &Record, stage: &'static str, started: Duration) {
+        if let Some((watch, clock)) = &self.watch {
+            let took = clock.monotonic().saturating_sub(started);
+            watch.took(record.category, record.encoding, stage, took);
+        }
     }
 
     /// Makes the records of a body.
@@ -126,6 +154,9 @@ impl Encoder {
                 attributes,
                 body: part.bytes,
             };
+            if let Some((watch, _)) = &self.watch {
+                watch.made(record.category, form.encoding, record.points, record.body.len());
+            }
             if form.encoding == native
                 && form.compression == Compression::Gzip
                 && let Some(body) = buckets.as_it_came(bucket)
@@ -136,7 +167,9 @@ impl Encoder {
                 continue;
             }
             if form.encoding != native {
+                let started = self.now();
                 record.body = convert(&record.body, native, form.encoding, write.now)?;
+                self.took(&record, "enc", started);
                 record.raw_bytes = u32::try_from(record.body.len()).unwrap_or(u32::MAX);
             }
             if record.body.len() >= self.bounds.compress_bytes_min {
@@ -156,6 +189,7 @@ impl Encoder {
         if record.compression != Compression::None || compression == Compression::None {
             return Ok(record);
         }
+        let started = self.now();
         let mut compressor = self.compressor(compression)?;
         let mut out = Vec::with_capacity(record.body.len() / 8 + 64);
         compressor.write(&record.body, &mut out)?;
@@ -166,6 +200,9 @@ impl Encoder {
         }
         record.compression = compression;
         record.body = out.into();
+        if compression == Compression::Gzip {
+            self.took(&record, "gzip", started);
+        }
         Ok(record)
     }
 
@@ -243,6 +280,12 @@ impl Encoder {
             Compression::None => None,
         };
         Compressor::new(compression, level)
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }
 

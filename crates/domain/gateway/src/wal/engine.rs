@@ -191,8 +191,7 @@ impl Engine {
         if inner.is_closed {
             return Err(AppendError::Closed);
         }
-        let taken =
-            inner.state.queued_bytes + inner.intake.pending_bytes + inner.reserved_bytes;
+        let taken = inner.state.queued_bytes + inner.intake.pending_bytes + inner.reserved_bytes;
         if wanted > 0 && taken + wanted > bytes_max {
             return Ok(None);
         }

@@ -62,6 +62,7 @@ pub use queue::{Queue, QueueStatus};
 pub use record::{Encoding, Record};
 pub use reserve::Reservation;
 pub use settings::{Categories, Keep, QueueSettings, Sync, WhenFull};
+pub use state::PerCategory;
 pub use stats::IoStats;
 
 #[cfg(test)]

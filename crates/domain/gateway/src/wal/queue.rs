@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use levada_runtime::{Clock, TaskKind, Tasks};
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ use super::log::Place;
 use super::record::Record;
 use super::settings::{Keep, QueueSettings};
 use super::settle::settle;
-use super::state::{Pick, Taken};
+use super::state::{PerCategory, Pick, Taken};
 use super::stats::IoStats;
 use super::threads::{Jobs, keep_up};
 
@@ -52,6 +52,10 @@ pub struct QueueStatus {
     pub is_stalled: bool,
     /// What was done with the files.
     pub io: IoStats,
+    /// Records whose bodies are in memory.
+    pub in_memory: PerCategory,
+    /// Records that waited too long, since the queue was opened; what is not known any more counts as `unknown`.
+    pub expired: PerCategory,
 }
 
 /// Ends the queue when the last handle is gone.
@@ -123,6 +127,16 @@ impl Queue {
         self.shared().append(record, 0, &mut 0, Until::Ever).await
     }
 
+    /// Gives the folder.
+    pub fn dir(&self) -> &Path {
+        &self.shared().engine.place.dir
+    }
+
+    /// Gives the settings.
+    pub fn settings(&self) -> &QueueSettings {
+        &self.shared().engine.settings
+    }
+
     /// Takes a record as [`Queue::append`] does, but never waits for room.
     pub async fn try_append(&self, record: Record) -> Result<Receipt, AppendError> {
         self.shared().append(record, 0, &mut 0, Until::Now).await
@@ -189,6 +203,8 @@ impl Queue {
             segments: state.segments.len(),
             dead_letters: inner.letters.letters.len(),
             is_stalled: inner.is_stalled,
+            in_memory: inner.state.in_memory(),
+            expired: inner.state.expired,
             io: inner.io,
         }
     }

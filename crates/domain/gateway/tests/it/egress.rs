@@ -17,6 +17,7 @@ use levada_gateway::wal::{Counts, Encoding, QueueSettings, Sync};
 use levada_model::Category;
 use levada_runtime::{BackoffPolicy, Clock, ShutdownHandle, SystemClock, TaskKind, Tasks};
 use levada_settings::Secret;
+use levada_testkit::instance::Instance;
 use levada_testkit::kafka::Proxy as KafkaProxy;
 use levada_testkit::proxy::{Link, Proxy};
 use levada_testkit::services::{INFLUXDB, KAFKA, VICTORIA_METRICS};
@@ -49,14 +50,21 @@ impl Bench {
                 breaker: BreakerPolicy {
                     open: moment,
                     open_max: moment,
+                    pause: moment,
                     ..BreakerPolicy::default()
                 },
                 ..SendPolicy::default()
             },
             queue: QueueSettings { sync: Sync::None, ..QueueSettings::default() },
         };
-        let shared =
-            Shared { dir: dir.path(), encoder: encoder.clone(), clock, tasks: &tasks, watch: None, net: Net::default() };
+        let shared = Shared {
+            dir: dir.path(),
+            encoder: encoder.clone(),
+            clock,
+            tasks: &tasks,
+            watch: None,
+            net: Net::default(),
+        };
         let opened = destination::open(&[spec], &shared).await.unwrap();
         let (shutdown, observer) = ShutdownHandle::new();
         let running = opened.senders.iter().map(|sender| {
@@ -71,7 +79,7 @@ impl Bench {
     }
 
     async fn write(&self, body: String) {
-        let write = Write::lines(Category::Metric, body, SystemClock::new().now());
+        let write = Write::lines(Category::Tracing, body, SystemClock::new().now());
         self.gateway.write(write, &self.tasks).await.unwrap();
     }
 
@@ -201,7 +209,8 @@ async fn influxdb_has_every_point_after_faults() {
     let counts = bench.drained().await;
     assert_eq!(counts.delivered, u64::try_from(written).unwrap() + 1);
     let answer = query("SELECT n, f, u, b, s, host FROM cpu".to_owned()).await;
-    let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap().clone();
+    let rows = answer["results"][0]["series"][0]["values"].as_array();
+    let rows = rows.unwrap_or_else(|| panic!("{answer}")).clone();
     assert_eq!(rows.len(), usize::try_from(written).unwrap());
     for (n, row) in (0_i64..).zip(&rows) {
         let time = format!("{}000000{:03}", second + n / 1_000, n % 1_000);
@@ -266,6 +275,59 @@ async fn victoria_metrics_has_every_sample_after_faults() {
     bench.stop().await;
 }
 
+/// Writes through a server that is killed and started again, and gives how many points that were.
+async fn write_through_a_crash(
+    bench: &Bench,
+    server: &Instance,
+    line: impl Fn(i64) -> String,
+) -> i64 {
+    let written = write_through_faults(bench, line, |round| match round {
+        10 => server.kill(),
+        25 => server.restart(),
+        _ => {}
+    });
+    let written = written.await;
+    let counts = bench.drained().await;
+    assert_eq!(counts.delivered, u64::try_from(written).unwrap());
+    written
+}
+
+#[tokio::test]
+async fn influxdb_that_crashes_has_every_point_afterwards() {
+    let test = "influxdb_that_crashes_has_every_point_afterwards";
+    let Some(server) = Instance::start(INFLUXDB, &[], test) else { return };
+    let address = server.address();
+    let query = format!("http://{address}/query");
+    let create = [("q", "CREATE DATABASE crash")];
+    let url = reqwest::Url::parse_with_params(&query, create).unwrap();
+    assert!(reqwest::Client::new().post(url).send().await.unwrap().status().is_success());
+    let kind = Kind::Influx(InfluxSpec {
+        target: InfluxTarget::Database { name: "crash".into(), retention_policy: String::new() },
+        username: String::new(),
+        password: Secret::from(String::new()),
+        is_gzip: true,
+    });
+    let endpoint = EndpointSpec {
+        url: format!("http://{address}"),
+        timeout: Duration::from_secs(5),
+        ..EndpointSpec::default()
+    };
+    let bench = Bench::start(kind, vec![endpoint], Compression::Zstd).await;
+    let second = start();
+    let line =
+        |n: i64| format!("m,t={} n={n}i {}000000{:03}\n", n % 7, second + n / 1_000, n % 1_000);
+    let written = write_through_a_crash(&bench, &server, line).await;
+    let text = get(&query, &[("db", "crash"), ("q", "SELECT n FROM m"), ("epoch", "ns")]).await;
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap().clone();
+    assert_eq!(rows.len(), usize::try_from(written).unwrap());
+    for (n, row) in (0_i64..).zip(&rows) {
+        assert_eq!(row[0].to_string(), format!("{}000000{:03}", second + n / 1_000, n % 1_000));
+        assert_eq!(row[1].as_i64(), Some(n));
+    }
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn kafka_has_every_body_after_faults() {
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -317,7 +379,7 @@ async fn kafka_has_every_body_after_faults() {
                     (one.key.to_owned(), value)
                 })
                 .collect();
-            assert_eq!(headers["category"], "metric");
+            assert_eq!(headers["category"], "tracing");
             assert_eq!(headers["content-type"], "application/line-protocol");
             assert_eq!(headers["content-encoding"], "gzip");
             assert_eq!(message.key().unwrap(), headers["package-id"].as_bytes());

@@ -164,7 +164,8 @@ async fn tls_server(
             let mut buffer = [0; 4096];
             if stream.read(&mut buffer).await.is_ok() {
                 let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
-                let _sent = stream.write_all(answer).await.is_ok() && stream.shutdown().await.is_ok();
+                let _sent =
+                    stream.write_all(answer).await.is_ok() && stream.shutdown().await.is_ok();
             }
         }
     };
