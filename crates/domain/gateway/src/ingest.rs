@@ -25,8 +25,9 @@ use levada_codec::compression::CompressionError;
 use levada_codec::points::checks::{Warning, Warnings};
 use levada_codec::points::json::JsonError;
 use levada_codec::points::line::BodyError;
+use levada_codec::points::otlp_json::OtlpJsonError;
 use levada_codec::points::protobuf::ProtobufError;
-use levada_codec::points::{Checks, Unit, otlp};
+use levada_codec::points::{Checks, Unit, otlp, otlp_json, remote_write_v2};
 use levada_model::{Category, ErrorKind, Timestamp};
 use thiserror::Error;
 
@@ -51,10 +52,16 @@ pub enum Format {
     Json,
     /// Remote write 1.0 of Prometheus; its coding is [`Coding::Snappy`].
     RemoteWrite,
+    /// Remote write 2.0.
+    RemoteWriteV2,
     /// Metrics of OTLP/HTTP, in Protocol Buffers.
     OtlpMetrics,
     /// Logs of OTLP/HTTP, in Protocol Buffers.
     OtlpLogs,
+    /// Metrics of OTLP/HTTP, in JSON.
+    OtlpMetricsJson,
+    /// Logs of OTLP/HTTP, in JSON.
+    OtlpLogsJson,
 }
 
 /// A body that somebody wants to be delivered.
@@ -126,6 +133,9 @@ pub enum WriteError {
     /// Not the JSON of points.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// Not the JSON of OTLP.
+    #[error(transparent)]
+    OtlpJson(#[from] OtlpJsonError),
     /// Not the messages of points.
     #[error(transparent)]
     Protobuf(#[from] ProtobufError),
@@ -182,6 +192,8 @@ pub struct Written {
     pub nowhere: u64,
     /// Samples that say that a series ended, histograms of other models, samples without a name: they are no points.
     pub skipped: u64,
+    /// Samples of remote write 2.0, for its answer.
+    pub samples: u64,
     /// Points that go somewhere.
     pub routed: u64,
     /// Copies of points, one for each destination.
@@ -238,6 +250,20 @@ pub fn prepare(
         Format::Protobuf => points::read_protobuf(&plain.bytes, &mut split, &mut buckets)?,
         Format::Json => points::read_json(&plain.bytes, &mut split, &mut buckets)?,
         Format::RemoteWrite => points::read_remote_write(&plain.bytes, &mut split, &mut buckets)?,
+        Format::RemoteWriteV2 => {
+            let read = remote_write_v2::read(&plain.bytes)?;
+            split.written.samples = read.samples;
+            split.written.skipped += read.stale + read.skipped;
+            points::take_each(read.points, &mut split, &mut buckets);
+        }
+        Format::OtlpMetricsJson => {
+            let bytes = otlp_json::metrics(&plain.bytes)?;
+            points::take_all(otlp::metrics(&bytes, write.now)?, &mut split, &mut buckets);
+        }
+        Format::OtlpLogsJson => {
+            let bytes = otlp_json::logs(&plain.bytes)?;
+            points::take_all(otlp::logs(&bytes, write.now)?, &mut split, &mut buckets);
+        }
         Format::OtlpMetrics => {
             let read = otlp::metrics(&plain.bytes, write.now)?;
             points::take_all(read, &mut split, &mut buckets);
@@ -310,7 +336,8 @@ impl WriteError {
         match self {
             WriteError::TooLarge { .. } => ErrorKind::TooLarge,
             WriteError::Decode(CompressionError::ExpansionLimit { .. }) => ErrorKind::TooLarge,
-            WriteError::Json(JsonError::TooLarge(_)) => ErrorKind::TooLarge,
+            WriteError::Json(JsonError::TooLarge(_))
+            | WriteError::OtlpJson(OtlpJsonError::TooLarge(_)) => ErrorKind::TooLarge,
             WriteError::Encode(_) => ErrorKind::Internal,
             WriteError::Full => ErrorKind::Busy,
             // Whatever the queue says, a part was taken: it is no fault of the body.
@@ -332,7 +359,7 @@ impl WriteError {
             WriteError::Decode(_) | WriteError::Snappy(_) => "decodeBodyFailed",
             WriteError::Lines(BodyError::Empty) => "emptyBody",
             WriteError::Lines(_) => "invalidLinePoint",
-            WriteError::Json(_) => "invalidJsonPoint",
+            WriteError::Json(_) | WriteError::OtlpJson(_) => "invalidJsonPoint",
             WriteError::Protobuf(_) => "invalidProtobufPoint",
             WriteError::Warning { .. } => "pointGotWarning",
             WriteError::Headers => "invalidHeader",

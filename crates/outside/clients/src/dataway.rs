@@ -12,6 +12,6 @@ mod package;
 mod tests;
 
 pub(crate) use client::reply;
-pub use client::{Dataway, DatawayOptions, Package, Reply};
+pub use client::{Dataway, DatawayOptions, Forward, Forwarded, Package, Reply};
 pub use endpoint::{Endpoint, EndpointError, TokenError, check_token};
 pub use package::PackageIds;

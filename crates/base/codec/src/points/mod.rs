@@ -28,8 +28,10 @@ pub mod influx;
 pub mod json;
 pub mod line;
 pub mod otlp;
+pub mod otlp_json;
 pub mod protobuf;
 pub mod remote_write;
+pub mod remote_write_v2;
 pub mod series;
 pub mod time;
 

@@ -211,6 +211,9 @@ impl Encoder {
     /// They must have passed [`can_join`]. The id is that of the first.
     pub fn join(&self, records: &[Record]) -> Option<Record> {
         let first = records.first()?;
+        if matches!(first.encoding, Encoding::Json | Encoding::ProtobufJson) {
+            return join_lists(records);
+        }
         let mut body = Vec::with_capacity(records.iter().map(|one| one.body.len() + 1).sum());
         for record in records {
             body.extend_from_slice(&record.body);
@@ -234,7 +237,7 @@ impl Encoder {
             return Ok(Split::Single);
         }
         let plain = self.plain(record)?;
-        let Some((middle, points)) = middle(&plain, record.encoding, record.points / 2) else {
+        let Some((one, other, points)) = halves(&plain, record.encoding, record.points / 2) else {
             return Ok(Split::Single);
         };
         let half = |body: Bytes, points: u32| {
@@ -253,8 +256,7 @@ impl Encoder {
                 ..record.clone()
             }
         };
-        let first = half(plain.slice(..middle), points);
-        let second = half(plain.slice(middle..), record.points - points);
+        let (first, second) = (half(one, points), half(other, record.points - points));
         Ok(Split::Halves(Box::new((first, second))))
     }
 
@@ -354,10 +356,10 @@ fn write_as<'p>(point: Point<'p>, to: Encoding, out: &mut Vec<u8>, points: &mut 
     }
 }
 
-/// Gives where so many points end, and how many there are up to there.
-fn middle(plain: &[u8], encoding: Encoding, wanted: u32) -> Option<(usize, u32)> {
-    match encoding {
-        Encoding::Protobuf => protobuf::end_of(plain, wanted as usize).map(|end| (end, wanted)),
+/// Cuts a body behind so many points; gives both halves, and how many points the first one has.
+fn halves(plain: &Bytes, encoding: Encoding, wanted: u32) -> Option<(Bytes, Bytes, u32)> {
+    let end = match encoding {
+        Encoding::Protobuf => protobuf::end_of(plain, wanted as usize)?,
         Encoding::LineProtocol => {
             let text = std::str::from_utf8(plain).ok()?;
             let mut scanner = Scanner::new(text, NANOSECONDS).ok()?;
@@ -365,8 +367,126 @@ fn middle(plain: &[u8], encoding: Encoding, wanted: u32) -> Option<(usize, u32)>
             for _ in 0..wanted {
                 end = scanner.next_line()?.ok()?.end() + 1;
             }
-            (end < plain.len()).then_some((end, wanted))
+            (end < plain.len()).then_some(end)?
         }
-        _ => None,
+        Encoding::Json | Encoding::ProtobufJson => {
+            let comma = comma_behind(plain, wanted)?;
+            let list = |part: &[u8]| -> Bytes {
+                let part = part.trim_ascii();
+                let part = part.strip_prefix(b"[").unwrap_or(part);
+                let part = part.strip_suffix(b"]").unwrap_or(part);
+                [b"[", part, b"]"].concat().into()
+            };
+            // Neither half has both brackets, and what stands in a point ends with `}`.
+            return Some((list(&plain[..comma]), list(&plain[comma + 1..]), wanted));
+        }
+        Encoding::Other => return None,
+    };
+    Some((plain.slice(..end), plain.slice(end..), wanted))
+}
+
+/// Gives the comma that stands in a list behind so many values.
+fn comma_behind(text: &[u8], wanted: u32) -> Option<usize> {
+    let (mut depth, mut values, mut at) = (0_u32, 0, 0);
+    while at < text.len() {
+        match text[at] {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.checked_sub(1)?,
+            b'"' => {
+                at += 1;
+                while *text.get(at)? != b'"' {
+                    at += if text[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            b',' if depth == 1 => {
+                values += 1;
+                if values == wanted {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Makes one list of the lists of records.
+fn join_lists(records: &[Record]) -> Option<Record> {
+    let mut body = b"[".to_vec();
+    for record in records {
+        let part = record.body.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        body.extend_from_slice(part);
+    }
+    body.push(b']');
+    Some(Record {
+        points: records.iter().map(|one| one.points).sum(),
+        raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+        body: body.into(),
+        ..records.first()?.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(body: &str, encoding: Encoding, points: u32) -> Record {
+        Record {
+            category: Category::Logging,
+            points,
+            raw_bytes: 0,
+            packed_at: Timestamp(1),
+            encoding,
+            compression: Compression::None,
+            attributes: Attributes::default(),
+            body: body.to_owned().into(),
+        }
+    }
+
+    #[test]
+    fn lists_are_halved_between_values_and_joined_again() {
+        let encoder = Encoder::new(Bounds::default(), 7);
+        for (body, points, first, second) in [
+            (r#"[{"a":1},{"b":2}]"#, 2, r#"[{"a":1}]"#, r#"[{"b":2}]"#),
+            (
+                r#" [ {"a":[1,2]} , {"b":"],\"{"}, {"c":3}] "#,
+                3,
+                r#"[ {"a":[1,2]}]"#,
+                r#"[{"b":"],\"{"}, {"c":3}]"#,
+            ),
+            (
+                r#"[{"a":"\\"},{"b":{"x":{"y":[]}}},{"c":3},{"d":4}]"#,
+                4,
+                r#"[{"a":"\\"},{"b":{"x":{"y":[]}}}]"#,
+                r#"[{"c":3},{"d":4}]"#,
+            ),
+        ] {
+            for encoding in [Encoding::Json, Encoding::ProtobufJson] {
+                let whole = record(body, encoding, points);
+                let Split::Halves(halves) = encoder.split(&whole, Timestamp(1)).unwrap() else {
+                    panic!("{body}")
+                };
+                let (one, other) = *halves;
+                assert_eq!((&one.body[..], one.points), (first.as_bytes(), points / 2));
+                assert_eq!(
+                    (&other.body[..], other.points),
+                    (second.as_bytes(), points - points / 2)
+                );
+                assert_ne!(one.attributes.get(PACKAGE_ID), other.attributes.get(PACKAGE_ID));
+                let joined = encoder.join(&[one, other]).unwrap();
+                assert_eq!(joined.points, points);
+                let value =
+                    |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+                assert_eq!(value(&joined.body), value(body.as_bytes()));
+            }
+        }
+        for broken in [r#"[{"a":1}"#, r#"[{"a":"#, r#"]]"#, "", r#"["a"#, "[\"\\"] {
+            let split = encoder.split(&record(broken, Encoding::Json, 2), Timestamp(1)).unwrap();
+            assert!(matches!(split, Split::Single), "{broken}");
+        }
     }
 }

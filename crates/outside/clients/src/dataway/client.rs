@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use levada_model::{Category, Timestamp};
+use levada_model::{Category, ErrorKind, Timestamp};
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, REFERER,
     RETRY_AFTER, USER_AGENT,
 };
-use reqwest::{Response, Url};
+use reqwest::{Method, Response, Url};
 
 use super::Endpoint;
 use crate::error::ClientError;
@@ -62,6 +62,32 @@ pub struct Package {
     pub storage_index: Option<String>,
     /// Whether the body has been sent before.
     pub is_retry: bool,
+}
+
+/// A request that is given on.
+#[derive(Clone, Debug)]
+pub struct Forward<'f> {
+    /// Its method.
+    pub method: &'f str,
+    /// The path of the API.
+    pub path: &'f str,
+    /// Parameters beside the token.
+    pub query: &'f [(&'f str, &'f str)],
+    /// Headers.
+    pub headers: &'f [(&'f str, &'f str)],
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The status.
+    pub status: u16,
+    /// What the body is.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// What a server answered.
@@ -165,6 +191,37 @@ impl Dataway {
             return Err(ClientError::answered(status.as_u16(), message));
         }
         http::whole(&shown, response, PULL_BYTES_MAX).await
+    }
+
+    /// Gives a request on; every status is an answer.
+    ///
+    /// - Errors: no answer, or one that is too long.
+    pub async fn forward(
+        &self,
+        endpoint: &Endpoint,
+        forward: Forward<'_>,
+    ) -> Result<Forwarded, ClientError> {
+        let shown = format!("{}{}", endpoint.shown(), forward.path);
+        let wrong = |what: &str| ClientError::new(ErrorKind::Invalid, format!("{what} is none"));
+        let method = Method::from_bytes(forward.method.as_bytes()).map_err(|_| wrong("method"))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, header_value(&self.options.user_agent));
+        for (name, value) in forward.headers {
+            let name: HeaderName = name.parse().map_err(|_| wrong("header"))?;
+            headers.insert(name, header_value(value));
+        }
+        let (client, started) = (self.client.client(), self.client.now());
+        let request = client.request(method, endpoint.url(forward.path, forward.query));
+        let request = request.headers(headers).timeout(self.options.timeout).body(forward.body);
+        let response =
+            request.send().await.map_err(|error| ClientError::no_answer(&shown, error))?;
+        self.client.answered(&response, started);
+        let status = response.status().as_u16();
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = content_type.to_owned();
+        let body = http::whole(&shown, response, PULL_BYTES_MAX).await?;
+        Ok(Forwarded { status, content_type, body })
     }
 
     async fn send(

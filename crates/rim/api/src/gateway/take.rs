@@ -40,8 +40,11 @@ pub(super) async fn take(
             Format::Lines => "v1",
             Format::Protobuf => "v2",
             Format::Json => "json",
-            Format::RemoteWrite => "remote-write",
-            Format::OtlpMetrics | Format::OtlpLogs => "otlp",
+            Format::RemoteWrite | Format::RemoteWriteV2 => "remote-write",
+            Format::OtlpMetrics
+            | Format::OtlpLogs
+            | Format::OtlpMetricsJson
+            | Format::OtlpLogsJson => "otlp",
         };
         metrics.written(name, encoding, category, &written, &rules);
     }
