@@ -1,6 +1,7 @@
 //! The gateway of a server: from settings to destinations that are sent to.
 
 mod inside;
+mod reload;
 mod specs;
 pub mod writers;
 
@@ -11,10 +12,13 @@ use std::time::Duration;
 
 use levada_api::gateway::GatewayApi;
 use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint};
+use levada_clients::net::Net;
 use levada_gateway::destination::{self, DestinationError, DestinationSpec, Shared};
 use levada_gateway::gateway::Gateway;
 use levada_gateway::ingest::Encoder;
-use levada_gateway::metrics::{DatawayMetrics, EndpointMetrics, QueueFamilies, show_pipeline};
+use levada_gateway::metrics::{
+    CacheMetrics, DatawayMetrics, EndpointMetrics, NetMetrics, QueueFamilies, show_pipeline,
+};
 use levada_gateway::pull::Puller;
 use levada_gateway::rules::{DestinationId, RulesError, RulesSpec, Target};
 use levada_gateway::tenants::Tenants;
@@ -24,6 +28,8 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub use self::reload::ReadSettings;
+use self::reload::Reloader;
 use crate::flows::Host;
 use inside::InThisProcess;
 use writers::GatewayWriters;
@@ -70,19 +76,31 @@ pub enum GatewayError {
 // === impl GatewayHost ===
 
 impl GatewayHost {
-    /// Opens destinations and starts to send; nothing when the settings name none.
+    /// Opens destinations and starts to send; nothing when the settings name none. With `read`, SIGHUP reads rules again.
     ///
     /// - Errors: anything that is wrong with the settings (B16), or a queue that cannot be opened.
-    pub async fn start(host: &Host, shutdown: &Shutdown) -> Result<Option<Self>, GatewayError> {
+    pub async fn start(
+        host: &Host,
+        read: Option<ReadSettings>,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Self>, GatewayError> {
         let settings = &host.settings.gateway;
         if !settings.is_set() {
             return Ok(None);
         }
         let clock = Arc::clone(&host.clock);
         let metrics = Arc::new(DatawayMetrics::new(&host.metrics, Arc::clone(&clock))?);
+        let net_metrics = Arc::new(NetMetrics::new(&host.metrics, "dataway")?);
+        let net = Net {
+            watch: Some(Arc::clone(&net_metrics) as _),
+            clock: Arc::clone(&clock),
+            ..Net::default()
+        };
         let bounds = specs::bounds(settings);
         let random = Uuid::new_v4().as_u128() as u64;
-        let encoder = Arc::new(Encoder::new(bounds.clone(), random));
+        let head = Arc::clone(metrics.head());
+        let encoder = Encoder::new(bounds.clone(), random);
+        let encoder = Arc::new(encoder.watched(Arc::clone(&head) as _, Arc::clone(&clock)));
         let destinations = specs::destinations(settings)?;
         let dir: PathBuf = host.settings.data.dir.join(FOLDER);
         let shared = Shared {
@@ -91,19 +109,23 @@ impl GatewayHost {
             clock: Arc::clone(&clock),
             tasks: &host.tasks,
             watch: Some(Arc::clone(&metrics) as _),
+            net: net.clone(),
             insiders: Some(Arc::new(InThisProcess(host.joins.clone()))),
         };
         let opened = destination::open(&destinations, &shared).await?;
+        net_metrics.watches(specs::names(&destinations));
         let rules = specs::rules(settings, &opened.targets)?;
         metrics.set_sunk_to(sunk_to(&rules, &opened));
         let gateway = Arc::new(Gateway::new(opened.outlets, rules, bounds, encoder)?);
         let outside: Vec<&DestinationSpec> =
-            destinations.iter().filter(|spec| spec.inside.is_none()).collect();
+            destinations.iter().filter(|spec| !spec.kind.is_inside()).collect();
         let in_memory = outside.iter().copied().filter(|spec| specs::is_in_memory(spec));
         let in_memory = ids(in_memory, &opened.targets);
         let outside = ids(outside.into_iter(), &opened.targets);
         let (own, tasks) = (Arc::clone(&gateway), host.tasks.clone());
-        let writers = GatewayWriters::new(own, opened.targets, tasks, Arc::clone(&clock));
+        let writers = GatewayWriters::new(own, opened.targets.clone(), tasks, Arc::clone(&clock));
+        gateway.watch(Arc::clone(&head) as _);
+        head.filters_changed(clock.now());
         let tenants = specs::tenants(settings);
         let tenants =
             Tenants::new(settings.token.expose(), tenants, Arc::clone(&clock), &host.metrics)?;
@@ -111,6 +133,7 @@ impl GatewayHost {
         if let (Some((client, endpoint)), true) = (&centre, settings.pull_filters) {
             let (client, endpoint) = (client.clone(), endpoint.clone());
             let puller = Puller::new(client, endpoint, Arc::clone(&gateway), Arc::clone(&clock));
+            let puller = puller.watched(Arc::clone(&head));
             let shutdown = shutdown.clone();
             host.tasks.spawn(TaskKind::Gateway, "pull of filters", async move {
                 puller.run(shutdown).await;
@@ -123,6 +146,12 @@ impl GatewayHost {
             host.tasks.spawn(TaskKind::Gateway, &name, async move { sender.run(stopping).await })
         });
         let senders = Mutex::new(senders.collect());
+        for sender in &opened.senders {
+            let (sender, stopping) = (Arc::clone(sender), stopping.clone());
+            let name = format!("names of {}", sender.name());
+            let work = async move { sender.watch_names(stopping).await };
+            drop(host.tasks.spawn(TaskKind::Gateway, &name, work));
+        }
         let api = Arc::new(GatewayApi {
             gateway,
             senders: opened.senders,
@@ -136,6 +165,18 @@ impl GatewayHost {
         });
         show(host, &api)?;
         host.joins.set_gateway(Arc::new(writers));
+        if let Some(read) = read {
+            let reloader = Reloader {
+                read,
+                gateway: Arc::clone(&api.gateway),
+                destinations,
+                targets: opened.targets,
+                started: settings.clone(),
+                clock,
+                head,
+            };
+            reloader.watch(&host.tasks, shutdown.clone());
+        }
         Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, outside, in_memory }))
     }
 
@@ -244,7 +285,7 @@ async fn centre(
         timeout: first.timeout,
         ..DatawayOptions::default()
     };
-    let client = Dataway::new(options).await;
+    let client = Dataway::new(&endpoint, options).await;
     let client =
         client.map_err(|error| GatewayError::Setting(format!("gateway.urls[0]: {error}")))?;
     Ok(Some((client, endpoint)))
@@ -257,16 +298,18 @@ fn show(host: &Host, api: &Arc<GatewayApi>) -> Result<(), GatewayError> {
     let queues: Vec<_> = outlets.iter().map(|outlet| families.of(&outlet.name)).collect();
     show_pipeline(&host.metrics, &api.gateway, &api.senders)?;
     let own = EndpointMetrics::new(&host.metrics)?;
-    let state = Mutex::new((queues, own));
+    let caches = CacheMetrics::new(&host.metrics, host.clock.now())?;
+    let state = Mutex::new((queues, own, caches));
     // A gateway that is gone is shown no more.
     let (api, clock) = (Arc::downgrade(api), Arc::clone(&host.clock));
     host.metrics.before_render(move || {
         let Some(api) = api.upgrade() else { return };
-        let (queues, own) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (queues, own, caches) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
         for (metrics, outlet) in queues.iter_mut().zip(api.gateway.outlets()) {
             metrics.show(&outlet.queue.status());
         }
         let senders: Vec<_> = api.senders.iter().map(|sender| &**sender).collect();
+        caches.show(&api.gateway);
         own.show(api.gateway.stats(), &senders, clock.monotonic());
     });
     Ok(())

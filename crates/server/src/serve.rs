@@ -28,14 +28,15 @@ use levada_task::service::TaskService;
 use thiserror::Error;
 
 use crate::flows::{Host, Job};
+pub use crate::gateway::ReadSettings;
 use crate::gateway::{GatewayError, GatewayHost};
 use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::TaskHost;
 use crate::tasks::vitals::{Monitoring, TaskVitals};
-pub(crate) use listen::Bound;
 use flows::Flows;
+pub(crate) use listen::Bound;
 use load::LoadDirectory;
 
 /// The file of the store, in the data folder.
@@ -53,6 +54,8 @@ pub struct ServerDeps {
     pub shutdown: Shutdown,
     /// Flows that run for as long as the server does, or until their sources end.
     pub flows: Vec<Job>,
+    /// Reads the settings again at SIGHUP, for what can change while the server runs.
+    pub read_settings: Option<ReadSettings>,
 }
 
 /// A server that accepts requests.
@@ -153,13 +156,13 @@ impl Server {
     ///
     /// - Errors: what this server cannot be without. A task that cannot start is none of it.
     pub async fn start(deps: ServerDeps) -> Result<Self, ServeError> {
-        let ServerDeps { host, log, shutdown, flows: jobs } = deps;
+        let ServerDeps { host, log, shutdown, flows: jobs, read_settings } = deps;
         let settings = Arc::clone(&host.settings);
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let config = config(&settings, &documents, &host).await?;
         // First: tasks and alerts look for it.
-        let gateway = GatewayHost::start(&host, &shutdown).await?;
+        let gateway = GatewayHost::start(&host, read_settings, &shutdown).await?;
         let alerts = crate::alerts::open(&documents, &config, &host).await?;
         let tasks = TaskHost::start(&host, true, Some(&alerts)).await.map_err(ServeError::Data)?;
         let users = users(&settings, &documents, &host).await?;

@@ -110,7 +110,15 @@ impl Reply {
 impl FakeServer {
     /// Starts it; each request is answered by `answer`, which may wait.
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0", answer)
+    }
+
+    /// Starts it at an address of this machine.
+    pub fn start_at(
+        address: &str,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (counter, ended, answer) = (requests.clone(), is_over.clone(), Arc::new(answer));

@@ -25,11 +25,12 @@ mod tests;
 
 use std::time::Duration;
 
-pub use self::answer::{Answer, of_failure, of_reply};
+pub use self::answer::{Answer, of_failure, of_partial_reply, of_reply};
 pub use self::dataway::DatawayReceiver;
+pub(crate) use self::dataway::content_type;
 pub use self::group::{Group, Member, Strategy};
 pub use self::health::{BreakerPolicy, EndpointState};
-pub use self::sender::{Attempt, SendStats, Sender, SenderParts, Watch};
+pub use self::sender::{Attempt, NAMES_EVERY, SendStats, Sender, SenderParts, Watch};
 
 use async_trait::async_trait;
 use levada_model::Timestamp;
@@ -47,6 +48,9 @@ pub trait Receiver: Send + Sync + 'static {
     ///
     /// `is_retry` says that it was sent before, perhaps with success.
     async fn send(&self, record: &Record, is_retry: bool, now: Timestamp) -> Answer;
+
+    /// Looks whether the name of the endpoint has moved to other addresses, and begins with new connections when it has.
+    async fn look_up(&self) {}
 }
 
 /// How hard a destination tries, and how fast.

@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levada_clients::ClientError;
-use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint, EndpointError};
+use levada_clients::dataway::EndpointError;
 use levada_clients::http::TlsOptions;
+use levada_clients::net::Net;
+use levada_codec::compression::Compression;
 use levada_runtime::{Clock, Tasks};
 use thiserror::Error;
 
-use crate::deliver::{
-    DatawayReceiver, Group, Member, Receiver, SendPolicy, Sender, SenderParts, Strategy, Watch,
-};
+use crate::deliver::{Group, Member, SendPolicy, Sender, SenderParts, Strategy, Watch};
+use crate::egress::{Insiders, Kind, OpenReceiverError, Tools};
 use crate::gateway::Outlet;
 use crate::ingest::{Encoder, Form};
 use crate::rules::{DestinationId, Target};
@@ -63,42 +64,17 @@ pub struct EndpointSpec {
     pub user_agent: String,
 }
 
-/// Something in this process that takes points.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inside {
-    /// A flow whose source reads from the gateway under this name.
-    Flow {
-        /// The name.
-        name: String,
-    },
-    /// The task engine.
-    Task {
-        /// The task; empty for all that listen to the database and retention policy.
-        name: String,
-        /// The database that the points are of.
-        database: String,
-        /// The retention policy.
-        retention: String,
-    },
-}
-
-/// Makes receivers of what is in this process; the other domains are not known here.
-pub trait Insiders: Send + Sync {
-    /// Gives what takes the records of a destination.
-    fn receiver(&self, inside: &Inside) -> Arc<dyn Receiver>;
-}
-
 /// A destination.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DestinationSpec {
     /// Its name: letters, digits, `-`, `_` and `.`, for it is a folder as well.
     pub name: String,
+    /// What it is.
+    pub kind: Kind,
     /// How endpoints share.
     pub spread: Spread,
-    /// At least one, unless it is in this process.
+    /// At least one, or none for a kind without URLs.
     pub endpoints: Vec<EndpointSpec>,
-    /// What takes the points in this process, in place of endpoints.
-    pub inside: Option<Inside>,
     /// How it wants its bodies.
     pub form: Form,
     /// How hard and how fast.
@@ -131,6 +107,8 @@ pub struct Shared<'a> {
     pub tasks: &'a Tasks,
     /// Hears of every attempt.
     pub watch: Option<Arc<dyn Watch>>,
+    /// Names and connections.
+    pub net: Net,
     /// Knows what is in this process.
     pub insiders: Option<Arc<dyn Insiders>>,
 }
@@ -168,6 +146,15 @@ pub enum DestinationError {
         #[source]
         source: ClientError,
     },
+    /// A producer that cannot be made.
+    #[error("destination `{name}`")]
+    Producer {
+        /// The name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: levada_connectors::ProducerError,
+    },
     /// A queue that cannot be opened.
     #[error(transparent)]
     Queue(#[from] OpenError),
@@ -182,11 +169,10 @@ pub async fn open(
     for spec in specs {
         check(spec, &opened)?;
         let mut members = Vec::new();
-        for (at, endpoint) in spec.endpoints.iter().enumerate() {
-            members.push(member(spec, at, endpoint).await?);
-        }
-        if let Some(inside) = &spec.inside {
-            members = vec![insider(spec, inside, shared)?];
+        let alone = [EndpointSpec::default()];
+        let endpoints = if spec.kind.has_urls() { &spec.endpoints[..] } else { &alone };
+        for (at, endpoint) in endpoints.iter().enumerate() {
+            members.push(member(spec, at, endpoint, shared).await?);
         }
         let target = match &spec.spread {
             Spread::Failover | Spread::Weighted => {
@@ -215,10 +201,10 @@ fn check(spec: &DestinationSpec, opened: &Opened) -> Result<(), DestinationError
         "the name is to be made of up to 100 letters, digits, `-`, `_` and `.`"
     } else if opened.targets.contains_key(&spec.name) {
         "the name is there twice"
-    } else if spec.endpoints.is_empty() && spec.inside.is_none() {
+    } else if spec.endpoints.is_empty() && spec.kind.has_urls() {
         "it has no endpoint"
-    } else if !spec.endpoints.is_empty() && spec.inside.is_some() {
-        "it has endpoints, and is in this process"
+    } else if !spec.endpoints.is_empty() && !spec.kind.has_urls() {
+        "a destination of its kind has no endpoints"
     } else if opened.outlets.len() + spec.endpoints.len().max(1) > usize::from(DestinationId::MAX) {
         "there are too many destinations"
     } else {
@@ -227,42 +213,24 @@ fn check(spec: &DestinationSpec, opened: &Opened) -> Result<(), DestinationError
     Err(DestinationError::Invalid { name: spec.name.clone(), problem })
 }
 
-/// Makes the one member of a destination in this process.
-fn insider(
-    spec: &DestinationSpec,
-    inside: &Inside,
-    shared: &Shared<'_>,
-) -> Result<Member, DestinationError> {
-    let Some(insiders) = &shared.insiders else {
-        let problem = "this process has neither flows nor tasks";
-        return Err(DestinationError::Invalid { name: spec.name.clone(), problem });
-    };
-    Ok(Member { receiver: insiders.receiver(inside), weight: 1, priority: 0 })
-}
-
 async fn member(
     spec: &DestinationSpec,
     at: usize,
     endpoint: &EndpointSpec,
+    shared: &Shared<'_>,
 ) -> Result<Member, DestinationError> {
-    let name = || spec.name.clone();
-    let url = Endpoint::parse(&endpoint.url, Some(&endpoint.token))
-        .map_err(|source| DestinationError::Endpoint { name: name(), at, source })?;
-    let mut options = DatawayOptions {
-        tls: endpoint.tls.clone(),
-        proxy: endpoint.proxy.clone(),
-        timeout: endpoint.timeout,
-        ..DatawayOptions::default()
-    };
-    if !endpoint.user_agent.is_empty() {
-        options.user_agent.clone_from(&endpoint.user_agent);
-    }
-    let client = Dataway::new(options).await.map_err(|source| DestinationError::Client {
-        name: name(),
-        at,
-        source,
+    let Shared { encoder, clock, tasks, net, insiders, .. } = shared;
+    let tools = Tools { encoder, clock, tasks, net, insiders: insiders.as_deref() };
+    let name = spec.name.clone();
+    let receiver = spec.kind.receiver(endpoint, &tools).await.map_err(|error| match error {
+        OpenReceiverError::Endpoint(source) => DestinationError::Endpoint { name, at, source },
+        OpenReceiverError::Client(source) => DestinationError::Client { name, at, source },
+        OpenReceiverError::Producer(source) => DestinationError::Producer { name, source },
+        OpenReceiverError::Alone => {
+            let problem = "this process has neither flows nor tasks";
+            DestinationError::Invalid { name, problem }
+        }
     })?;
-    let receiver = Arc::new(DatawayReceiver::new(client, url));
     Ok(Member { receiver, weight: endpoint.weight, priority: endpoint.priority })
 }
 
@@ -313,10 +281,13 @@ impl Opened {
             queue: queue.clone(),
             group: Group::new(strategy, members, &spec.policy, seed),
             policy: spec.policy.clone(),
-            compression: spec.form.compression,
+            compression: match spec.kind.sends_as_queued() {
+                true => spec.form.compression,
+                false => Compression::None,
+            },
             encoder: Arc::clone(&shared.encoder),
             clock,
-            watch: shared.watch.clone(),
+            watch: shared.watch.clone().filter(|_| spec.kind.is_dataway()),
         });
         let id = self.outlets.len() as DestinationId;
         self.outlets.push(Outlet { name: name.to_owned(), form: spec.form, queue });

@@ -5,17 +5,21 @@
 //!              └─ refused: nothing has left
 //! ```
 //! [`Gateway::write`] returns when every copy of every point is in the queue of its destination, as durable as that queue
-//! makes it. When one queue does not take its part, the write fails, and what other queues have taken stays there: who
-//! writes again may double points, never lose them.
+//! makes it. Room is set aside in all queues before any of them takes its part, so a write that waits for room in vain has
+//! left nothing anywhere. Only when a disk fails or fills up between, one queue may not take its part while others have
+//! taken theirs: the error says which, for who writes again doubles points there, and never loses any.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
+use levada_model::Timestamp;
 use levada_runtime::{TaskKind, Tasks};
 
 use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
-use crate::rules::{FilterSource, RuleSet, RulesError, RulesSpec, Target};
-use crate::wal::{Queue, Receipt};
+use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec, Target};
+use crate::wal::{AppendError, Queue, Receipt, Record, Reservation};
 
 /// One place that records can go to.
 #[derive(Clone)]
@@ -35,6 +39,8 @@ pub struct Gateway {
     rules: RwLock<Arc<RuleSet>>,
     /// Makes changes of rules wait for each other.
     change: Mutex<()>,
+    last_reload: Mutex<Option<Reload>>,
+    watch: OnceLock<Arc<dyn PutWatch>>,
     bounds: Bounds,
     encoder: Arc<Encoder>,
     idle: Mutex<Vec<Workspace>>,
@@ -73,12 +79,31 @@ pub struct GatewayStats {
     pub routed: AtomicU64,
     /// Copies of points, one for each destination.
     pub copies: AtomicU64,
+    /// Bodies that some queues have taken and one has not; they count among those that were refused.
+    pub partial_bodies: AtomicU64,
+    /// Copies of their points that were taken.
+    pub partial_copies: AtomicU64,
     /// Things that were changed in points.
     pub warnings: AtomicU64,
     /// Changes of rules that were made.
     pub reloads: AtomicU64,
     /// Changes of rules that were refused.
     pub reload_errors: AtomicU64,
+}
+
+/// Hears of bodies that queues have taken: metrics are made of that.
+pub trait PutWatch: Send + Sync + 'static {
+    /// A queue took a body of so many bytes.
+    fn put(&self, queue: &Queue, bytes: u64, took: Duration);
+}
+
+/// How reading the rules again went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// When.
+    pub at: Timestamp,
+    /// Why the rules stay as they were; nothing when the new ones are in effect.
+    pub error: Option<String>,
 }
 
 /// A body that is ready to be queued.
@@ -94,6 +119,36 @@ pub struct Prepared {
 const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Workspaces that are kept.
 const IDLE_MAX: usize = 16;
+
+/// Counts a body as taken whose writer did not wait for the end.
+struct Taking<'g> {
+    stats: &'g GatewayStats,
+    written: Option<Written>,
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if let Some(written) = &self.written {
+            self.stats.taken(written);
+        }
+    }
+}
+
+// === impl GatewayStats ===
+
+impl GatewayStats {
+    fn taken(&self, written: &Written) {
+        let add = |counter: &AtomicU64, amount: u64| counter.fetch_add(amount, Ordering::Relaxed);
+        add(&self.bodies, 1);
+        add(&self.received, written.points);
+        add(&self.filtered, written.filtered);
+        add(&self.no_field, written.no_field);
+        add(&self.nowhere, written.nowhere);
+        add(&self.routed, written.routed);
+        add(&self.copies, written.copies);
+        add(&self.warnings, written.warnings.total());
+    }
+}
 
 // === impl Gateway ===
 
@@ -113,6 +168,8 @@ impl Gateway {
             outlets,
             rules: RwLock::new(Arc::new(rules)),
             change: Mutex::default(),
+            last_reload: Mutex::default(),
+            watch: OnceLock::new(),
             bounds,
             encoder,
             idle: Mutex::default(),
@@ -120,21 +177,22 @@ impl Gateway {
         })
     }
 
-    /// Takes a body; see the module for what that promises.
+    /// Takes a body; see the module for what that promises. Waits for room as long as it takes.
     pub async fn write(
         self: &Arc<Self>,
         write: Write,
         tasks: &Tasks,
     ) -> Result<Written, WriteError> {
-        self.write_on(&Way::default(), write, tasks).await
+        self.write_on(&Way::default(), write, tasks, None).await
     }
 
-    /// Takes a body whose points go a way of their own.
+    /// Takes a body whose points may go a way of their own; waits no longer than `patience` for room.
     pub async fn write_on(
         self: &Arc<Self>,
         way: &Way,
         write: Write,
         tasks: &Tasks,
+        patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
         let rules = way.rules(self);
         let prepared = if write.body.len() > INLINE_BYTES_MAX {
@@ -145,14 +203,19 @@ impl Gateway {
         } else {
             self.prepare_with(&write, &rules)
         };
-        self.submit(prepared?).await
+        self.submit(prepared?, patience).await
+    }
+
+    /// Says whether a body would be taken; nothing is counted, and nothing queued.
+    ///
+    /// - Errors: why it would be refused.
+    pub fn check(&self, write: &Write) -> Result<(), WriteError> {
+        let mut workspace = Workspace::default();
+        let (buckets, _) = ingest::prepare(write, &self.rules(), &self.bounds, &mut workspace)?;
+        self.encoder.encode(&buckets, write, &self.forms).map(drop)
     }
 
     /// Does all that needs no waiting: the body is read whole, and refused whole when anything is wrong.
-    pub fn prepare(&self, write: &Write) -> Result<Prepared, WriteError> {
-        self.prepare_with(write, &self.rules())
-    }
-
     fn prepare_with(&self, write: &Write, rules: &RuleSet) -> Result<Prepared, WriteError> {
         let mut workspace = self.workspace();
         let prepared = ingest::prepare(write, rules, &self.bounds, &mut workspace).and_then(
@@ -176,39 +239,121 @@ impl Gateway {
         prepared
     }
 
-    /// Queues what a body became.
-    pub async fn submit(&self, prepared: Prepared) -> Result<Written, WriteError> {
+    /// Queues what a body became. Dropped while it waits for room, nothing is taken; dropped later, all of it is.
+    pub async fn submit(
+        &self,
+        prepared: Prepared,
+        patience: Option<Duration>,
+    ) -> Result<Written, WriteError> {
         let Prepared { outgoing, mut written } = prepared;
-        let appends = outgoing.into_iter().map(|Outgoing { destination, record }| async move {
+        let now = || self.outlets.first().map(|outlet| outlet.queue.now());
+        let started = now().unwrap_or_default();
+        let until = patience.map(|patience| started + patience);
+        let mut rooms = match self.rooms(&outgoing, until).await {
+            Ok((rooms, waits)) => {
+                if waits > 0 {
+                    written.waited = now().unwrap_or_default().saturating_sub(started);
+                    written.waits = waits;
+                }
+                rooms
+            }
+            Err(error) => {
+                self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+                return Err(error);
+            }
+        };
+        let mut taking = Taking { stats: &self.stats, written: Some(written) };
+        let appends = outgoing.into_iter().map(|Outgoing { destination, record }| {
             let points = u64::from(record.points);
-            match self.outlets[usize::from(destination)].queue.append(record).await? {
-                Receipt::Kept { .. } => Ok::<u64, WriteError>(0),
-                Receipt::Dropped(_) => Ok(points),
+            let room = rooms.iter_mut().find(|(known, _)| *known == destination);
+            let room = room.map(|(_, room)| room.part(&record));
+            let queue = &self.outlets[usize::from(destination)].queue;
+            async move {
+                let room = room.ok_or(WriteError::Stopped)?;
+                let (started, bytes) = (queue.now(), record.stored_bytes());
+                let result = room.append(record, until).await;
+                if let (Ok(Receipt::Kept { .. }), Some(watch)) = (&result, self.watch.get()) {
+                    watch.put(queue, bytes, queue.now().saturating_sub(started));
+                }
+                Ok::<_, WriteError>((destination, points, result))
             }
         });
         // Queues flush side by side.
         let results = futures_util::future::join_all(appends).await;
+        let mut written = taking.written.take().unwrap_or_default();
+        let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
         let mut failure = None;
         for result in results {
+            let (destination, points, result) = result?;
+            let name = &*self.outlets[usize::from(destination)].name;
             match result {
-                Ok(dropped) => written.dropped += dropped,
-                Err(error) => failure = Some(error),
+                Ok(receipt) => {
+                    *taken.entry(name).or_default() += points;
+                    written.dropped += match receipt {
+                        Receipt::Kept { .. } => 0,
+                        Receipt::Dropped(_) => points,
+                    };
+                }
+                Err(error) => failure = Some((name, error)),
             }
         }
-        if let Some(error) = failure {
-            self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
-            return Err(error);
+        let Some((name, error)) = failure else {
+            self.stats.taken(&written);
+            return Ok(written);
+        };
+        self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+        if taken.is_empty() {
+            return Err(match error {
+                AppendError::Full => WriteError::Full,
+                error => error.into(),
+            });
         }
-        let add = |counter: &AtomicU64, amount: u64| counter.fetch_add(amount, Ordering::Relaxed);
-        add(&self.stats.bodies, 1);
-        add(&self.stats.received, written.points);
-        add(&self.stats.filtered, written.filtered);
-        add(&self.stats.no_field, written.no_field);
-        add(&self.stats.nowhere, written.nowhere);
-        add(&self.stats.routed, written.routed);
-        add(&self.stats.copies, written.copies);
-        add(&self.stats.warnings, written.warnings.total());
-        Ok(written)
+        self.stats.partial_bodies.fetch_add(1, Ordering::Relaxed);
+        self.stats.partial_copies.fetch_add(taken.values().sum(), Ordering::Relaxed);
+        let taken = taken.into_iter().map(|(name, points)| (name.to_owned(), points)).collect();
+        Err(WriteError::Partial { destination: name.to_owned(), taken, source: error })
+    }
+
+    /// Sets room aside in every queue that records go to, or in none of them while one has no room.
+    async fn rooms(
+        &self,
+        outgoing: &[Outgoing],
+        until: Option<Duration>,
+    ) -> Result<(Vec<(DestinationId, Reservation)>, u32), WriteError> {
+        let mut groups: Vec<(DestinationId, Vec<&Record>)> = Vec::new();
+        for Outgoing { destination, record } in outgoing {
+            match groups.iter_mut().find(|(known, _)| known == destination) {
+                Some((_, records)) => records.push(record),
+                None => groups.push((*destination, vec![record])),
+            }
+        }
+        let mut waits = 0;
+        'all: loop {
+            let mut rooms = Vec::with_capacity(groups.len());
+            for (destination, records) in &groups {
+                let queue = &self.outlets[usize::from(*destination)].queue;
+                match queue.try_reserve(records)? {
+                    Some(room) => rooms.push((*destination, room)),
+                    None => {
+                        // Who waits holds nothing that others wait for.
+                        drop(rooms);
+                        waits += 1;
+                        if queue.room(records, until).await? {
+                            continue 'all;
+                        }
+                        return Err(WriteError::Full);
+                    }
+                }
+            }
+            return Ok((rooms, waits));
+        }
+    }
+
+    /// Lets somebody hear of bodies that queues take; the first one stays.
+    pub fn watch(&self, watch: Arc<dyn PutWatch>) {
+        if self.watch.set(watch).is_err() {
+            tracing::debug!("somebody hears of the queues already");
+        }
     }
 
     /// Gives the rules that are in effect.
@@ -222,6 +367,36 @@ impl Gateway {
     pub fn rules_replace(&self, spec: RulesSpec) -> Result<(), RulesError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         self.replace(spec)
+    }
+
+    /// Puts rules that were read again in the place of those that are in effect, or keeps those when they could not be read
+    /// or are wrong; either is remembered. Drop filters that came by a pull stay while the new rules have none.
+    pub fn reload(&self, at: Timestamp, read: Result<RulesSpec, String>) -> Result<(), String> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match read {
+            Ok(mut spec) => {
+                let rules = self.rules();
+                let known = rules.spec();
+                if spec.drop_filters.is_empty() && known.drop_source == FilterSource::Remote {
+                    spec.drop_filters.clone_from(&known.drop_filters);
+                    spec.drop_source = FilterSource::Remote;
+                }
+                self.replace(spec).map_err(|error| error.to_string())
+            }
+            Err(error) => {
+                self.stats.reload_errors.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
+        };
+        let error = outcome.clone().err();
+        let mut last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Reload { at, error });
+        outcome
+    }
+
+    /// Says how reading the rules again went the last time.
+    pub fn last_reload(&self) -> Option<Reload> {
+        self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts other drop filters in the place of those that are in effect.
@@ -253,7 +428,7 @@ impl Gateway {
     }
 
     fn replace(&self, spec: RulesSpec) -> Result<(), RulesError> {
-        let new = match RuleSet::new(spec, self.outlets.len()) {
+        let mut new = match RuleSet::new(spec, self.outlets.len()) {
             Ok(new) => new,
             Err(error) => {
                 self.stats.reload_errors.fetch_add(1, Ordering::Relaxed);
@@ -307,3 +482,5 @@ impl Way {
         own
     }
 }
+#[cfg(test)]
+mod tests;

@@ -18,20 +18,23 @@ mod points;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use levada_codec::compression::CompressionError;
 use levada_codec::points::checks::{Warning, Warnings};
 use levada_codec::points::json::JsonError;
 use levada_codec::points::line::BodyError;
+use levada_codec::points::otlp_json::OtlpJsonError;
 use levada_codec::points::protobuf::ProtobufError;
-use levada_codec::points::{Checks, Unit, otlp};
+use levada_codec::points::{Checks, Unit, otlp, otlp_json, remote_write_v2};
 use levada_model::{Category, ErrorKind, Timestamp};
 use thiserror::Error;
 
 pub use self::body::Coding;
 pub use self::bucket::Buckets;
 pub use self::encode::{
-    Encoder, Form, GLOBAL_TAGS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split, can_join,
+    EncodeWatch, Encoder, Form, GLOBAL_TAGS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split, can_join,
 };
 
 use crate::rules::{RuleSet, Scratch};
@@ -49,10 +52,16 @@ pub enum Format {
     Json,
     /// Remote write 1.0 of Prometheus; its coding is [`Coding::Snappy`].
     RemoteWrite,
+    /// Remote write 2.0.
+    RemoteWriteV2,
     /// Metrics of OTLP/HTTP, in Protocol Buffers.
     OtlpMetrics,
     /// Logs of OTLP/HTTP, in Protocol Buffers.
     OtlpLogs,
+    /// Metrics of OTLP/HTTP, in JSON.
+    OtlpMetricsJson,
+    /// Logs of OTLP/HTTP, in JSON.
+    OtlpLogsJson,
 }
 
 /// A body that somebody wants to be delivered.
@@ -95,7 +104,7 @@ pub struct Bounds {
     pub compress_bytes_min: usize,
 }
 
-/// Why a body is refused; nothing of it was taken.
+/// Why a body is refused; nothing of it was taken, but for [`WriteError::Partial`].
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// No byte.
@@ -124,6 +133,9 @@ pub enum WriteError {
     /// Not the JSON of points.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// Not the JSON of OTLP.
+    #[error(transparent)]
+    OtlpJson(#[from] OtlpJsonError),
     /// Not the messages of points.
     #[error(transparent)]
     Protobuf(#[from] ProtobufError),
@@ -144,9 +156,27 @@ pub enum WriteError {
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopped,
+    /// There is no room in a queue now.
+    #[error("the queues of destinations are full, try again later")]
+    Full,
     /// A queue does not take it now.
     #[error(transparent)]
     Queue(#[from] crate::wal::AppendError),
+    /// A queue did not take its part, others have taken theirs.
+    #[error("destination `{destination}` did not take its part; taken for {}, where points are doubled if they are sent again", names(.taken))]
+    Partial {
+        /// The destination whose queue failed.
+        destination: String,
+        /// Destinations that have their part, and how many points that is.
+        taken: Vec<(String, u64)>,
+        /// Why.
+        source: crate::wal::AppendError,
+    },
+}
+
+fn names(taken: &[(String, u64)]) -> String {
+    let parts = taken.iter().map(|(name, points)| format!("`{name}` ({points} points)"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// What became of the points of a body.
@@ -162,6 +192,8 @@ pub struct Written {
     pub nowhere: u64,
     /// Samples that say that a series ended, histograms of other models, samples without a name: they are no points.
     pub skipped: u64,
+    /// Samples of remote write 2.0, for its answer.
+    pub samples: u64,
     /// Points that go somewhere.
     pub routed: u64,
     /// Copies of points, one for each destination.
@@ -172,6 +204,12 @@ pub struct Written {
     pub sunk: u64,
     /// Bodies that they became, one or more for each destination.
     pub bodies: u64,
+    /// Values of `X-Global-Tags` among them.
+    pub groups: u64,
+    /// How long they waited for room.
+    pub waited: Duration,
+    /// How often they waited for room.
+    pub waits: u32,
     /// What was changed.
     pub warnings: Warnings,
 }
@@ -212,6 +250,20 @@ pub fn prepare(
         Format::Protobuf => points::read_protobuf(&plain.bytes, &mut split, &mut buckets)?,
         Format::Json => points::read_json(&plain.bytes, &mut split, &mut buckets)?,
         Format::RemoteWrite => points::read_remote_write(&plain.bytes, &mut split, &mut buckets)?,
+        Format::RemoteWriteV2 => {
+            let read = remote_write_v2::read(&plain.bytes)?;
+            split.written.samples = read.samples;
+            split.written.skipped += read.stale + read.skipped;
+            points::take_each(read.points, &mut split, &mut buckets);
+        }
+        Format::OtlpMetricsJson => {
+            let bytes = otlp_json::metrics(&plain.bytes)?;
+            points::take_all(otlp::metrics(&bytes, write.now)?, &mut split, &mut buckets);
+        }
+        Format::OtlpLogsJson => {
+            let bytes = otlp_json::logs(&plain.bytes)?;
+            points::take_all(otlp::logs(&bytes, write.now)?, &mut split, &mut buckets);
+        }
         Format::OtlpMetrics => {
             let read = otlp::metrics(&plain.bytes, write.now)?;
             points::take_all(read, &mut split, &mut buckets);
@@ -236,6 +288,7 @@ pub fn prepare(
     }
     buckets.freeze();
     written.copies = buckets.copies();
+    written.groups = buckets.groups();
     if write.format == Format::Lines && !plain.is_repaired {
         buckets.note_origin(write);
     }
@@ -283,8 +336,12 @@ impl WriteError {
         match self {
             WriteError::TooLarge { .. } => ErrorKind::TooLarge,
             WriteError::Decode(CompressionError::ExpansionLimit { .. }) => ErrorKind::TooLarge,
-            WriteError::Json(JsonError::TooLarge(_)) => ErrorKind::TooLarge,
+            WriteError::Json(JsonError::TooLarge(_))
+            | WriteError::OtlpJson(OtlpJsonError::TooLarge(_)) => ErrorKind::TooLarge,
             WriteError::Encode(_) => ErrorKind::Internal,
+            WriteError::Full => ErrorKind::Busy,
+            // Whatever the queue says, a part was taken: it is no fault of the body.
+            WriteError::Partial { .. } => ErrorKind::Unavailable,
             WriteError::Queue(error) => error.kind(),
             WriteError::Stopped => ErrorKind::Unavailable,
             _ => ErrorKind::Invalid,
@@ -302,12 +359,15 @@ impl WriteError {
             WriteError::Decode(_) | WriteError::Snappy(_) => "decodeBodyFailed",
             WriteError::Lines(BodyError::Empty) => "emptyBody",
             WriteError::Lines(_) => "invalidLinePoint",
-            WriteError::Json(_) => "invalidJsonPoint",
+            WriteError::Json(_) | WriteError::OtlpJson(_) => "invalidJsonPoint",
             WriteError::Protobuf(_) => "invalidProtobufPoint",
             WriteError::Warning { .. } => "pointGotWarning",
             WriteError::Headers => "invalidHeader",
             WriteError::Encode(_) => "internal",
-            WriteError::Queue(_) | WriteError::Stopped => "queueNotAvailable",
+            WriteError::Full
+            | WriteError::Queue(_)
+            | WriteError::Partial { .. }
+            | WriteError::Stopped => "queueNotAvailable",
         }
     }
 }

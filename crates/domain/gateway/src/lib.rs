@@ -12,6 +12,7 @@
 
 pub mod deliver;
 pub mod destination;
+pub mod egress;
 pub mod gateway;
 pub mod ingest;
 pub mod metrics;

@@ -1,6 +1,8 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
 mod dataway;
+mod head;
+mod net;
 mod own;
 
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use levada_telemetry::metrics::{
 };
 
 pub use self::dataway::DatawayMetrics;
+pub use self::head::{CacheMetrics, HeadMetrics};
+pub use self::net::NetMetrics;
 pub use self::own::{EndpointMetrics, TenantFamilies};
 use crate::deliver::{SendStats, Sender};
 use crate::gateway::{Gateway, GatewayStats};
@@ -252,6 +256,16 @@ const GATEWAY_COUNTERS: &[GatewayCounter] = &[
         "Copies of points, one for each destination.",
         |stats| &stats.copies,
     ),
+    (
+        "levada_gateway_partial_bodies_total",
+        "Bodies that some queues have taken and one has not.",
+        |stats| &stats.partial_bodies,
+    ),
+    (
+        "levada_gateway_partial_copies_points_total",
+        "Copies of points of bodies that not all queues have taken.",
+        |stats| &stats.partial_copies,
+    ),
     ("levada_gateway_point_warnings_total", "Things that were changed in points.", |stats| {
         &stats.warnings
     }),
@@ -284,6 +298,11 @@ const SEND_COUNTERS: &[SendCounter] = &[
     ("levada_gateway_joined_records_total", "Records that were sent with others.", |stats| {
         &stats.joined
     }),
+    (
+        "levada_gateway_left_out_fields_total",
+        "Tags and fields that this kind of destination cannot hold.",
+        |stats| &stats.left_out_fields,
+    ),
 ];
 
 /// Shows what a gateway takes and what its senders do, read at every scrape.
@@ -314,3 +333,6 @@ pub fn show_pipeline(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use levada_clients::dataway::{Dataway, Endpoint};
 use levada_runtime::{Clock, Shutdown};
 
 use crate::gateway::Gateway;
+use crate::metrics::HeadMetrics;
 use crate::rules::{FilterSource, PullError, RulesError, read_pull};
 
 /// How often is pulled until an answer says otherwise. Source: dataway reference §4.13.
@@ -25,6 +26,7 @@ pub struct Puller {
     gateway: Arc<Gateway>,
     clock: Arc<dyn Clock>,
     stats: PullStats,
+    watch: Option<Arc<HeadMetrics>>,
 }
 
 /// What a puller has done.
@@ -62,7 +64,13 @@ impl Puller {
         gateway: Arc<Gateway>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Puller { client, endpoint, gateway, clock, stats: PullStats::default() }
+        Puller { client, endpoint, gateway, clock, stats: PullStats::default(), watch: None }
+    }
+
+    /// Lets pulls be counted.
+    #[must_use]
+    pub fn watched(self, watch: Arc<HeadMetrics>) -> Self {
+        Puller { watch: Some(watch), ..self }
     }
 
     /// Gives what it has done.
@@ -96,6 +104,23 @@ impl Puller {
 
     /// Pulls once; `known` is the answer that is in effect. Gives the interval that the answer asks for.
     pub async fn pull(&self, known: &mut Option<Bytes>) -> Result<Option<Duration>, PullFailure> {
+        let (started, before) =
+            (self.clock.monotonic(), self.stats.updated.load(Ordering::Relaxed));
+        let pulled = self.pull_once(known).await;
+        if let Some(watch) = &self.watch {
+            let is_done = !matches!(pulled, Err(PullFailure::Client(_)));
+            watch.pulled(self.clock.monotonic().saturating_sub(started), is_done);
+            if let Err(PullFailure::Rules(error)) = &pulled {
+                watch.filters_refused(&error.to_string(), "pull", self.clock.now());
+            }
+            if self.stats.updated.load(Ordering::Relaxed) > before {
+                watch.filters_changed(self.clock.now());
+            }
+        }
+        pulled
+    }
+
+    async fn pull_once(&self, known: &mut Option<Bytes>) -> Result<Option<Duration>, PullFailure> {
         let answer =
             self.client.get(&self.endpoint, "/v1/datakit/pull", &[("filters", "true")]).await?;
         self.stats.answered.fetch_add(1, Ordering::Relaxed);

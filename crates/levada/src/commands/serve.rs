@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use levada_runtime::ShutdownHandle;
 use levada_server::flows::{Host, Job};
-use levada_server::serve::{Server, ServerDeps};
+use levada_server::serve::{ReadSettings, Server, ServerDeps};
 use levada_server::signals;
 use levada_settings::Settings;
 use levada_telemetry::console::Console;
@@ -54,7 +54,8 @@ fn serve(args: &Serve, common: &Common) -> Result<Exit, String> {
     }
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
     let host = Host::new(settings).map_err(|error| output::chain(&error))?;
-    let exit = runtime.block_on(supervise(host, jobs, Arc::new(adjustable), args, &console));
+    let exit =
+        runtime.block_on(supervise(host, jobs, Arc::new(adjustable), args, &common, &console));
     runtime.shutdown_timeout(Duration::from_millis(200));
     exit
 }
@@ -78,7 +79,10 @@ fn flows(args: &Serve, settings: &Settings, common: &Common) -> Result<Option<Ve
 /// Gives the manifests of a folder, in the order of their names.
 fn manifests(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |error: std::io::Error| {
-        format!("the folder `{}` of the setting `flow.load-dir` cannot be read: {error}", folder.display())
+        format!(
+            "the folder `{}` of the setting `flow.load-dir` cannot be read: {error}",
+            folder.display()
+        )
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -97,11 +101,20 @@ async fn supervise(
     flows: Vec<Job>,
     log: Arc<log::Adjustable>,
     args: &Serve,
+    common: &Common,
     console: &Console,
 ) -> Result<Exit, String> {
     let (handle, mut shutdown) = ShutdownHandle::new();
     let interrupted = signals::install(&handle, &host.tasks).map_err(|error| error.to_string())?;
-    let deps = ServerDeps { host, log, shutdown: shutdown.clone(), flows };
+    let common = common.clone();
+    let read_settings: ReadSettings = Arc::new(move || log::settings(&common));
+    let deps = ServerDeps {
+        host,
+        log,
+        shutdown: shutdown.clone(),
+        flows,
+        read_settings: Some(read_settings),
+    };
     let server = Server::start(deps).await.map_err(|error| output::chain(&error))?;
     let ready =
         Ready { ready: true, listen: server.addresses().iter().map(ToString::to_string).collect() };

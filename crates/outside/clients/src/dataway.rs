@@ -11,6 +11,7 @@ mod package;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Dataway, DatawayOptions, Package, Reply};
+pub(crate) use client::reply;
+pub use client::{Dataway, DatawayOptions, Forward, Forwarded, Package, Reply};
 pub use endpoint::{Endpoint, EndpointError, TokenError, check_token};
 pub use package::PackageIds;

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use levada_model::ErrorKind;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
 
 use crate::error::ClientError;
 
 /// How long a connection may take to be made. Ours, as for connectors.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the system looks whether a silent peer is still there. Source: dataway reference §5.5.
+const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// Connections to one server that wait to be used again.
 const IDLE_MAX: usize = 4;
 /// The longest `Retry-After` that is believed.
@@ -124,15 +126,15 @@ impl Post for Poster {
 
 /// Makes a client; reads the files of `tls`.
 pub(crate) async fn client(tls: &TlsOptions) -> Result<Client, ClientError> {
-    client_through(tls, "", IDLE_MAX).await
+    built(builder_through(tls, "", IDLE_MAX).await?)
 }
 
-/// Makes a client that goes through a proxy, if there is one.
-pub(crate) async fn client_through(
+/// Prepares a client that goes through a proxy, if there is one.
+pub(crate) async fn builder_through(
     tls: &TlsOptions,
     proxy: &str,
     idle_max: usize,
-) -> Result<Client, ClientError> {
+) -> Result<ClientBuilder, ClientError> {
     // Another part of the process may have chosen already, and it is the same choice.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::trace!("the TLS provider was installed before");
@@ -144,6 +146,7 @@ pub(crate) async fn client_through(
         .retry(reqwest::retry::never())
         .user_agent(concat!("levada/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(KEEP_ALIVE)
         .pool_max_idle_per_host(idle_max);
     let has = |path: &PathBuf| !path.as_os_str().is_empty();
     let wrong = |message: String| ClientError::new(ErrorKind::Invalid, message);
@@ -180,6 +183,11 @@ pub(crate) async fn client_through(
         })?;
         builder = builder.identity(identity);
     }
+    Ok(builder)
+}
+
+/// Makes the client that was prepared.
+pub(crate) fn built(builder: ClientBuilder) -> Result<Client, ClientError> {
     builder.build().map_err(|error| {
         ClientError::new(ErrorKind::Internal, "cannot set up the HTTP client")
             .with_source(error.without_url())

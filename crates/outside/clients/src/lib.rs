@@ -3,7 +3,8 @@
 //! ```text
 //! caller ─▶ InfluxDb (trait) ─▶ influxdb::Client ─┐
 //! caller ─▶ Post (trait)     ─▶ http::Poster ─────┼─▶ reqwest, with bounds on time and bytes
-//! caller ─▶ dataway::Dataway ─────────────────────┘
+//! caller ─▶ dataway::Dataway ─────────────────────┤
+//! caller ─▶ writer::Writer ───────────────────────┘
 //! ```
 //! - Nothing is tried again here, except at the next address of one cluster when an address cannot be reached: who calls
 //!   knows how long a thing is worth trying. [`ClientError::is_transient`] says whether it may help.
@@ -22,9 +23,11 @@ pub mod error;
 pub mod http;
 pub mod influxdb;
 pub mod mqtt;
+pub mod net;
 pub mod smtp;
 pub mod snmp;
 mod tls;
 pub mod udf;
+pub mod writer;
 
 pub use error::ClientError;

@@ -8,6 +8,7 @@ mod datakit;
 mod echo;
 mod influx;
 mod otlp;
+mod pass;
 mod take;
 mod write;
 
@@ -26,7 +27,8 @@ use self::datakit::Elections;
 use crate::router::Route;
 
 /// The table of each group of routes.
-pub const ROUTES: &[&[Route]] = &[write::ROUTES, influx::ROUTES, otlp::ROUTES, datakit::ROUTES];
+pub const ROUTES: &[&[Route]] =
+    &[write::ROUTES, influx::ROUTES, otlp::ROUTES, datakit::ROUTES, pass::ROUTES];
 
 /// The table of a listener that gives the bare paths of InfluxDB to the gateway.
 pub const INFLUX_ROUTES: &[&[Route]] = &[influx::BARE];

@@ -333,6 +333,15 @@ fn status_text(status: &Value) -> String {
         text.push('\n');
         text.push_str(&trimmed(&table.render()));
     }
+    if let Some(at) = rules["last_reload"].as_str() {
+        let (done, refused) = (number(rules, "reloads"), number(rules, "reload_errors"));
+        text.push_str(&format!(
+            "\nrules      {done} changes, {refused} refused, the last at {at}\n"
+        ));
+        if let Some(error) = rules["last_error"].as_str() {
+            text.push_str(&format!("           they stay as they were: {error}\n"));
+        }
+    }
     let balanced = match status["balanced"].as_bool() {
         Some(false) => "the sums do NOT agree",
         _ => "the sums agree: accepted = delivered + dropped + dead + queued",

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use levada_codec::compression::{Compression, decompress_all};
 use levada_codec::line_protocol::{Limits, Parser, Precision};
+use levada_codec::points::LeftOut;
 use levada_gateway::deliver::{Answer, Receiver};
-use levada_gateway::destination::{Inside, Insiders};
+use levada_gateway::egress::{Inside, Insiders};
 use levada_gateway::wal::{Encoding, Record};
 use levada_model::{Point, Str, Timestamp};
 
@@ -100,7 +101,7 @@ impl Receiver for ToFlow {
             Err(reason) => return Answer::Refused { status: BAD, reason },
         };
         match self.joins.feeds().hand(&self.name, record.category, lines).await {
-            Ok(()) => Answer::Delivered { status: TAKEN },
+            Ok(()) => Answer::Delivered { status: TAKEN, left_out: LeftOut::default() },
             Err(error) => later(error.to_string()),
         }
     }
@@ -141,7 +142,7 @@ impl Receiver for ToTasks {
             Err(reason) => return Answer::Refused { status: BAD, reason },
         };
         match tasks.0.write(&self.name, points).await {
-            Ok(()) => Answer::Delivered { status: TAKEN },
+            Ok(()) => Answer::Delivered { status: TAKEN, left_out: LeftOut::default() },
             // It has no room, or may be defined, enabled or mended some time.
             Err(error) => later(error.to_string()),
         }

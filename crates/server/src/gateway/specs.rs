@@ -5,23 +5,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use levada_clients::http::TlsOptions;
-use levada_codec::compression::Compression;
 use levada_condition::filter::Compat;
 use levada_gateway::deliver::{BreakerPolicy, SendPolicy};
-use levada_gateway::destination::{DestinationSpec, EndpointSpec, Inside, Spread};
-use levada_gateway::ingest::{Bounds, Form};
+use levada_gateway::destination::{DestinationSpec, EndpointSpec, Spread};
+use levada_gateway::ingest::Bounds;
 use levada_gateway::rules::{
     DestinationId, FilterSource, GlobalTags, RulesSpec, SinkMode, SinkerSpec, Target,
 };
 use levada_gateway::tenants::TenantSpec;
-use levada_gateway::wal::{Categories, Encoding, Keep, QueueSettings, Sync, WhenFull};
+use levada_gateway::wal::{Categories, Keep, QueueSettings, Sync, WhenFull};
 use levada_model::Category;
 use levada_runtime::BackoffPolicy;
 use levada_settings::Gateway as Settings;
 use levada_settings::gateway as set;
 
 use super::GatewayError;
-use crate::tasks::DBRP_DEFAULT;
+
+mod kinds;
 
 /// Bodies at least this large are compressed when they are queued, smaller ones together when they are sent.
 const COMPRESS_BYTES_MIN: usize = 16 << 10;
@@ -97,12 +97,7 @@ fn destination(
             true => settings.http_proxy.clone(),
             false => endpoint.proxy.clone(),
         },
-        tls: TlsOptions {
-            ca_file: PathBuf::from(&settings.ca_file),
-            cert_file: PathBuf::from(&settings.cert_file),
-            key_file: PathBuf::from(&settings.key_file),
-            insecure_skip_verify: settings.tls_insecure,
-        },
+        tls: tls(settings),
         weight: endpoint.weight,
         priority: endpoint.priority,
         timeout: settings.timeout.into(),
@@ -113,9 +108,9 @@ fn destination(
     let retry = one.retry.over(&settings.retry);
     let breaker = one.breaker.over(&settings.breaker);
     let limit = one.limit.over(&settings.limit);
-    let is_inside = one.kind != set::DestinationKind::Dataway;
     Ok(DestinationSpec {
         name: one.name.clone(),
+        kind: kinds::kind(settings, one),
         spread: match one.strategy {
             set::Strategy::Failover => Spread::Failover,
             set::Strategy::Weighted => Spread::Weighted,
@@ -123,22 +118,7 @@ fn destination(
             set::Strategy::Hash => Spread::Hash { key: one.hash_key.clone() },
         },
         endpoints: endpoints.collect(),
-        inside: inside(one),
-        form: Form {
-            encoding: match one.content_encoding.unwrap_or(settings.content_encoding) {
-                // What stays in this process is not written in another way.
-                _ if is_inside => Encoding::LineProtocol,
-                set::PointEncoding::V1 => Encoding::LineProtocol,
-                set::PointEncoding::V2 => Encoding::Protobuf,
-                set::PointEncoding::Json => Encoding::Json,
-                set::PointEncoding::Pbjson => Encoding::ProtobufJson,
-            },
-            compression: match one.gzip.unwrap_or(settings.gzip) && !is_inside {
-                true => Compression::Gzip,
-                false => Compression::None,
-            },
-            has_global_tags: !is_inside,
-        },
+        form: kinds::form(settings, one),
         policy: SendPolicy {
             retry: BackoffPolicy {
                 initial: retry.initial.into(),
@@ -158,7 +138,7 @@ fn destination(
             bytes_per_second: limit.bytes_per_second.bytes() as f64,
             in_flight_max: match one.kind {
                 // Tasks count on the order of points.
-                set::DestinationKind::Task => 1,
+                set::Kind::Task => 1,
                 _ => limit.in_flight,
             },
             join_bytes_max: settings.max_raw_body_size.as_usize(),
@@ -167,18 +147,13 @@ fn destination(
     })
 }
 
-/// Gives what takes the points in this process.
-fn inside(one: &set::Destination) -> Option<Inside> {
-    let or = |text: &str, usual: &str| if text.is_empty() { usual } else { text }.to_owned();
-    Some(match one.kind {
-        set::DestinationKind::Dataway => return None,
-        set::DestinationKind::Flow => Inside::Flow { name: or(&one.target, &one.name) },
-        set::DestinationKind::Task => Inside::Task {
-            name: one.target.clone(),
-            database: or(&one.database, DBRP_DEFAULT.0),
-            retention: or(&one.retention_policy, DBRP_DEFAULT.1),
-        },
-    })
+fn tls(settings: &Settings) -> TlsOptions {
+    TlsOptions {
+        ca_file: PathBuf::from(&settings.ca_file),
+        cert_file: PathBuf::from(&settings.cert_file),
+        key_file: PathBuf::from(&settings.key_file),
+        insecure_skip_verify: settings.tls_insecure,
+    }
 }
 
 fn queue(
@@ -299,6 +274,20 @@ pub(super) fn tenants(settings: &Settings) -> Vec<TenantSpec> {
 /// Says whether what waits is lost when the process ends.
 pub(super) fn is_in_memory(spec: &DestinationSpec) -> bool {
     spec.queue.keep == Keep::Memory
+}
+
+/// Gives how many names the URLs of destinations have.
+pub(super) fn names(destinations: &[DestinationSpec]) -> usize {
+    let urls = destinations.iter().flat_map(|one| &one.endpoints);
+    let hosts = urls.filter_map(|endpoint| {
+        let rest = endpoint.url.split_once("//")?.1;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let host = authority.rsplit('@').next()?;
+        let is_address =
+            host.starts_with('[') || host.split(':').next()?.parse::<std::net::IpAddr>().is_ok();
+        (!is_address).then_some(host)
+    });
+    hosts.collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// Gives the destinations of a target.

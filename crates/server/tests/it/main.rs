@@ -7,6 +7,7 @@ mod auth;
 mod config;
 mod flood;
 mod gateway;
+mod gateway_reload;
 mod hung;
 mod influxdb;
 mod inputs;

@@ -8,7 +8,8 @@ use levada_flow::spec::secrets::Secrets;
 use levada_registry::Report;
 use levada_runtime::{ShutdownHandle, SystemClock};
 use levada_server::flows::{Host, Job};
-use levada_server::serve::{LogControl, Server, ServerDeps};
+use levada_server::serve::{LogControl, ReadSettings, Server, ServerDeps};
+use levada_settings::Settings;
 use levada_telemetry::feed::LogFeed;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -76,20 +77,42 @@ fn jobs(manifest: &str, base_dir: &Path) -> Vec<Job> {
 impl Started {
     /// Starts one on a data folder, with settings as `--set` takes them.
     pub(crate) async fn new(data: &Path, settings: &[&str]) -> Self {
-        Self::with_flows(data, settings, "").await
+        Self::with(data, settings, None, "").await
     }
 
     /// Starts one that runs the flows of a manifest, too; their paths are relative to the data folder.
     pub(crate) async fn with_flows(data: &Path, settings: &[&str], manifest: &str) -> Self {
-        let mut loader = levada_settings::Loader::new()
-            .flag("--data", "data.dir", &data.to_string_lossy())
-            .flag("--listen", "http.listen", "127.0.0.1:0");
-        for assignment in settings {
-            loader = loader.assignment("--set", assignment);
-        }
-        let host = Host::new(loader.load().unwrap().settings).unwrap();
+        Self::with(data, settings, None, manifest).await
+    }
+
+    /// Starts one that reads a file as well, now and at each SIGHUP.
+    pub(crate) async fn with_file(data: &Path, settings: &[&str], file: &Path) -> Self {
+        Self::with(data, settings, Some(file), "").await
+    }
+
+    async fn with(data: &Path, settings: &[&str], file: Option<&Path>, manifest: &str) -> Self {
+        let flows = jobs(manifest, data);
+        let settings: Vec<String> = settings.iter().map(|text| (*text).to_owned()).collect();
+        let (data, file) = (data.to_owned(), file.map(Path::to_owned));
+        let read = move || -> Result<Settings, String> {
+            let mut loader = levada_settings::Loader::new();
+            if let Some(file) = &file {
+                loader = loader.file(file);
+            }
+            loader = loader.flag("--data", "data.dir", &data.to_string_lossy()).flag(
+                "--listen",
+                "http.listen",
+                "127.0.0.1:0",
+            );
+            for assignment in &settings {
+                loader = loader.assignment("--set", assignment);
+            }
+            loader.load().map(|loaded| loaded.settings).map_err(|error| error.to_string())
+        };
+        let host = Host::new(read().unwrap()).unwrap();
         let (handle, shutdown) = ShutdownHandle::new();
-        let deps = ServerDeps { host, log: log(), shutdown, flows: jobs(manifest, data) };
+        let read_settings: Option<ReadSettings> = Some(Arc::new(read));
+        let deps = ServerDeps { host, log: log(), shutdown, flows, read_settings };
         let server = Server::start(deps).await.unwrap();
         let url = format!("http://{}", server.addresses()[0]);
         Started { url, server, handle }

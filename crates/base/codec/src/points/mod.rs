@@ -11,6 +11,7 @@
 //! - [`protobuf`]: version 2 bodies, `com.guance.Point`.
 //! - [`json`]: both shapes of JSON bodies.
 //! - [`remote_write`], [`otlp`]: what Prometheus and OpenTelemetry send, read as points.
+//! - [`influx`], [`series`]: points as InfluxDB and Prometheus take them.
 //! - [`checks`]: limits and the rules of categories, with the warnings that upstream gives.
 //! - [`time`]: units of time, and how one is guessed.
 //!
@@ -23,11 +24,15 @@ use std::borrow::Cow;
 use levada_model::Timestamp;
 
 pub mod checks;
+pub mod influx;
 pub mod json;
 pub mod line;
 pub mod otlp;
+pub mod otlp_json;
 pub mod protobuf;
 pub mod remote_write;
+pub mod remote_write_v2;
+pub mod series;
 pub mod time;
 
 pub use checks::{Checks, Warning, WarningKind};
@@ -93,6 +98,15 @@ pub enum Value<'a> {
     Array(Vec<Value<'a>>),
     /// Values by key, none of which is a list or a map.
     Map(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+/// What another format cannot hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Tags and fields.
+    pub fields: u64,
+    /// Points of which nothing is left.
+    pub points: u32,
 }
 
 /// A warning that came with a point.

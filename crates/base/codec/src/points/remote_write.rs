@@ -33,7 +33,7 @@ pub struct Reader<'b> {
 
 /// A series whose samples are being read.
 #[derive(Debug)]
-struct Series<'b> {
+pub(super) struct Series<'b> {
     name: Cow<'b, str>,
     field: Cow<'b, str>,
     tags: Vec<Entry<'b>>,
@@ -117,16 +117,24 @@ impl<'b> Series<'b> {
                 _ => tags.push(Entry::tag(key, value)),
             }
         }
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+        let series = Series::named(name.unwrap_or_default(), tags);
+        Ok(series.map(|series| Series { samples, ..series }))
+    }
+
+    /// Makes one; nothing without a name.
+    pub(super) fn named(name: &'b str, tags: Vec<Entry<'b>>) -> Option<Self> {
+        if name.is_empty() {
+            return None;
+        }
         let (name, field) = match name.split_once('_') {
             Some((name, field)) if !name.is_empty() && !field.is_empty() => (name, field),
             _ => (name, VALUE),
         };
         let (name, field) = (Cow::Borrowed(name), Cow::Borrowed(field));
-        Ok(Some(Series { name, field, tags, samples }))
+        Some(Series { name, field, tags, samples: Message::new(&[]) })
     }
 
-    fn point(&self, value: f64, millis: i64) -> Point<'b> {
+    pub(super) fn point(&self, value: f64, millis: i64) -> Point<'b> {
         let mut entries = Vec::with_capacity(self.tags.len() + 1);
         entries.extend_from_slice(&self.tags);
         entries.push(Entry::field(self.field.clone(), Value::Float(value)));
@@ -135,7 +143,8 @@ impl<'b> Series<'b> {
     }
 }
 
-fn sample(field: Field<'_>) -> Result<(f64, i64), ProtobufError> {
+/// Reads a sample, which is the same in both versions.
+pub(super) fn sample(field: Field<'_>) -> Result<(f64, i64), ProtobufError> {
     let mut message = Message::new(field.bytes(2)?);
     let (mut value, mut millis) = (0.0, 0);
     while let Some((number, field)) = message.next()? {

@@ -3,14 +3,16 @@
 //! Both take a series at a time: its name, its labels sorted by name, its samples. Names follow
 //! Prometheus' data model ([`is_metric_name`], [`is_label_name`]); [`append_name`] makes any text one.
 //!
-//! Source: Prometheus' data model, text format 0.0.4 and remote write 1.0.
+//! Source: Prometheus' data model, text format 0.0.4, remote write 1.0 and 2.0.
 
 mod remote_write;
+mod remote_write_v2;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use remote_write::append_time_series;
+pub use remote_write_v2::RequestBuilder;
 pub use text::append_series_text;
 
 /// The label that holds the name of a metric.

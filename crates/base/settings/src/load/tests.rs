@@ -343,17 +343,18 @@ fn a_gateway_is_read_with_its_lists() {
 
 #[test]
 fn destinations_may_be_in_this_process() {
-    use crate::gateway::DestinationKind;
+    use crate::gateway::Kind;
     let text = "[[gateway.destination]]\nname = 'logs'\nkind = 'flow'\n\
-        [[gateway.destination]]\nname = 'cpu'\nkind = 'task'\ntarget = 'cpu_alert'\ndatabase = 'telegraf'\n\
-        retention-policy = 'weekly'\n";
+        [[gateway.destination]]\nname = 'cpu'\nkind = 'task'\ntask.name = 'cpu_alert'\ntask.database = 'telegraf'\n\
+        task.retention-policy = 'weekly'\n";
     let (_folder, loader) = in_file(text);
     let gateway = loader.load().unwrap().settings.gateway;
     let [flow, task] = &gateway.destination[..] else { panic!("{gateway:?}") };
-    assert_eq!((flow.kind, &*flow.target), (DestinationKind::Flow, ""));
-    assert_eq!(task.kind, DestinationKind::Task);
+    assert_eq!((flow.kind, &flow.flow), (Kind::Flow, &None));
+    assert_eq!(task.kind, Kind::Task);
+    let task = task.task.as_ref().unwrap();
     assert_eq!(
-        (&*task.target, &*task.database, &*task.retention_policy),
+        (&*task.name, &*task.database, &*task.retention_policy),
         ("cpu_alert", "telegraf", "weekly")
     );
 }
@@ -392,13 +393,18 @@ fn what_is_wrong_with_a_gateway_is_found() {
         assert!(found.iter().any(|problem| problem.ends_with(expected)), "{expected}: {found:#?}");
     }
     for (lines, expected) in [
-        ("kind = 'flow'\nstrategy = 'weighted'", "[0] is in this process and must have no strategy"),
-        ("kind = 'task'\nendpoint = [{url = 'http://a'}]", "[0] is in this process and must have no endpoint"),
-        ("target = 'x'\nendpoint = [{url = 'http://a'}]", "[0] must be of kind `flow` or `task` to have a target"),
-        ("kind = 'flow'\ndatabase = 'd'", "[0] must be of kind `task` to have a database or retention policy"),
+        (
+            "kind = 'flow'\nstrategy = 'weighted'",
+            "[0].strategy: there is nothing to share, this kind has one endpoint",
+        ),
+        (
+            "kind = 'task'\nendpoint = [{url = 'http://a'}]",
+            "[0].endpoint: a destination of this kind has none",
+        ),
+        ("flow.name = 'x'\nendpoint = [{url = 'http://a'}]", "[0].flow is for the kind `flow`"),
+        ("kind = 'flow'\ntask.database = 'd'", "[0].task is for the kind `task`"),
     ] {
-        let (_folder, loader) =
-            in_file(&format!("[[gateway.destination]]\nname = 'a'\n{lines}\n"));
+        let (_folder, loader) = in_file(&format!("[[gateway.destination]]\nname = 'a'\n{lines}\n"));
         let found = problems(loader);
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(found[0].ends_with(expected), "{expected}: {found:#?}");

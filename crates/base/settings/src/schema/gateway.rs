@@ -7,7 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::egress::{
+    FileTarget, FlowTarget, InfluxTarget, KafkaTarget, Kind, RemoteWriteTarget, RemoteWriteVersion,
+    TaskTarget,
+};
 use crate::{ByteSize, Duration, Secret};
+
+mod egress;
 
 /// Receives points and delivers them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -172,18 +178,8 @@ section! {
 pub struct Destination {
     /// Its name; sinkers name it, and its queue is a folder of that name.
     pub name: String,
-    /// What it is: endpoints of a Dataway, or something in this process.
-    pub kind: DestinationKind,
-    /// In this process: the flow's source or the task that gets the points, by name. Empty means the name of the destination
-    /// for a flow, and every task that listens to `database` and `retention-policy` for tasks.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub target: String,
-    /// The database that points for tasks belong to; empty means `levada`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub database: String,
-    /// The retention policy that points for tasks belong to; empty means `autogen`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub retention_policy: String,
+    /// What it is.
+    pub kind: Kind,
     /// How its endpoints share.
     pub strategy: Strategy,
     /// The tag that decides, for `hash`.
@@ -207,15 +203,33 @@ pub struct Destination {
     pub breaker: BreakerChange,
     /// How fast it is sent to.
     pub limit: LimitChange,
+    /// Where in InfluxDB points go, for `influx`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx: Option<InfluxTarget>,
+    /// How remote write is spoken, for `remote-write`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_write: Option<RemoteWriteTarget>,
+    /// The topic and its cluster, for `kafka`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaTarget>,
+    /// The file, for `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileTarget>,
+    /// The flow, for `flow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowTarget>,
+    /// The tasks, for `task`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskTarget>,
 }
 
 /// An endpoint of a destination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GatewayEndpoint {
-    /// Its URL, with `?token=`.
+    /// Its URL, with `?token=` for a Dataway.
     pub url: Secret<String>,
-    /// The token, when the URL has none.
+    /// The token, when the URL has none: that of InfluxDB, or the bearer token of remote write.
     #[serde(default = "nothing")]
     pub token: Secret<String>,
     /// A proxy; empty means that of `gateway.http-proxy`.
@@ -323,19 +337,6 @@ pub enum FilterCompat {
     Head,
 }
 
-/// What a destination is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DestinationKind {
-    /// Endpoints of a Dataway.
-    #[default]
-    Dataway,
-    /// A flow in this process, whose source is of type `gateway`.
-    Flow,
-    /// The task engine of this process.
-    Task,
-}
-
 /// How the endpoints of a destination share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -404,29 +405,6 @@ fn burst() -> Duration {
     Duration::from_secs(2)
 }
 
-// === impl Destination ===
-
-impl Destination {
-    /// Gives what cannot be together, and whether it is.
-    fn contradictions(&self) -> [(bool, &'static str); 5] {
-        let is_inside = self.kind != DestinationKind::Dataway;
-        let has_place = !self.database.is_empty() || !self.retention_policy.is_empty();
-        [
-            (!is_inside && self.endpoint.is_empty(), "must have an endpoint"),
-            (is_inside && !self.endpoint.is_empty(), "is in this process and must have no endpoint"),
-            (
-                is_inside && self.strategy != Strategy::default(),
-                "is in this process and must have no strategy",
-            ),
-            (!is_inside && !self.target.is_empty(), "must be of kind `flow` or `task` to have a target"),
-            (
-                self.kind != DestinationKind::Task && has_place,
-                "must be of kind `task` to have a database or retention policy",
-            ),
-        ]
-    }
-}
-
 // === impl Gateway ===
 
 impl Gateway {
@@ -492,11 +470,10 @@ impl Gateway {
                 let name = &destination.name;
                 add("gateway.destination", format!("{place}.name: `{name}` is there twice"));
             }
-            for (is_wrong, text) in destination.contradictions() {
-                if is_wrong {
-                    add("gateway.destination", format!("{place} {text}"));
-                }
+            if destination.endpoint.is_empty() && destination.kind.has_urls() {
+                add("gateway.destination", format!("{place} must have an endpoint"));
             }
+            egress::check(destination, |text| add("gateway.destination", format!("{place}{text}")));
             if destination.strategy == Strategy::Hash && destination.hash_key.is_empty() {
                 add("gateway.destination", format!("{place}.hash-key must name a tag"));
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use levada_clients::ClientError;
 use levada_clients::dataway::Reply;
+use levada_codec::points::LeftOut;
 use levada_model::ErrorKind;
 
 /// What came of sending a record.
@@ -11,8 +12,10 @@ use levada_model::ErrorKind;
 pub enum Answer {
     /// The receiver has it.
     Delivered {
-        /// The status, for counts.
+        /// The status, for counts; 0 without HTTP.
         status: u16,
+        /// What this kind of receiver cannot hold.
+        left_out: LeftOut,
     },
     /// Not now.
     Later {
@@ -36,9 +39,16 @@ pub enum Answer {
     },
     /// The body is too large.
     TooLarge,
+    /// Some points of the body are bad, others may have been taken, and nobody says which.
+    Mixed {
+        /// The status.
+        status: u16,
+        /// For people.
+        reason: String,
+    },
     /// The body is bad.
     Refused {
-        /// The status.
+        /// The status; 0 without HTTP.
         status: u16,
         /// For people.
         reason: String,
@@ -68,7 +78,7 @@ pub fn of_reply(reply: &Reply) -> Answer {
         reason: reason(),
     };
     match status {
-        200..=299 => Answer::Delivered { status },
+        200..=299 => Answer::Delivered { status, left_out: LeftOut::default() },
         400 | 406 | 409 | 422 => Answer::Refused { status, reason: reason() },
         413 => Answer::TooLarge,
         408 | 429 | 503 | 504 => later(true),
@@ -80,6 +90,14 @@ pub fn of_reply(reply: &Reply) -> Answer {
             let is_beyond_usage = status == 403 && has(BEYOND_USAGE);
             Answer::Pause { status: Some(status), is_beyond_usage, reason: reason() }
         }
+    }
+}
+
+/// Gives what an answer of a server means that takes the good points of a body and refuses the bad ones.
+pub fn of_partial_reply(reply: &Reply) -> Answer {
+    match of_reply(reply) {
+        Answer::Refused { status, reason } => Answer::Mixed { status, reason },
+        other => other,
     }
 }
 
@@ -106,6 +124,7 @@ mod tests {
             Answer::Pause { is_beyond_usage: true, .. } => "beyond usage",
             Answer::Pause { .. } => "pause",
             Answer::TooLarge => "too large",
+            Answer::Mixed { .. } => "mixed",
             Answer::Refused { .. } => "refused",
         }
     }

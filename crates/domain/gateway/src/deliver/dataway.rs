@@ -33,6 +33,10 @@ impl Receiver for DatawayReceiver {
         &self.label
     }
 
+    async fn look_up(&self) {
+        self.client.look_up().await;
+    }
+
     async fn send(&self, record: &Record, is_retry: bool, now: Timestamp) -> Answer {
         let attribute = |name: &str| record.attributes.get(name).map(str::to_owned);
         let package = Package {
@@ -56,8 +60,8 @@ impl Receiver for DatawayReceiver {
     }
 }
 
-/// Source: dataway reference §5.3.
-fn content_type(encoding: Encoding) -> &'static str {
+/// Gives how a body is written. Source: dataway reference §5.3.
+pub(crate) fn content_type(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::LineProtocol => "application/line-protocol",
         Encoding::Protobuf => "application/protobuf; proto=com.guance.Point",

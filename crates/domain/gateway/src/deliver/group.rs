@@ -83,6 +83,10 @@ impl Group {
             .collect()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn receiver(&self, member: usize) -> &dyn Receiver {
         &*self.members[member].receiver
     }

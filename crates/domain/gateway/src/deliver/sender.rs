@@ -57,6 +57,8 @@ pub struct SendStats {
     pub splits: AtomicU64,
     /// Records that were sent together with others.
     pub joined: AtomicU64,
+    /// Tags and fields that this kind of receiver cannot hold.
+    pub left_out_fields: AtomicU64,
     /// Requests under way.
     pub in_flight: AtomicU64,
     /// When the receiver last said that the data of the contract is used up, Unix seconds; 0 when it does not.
@@ -84,17 +86,26 @@ pub struct Attempt<'a> {
     pub took: Duration,
     /// Whether it was sent before.
     pub is_retry: bool,
+    /// Whether the body was read from a file; of bodies that are sent together, the first one.
+    pub is_from_disk: bool,
+    /// How the body was compressed.
+    pub compression: Compression,
 }
 
 /// Hears of every request: metrics are made of that.
 pub trait Watch: Send + Sync + 'static {
     /// Is told when a request is over.
     fn attempted(&self, attempt: &Attempt<'_>);
+
+    /// Is told of a body that waited too long.
+    fn expired(&self, _category: Category) {}
 }
 
 /// What came of one body.
 enum Sent {
-    Delivered,
+    /// All but so many points, which this kind of receiver cannot hold.
+    Delivered(u32),
+    Mixed(String),
     Refused(String),
     TooLarge,
     Expired,
@@ -166,6 +177,25 @@ impl Sender {
         }
     }
 
+    /// Looks from time to time whether the names of endpoints have moved, until the shutdown begins.
+    pub async fn watch_names(&self, mut shutdown: Shutdown) {
+        loop {
+            for member in 0..self.parts.group.len() {
+                let receiver = self.parts.group.receiver(member);
+                tokio::select! {
+                    biased;
+                    () = shutdown.draining() => return,
+                    () = receiver.look_up() => {}
+                }
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.draining() => return,
+                () = self.parts.clock.sleep(NAMES_EVERY) => {}
+            }
+        }
+    }
+
     /// Adds more small records to one that is small; what does not fit in kind is held for the next flight.
     fn fill(&self, first: Lease, held: &mut Option<Lease>) -> Vec<Lease> {
         let max = self.parts.policy.join_bytes_max;
@@ -193,12 +223,15 @@ impl Sender {
             let records: Vec<Record> = leases.iter().map(|lease| lease.record().clone()).collect();
             self.stats.joined.fetch_add(records.len() as u64, Ordering::Relaxed);
             if let Some(record) = self.parts.encoder.join(&records) {
-                let outcome: fn() -> Outcome = match self.send(&record, 0, &shutdown).await {
-                    Sent::Delivered => || Outcome::Delivered,
+                let outcome: fn() -> Outcome = match self.send(&record, &leases[0], &shutdown).await
+                {
+                    Sent::Delivered(left_out) => return delivered(leases, left_out),
                     Sent::Expired => || Outcome::Dropped(DropReason::Expired),
                     Sent::Stopped => || Outcome::Retry,
                     // One of them is to blame: each is sent alone.
-                    Sent::Refused(_) | Sent::TooLarge => return self.each(leases, &shutdown).await,
+                    Sent::Refused(_) | Sent::Mixed(_) | Sent::TooLarge => {
+                        return self.each(leases, &shutdown).await;
+                    }
                 };
                 leases.into_iter().for_each(|lease| lease.done(outcome()));
                 return;
@@ -217,31 +250,57 @@ impl Sender {
     /// Sends a record, in halves if need be.
     async fn alone(&self, lease: &Lease, shutdown: &Shutdown) -> Outcome {
         let mut waiting = vec![lease.record().clone()];
-        let (mut delivered, mut expired, mut refused) = (0, 0, Vec::new());
-        let (mut is_split, mut is_too_large) = (false, false);
+        let (mut delivered, mut expired, mut left_out) = (0, 0, 0);
+        let mut refused: Vec<(Record, String)> = Vec::new();
+        let (mut is_too_large, mut halvings, mut searches) = (false, 0, 0);
         while let Some(record) = waiting.pop() {
-            match self.send(&record, lease.attempts(), shutdown).await {
-                Sent::Delivered => delivered += record.points,
-                Sent::Expired => expired += record.points,
-                Sent::Refused(reason) => refused.push((record, reason)),
+            let (reason, is_search) = match self.send(&record, lease, shutdown).await {
+                Sent::Delivered(without) => {
+                    left_out += without;
+                    delivered += record.points - without;
+                    continue;
+                }
+                Sent::Expired => {
+                    expired += record.points;
+                    continue;
+                }
+                Sent::Refused(reason) => {
+                    refused.push((record, reason));
+                    continue;
+                }
                 Sent::Stopped => return Outcome::Retry,
-                Sent::TooLarge => match self.parts.encoder.split(&record, self.parts.clock.now()) {
-                    Ok(Split::Halves(halves)) => {
-                        self.stats.splits.fetch_add(1, Ordering::Relaxed);
-                        is_split = true;
-                        let (first, second) = *halves;
-                        waiting.push(second);
-                        waiting.push(first);
-                    }
-                    Ok(Split::Single) => {
-                        is_too_large = true;
-                        refused.push((record, "status 413: one point".to_owned()));
-                    }
-                    Err(error) => refused.push((record, format!("cannot be halved: {error}"))),
-                },
+                Sent::TooLarge => ("status 413: one point".to_owned(), false),
+                Sent::Mixed(reason) if searches < SEARCHES_MAX => (reason, true),
+                Sent::Mixed(reason) => {
+                    refused.push((record, reason));
+                    continue;
+                }
+            };
+            match self.parts.encoder.split(&record, self.parts.clock.now()) {
+                Ok(Split::Halves(halves)) => {
+                    self.stats.splits.fetch_add(1, Ordering::Relaxed);
+                    halvings += 1;
+                    searches += u32::from(is_search);
+                    let (first, second) = *halves;
+                    waiting.push(second);
+                    waiting.push(first);
+                }
+                Ok(Split::Single) => {
+                    is_too_large |= !is_search;
+                    refused.push((record, reason));
+                }
+                Err(error) => refused.push((record, format!("cannot be halved: {error}"))),
             }
         }
-        if !is_split {
+        for (record, reason) in &refused {
+            tracing::warn!(
+                destination = %self.parts.name,
+                points = record.points,
+                reason,
+                "points are refused for good"
+            );
+        }
+        if halvings == 0 && left_out == 0 {
             return match refused.pop() {
                 Some((_, reason)) if is_too_large => {
                     Outcome::DeadLetter { reason, otherwise: DropReason::TooLarge }
@@ -251,7 +310,8 @@ impl Sender {
                 None => Outcome::Delivered,
             };
         }
-        let dropped = if expired > 0 { vec![(DropReason::Expired, expired)] } else { Vec::new() };
+        let dropped = [(DropReason::Expired, expired), (DropReason::EncodeError, left_out)];
+        let dropped = dropped.into_iter().filter(|(_, points)| *points > 0).collect();
         let letter = self.letter(refused);
         Outcome::Parts { delivered, dropped, letter }
     }
@@ -265,15 +325,18 @@ impl Sender {
     }
 
     /// Sends a body until something is decided about it.
-    async fn send(&self, record: &Record, attempts: u16, shutdown: &Shutdown) -> Sent {
+    async fn send(&self, record: &Record, lease: &Lease, shutdown: &Shutdown) -> Sent {
         let SenderParts { clock, group, encoder, compression, .. } = &self.parts;
         let packed = match encoder.pack(record.clone(), *compression) {
             Ok(packed) => packed,
             Err(error) => return Sent::Refused(format!("cannot be compressed: {error}")),
         };
-        let mut is_retry = attempts > 0;
+        let mut is_retry = lease.attempts() > 0;
         loop {
             if self.is_expired(record) {
+                if let Some(watch) = &self.parts.watch {
+                    watch.expired(record.category);
+                }
                 return Sent::Expired;
             }
             let leave = match group.choose(clock.monotonic()) {
@@ -313,28 +376,28 @@ impl Sender {
                     answer: &answer,
                     took: now.saturating_sub(started),
                     is_retry,
+                    is_from_disk: lease.is_from_disk(),
+                    compression: packed.compression,
                 });
             }
             match answer {
-                Answer::Delivered { .. } => {
+                Answer::Delivered { left_out, .. } => {
+                    self.stats.left_out_fields.fetch_add(left_out.fields, Ordering::Relaxed);
                     self.stats.beyond_usage_since.store(0, Ordering::Relaxed);
                     self.concurrency.succeeded();
                     leave.works();
-                    return Sent::Delivered;
+                    return Sent::Delivered(left_out.points.min(record.points));
                 }
                 Answer::TooLarge => {
                     leave.works();
                     return Sent::TooLarge;
                 }
+                Answer::Mixed { reason, .. } => {
+                    leave.works();
+                    return Sent::Mixed(reason);
+                }
                 Answer::Refused { reason, .. } => {
                     leave.works();
-                    tracing::warn!(
-                        destination = %self.parts.name,
-                        endpoint = receiver.label(),
-                        points = record.points,
-                        reason,
-                        "points are refused for good"
-                    );
                     return Sent::Refused(reason);
                 }
                 Answer::Later { after, is_overload, reason, .. } => {
@@ -394,6 +457,29 @@ impl Sender {
         }
     }
 }
+
+/// A body is halved so often to find the points in it that are bad; what is left then is refused with them.
+const SEARCHES_MAX: u32 = 64;
+
+/// Says of records that were sent together that they are delivered, but for some points.
+fn delivered(leases: Vec<Lease>, mut left_out: u32) {
+    for lease in leases {
+        let points = lease.record().points;
+        let without = left_out.min(points);
+        left_out -= without;
+        lease.done(match without {
+            0 => Outcome::Delivered,
+            _ => Outcome::Parts {
+                delivered: points - without,
+                dropped: vec![(DropReason::EncodeError, without)],
+                letter: None,
+            },
+        });
+    }
+}
+
+/// How often names are looked up again. Source: dataway reference §5.5.
+pub const NAMES_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a flight waits for a probe of another before it looks again.
 const PROBE_WAIT_MAX: Duration = Duration::from_millis(100);

@@ -83,8 +83,8 @@ impl Bench {
                     user_agent: "datakit-linux-amd64/1.0/host-a".into(),
                     ..DatawayOptions::default()
                 };
-                let client = Dataway::new(options).await.unwrap();
                 let endpoint = Endpoint::parse(url, None).unwrap();
+                let client = Dataway::new(&endpoint, options).await.unwrap();
                 let receiver = Arc::new(DatawayReceiver::new(client, endpoint));
                 members.push(Member { receiver, weight: 1, priority });
             }
@@ -548,8 +548,8 @@ fn filters_come_by_pull_and_stay_when_a_pull_fails() {
         });
         let (server, seen) = server(|_, _| Reply::new(200, ""));
         let bench = Bench::start(&[&[url(&server)]], Setup::default(), None).await;
-        let client = Dataway::new(DatawayOptions::default()).await.unwrap();
         let endpoint = Endpoint::parse(&url(&centre), None).unwrap();
+        let client = Dataway::new(&endpoint, DatawayOptions::default()).await.unwrap();
         let puller =
             crate::pull::Puller::new(client, endpoint, bench.gateway.clone(), SystemClock::new());
         let mut known = None;

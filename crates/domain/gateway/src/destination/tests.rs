@@ -1,12 +1,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use levada_codec::compression::Compression;
+use levada_clients::net::Net;
 use levada_model::Category;
 use levada_runtime::{ShutdownHandle, SystemClock, TaskKind};
 use levada_telemetry::metrics::Registry;
 use levada_testkit::fake_http::{FakeServer, Reply};
 
 use super::*;
+use crate::deliver::Receiver;
+use crate::egress::Inside;
 use crate::gateway::{Gateway, Way};
 use crate::ingest::{Bounds, Write};
 use crate::metrics::show_pipeline;
@@ -16,12 +18,12 @@ use crate::wal::Encoding;
 fn spec(name: &str, spread: Spread, urls: &[&str]) -> DestinationSpec {
     DestinationSpec {
         name: name.into(),
+        kind: Kind::Dataway,
         spread,
         endpoints: urls
             .iter()
             .map(|url| EndpointSpec { url: (*url).into(), ..EndpointSpec::default() })
             .collect(),
-        inside: None,
         form: Form {
             encoding: Encoding::LineProtocol,
             compression: Compression::Gzip,
@@ -39,6 +41,7 @@ async fn opened(specs: &[DestinationSpec], dir: &Path) -> Result<Opened, Destina
         clock: SystemClock::new(),
         tasks: &Tasks::new(),
         watch: None,
+        net: Net::default(),
         insiders: None,
     };
     open(specs, &shared).await
@@ -173,12 +176,12 @@ async fn a_writer_may_go_straight_to_a_destination_but_not_past_drop_filters() {
     let write = || Write::lines(Category::Network, body, SystemClock::new().now());
     gateway.write(write(), &tasks).await.unwrap();
     assert_eq!(counts(), [1, 0]);
-    let written = gateway.write_on(&straight, write(), &tasks).await.unwrap();
+    let written = gateway.write_on(&straight, write(), &tasks, None).await.unwrap();
     assert_eq!((written.points, written.filtered, written.routed), (2, 1, 1));
     assert_eq!(counts(), [1, 1]);
     // It follows changes of the rules.
     gateway.rules_replace(RulesSpec { drop_filters: Vec::new(), ..rules }).unwrap();
-    gateway.write_on(&straight, write(), &tasks).await.unwrap();
+    gateway.write_on(&straight, write(), &tasks, None).await.unwrap();
     assert_eq!(counts(), [1, 3]);
     let stats = gateway.stats();
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -221,14 +224,14 @@ impl Insiders for OneFlow {
 async fn a_destination_in_this_process_is_sent_to_like_any_other() {
     let (dir, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
     let mut own = spec("d", Spread::Failover, &[]);
-    own.inside = Some(Inside::Flow { name: "x".into() });
+    own.kind = Kind::Inside(Inside::Flow { name: "x".into() });
     own.form.compression = Compression::None;
     let error = opened(std::slice::from_ref(&own), dir.path()).await.err().unwrap();
     assert_eq!(error.to_string(), "destination `d`: this process has neither flows nor tasks");
     let mut both = spec("e", Spread::Failover, &["http://a"]);
-    both.inside = own.inside.clone();
+    both.kind = own.kind.clone();
     let error = opened(&[both], dir.path()).await.err().unwrap();
-    assert!(error.to_string().ends_with("it has endpoints, and is in this process"), "{error}");
+    assert!(error.to_string().ends_with("a destination of its kind has no endpoints"), "{error}");
 
     let taking = Arc::<Taking>::default();
     let encoder = Arc::new(Encoder::new(Bounds::default(), 7));
@@ -238,6 +241,7 @@ async fn a_destination_in_this_process_is_sent_to_like_any_other() {
         clock: SystemClock::new(),
         tasks: &tasks,
         watch: None,
+        net: Net::default(),
         insiders: Some(Arc::new(OneFlow(Arc::clone(&taking)))),
     };
     let Opened { outlets, senders, targets } = open(&[own], &shared).await.unwrap();
@@ -249,7 +253,8 @@ async fn a_destination_in_this_process_is_sent_to_like_any_other() {
     gateway.write(write, &tasks).await.unwrap();
     let (shutdown, observer) = ShutdownHandle::new();
     let sender = senders[0].clone();
-    let running = tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await });
+    let running =
+        tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await });
     let drained = async {
         while queue.counts().delivered == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -141,6 +141,13 @@ impl Buckets {
         self.list.iter().map(copies).sum()
     }
 
+    /// Gives how many values of the header there are.
+    pub(super) fn groups(&self) -> u64 {
+        let headers: std::collections::BTreeSet<&str> =
+            self.list.iter().filter_map(|bucket| bucket.address.header.as_deref()).collect();
+        headers.len() as u64
+    }
+
     /// Says that nothing more is added.
     pub(super) fn freeze(&mut self) {
         for bucket in &mut self.list {

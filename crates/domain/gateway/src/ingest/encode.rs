@@ -1,6 +1,8 @@
 //! Buckets become records: encoded once for each way in which destinations want them, shared by all that want it so.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use levada_clients::dataway::PackageIds;
@@ -8,7 +10,8 @@ use levada_codec::compression::{Compression, CompressionError, Compressor, decom
 use levada_codec::line_protocol::Precision;
 use levada_codec::points::line::{Scanner, write_point};
 use levada_codec::points::{Point, Unit, json, protobuf};
-use levada_model::Timestamp;
+use levada_model::{Category, Timestamp};
+use levada_runtime::Clock;
 
 use super::bucket::{Bucket, Buckets};
 use super::{Bounds, Write, WriteError};
@@ -44,11 +47,19 @@ pub enum Split {
     Single,
 }
 
+/// Hears of bodies that are made: metrics are made of that.
+pub trait EncodeWatch: Send + Sync + 'static {
+    /// Points were written in another way than they came (`enc`), or a body was compressed (`gzip`).
+    fn took(&self, category: Category, encoding: Encoding, stage: &'static str, took: Duration);
+    /// A body is made.
+    fn made(&self, category: Category, encoding: Encoding, points: u32, bytes: usize);
+}
+
 /// Makes bodies; shared by all writers.
-#[derive(Debug)]
 pub struct Encoder {
     ids: PackageIds,
     bounds: Bounds,
+    watch: Option<(Arc<dyn EncodeWatch>, Arc<dyn Clock>)>,
     /// Compressors that wait to be used again: making one costs more than a small body.
     idle: Mutex<Vec<(Compression, Compressor)>>,
 }
@@ -73,7 +84,24 @@ const NANOSECONDS: Unit = Unit::Fixed(Precision::Nanoseconds);
 impl Encoder {
     /// Makes one; `random` is different in every process.
     pub fn new(bounds: Bounds, random: u64) -> Self {
-        Encoder { ids: PackageIds::new(random), bounds, idle: Mutex::default() }
+        Encoder { ids: PackageIds::new(random), bounds, watch: None, idle: Mutex::default() }
+    }
+
+    /// Lets somebody hear of bodies that are made.
+    #[must_use]
+    pub fn watched(self, watch: Arc<dyn EncodeWatch>, clock: Arc<dyn Clock>) -> Self {
+        Encoder { watch: Some((watch, clock)), ..self }
+    }
+
+    fn now(&self) -> Duration {
+        self.watch.as_ref().map_or(Duration::ZERO, |(_, clock)| clock.monotonic())
+    }
+
+    fn took(&self, record: &Record, stage: &'static str, started: Duration) {
+        if let Some((watch, clock)) = &self.watch {
+            let took = clock.monotonic().saturating_sub(started);
+            watch.took(record.category, record.encoding, stage, took);
+        }
     }
 
     /// Makes the records of a body.
@@ -126,6 +154,9 @@ impl Encoder {
                 attributes,
                 body: part.bytes,
             };
+            if let Some((watch, _)) = &self.watch {
+                watch.made(record.category, form.encoding, record.points, record.body.len());
+            }
             if form.encoding == native
                 && form.compression == Compression::Gzip
                 && let Some(body) = buckets.as_it_came(bucket)
@@ -136,7 +167,9 @@ impl Encoder {
                 continue;
             }
             if form.encoding != native {
+                let started = self.now();
                 record.body = convert(&record.body, native, form.encoding, write.now)?;
+                self.took(&record, "enc", started);
                 record.raw_bytes = u32::try_from(record.body.len()).unwrap_or(u32::MAX);
             }
             if record.body.len() >= self.bounds.compress_bytes_min {
@@ -156,6 +189,7 @@ impl Encoder {
         if record.compression != Compression::None || compression == Compression::None {
             return Ok(record);
         }
+        let started = self.now();
         let mut compressor = self.compressor(compression)?;
         let mut out = Vec::with_capacity(record.body.len() / 8 + 64);
         compressor.write(&record.body, &mut out)?;
@@ -166,6 +200,9 @@ impl Encoder {
         }
         record.compression = compression;
         record.body = out.into();
+        if compression == Compression::Gzip {
+            self.took(&record, "gzip", started);
+        }
         Ok(record)
     }
 
@@ -174,6 +211,9 @@ impl Encoder {
     /// They must have passed [`can_join`]. The id is that of the first.
     pub fn join(&self, records: &[Record]) -> Option<Record> {
         let first = records.first()?;
+        if matches!(first.encoding, Encoding::Json | Encoding::ProtobufJson) {
+            return join_lists(records);
+        }
         let mut body = Vec::with_capacity(records.iter().map(|one| one.body.len() + 1).sum());
         for record in records {
             body.extend_from_slice(&record.body);
@@ -196,11 +236,8 @@ impl Encoder {
         if record.points < 2 {
             return Ok(Split::Single);
         }
-        let plain: Bytes = match record.compression {
-            Compression::None => record.body.clone(),
-            format => decompress_all(format, &record.body, self.bounds.plain_bytes_max)?.into(),
-        };
-        let Some((middle, points)) = middle(&plain, record.encoding, record.points / 2) else {
+        let plain = self.plain(record)?;
+        let Some((one, other, points)) = halves(&plain, record.encoding, record.points / 2) else {
             return Ok(Split::Single);
         };
         let half = |body: Bytes, points: u32| {
@@ -219,9 +256,18 @@ impl Encoder {
                 ..record.clone()
             }
         };
-        let first = half(plain.slice(..middle), points);
-        let second = half(plain.slice(middle..), record.points - points);
+        let (first, second) = (half(one, points), half(other, record.points - points));
         Ok(Split::Halves(Box::new((first, second))))
+    }
+
+    /// Gives the body of a record as it was before it was compressed.
+    ///
+    /// - Errors: it is damaged, which its checksum should have told before.
+    pub fn plain(&self, record: &Record) -> Result<Bytes, CompressionError> {
+        Ok(match record.compression {
+            Compression::None => record.body.clone(),
+            format => decompress_all(format, &record.body, self.bounds.plain_bytes_max)?.into(),
+        })
     }
 
     fn compressor(&self, compression: Compression) -> Result<Compressor, CompressionError> {
@@ -236,6 +282,12 @@ impl Encoder {
             Compression::None => None,
         };
         Compressor::new(compression, level)
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }
 
@@ -304,10 +356,10 @@ fn write_as<'p>(point: Point<'p>, to: Encoding, out: &mut Vec<u8>, points: &mut 
     }
 }
 
-/// Gives where so many points end, and how many there are up to there.
-fn middle(plain: &[u8], encoding: Encoding, wanted: u32) -> Option<(usize, u32)> {
-    match encoding {
-        Encoding::Protobuf => protobuf::end_of(plain, wanted as usize).map(|end| (end, wanted)),
+/// Cuts a body behind so many points; gives both halves, and how many points the first one has.
+fn halves(plain: &Bytes, encoding: Encoding, wanted: u32) -> Option<(Bytes, Bytes, u32)> {
+    let end = match encoding {
+        Encoding::Protobuf => protobuf::end_of(plain, wanted as usize)?,
         Encoding::LineProtocol => {
             let text = std::str::from_utf8(plain).ok()?;
             let mut scanner = Scanner::new(text, NANOSECONDS).ok()?;
@@ -315,8 +367,126 @@ fn middle(plain: &[u8], encoding: Encoding, wanted: u32) -> Option<(usize, u32)>
             for _ in 0..wanted {
                 end = scanner.next_line()?.ok()?.end() + 1;
             }
-            (end < plain.len()).then_some((end, wanted))
+            (end < plain.len()).then_some(end)?
         }
-        _ => None,
+        Encoding::Json | Encoding::ProtobufJson => {
+            let comma = comma_behind(plain, wanted)?;
+            let list = |part: &[u8]| -> Bytes {
+                let part = part.trim_ascii();
+                let part = part.strip_prefix(b"[").unwrap_or(part);
+                let part = part.strip_suffix(b"]").unwrap_or(part);
+                [b"[", part, b"]"].concat().into()
+            };
+            // Neither half has both brackets, and what stands in a point ends with `}`.
+            return Some((list(&plain[..comma]), list(&plain[comma + 1..]), wanted));
+        }
+        Encoding::Other => return None,
+    };
+    Some((plain.slice(..end), plain.slice(end..), wanted))
+}
+
+/// Gives the comma that stands in a list behind so many values.
+fn comma_behind(text: &[u8], wanted: u32) -> Option<usize> {
+    let (mut depth, mut values, mut at) = (0_u32, 0, 0);
+    while at < text.len() {
+        match text[at] {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.checked_sub(1)?,
+            b'"' => {
+                at += 1;
+                while *text.get(at)? != b'"' {
+                    at += if text[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            b',' if depth == 1 => {
+                values += 1;
+                if values == wanted {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Makes one list of the lists of records.
+fn join_lists(records: &[Record]) -> Option<Record> {
+    let mut body = b"[".to_vec();
+    for record in records {
+        let part = record.body.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        body.extend_from_slice(part);
+    }
+    body.push(b']');
+    Some(Record {
+        points: records.iter().map(|one| one.points).sum(),
+        raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+        body: body.into(),
+        ..records.first()?.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(body: &str, encoding: Encoding, points: u32) -> Record {
+        Record {
+            category: Category::Logging,
+            points,
+            raw_bytes: 0,
+            packed_at: Timestamp(1),
+            encoding,
+            compression: Compression::None,
+            attributes: Attributes::default(),
+            body: body.to_owned().into(),
+        }
+    }
+
+    #[test]
+    fn lists_are_halved_between_values_and_joined_again() {
+        let encoder = Encoder::new(Bounds::default(), 7);
+        for (body, points, first, second) in [
+            (r#"[{"a":1},{"b":2}]"#, 2, r#"[{"a":1}]"#, r#"[{"b":2}]"#),
+            (
+                r#" [ {"a":[1,2]} , {"b":"],\"{"}, {"c":3}] "#,
+                3,
+                r#"[ {"a":[1,2]}]"#,
+                r#"[{"b":"],\"{"}, {"c":3}]"#,
+            ),
+            (
+                r#"[{"a":"\\"},{"b":{"x":{"y":[]}}},{"c":3},{"d":4}]"#,
+                4,
+                r#"[{"a":"\\"},{"b":{"x":{"y":[]}}}]"#,
+                r#"[{"c":3},{"d":4}]"#,
+            ),
+        ] {
+            for encoding in [Encoding::Json, Encoding::ProtobufJson] {
+                let whole = record(body, encoding, points);
+                let Split::Halves(halves) = encoder.split(&whole, Timestamp(1)).unwrap() else {
+                    panic!("{body}")
+                };
+                let (one, other) = *halves;
+                assert_eq!((&one.body[..], one.points), (first.as_bytes(), points / 2));
+                assert_eq!(
+                    (&other.body[..], other.points),
+                    (second.as_bytes(), points - points / 2)
+                );
+                assert_ne!(one.attributes.get(PACKAGE_ID), other.attributes.get(PACKAGE_ID));
+                let joined = encoder.join(&[one, other]).unwrap();
+                assert_eq!(joined.points, points);
+                let value =
+                    |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+                assert_eq!(value(&joined.body), value(body.as_bytes()));
+            }
+        }
+        for broken in [r#"[{"a":1}"#, r#"[{"a":"#, r#"]]"#, "", r#"["a"#, "[\"\\"] {
+            let split = encoder.split(&record(broken, Encoding::Json, 2), Timestamp(1)).unwrap();
+            assert!(matches!(split, Split::Single), "{broken}");
+        }
     }
 }

@@ -62,7 +62,12 @@ pub(super) fn read_remote_write(
 /// Takes what OpenTelemetry sent.
 pub(super) fn take_all(read: otlp::Points<'_>, split: &mut Splitter<'_>, buckets: &mut Buckets) {
     split.written.skipped += read.skipped;
-    for point in read.points {
+    take_each(read.points, split, buckets);
+}
+
+/// Takes points that were read.
+pub(super) fn take_each(points: Vec<Point<'_>>, split: &mut Splitter<'_>, buckets: &mut Buckets) {
+    for point in points {
         split.point(point, buckets);
     }
 }

@@ -14,6 +14,7 @@ use levada_telemetry::metrics::{
     CounterFamily, GaugeFamily, MetricsError, Registry, SummaryFamily, SummaryOptions,
 };
 
+use super::HeadMetrics;
 use crate::deliver::{Answer, Attempt, Watch};
 use crate::ingest::Written;
 use crate::rules::RuleSet;
@@ -38,6 +39,8 @@ pub struct DatawayMetrics {
     last_feed: GaugeFamily<2>,
     filter_points: CounterFamily<3>,
     filter_dropped_points: CounterFamily<3>,
+    /// Those of later versions that need to hear the same.
+    head: Arc<HeadMetrics>,
     /// The destinations that only sinkers send to.
     sunk_to: Mutex<BTreeSet<String>>,
     clock: Arc<dyn Clock>,
@@ -152,9 +155,15 @@ impl DatawayMetrics {
                 "Points that drop filters dropped",
                 &["category", "filters", "source"],
             )?,
+            head: Arc::new(HeadMetrics::new(registry)?),
             sunk_to: Mutex::default(),
             clock,
         })
+    }
+
+    /// Gives the metrics of later versions.
+    pub fn head(&self) -> &Arc<HeadMetrics> {
+        &self.head
     }
 
     /// Says which destinations only sinkers send to; others count no sink points.
@@ -171,6 +180,7 @@ impl DatawayMetrics {
         written: &Written,
         rules: &RuleSet,
     ) {
+        self.head.written(name, category, written);
         let spec = rules.spec();
         let category_name = category.name();
         let sinkers = spec.sinkers.len() as u64;
@@ -201,7 +211,12 @@ impl DatawayMetrics {
 }
 
 impl Watch for DatawayMetrics {
+    fn expired(&self, category: Category) {
+        self.head.expired(category);
+    }
+
     fn attempted(&self, attempt: &Attempt<'_>) {
+        self.head.attempted(attempt);
         let (api, category) = (attempt.category.path(), attempt.category.name());
         let status = status_of(attempt.answer);
         let phrase = status.and_then(phrase);
@@ -210,7 +225,11 @@ impl Watch for DatawayMetrics {
         let is_timeout =
             matches!(attempt.answer, Answer::Later { status: None, is_overload: true, .. });
         let of_points = phrase.unwrap_or(if is_timeout { "Request Timeout" } else { UNKNOWN });
-        let of_latency = phrase.unwrap_or(if is_timeout { "timeout" } else { UNKNOWN });
+        let of_latency = phrase.unwrap_or(match attempt.answer {
+            _ if is_timeout => "timeout",
+            Answer::Later { reason, .. } => network_word(reason),
+            _ => UNKNOWN,
+        });
         let points = u64::from(attempt.points);
         self.requests.with(&[api, of_request]).inc();
         self.points.with(&[category, of_points]).add(points);
@@ -232,14 +251,30 @@ impl Watch for DatawayMetrics {
                 self.refused_points.with(&[category, "write point 4xx"]).add(points);
             }
             Answer::Later { .. } => self.retries.with(&[api, of_latency]).inc(),
-            Answer::Delivered { .. } | Answer::Pause { .. } | Answer::TooLarge => {}
+            Answer::Delivered { .. }
+            | Answer::Pause { .. }
+            | Answer::TooLarge
+            | Answer::Mixed { .. } => {}
         }
     }
 }
 
+/// Gives the word for a failure without an answer. Source: dataway reference §7.3, spelling included.
+fn network_word(reason: &str) -> &'static str {
+    let reason = reason.to_ascii_lowercase();
+    let words = [
+        ("connection refused", "connection-refused"),
+        ("connection reset", "reset-by-pear"),
+        ("network is unreachable", "network-is-unreachable"),
+    ];
+    words.iter().find(|(text, _)| reason.contains(text)).map_or(UNKNOWN, |(_, word)| word)
+}
+
 fn status_of(answer: &Answer) -> Option<u16> {
     match answer {
-        Answer::Delivered { status } | Answer::Refused { status, .. } => Some(*status),
+        Answer::Delivered { status, .. }
+        | Answer::Refused { status, .. }
+        | Answer::Mixed { status, .. } => Some(*status),
         Answer::Later { status, .. } | Answer::Pause { status, .. } => *status,
         Answer::TooLarge => Some(413),
     }

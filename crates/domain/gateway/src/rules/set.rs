@@ -1,5 +1,6 @@
 //! Compiled rules.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::FixedState;
@@ -9,7 +10,8 @@ use smallvec::SmallVec;
 use std::hash::BuildHasher as _;
 
 use super::{
-    DestinationId, GlobalTags, RuleProblem, RulesError, RulesSpec, SinkMode, Target, list_problems,
+    DestinationId, GlobalTags, RuleProblem, RulesError, RulesSpec, SinkMode, SinkerSpec, Target,
+    list_problems,
 };
 
 /// Rules that are in effect.
@@ -27,10 +29,13 @@ pub struct RuleSet {
 #[derive(Debug, Default)]
 pub struct RuleHits {
     /// By category, as in the spec; then by place in the list.
-    drops: Vec<Vec<AtomicU64>>,
-    sinkers: Vec<AtomicU64>,
-    unmatched: AtomicU64,
+    drops: Vec<Vec<Counter>>,
+    sinkers: Vec<Counter>,
+    unmatched: Counter,
 }
+
+/// A counter that goes from set to set with its rule, so that a body that was begun with the set before counts as well.
+type Counter = Arc<AtomicU64>;
 
 /// What one writer needs to ask rules; kept to avoid allocation.
 #[derive(Debug, Default)]
@@ -144,10 +149,10 @@ impl RuleSet {
             drops: spec
                 .drop_filters
                 .iter()
-                .map(|(_, filters)| filters.iter().map(|_| AtomicU64::new(0)).collect())
+                .map(|(_, filters)| filters.iter().map(|_| Counter::default()).collect())
                 .collect(),
-            sinkers: spec.sinkers.iter().map(|_| AtomicU64::new(0)).collect(),
-            unmatched: AtomicU64::new(0),
+            sinkers: spec.sinkers.iter().map(|_| Counter::default()).collect(),
+            unmatched: Counter::default(),
         };
         let default = spec.default.as_ref().map(Chosen::of);
         let chosen = spec.sinkers.iter().map(|sinker| Chosen::of(&sinker.target)).collect();
@@ -164,23 +169,37 @@ impl RuleSet {
         &self.hits
     }
 
-    /// Goes on counting where another set stopped, for the rules that both have.
-    pub fn inherit(&self, other: &RuleSet) {
+    /// Goes on counting where another set stopped, for the rules that both have. A sinker is the same when it asks for the
+    /// same and sends it to the same place, or else when it has the same name and nobody else is the same.
+    pub fn inherit(&mut self, other: &RuleSet) {
         for (at, (category, filters)) in self.spec.drop_filters.iter().enumerate() {
             let known = other.spec.drop_filters.iter().position(|(known, _)| known == category);
             let Some(list) = known else { continue };
             for (rule, filter) in filters.iter().enumerate() {
                 let same = other.spec.drop_filters[list].1.iter().position(|known| known == filter);
-                let hits = same.map_or(0, |same| other.hits.drops(list, same));
-                self.hits.drops[at][rule].fetch_add(hits, Ordering::Relaxed);
+                if let Some(same) = same {
+                    self.hits.drops[at][rule] = Arc::clone(&other.hits.drops[list][same]);
+                }
             }
         }
-        for (at, sinker) in self.spec.sinkers.iter().enumerate() {
-            let same = other.spec.sinkers.iter().position(|known| known.name == sinker.name);
-            let hits = same.map_or(0, |same| other.hits.sinker(same));
-            self.hits.sinkers[at].fetch_add(hits, Ordering::Relaxed);
+        let (new, old) = (&self.spec.sinkers, &other.spec.sinkers);
+        let asks = |one: &SinkerSpec, other: &SinkerSpec| {
+            (&one.categories, &one.filters, &one.target)
+                == (&other.categories, &other.filters, &other.target)
+        };
+        let same: [&dyn Fn(&SinkerSpec, &SinkerSpec) -> bool; 3] =
+            [&|one, other| one == other, &asks, &|one, other| one.name == other.name];
+        let (mut taken, mut found) = (vec![false; old.len()], vec![false; new.len()]);
+        for is_same in same {
+            for (at, sinker) in new.iter().enumerate() {
+                let known = (0..old.len()).find(|at| !taken[*at] && is_same(sinker, &old[*at]));
+                if let (false, Some(known)) = (found[at], known) {
+                    (found[at], taken[known]) = (true, true);
+                    self.hits.sinkers[at] = Arc::clone(&other.hits.sinkers[known]);
+                }
+            }
         }
-        self.hits.unmatched.fetch_add(other.hits.unmatched(), Ordering::Relaxed);
+        self.hits.unmatched = Arc::clone(&other.hits.unmatched);
     }
 
     /// Gives how points are grouped, if they are.

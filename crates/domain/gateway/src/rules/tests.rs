@@ -92,12 +92,39 @@ fn drop_filters_come_first_and_rules_count() {
     };
     assert_eq!(counts(&first), [0, 1, 1, 1]);
     // A rule that stays goes on counting, at whichever place it is.
-    let second = rules(RulesSpec {
+    let mut second = rules(RulesSpec {
         drop_filters: vec![(Category::Logging, vec!["{ fb = 'b' }".into()])],
         ..spec
     });
     second.inherit(&first);
     assert_eq!(counts(&second), [1, 0, 1, 1]);
+}
+
+#[test]
+fn sinkers_are_known_again_by_what_they_ask_or_by_their_name() {
+    let spec = |sinkers: Vec<SinkerSpec>| RulesSpec { sinkers, ..RulesSpec::default() };
+    let first = rules(spec(vec![
+        sinker("sinker-1", &["{ fa = 'a' }"], 0),
+        sinker("sinker-2", &["{ fb = 'b' }"], 1),
+        sinker("mine", &["{ fc = 'c' }"], 1),
+    ]));
+    for field in ["fa", "fb", "fb", "fc", "fc", "fc"] {
+        let value = field.trim_start_matches('f');
+        assert!(decide(&first, &record("x", &[(field, value)])).is_some());
+    }
+    // Another one is put before them, which moves the names that say the place; one is changed and keeps its name.
+    let mut second = rules(spec(vec![
+        sinker("sinker-1", &["{ fd = 'd' }"], 0),
+        sinker("sinker-2", &["{ fa = 'a' }"], 0),
+        sinker("sinker-3", &["{ fb = 'b' }"], 1),
+        sinker("mine", &["{ fe = 'e' }"], 1),
+    ]));
+    second.inherit(&first);
+    let counts: Vec<u64> = (0..4).map(|at| second.hits().sinker(at)).collect();
+    assert_eq!(counts, [0, 1, 2, 3]);
+    // A body that was begun with the set before counts in the new one.
+    assert!(decide(&first, &record("x", &[("fa", "a")])).is_some());
+    assert_eq!(second.hits().sinker(1), 2);
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) unflushed: Vec<Arc<dyn Handle>>,
     pub(super) is_dir_unflushed: bool,
     pub(super) io: IoStats,
+    /// Bytes that are set aside for records that will come.
+    pub(super) reserved_bytes: u64,
     /// The disk is full and the records wait.
     pub(super) is_stalled: bool,
     pub(super) is_closed: bool,
@@ -105,11 +107,23 @@ impl Engine {
     }
 
     /// Lets a record in, if there is room. `attempts` is how often it was tried before.
+    #[cfg(test)]
     pub(super) fn admit(
         &self,
         record: Record,
         crc: u32,
         attempts: u16,
+    ) -> Result<Admission, AppendError> {
+        self.admit_held(record, crc, attempts, &mut 0)
+    }
+
+    /// The same, for a writer that has set `held` bytes aside; when the record is in, its bytes are no longer among them.
+    pub(super) fn admit_held(
+        &self,
+        record: Record,
+        crc: u32,
+        attempts: u16,
+        held: &mut u64,
     ) -> Result<Admission, AppendError> {
         let bytes = record.stored_bytes();
         let bytes_max = self.settings.bytes_max;
@@ -120,27 +134,74 @@ impl Engine {
         if inner.is_closed {
             return Err(AppendError::Closed);
         }
+        let own = bytes.min(*held);
+        inner.reserved_bytes -= own;
+        let admission = self.admit_to(inner, record, crc, attempts, bytes);
+        match admission {
+            Admission::Full(_) => inner.reserved_bytes += own,
+            _ => *held -= own,
+        }
+        Ok(admission)
+    }
+
+    fn admit_to(
+        &self,
+        inner: &mut Inner,
+        record: Record,
+        crc: u32,
+        attempts: u16,
+        bytes: u64,
+    ) -> Admission {
+        let bytes_max = self.settings.bytes_max;
         if self.settings.keep == Keep::Memory {
-            return Ok(self.admit_to_memory(inner, record));
+            return self.admit_to_memory(inner, record);
         }
         let pending = inner.intake.pending_bytes;
         if pending > 0 && pending + bytes > self.settings.pending_bytes_max {
-            return Ok(Admission::Full(record));
+            return Admission::Full(record);
         }
-        if inner.state.queued_bytes + pending + bytes > bytes_max {
+        if inner.state.queued_bytes + inner.reserved_bytes + pending + bytes > bytes_max {
             match self.when_full(&record) {
-                WhenFull::Block => return Ok(Admission::Full(record)),
-                WhenFull::DropNew => return Ok(inner.refuse(&record, DropReason::QueueFull)),
+                WhenFull::Block => return Admission::Full(record),
+                WhenFull::DropNew => return inner.refuse(&record, DropReason::QueueFull),
                 // The writer makes room.
                 WhenFull::DropOld => {}
             }
         }
-        Ok(Admission::Pushed(inner.intake.push(record, crc, attempts)))
+        Admission::Pushed(inner.intake.push(record, crc, attempts))
+    }
+
+    /// Sets room aside for records, of which those count that would wait for it; `None` when there is none now.
+    pub(super) fn reserve(&self, records: &[&Record]) -> Result<Option<u64>, AppendError> {
+        let bytes_max = self.settings.bytes_max;
+        let mut wanted = 0;
+        for record in records {
+            let bytes = record.stored_bytes();
+            if bytes > bytes_max || record.payload_bytes() > super::record::PAYLOAD_BYTES_MAX {
+                return Err(AppendError::TooLarge { bytes, bytes_max });
+            }
+            if self.when_full(record) == WhenFull::Block {
+                wanted += bytes;
+            }
+        }
+        if wanted > bytes_max {
+            return Err(AppendError::TooLarge { bytes: wanted, bytes_max });
+        }
+        let inner = &mut *self.inner();
+        if inner.is_closed {
+            return Err(AppendError::Closed);
+        }
+        let taken = inner.state.queued_bytes + inner.intake.pending_bytes + inner.reserved_bytes;
+        if wanted > 0 && taken + wanted > bytes_max {
+            return Ok(None);
+        }
+        inner.reserved_bytes += wanted;
+        Ok(Some(wanted))
     }
 
     fn admit_to_memory(&self, inner: &mut Inner, record: Record) -> Admission {
         let bytes = record.stored_bytes();
-        while inner.state.queued_bytes + bytes > self.settings.bytes_max {
+        while inner.state.queued_bytes + inner.reserved_bytes + bytes > self.settings.bytes_max {
             match self.when_full(&record) {
                 WhenFull::Block => return Admission::Full(record),
                 WhenFull::DropNew => return inner.refuse(&record, DropReason::QueueFull),

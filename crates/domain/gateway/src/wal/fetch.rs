@@ -82,6 +82,7 @@ impl Engine {
                     record,
                     attempts: header.attempts,
                     lane: fetch.lane,
+                    is_from_disk: true,
                 });
             }
             Located::Damage(end) => self.give_up_damage(&mut reader, &fetch, around, end),
@@ -154,7 +155,10 @@ impl Engine {
             if !is_wanted(header.packed_at()) {
                 return false;
             }
-            self.inner().state.give_up(header.mark, header.after(), reason);
+            let state = &mut self.inner().state;
+            state.give_up(header.mark, header.after(), reason);
+            // Only the header was read, and the category stands behind it.
+            state.count_expired(reason, levada_model::Category::Unknown);
             return true;
         }
     }

@@ -106,6 +106,18 @@ impl Intake {
         }
     }
 
+    /// Takes a record back that nobody has begun to write; gives whether that was in time.
+    pub(super) fn withdraw(&mut self, slot: usize) -> bool {
+        let Some(at) = self.pending.iter().position(|pending| pending.slot == slot) else {
+            return false;
+        };
+        if let Some(pending) = self.pending.remove(at) {
+            self.pending_bytes -= pending.record.stored_bytes();
+        }
+        self.release(slot);
+        true
+    }
+
     /// Nobody waits for this result any more.
     pub(super) fn abandon(&mut self, slot: usize) {
         match &self.slots[slot] {

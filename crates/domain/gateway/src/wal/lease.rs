@@ -76,6 +76,11 @@ impl Lease {
         }
     }
 
+    /// Says whether the body was read from a file.
+    pub fn is_from_disk(&self) -> bool {
+        self.taken().is_from_disk
+    }
+
     fn taken(&self) -> &Taken {
         self.taken.as_ref().expect("it is there until the outcome is known")
     }

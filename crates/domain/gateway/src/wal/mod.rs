@@ -41,6 +41,7 @@ mod queue;
 mod ranges;
 mod record;
 mod recover;
+mod reserve;
 mod segment;
 mod settings;
 mod settle;
@@ -59,7 +60,9 @@ pub use lease::{Lease, Outcome};
 pub use ledger::{Counts, DropReason};
 pub use queue::{Queue, QueueStatus};
 pub use record::{Encoding, Record};
+pub use reserve::Reservation;
 pub use settings::{Categories, Keep, QueueSettings, Sync, WhenFull};
+pub use state::PerCategory;
 pub use stats::IoStats;
 
 #[cfg(test)]

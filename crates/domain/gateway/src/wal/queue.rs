@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use levada_runtime::{Clock, TaskKind, Tasks};
 use tokio::sync::Notify;
@@ -20,7 +21,7 @@ use super::log::Place;
 use super::record::Record;
 use super::settings::{Keep, QueueSettings};
 use super::settle::settle;
-use super::state::{Pick, Taken};
+use super::state::{PerCategory, Pick, Taken};
 use super::stats::IoStats;
 use super::threads::{Jobs, keep_up};
 
@@ -51,6 +52,10 @@ pub struct QueueStatus {
     pub is_stalled: bool,
     /// What was done with the files.
     pub io: IoStats,
+    /// Records whose bodies are in memory.
+    pub in_memory: PerCategory,
+    /// Records that waited too long, since the queue was opened; what is not known any more counts as `unknown`.
+    pub expired: PerCategory,
 }
 
 /// Ends the queue when the last handle is gone.
@@ -119,12 +124,22 @@ impl Queue {
     /// Waits while the queue is full and the settings say so. Dropped before it returns, the record may be taken all the
     /// same.
     pub async fn append(&self, record: Record) -> Result<Receipt, AppendError> {
-        self.shared().append(record, 0, true).await
+        self.shared().append(record, 0, &mut 0, Until::Ever).await
+    }
+
+    /// Gives the folder.
+    pub fn dir(&self) -> &Path {
+        &self.shared().engine.place.dir
+    }
+
+    /// Gives the settings.
+    pub fn settings(&self) -> &QueueSettings {
+        &self.shared().engine.settings
     }
 
     /// Takes a record as [`Queue::append`] does, but never waits for room.
     pub async fn try_append(&self, record: Record) -> Result<Receipt, AppendError> {
-        self.shared().append(record, 0, false).await
+        self.shared().append(record, 0, &mut 0, Until::Now).await
     }
 
     /// Waits for the next record to send; `None` when the queue was closed, or was to be drained and is.
@@ -188,6 +203,8 @@ impl Queue {
             segments: state.segments.len(),
             dead_letters: inner.letters.letters.len(),
             is_stalled: inner.is_stalled,
+            in_memory: inner.state.in_memory(),
+            expired: inner.state.expired,
             io: inner.io,
         }
     }
@@ -210,7 +227,7 @@ impl Queue {
         };
         let receipt = self
             .shared()
-            .append(opened.record, opened.letter.attempts, true)
+            .append(opened.record, opened.letter.attempts, &mut 0, Until::Ever)
             .await
             .map_err(|source| DeadLetterError::Append { sequence, source })?;
         self.on_thread(move |engine| engine.replayed(sequence)).await.map_err(storage)?;
@@ -267,7 +284,7 @@ impl Queue {
         })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0.0
     }
 }
@@ -284,11 +301,13 @@ impl Drop for Owner {
 // === impl Shared ===
 
 impl Shared {
-    async fn append(
+    /// Lets a record in, and waits until it is written; with `until`, no longer than that, if it can still be taken back.
+    pub(super) async fn append(
         self: &Arc<Self>,
         mut record: Record,
         attempts: u16,
-        waits: bool,
+        held: &mut u64,
+        until: Until,
     ) -> Result<Receipt, AppendError> {
         let crc = match self.engine.settings.keep {
             Keep::Disk => record.payload_crc(),
@@ -297,7 +316,7 @@ impl Shared {
         loop {
             let mut space = pin!(self.space.notified());
             space.as_mut().enable();
-            match self.engine.admit(record, crc, attempts)? {
+            match self.engine.admit_held(record, crc, attempts, held)? {
                 Admission::Done(receipt) => {
                     self.ready.notify_one();
                     self.work.notify_one();
@@ -306,12 +325,28 @@ impl Shared {
                 Admission::Pushed(slot) => {
                     let written = Written { shared: self, slot: Some(slot) };
                     self.want_writer();
-                    return written.await.map_err(AppendError::Storage);
+                    return written.until(until).await;
                 }
-                Admission::Full(_) if !waits => return Err(AppendError::Full),
+                Admission::Full(_) if matches!(until, Until::Now) => return Err(AppendError::Full),
                 Admission::Full(back) => record = back,
             }
-            space.await;
+            if !self.before(until, space).await {
+                return Err(AppendError::Full);
+            }
+        }
+    }
+
+    /// Waits for something, and gives whether it came before the time was over.
+    pub(super) async fn before(&self, until: Until, event: impl Future<Output = ()>) -> bool {
+        let Until::Time(until) = until else {
+            event.await;
+            return true;
+        };
+        let rest = until.saturating_sub(self.engine.now());
+        tokio::select! {
+            biased;
+            () = event => true,
+            () = self.engine.clock.sleep(rest) => false,
         }
     }
 
@@ -391,6 +426,47 @@ impl Shared {
         self.ready.notify_one();
         self.work.notify_one();
         self.urgent.notify_one();
+    }
+}
+
+/// How long an append waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// For no room at all.
+    Now,
+    /// Until a moment of the monotonic clock.
+    Time(Duration),
+    /// As long as it takes.
+    Ever,
+}
+
+/// How often is looked whether a record that was being written can be taken back: only a full disk puts it back.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+// === impl Written ===
+
+impl Written<'_> {
+    async fn until(mut self, until: Until) -> Result<Receipt, AppendError> {
+        let Until::Time(mut until) = until else {
+            return self.await.map_err(AppendError::Storage);
+        };
+        let shared = self.shared;
+        loop {
+            let rest = until.saturating_sub(shared.engine.now());
+            tokio::select! {
+                biased;
+                result = &mut self => return result.map_err(AppendError::Storage),
+                () = shared.engine.clock.sleep(rest) => {}
+            }
+            if let Some(slot) = self.slot
+                && shared.engine.inner().intake.withdraw(slot)
+            {
+                self.slot = None;
+                shared.space.notify_waiters();
+                return Err(AppendError::Full);
+            }
+            until = shared.engine.now() + LOOK_AGAIN;
+        }
     }
 }
 

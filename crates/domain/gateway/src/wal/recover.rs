@@ -126,6 +126,7 @@ impl Engine {
                 unflushed: Vec::new(),
                 is_dir_unflushed: false,
                 io,
+                reserved_bytes: 0,
                 is_stalled: false,
                 is_closed: false,
             }),

@@ -9,13 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use levada_model::Timestamp;
+use levada_model::{Category, Timestamp};
 
 use super::lanes::{Lane, Lanes};
 use super::ledger::{Counts, DropReason, Ledger};
 use super::ranges::Ranges;
 use super::record::{Mark, Record};
 use super::settings::{Keep, QueueSettings};
+
+/// A number for each category.
+pub type PerCategory = [u64; Category::ALL.len()];
 
 /// A claimed record.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub(super) struct Taken {
     pub(super) record: Record,
     pub(super) attempts: u16,
     pub(super) lane: Lane,
+    /// Whether its body was read from a file.
+    pub(super) is_from_disk: bool,
 }
 
 /// What there is to send.
@@ -67,6 +72,8 @@ pub(super) struct State {
     pub(super) queued_bytes: u64,
     /// The latest records, one behind the other up to the tail.
     recent: VecDeque<(Mark, Record)>,
+    /// Records that waited too long.
+    pub(super) expired: PerCategory,
     recent_bytes: u64,
     fetched: [VecDeque<Taken>; 2],
     fetched_bytes: u64,
@@ -112,6 +119,7 @@ impl State {
             finished,
             ledger,
             recent: VecDeque::new(),
+            expired: PerCategory::default(),
             recent_bytes: 0,
             fetched: Default::default(),
             fetched_bytes: 0,
@@ -170,12 +178,29 @@ impl State {
             if self.is_expired(&taken.record, today) {
                 self.finish(taken.mark, taken.after);
                 self.ledger.drop_points(DropReason::Expired, taken.record.points.into());
+                self.count_expired(DropReason::Expired, taken.record.category);
                 continue;
             }
             self.leased += 1;
             return Pick::Lease(taken);
         }
         Pick::Nothing
+    }
+
+    /// Counts a record that waited too long.
+    pub(super) fn count_expired(&mut self, reason: DropReason, category: Category) {
+        if reason == DropReason::Expired {
+            self.expired[category as usize] += 1;
+        }
+    }
+
+    /// Gives how many records are in memory, by category.
+    pub(super) fn in_memory(&self) -> PerCategory {
+        let mut counts = PerCategory::default();
+        for (_, record) in &self.recent {
+            counts[record.category as usize] += 1;
+        }
+        counts
     }
 
     /// Tells what is to be read, so that senders find it.
@@ -245,6 +270,7 @@ impl State {
                 let Some(taken) = self.take_held(held) else { return false };
                 self.finish(taken.mark, taken.after);
                 self.ledger.drop_points(reason, taken.record.points.into());
+                self.count_expired(reason, taken.record.category);
                 true
             }
             _ if is_unclaimed => {
@@ -253,7 +279,9 @@ impl State {
                     return false;
                 }
                 let after = head.after(record.points, record.stored_bytes());
+                let category = record.category;
                 self.give_up(head, after, reason);
+                self.count_expired(reason, category);
                 true
             }
             _ => false,
@@ -335,7 +363,7 @@ impl State {
         let mark = self.next_of(lane)?;
         let record = self.recent_at(mark)?.clone();
         let after = mark.after(record.points, record.stored_bytes());
-        let taken = Taken { mark, after, record, attempts: 0, lane };
+        let taken = Taken { mark, after, record, attempts: 0, lane, is_from_disk: false };
         self.claim(mark, taken.after);
         Some(taken)
     }

@@ -36,8 +36,7 @@ fn the_example_splits_metrics_and_a_log_to_two_receivers_and_loses_nothing() {
     }
     let binary = Path::new(env!("CARGO_BIN_EXE_levada"));
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let output =
-        Command::new("sh").arg(folder.path("run.sh")).env("PATH", &path).output().unwrap();
+    let output = Command::new("sh").arg(folder.path("run.sh")).env("PATH", &path).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let logs: Vec<String> = ["collector", "metrics", "log"]

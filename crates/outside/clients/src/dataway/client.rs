@@ -1,18 +1,21 @@
 //! Posts packages.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use levada_model::{Category, Timestamp};
+use levada_model::{Category, ErrorKind, Timestamp};
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, REFERER,
     RETRY_AFTER, USER_AGENT,
 };
-use reqwest::{Client, Response, Url};
+use reqwest::{Method, Response, Url};
 
 use super::Endpoint;
 use crate::error::ClientError;
 use crate::http::{self, TlsOptions};
+use crate::net::{Fresh, Net};
 
 /// How much of an answer is kept.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
@@ -34,6 +37,8 @@ pub struct DatawayOptions {
     pub timeout: Duration,
     /// `User-Agent`: `datakit-<os>-<arch>/<version>/<host name>`.
     pub user_agent: String,
+    /// Names and connections.
+    pub net: Net,
 }
 
 /// What is posted.
@@ -59,6 +64,32 @@ pub struct Package {
     pub is_retry: bool,
 }
 
+/// A request that is given on.
+#[derive(Clone, Debug)]
+pub struct Forward<'f> {
+    /// Its method.
+    pub method: &'f str,
+    /// The path of the API.
+    pub path: &'f str,
+    /// Parameters beside the token.
+    pub query: &'f [(&'f str, &'f str)],
+    /// Headers.
+    pub headers: &'f [(&'f str, &'f str)],
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The status.
+    pub status: u16,
+    /// What the body is.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
+}
+
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -70,10 +101,10 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Posts packages; cheap to clone.
-#[derive(Clone, Debug)]
+/// Posts packages to one server; cheap to clone.
+#[derive(Clone)]
 pub struct Dataway {
-    client: Client,
+    client: Arc<Fresh>,
     options: DatawayOptions,
 }
 
@@ -94,6 +125,7 @@ impl Default for DatawayOptions {
             proxy: String::new(),
             timeout: Duration::from_secs(30),
             user_agent: format!("datakit-{os}-{arch}/levada-{}", env!("CARGO_PKG_VERSION")),
+            net: Net::default(),
         }
     }
 }
@@ -101,10 +133,17 @@ impl Default for DatawayOptions {
 // === impl Dataway ===
 
 impl Dataway {
-    /// Makes a client; reads the files of the options.
-    pub async fn new(options: DatawayOptions) -> Result<Self, ClientError> {
-        let client = http::client_through(&options.tls, &options.proxy, IDLE_MAX).await?;
+    /// Makes a client of an endpoint; reads the files of the options.
+    pub async fn new(endpoint: &Endpoint, options: DatawayOptions) -> Result<Self, ClientError> {
+        let DatawayOptions { tls, proxy, net, .. } = &options;
+        let url = endpoint.url("", &[]);
+        let client = Arc::new(Fresh::new(&url, tls, proxy, IDLE_MAX, net).await?);
         Ok(Dataway { client, options })
+    }
+
+    /// Looks whether the name of the server has moved, and begins with new connections when it has.
+    pub async fn look_up(&self) {
+        self.client.look_up().await;
     }
 
     /// Posts a package; every status is an answer.
@@ -137,10 +176,12 @@ impl Dataway {
         parameters: &[(&str, &str)],
     ) -> Result<Bytes, ClientError> {
         let shown = format!("{}{path}", endpoint.shown());
-        let request = self.client.get(endpoint.url(path, parameters)).timeout(self.options.timeout);
+        let (client, started) = (self.client.client(), self.client.now());
+        let request = client.get(endpoint.url(path, parameters)).timeout(self.options.timeout);
         let request = request.header(USER_AGENT, header_value(&self.options.user_agent));
         let response =
             request.send().await.map_err(|error| ClientError::no_answer(&shown, error))?;
+        self.client.answered(&response, started);
         let status = response.status();
         if !status.is_success() {
             let body = http::beginning(response, ANSWER_BYTES_MAX).await;
@@ -152,6 +193,37 @@ impl Dataway {
         http::whole(&shown, response, PULL_BYTES_MAX).await
     }
 
+    /// Gives a request on; every status is an answer.
+    ///
+    /// - Errors: no answer, or one that is too long.
+    pub async fn forward(
+        &self,
+        endpoint: &Endpoint,
+        forward: Forward<'_>,
+    ) -> Result<Forwarded, ClientError> {
+        let shown = format!("{}{}", endpoint.shown(), forward.path);
+        let wrong = |what: &str| ClientError::new(ErrorKind::Invalid, format!("{what} is none"));
+        let method = Method::from_bytes(forward.method.as_bytes()).map_err(|_| wrong("method"))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, header_value(&self.options.user_agent));
+        for (name, value) in forward.headers {
+            let name: HeaderName = name.parse().map_err(|_| wrong("header"))?;
+            headers.insert(name, header_value(value));
+        }
+        let (client, started) = (self.client.client(), self.client.now());
+        let request = client.request(method, endpoint.url(forward.path, forward.query));
+        let request = request.headers(headers).timeout(self.options.timeout).body(forward.body);
+        let response =
+            request.send().await.map_err(|error| ClientError::no_answer(&shown, error))?;
+        self.client.answered(&response, started);
+        let status = response.status().as_u16();
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = content_type.to_owned();
+        let body = http::whole(&shown, response, PULL_BYTES_MAX).await?;
+        Ok(Forwarded { status, content_type, body })
+    }
+
     async fn send(
         &self,
         url: Url,
@@ -159,8 +231,12 @@ impl Dataway {
         body: Bytes,
     ) -> Result<Response, ClientError> {
         let shown = http::shown_url(&url);
-        let request = self.client.post(url).headers(headers.clone()).timeout(self.options.timeout);
-        request.body(body).send().await.map_err(|error| ClientError::no_answer(&shown, error))
+        let (client, started) = (self.client.client(), self.client.now());
+        let request = client.post(url).headers(headers.clone()).timeout(self.options.timeout);
+        let response = request.body(body).send().await;
+        let response = response.map_err(|error| ClientError::no_answer(&shown, error))?;
+        self.client.answered(&response, started);
+        Ok(response)
     }
 
     fn headers(&self, package: &Package) -> HeaderMap {
@@ -193,6 +269,12 @@ impl Dataway {
     }
 }
 
+impl fmt::Debug for Dataway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataway").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
 /// Gives a text as the value of a header: what would end the header becomes `_`, other bytes go as they are. No value
 /// that came with points may keep them from being sent.
 fn header_value(text: &str) -> HeaderValue {
@@ -207,7 +289,8 @@ fn same_host(from: &Url, response: &Response) -> Option<Url> {
     (to.scheme() == from.scheme() && to.host() == from.host()).then_some(to)
 }
 
-async fn reply(response: Response, now: Timestamp) -> Reply {
+/// Reads what a server answered.
+pub(crate) async fn reply(response: Response, now: Timestamp) -> Reply {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()

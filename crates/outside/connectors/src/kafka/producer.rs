@@ -20,7 +20,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -118,6 +118,7 @@ pub enum ProducerPartitioner {
 pub struct ProducerError {
     class: ErrorClass,
     message: String,
+    is_too_large: bool,
 }
 
 /// Writes single messages; dropping it ends the client.
@@ -153,11 +154,21 @@ impl ProducerError {
     pub fn is_transient(&self) -> bool {
         self.class.is_transient()
     }
+
+    /// Says whether another message might pass where this one does not.
+    pub fn is_about_message(&self) -> bool {
+        self.class == ErrorClass::InvalidData
+    }
+
+    /// Says whether the message is larger than the cluster takes.
+    pub fn is_too_large(&self) -> bool {
+        self.is_too_large
+    }
 }
 
 impl From<Problem> for ProducerError {
     fn from(problem: Problem) -> Self {
-        ProducerError { class: problem.class, message: problem.message }
+        ProducerError { class: problem.class, message: problem.message, is_too_large: false }
     }
 }
 
@@ -212,7 +223,7 @@ impl ProducerSettings {
         );
         let mut config = connection
             .client()
-            .map_err(|message| ProducerError { class: ErrorClass::InvalidData, message })?;
+            .map_err(|message| Problem::new(ErrorClass::InvalidData, message))?;
         let partitioner = match self.partitioner {
             ProducerPartitioner::Crc32 => "consistent_random",
             ProducerPartitioner::Murmur2 => "murmur2_random",
@@ -273,9 +284,27 @@ impl MessageProducer {
 
     /// Writes a message; done when the cluster has it.
     pub async fn send(&self, topic: &str, key: &str, value: &[u8]) -> Result<(), ProducerError> {
+        self.send_with(topic, key, &[], value).await
+    }
+
+    /// Writes a message with headers; done when the cluster has it.
+    pub async fn send_with(
+        &self,
+        topic: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        value: &[u8],
+    ) -> Result<(), ProducerError> {
         let (report, reported) = oneshot::channel();
-        let record: BaseRecord<'_, str, [u8], Box<Report>> =
+        let mut record: BaseRecord<'_, str, [u8], Box<Report>> =
             BaseRecord::with_opaque_to(topic, Box::new(report)).key(key).payload(value);
+        if !headers.is_empty() {
+            let mut all = OwnedHeaders::new_with_capacity(headers.len());
+            for (key, value) in headers {
+                all = all.insert(Header { key, value: Some(*value) });
+            }
+            record = record.headers(all);
+        }
         if let Err((error, _)) = self.client.send(record) {
             return Err(self.failed(topic, error.rdkafka_error_code().unwrap_or(Code::Fail)));
         }
@@ -298,16 +327,17 @@ impl MessageProducer {
             let message = format!(
                 "topic `{topic}` on {brokers} is not there, and the brokers do not create it"
             );
-            return ProducerError { class: ErrorClass::Unknown, message };
+            return Problem::new(ErrorClass::Unknown, message).into();
         }
         let class = class_of(code);
+        let is_too_large = code == Code::MessageSizeTooLarge;
         let what = format!("cannot write to topic `{topic}` on {brokers}: {code}");
         match class {
             // Why there is no connection, the client says by itself.
             ErrorClass::Timeout | ErrorClass::ConnectionError => {
                 self.client.context().events.explain(what, class).into()
             }
-            _ => Problem::new(class, what).into(),
+            _ => ProducerError { is_too_large, ..Problem::new(class, what).into() },
         }
     }
 }

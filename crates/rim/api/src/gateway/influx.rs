@@ -76,7 +76,7 @@ async fn write(api: Arc<Api>, request: Request, name: &str) -> Result<Answer, Ap
         checks: Some(Checks::influx()),
         ..Write::lines(Category::Metric, request.body.clone(), api.clock.now())
     };
-    take(&api, gateway, &request, write, name).await?;
+    take(gateway, &request, write, name).await?;
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }
 

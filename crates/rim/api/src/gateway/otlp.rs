@@ -1,7 +1,6 @@
 //! Remote write of Prometheus, and metrics and logs of OpenTelemetry over HTTP.
 //!
-//! Source: Prometheus remote write 1.0; OTLP 1.x, binary Protocol Buffers. Not taken: remote write 2.0 and OTLP's JSON
-//! (415, so that a client may choose the other).
+//! Source: Prometheus remote write 1.0 and 2.0; OTLP 1.x, Protocol Buffers and JSON.
 
 use std::sync::Arc;
 
@@ -22,16 +21,21 @@ pub(super) const ROUTES: &[Route] = &[
     post("/api/v1/write", |api, request| Box::pin(remote_write(api, request)), refuse_plain),
     post(
         "/v1/metrics",
-        |api, request| Box::pin(otlp(api, request, Format::OtlpMetrics, Category::Metric)),
+        |api, request| Box::pin(otlp(api, request, Category::Metric)),
         refuse_status,
     ),
-    post(
-        "/v1/logs",
-        |api, request| Box::pin(otlp(api, request, Format::OtlpLogs, Category::Logging)),
-        refuse_status,
-    ),
+    post("/v1/logs", |api, request| Box::pin(otlp(api, request, Category::Logging)), refuse_status),
 ];
 
+/// What a receiver of remote write 2.0 says, and whether it is the number of samples; others are not kept here.
+const WRITTEN: [(&str, bool); 3] = [
+    ("x-prometheus-remote-write-samples-written", true),
+    ("x-prometheus-remote-write-histograms-written", false),
+    ("x-prometheus-remote-write-exemplars-written", false),
+];
+/// The message of remote write 1.0.
+const FIRST: &str = "prometheus.WriteRequest";
+const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
 const fn post(path: &'static str, handle: Handle, refuse: Refuse) -> Route {
@@ -41,8 +45,9 @@ const fn post(path: &'static str, handle: Handle, refuse: Refuse) -> Route {
 async fn remote_write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let gateway = gateway(&api)?;
     let content_type = header(&request, CONTENT_TYPE.as_str());
-    if content_type.contains("io.prometheus.write.v2") {
-        let text = "remote write 2.0 is not known here; send prometheus.WriteRequest";
+    let is_second = content_type.contains("io.prometheus.write.v2.Request");
+    if content_type.contains("proto=") && !is_second && !content_type.contains(FIRST) {
+        let text = format!("`{content_type}` is not known here, send {FIRST}");
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
     let (coding, body) = match header(&request, CONTENT_ENCODING.as_str()) {
@@ -52,24 +57,35 @@ async fn remote_write(api: Arc<Api>, request: Request) -> Result<Answer, ApiErro
     let write = Write {
         body,
         coding,
-        format: Format::RemoteWrite,
+        format: if is_second { Format::RemoteWriteV2 } else { Format::RemoteWrite },
         ..Write::lines(Category::Metric, request.body.clone(), api.clock.now())
     };
-    take(&api, gateway, &request, write, "prometheus-remote-write").await?;
-    Ok(Answer::empty(StatusCode::NO_CONTENT))
+    let written = take(gateway, &request, write, "prometheus-remote-write").await?;
+    let answer = Answer::empty(StatusCode::NO_CONTENT);
+    if !is_second {
+        return Ok(answer);
+    }
+    // Senders of 2.0 take the absence of these for a receiver that has written nothing.
+    let samples = written.samples.to_string();
+    Ok(WRITTEN.into_iter().fold(answer, |answer, (name, is_samples)| {
+        answer.header(name, if is_samples { &samples } else { "0" })
+    }))
 }
 
-async fn otlp(
-    api: Arc<Api>,
-    request: Request,
-    format: Format,
-    category: Category,
-) -> Result<Answer, ApiError> {
+async fn otlp(api: Arc<Api>, request: Request, category: Category) -> Result<Answer, ApiError> {
     let gateway = gateway(&api)?;
-    if !header(&request, CONTENT_TYPE.as_str()).starts_with(PROTOBUF) {
-        let text = format!("only {PROTOBUF} is known here");
+    let content_type = header(&request, CONTENT_TYPE.as_str());
+    let is_json = content_type.starts_with(JSON);
+    if !is_json && !content_type.starts_with(PROTOBUF) {
+        let text = format!("only {PROTOBUF} and {JSON} are known here");
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
+    let format = match (category, is_json) {
+        (Category::Metric, false) => Format::OtlpMetrics,
+        (Category::Metric, true) => Format::OtlpMetricsJson,
+        (_, false) => Format::OtlpLogs,
+        (_, true) => Format::OtlpLogsJson,
+    };
     let (coding, body) = coding(header(&request, CONTENT_ENCODING.as_str()), &request.body)?;
     let write = Write {
         body,
@@ -77,13 +93,16 @@ async fn otlp(
         format,
         ..Write::lines(category, request.body.clone(), api.clock.now())
     };
-    match take(&api, gateway, &request, write, "otlp").await {
+    match take(gateway, &request, write, "otlp").await {
         // A request without points is a good one: an empty message is an empty body.
         Err(error) if matches!(error.code, "datakit.emptyBody" | "datakit.noPoints") => {}
         done => drop(done?),
     }
     // All was taken: a message without fields.
-    Ok(Answer::bytes(StatusCode::OK, PROTOBUF, Vec::new()))
+    Ok(match is_json {
+        true => Answer::bytes(StatusCode::OK, JSON, b"{}".to_vec()),
+        false => Answer::bytes(StatusCode::OK, PROTOBUF, Vec::new()),
+    })
 }
 
 fn header<'r>(request: &'r Request, name: &str) -> &'r str {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use levada_gateway::gateway::Way;
 use levada_gateway::ingest::{Coding, Format, Write, WriteError, Written};
 use levada_model::ErrorKind;
 
 use super::GatewayApi;
 use super::admit::over;
-use crate::api::Api;
 use crate::error::ApiError;
 use crate::request::Request;
 
@@ -21,9 +21,8 @@ const INFLATED_BYTES_MAX: u64 = 256 << 20;
 
 /// Takes a body for the tenant of a request; `name` is who sends it, for counts.
 ///
-/// - Errors: nothing of it was taken, or a part of its copies when a queue does not work; then it may be sent again.
+/// - Errors: nothing of it was taken; only when a queue does not work may a part of its copies be, and the text says which.
 pub(super) async fn take(
-    api: &Api,
     gateway: &Arc<GatewayApi>,
     request: &Request,
     write: Write,
@@ -33,18 +32,20 @@ pub(super) async fn take(
     gateway.tenants.admit(tenant, request.body.len()).map_err(|more| over(&more))?;
     let (category, format) = (write.category, write.format);
     let rules = gateway.gateway.rules();
-    let written = tokio::select! {
-        written = gateway.gateway.write(write, &gateway.tasks) => written.map_err(|e| refused(&e))?,
-        () = api.clock.sleep(gateway.patience) => return Err(full()),
-    };
+    let patience = Some(gateway.patience);
+    let written = gateway.gateway.write_on(&Way::default(), write, &gateway.tasks, patience).await;
+    let written = written.map_err(|error| refused(&error))?;
     gateway.tenants.charge(tenant, written.points);
     if let Some(metrics) = &gateway.metrics {
         let encoding = match format {
             Format::Lines => "v1",
             Format::Protobuf => "v2",
             Format::Json => "json",
-            Format::RemoteWrite => "remote-write",
-            Format::OtlpMetrics | Format::OtlpLogs => "otlp",
+            Format::RemoteWrite | Format::RemoteWriteV2 => "remote-write",
+            Format::OtlpMetrics
+            | Format::OtlpLogs
+            | Format::OtlpMetricsJson
+            | Format::OtlpLogsJson => "otlp",
         };
         metrics.written(name, encoding, category, &written, &rules);
     }
@@ -128,9 +129,4 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, Inflate> {
         Ok(_) => Ok(plain),
         Err(error) => Err(Inflate::Bad(error)),
     }
-}
-
-fn full() -> ApiError {
-    let text = "the queues of destinations are full, try again later";
-    ApiError::unavailable(text, AGAIN).code("datakit.queueNotAvailable")
 }

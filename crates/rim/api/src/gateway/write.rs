@@ -61,8 +61,7 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     };
     if is_true(query.get("dry")) {
         let own = Arc::clone(gateway);
-        on_thread(&api, move || own.gateway.prepare(&write).map(drop).map_err(|e| refused(&e)))
-            .await?;
+        on_thread(&api, move || own.gateway.check(&write).map_err(|e| refused(&e))).await?;
     } else {
         let input = query.get("input").filter(|input| !input.is_empty());
         let mut name = format!("v1-write.{}", input.unwrap_or_else(|| category.name()));
@@ -70,7 +69,7 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
             name.push('.');
             name.push_str(index);
         }
-        take(&api, gateway, &request, write, &name).await?;
+        take(gateway, &request, write, &name).await?;
     }
     Ok(echoed.unwrap_or_else(|| Answer::empty(StatusCode::OK)))
 }

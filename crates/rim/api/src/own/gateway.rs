@@ -77,6 +77,7 @@ async fn status(api: Arc<Api>) -> Result<Answer, ApiError> {
             })
         })
         .collect();
+    let reload = gateway.gateway.last_reload();
     let is_balanced = gateway.gateway.outlets().iter().all(|one| one.queue.counts().is_balanced());
     let answer = json!({
         "received": {
@@ -88,6 +89,9 @@ async fn status(api: Arc<Api>) -> Result<Answer, ApiError> {
         "rules": {
             "sinkers": sinkers, "filters": filters, "filter_source": rules.spec().drop_source.name(),
             "unmatched": hits.unmatched(),
+            "reloads": of(&stats.reloads), "reload_errors": of(&stats.reload_errors),
+            "last_reload": reload.as_ref().map(|reload| rfc3339(reload.at)),
+            "last_error": reload.and_then(|reload| reload.error),
         },
         "balanced": is_balanced,
         "destinations": all(&api, gateway),

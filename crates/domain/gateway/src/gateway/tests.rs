@@ -1,0 +1,178 @@
+//! What an answer says about what was taken.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use levada_codec::compression::Compression;
+use levada_model::Category;
+use levada_runtime::{Clock, SystemClock};
+
+use super::*;
+use crate::rules::Target;
+use crate::wal::{Counts, Encoding, Keep, Outcome, QueueSettings, Sync, WhenFull};
+
+struct Bench {
+    gateway: Arc<Gateway>,
+    tasks: Tasks,
+    dir: tempfile::TempDir,
+}
+
+/// Bytes of the queue that is small.
+const SMALL: u64 = 1_500;
+
+impl Bench {
+    /// Makes a gateway with a large queue and a small one; all points go to both.
+    fn new(keep: Keep, sync: Sync) -> Self {
+        let (tasks, dir) = (Tasks::new(), tempfile::tempdir().unwrap());
+        let clock: Arc<dyn Clock> = SystemClock::new();
+        let outlets = [("large", 1 << 20), ("small", SMALL)].map(|(name, bytes_max)| {
+            let settings = QueueSettings {
+                keep,
+                sync,
+                bytes_max,
+                when_full: WhenFull::Block,
+                ..QueueSettings::default()
+            };
+            let dir = dir.path().join(name);
+            let queue = Queue::open(&dir, name, settings, &tasks, clock.clone()).unwrap();
+            let form = Form {
+                encoding: Encoding::LineProtocol,
+                compression: Compression::None,
+                has_global_tags: false,
+            };
+            Outlet { name: name.to_owned(), form, queue }
+        });
+        let rules = RulesSpec { default: Some(Target::Each(vec![0, 1])), ..RulesSpec::default() };
+        let encoder = Arc::new(Encoder::new(Bounds::default(), 7));
+        let gateway = Gateway::new(outlets.into(), rules, Bounds::default(), encoder).unwrap();
+        Bench { gateway: Arc::new(gateway), tasks, dir }
+    }
+
+    async fn write(&self, patience: Option<Duration>) -> Result<Written, WriteError> {
+        let body: String = (0..10).map(|n| format!("m,host=h{n} f={n}i\n")).collect();
+        let write = Write::lines(Category::Logging, body, SystemClock::new().now());
+        self.gateway.write_on(&Way::default(), write, &self.tasks, patience).await
+    }
+
+    fn accepted(&self) -> [u64; 2] {
+        let counts: Vec<Counts> =
+            self.gateway.outlets().iter().map(|outlet| outlet.queue.counts()).collect();
+        assert!(counts.iter().all(Counts::is_balanced), "{counts:?}");
+        [counts[0].accepted, counts[1].accepted]
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        Path::new(self.dir.path()).join(name)
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(30);
+
+#[tokio::test]
+async fn a_write_that_finds_no_room_leaves_nothing_anywhere() {
+    for keep in [Keep::Disk, Keep::Memory] {
+        let bench = Bench::new(keep, Sync::None);
+        let mut taken = 0;
+        loop {
+            match bench.write(Some(MOMENT)).await {
+                Ok(written) => taken += written.points,
+                Err(error) => {
+                    assert!(matches!(error, WriteError::Full), "{error}");
+                    assert_eq!(
+                        (error.kind(), error.code()),
+                        (levada_model::ErrorKind::Busy, "queueNotAvailable")
+                    );
+                    break;
+                }
+            }
+        }
+        assert!(taken > 0);
+        // As often as the client tries, it doubles nothing.
+        for _ in 0..3 {
+            assert!(bench.write(Some(MOMENT)).await.is_err());
+        }
+        assert_eq!(bench.accepted(), [taken, taken]);
+        let stats = bench.gateway.stats();
+        assert_eq!(stats.received.load(Ordering::Relaxed), taken);
+        assert_eq!(stats.refused_bodies.load(Ordering::Relaxed), 4);
+        assert_eq!(stats.partial_bodies.load(Ordering::Relaxed), 0);
+        // With room again, one that waits goes on.
+        let (gateway, queue) = (&bench, bench.gateway.outlets()[1].queue.clone());
+        let (written, ()) = tokio::join!(gateway.write(None), async {
+            tokio::time::sleep(MOMENT).await;
+            queue.next().await.unwrap().done(Outcome::Delivered);
+        });
+        assert_eq!(written.unwrap().points, 10);
+        assert_eq!(bench.accepted(), [taken + 10, taken + 10]);
+    }
+}
+
+#[tokio::test]
+async fn many_writers_that_want_the_same_room_all_get_it() {
+    let bench = Arc::new(Bench::new(Keep::Disk, Sync::None));
+    let queue = bench.gateway.outlets()[1].queue.clone();
+    let drain = async {
+        let mut delivered = 0;
+        while delivered < 500 {
+            let lease = queue.next().await.unwrap();
+            delivered += u64::from(lease.record().points);
+            lease.done(Outcome::Delivered);
+        }
+    };
+    let writers = futures_util::future::join_all((0..50).map(|_| bench.write(None)));
+    let both = async { tokio::join!(writers, drain) };
+    let (written, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    assert!(written.iter().all(Result::is_ok));
+    assert_eq!(bench.accepted(), [500, 500]);
+}
+
+#[tokio::test]
+async fn a_body_that_can_never_fit_is_refused_before_anything_is_taken() {
+    let bench = Bench::new(Keep::Disk, Sync::None);
+    let body = format!("m f=\"{}\"", "x".repeat(2_000));
+    let write = Write::lines(Category::Logging, body, SystemClock::new().now());
+    let error = bench.gateway.write(write, &bench.tasks).await.unwrap_err();
+    assert_eq!(error.kind(), levada_model::ErrorKind::TooLarge, "{error}");
+    assert_eq!(bench.accepted(), [0, 0]);
+}
+
+#[tokio::test]
+async fn an_error_says_who_has_its_part_when_a_disk_fails() {
+    let bench = Bench::new(Keep::Disk, Sync::Always);
+    std::fs::remove_dir_all(bench.path("small")).unwrap();
+    let error = bench.write(Some(Duration::from_secs(10))).await.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(
+        text,
+        "destination `small` did not take its part; taken for `large` (10 points), where points are doubled if they are sent again"
+    );
+    assert_eq!(error.kind(), levada_model::ErrorKind::Unavailable);
+    assert_eq!(bench.accepted(), [10, 0]);
+    let stats = bench.gateway.stats();
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    assert_eq!((of(&stats.partial_bodies), of(&stats.partial_copies)), (1, 10));
+    assert_eq!((of(&stats.bodies), of(&stats.refused_bodies), of(&stats.copies)), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn a_writer_that_goes_away_is_counted_for_what_it_brought() {
+    let bench = Bench::new(Keep::Disk, Sync::Always);
+    {
+        let mut write = Box::pin(bench.write(None));
+        // Once asked it is on its way to the disk.
+        tokio::select! {
+            biased;
+            _ = &mut write => panic!("nothing is flushed at once"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let written = async {
+        while bench.accepted() != [10, 10] {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), written).await.unwrap();
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let stats = bench.gateway.stats();
+    assert_eq!((of(&stats.received), of(&stats.copies)), (10, 20));
+}
