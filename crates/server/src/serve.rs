@@ -34,8 +34,8 @@ use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};
 use crate::tasks::TaskHost;
 use crate::tasks::vitals::{Monitoring, TaskVitals};
-pub(crate) use listen::Bound;
 use flows::Flows;
+pub(crate) use listen::Bound;
 use load::LoadDirectory;
 
 /// The file of the store, in the data folder.

@@ -78,7 +78,10 @@ fn flows(args: &Serve, settings: &Settings, common: &Common) -> Result<Option<Ve
 /// Gives the manifests of a folder, in the order of their names.
 fn manifests(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |error: std::io::Error| {
-        format!("the folder `{}` of the setting `flow.load-dir` cannot be read: {error}", folder.display())
+        format!(
+            "the folder `{}` of the setting `flow.load-dir` cannot be read: {error}",
+            folder.display()
+        )
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -126,4 +129,24 @@ fn tell(ready: &Ready, args: &Serve, console: &Console) -> Result<(), String> {
         output::flush();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn manifests_of_a_folder_are_those_with_the_extension_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.yml", "a.yaml", "c.json", "d.yaml.off"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("e.yaml")).unwrap();
+        let found = manifests(folder.path()).unwrap();
+        assert_eq!(found, ["a.yaml", "b.yml"].map(|name| folder.path().join(name)));
+        let error = manifests(&folder.path().join("none")).unwrap_err();
+        assert!(error.contains("`flow.load-dir`"), "{error}");
+    }
 }

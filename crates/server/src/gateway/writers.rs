@@ -173,9 +173,9 @@ impl InfluxDb for GatewayCluster {
     async fn write(&self, target: &WriteTarget, lines: Bytes) -> Result<(), ClientError> {
         let precision = match &*target.precision {
             "" => Precision::Nanoseconds,
-            word => word
-                .parse()
-                .map_err(|error: String| ClientError::new(ErrorKind::Invalid, error))?,
+            word => {
+                word.parse().map_err(|error: String| ClientError::new(ErrorKind::Invalid, error))?
+            }
         };
         let write = self.writers.lines(self.category, lines, precision);
         let written = self.writers.write(&self.writers.by_rules, write).await;

@@ -13,7 +13,8 @@ const SECONDS: i64 = 1_700_000_000;
 
 async fn start(data: &Path, settings: &[&str], manifest: &str) -> Started {
     // What a flow has finished is to be known soon.
-    let always = ["flow.checkpoint-interval=50ms", "flow.retry-initial=10ms", "flow.retry-max=50ms"];
+    let always =
+        ["flow.checkpoint-interval=50ms", "flow.retry-initial=10ms", "flow.retry-max=50ms"];
     let all: Vec<&str> = FAST.iter().chain(&always).chain(settings).copied().collect();
     Started::with_flows(data, &all, manifest).await
 }
@@ -23,8 +24,12 @@ fn log(folder: &Path, lines: i64) {
     let mut text = String::new();
     for n in 0..lines {
         let at = SECONDS + n;
-        writeln!(text, r#"{{"at":{at},"host":"h {}","n":{n},"status":"info","text":"a \"b\" {n}"}}"#, n % 3)
-            .unwrap();
+        writeln!(
+            text,
+            r#"{{"at":{at},"host":"h {}","n":{n},"status":"info","text":"a \"b\" {n}"}}"#,
+            n % 3
+        )
+        .unwrap();
     }
     std::fs::write(folder.join("in.ndjson"), text).unwrap();
 }
@@ -107,13 +112,15 @@ fn a_full_queue_makes_the_flow_wait() {
         receiver.answer(503);
         let urls = format!("gateway.urls={}", receiver.url("tkn_x"));
         // Some 1.5 MB of points for a queue of 256 KiB.
-        let full = ["gateway.queue.capacity=256KiB", "gateway.queue.segment-bytes=64KiB", "gateway.gzip=false"];
+        let full = [
+            "gateway.queue.capacity=256KiB",
+            "gateway.queue.segment-bytes=64KiB",
+            "gateway.gzip=false",
+        ];
         let settings: Vec<&str> = full.into_iter().chain([&*urls]).collect();
         let server = start(data.path(), &settings, LOG_TO_GATEWAY).await;
         let ask = Ask::new(&server);
-        let accepted = async || {
-            balanced(&ask.json("/api/v1/gateway/status").await, "default")[0]
-        };
+        let accepted = async || balanced(&ask.json("/api/v1/gateway/status").await, "default")[0];
         eventually("the queue is full", async || {
             let before = accepted().await;
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -154,7 +161,8 @@ fn a_task_writes_to_the_gateway_as_to_a_cluster() {
         task(&ask, "double", script).await;
         let mut body = String::new();
         for n in 0..50 {
-            writeln!(body, "cpu,host=a\\ b v={n}.5,note=\"n {n}\" {}000000000", SECONDS + n).unwrap();
+            writeln!(body, "cpu,host=a\\ b v={n}.5,note=\"n {n}\" {}000000000", SECONDS + n)
+                .unwrap();
         }
         let (status, text) = ask.post("/kapacitor/v1/write?db=telegraf&rp=autogen", body).await;
         assert_eq!(status, 204, "{text}");
@@ -227,7 +235,10 @@ fn an_alert_is_a_point_of_the_gateway() {
         assert_eq!(receiver.lines(), expected);
         assert!(receiver.paths.lock().unwrap().contains_key("/v1/write/keyevent?token=tkn_x"));
         let of_team = team.lines().join("\n");
-        assert!(of_team.contains("alert,host=a,level=CRITICAL,task=watch id=\"cpu:a\""), "{of_team}");
+        assert!(
+            of_team.contains("alert,host=a,level=CRITICAL,task=watch id=\"cpu:a\""),
+            "{of_team}"
+        );
         assert!(of_team.contains(",status=\"info\" "), "a log has a status: {of_team}");
         assert!(team.paths.lock().unwrap().contains_key("/v1/write/logging?token=tkn_t"));
         let status = ask.drained().await;

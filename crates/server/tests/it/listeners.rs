@@ -116,7 +116,10 @@ async fn refused_starts() {
         }
         let host = Host::new(loader.load().unwrap().settings).unwrap();
         let (_handle, shutdown) = levada_runtime::ShutdownHandle::new();
-        let error = Server::start(ServerDeps { host, log: log(), shutdown, flows: Vec::new() }).await.err().unwrap();
+        let error = Server::start(ServerDeps { host, log: log(), shutdown, flows: Vec::new() })
+            .await
+            .err()
+            .unwrap();
         assert!(error.to_string().contains(expected), "{error}");
     }
 }

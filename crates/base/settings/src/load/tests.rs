@@ -392,13 +392,24 @@ fn what_is_wrong_with_a_gateway_is_found() {
         assert!(found.iter().any(|problem| problem.ends_with(expected)), "{expected}: {found:#?}");
     }
     for (lines, expected) in [
-        ("kind = 'flow'\nstrategy = 'weighted'", "[0] is in this process and must have no strategy"),
-        ("kind = 'task'\nendpoint = [{url = 'http://a'}]", "[0] is in this process and must have no endpoint"),
-        ("target = 'x'\nendpoint = [{url = 'http://a'}]", "[0] must be of kind `flow` or `task` to have a target"),
-        ("kind = 'flow'\ndatabase = 'd'", "[0] must be of kind `task` to have a database or retention policy"),
+        (
+            "kind = 'flow'\nstrategy = 'weighted'",
+            "[0] is in this process and must have no strategy",
+        ),
+        (
+            "kind = 'task'\nendpoint = [{url = 'http://a'}]",
+            "[0] is in this process and must have no endpoint",
+        ),
+        (
+            "target = 'x'\nendpoint = [{url = 'http://a'}]",
+            "[0] must be of kind `flow` or `task` to have a target",
+        ),
+        (
+            "kind = 'flow'\ndatabase = 'd'",
+            "[0] must be of kind `task` to have a database or retention policy",
+        ),
     ] {
-        let (_folder, loader) =
-            in_file(&format!("[[gateway.destination]]\nname = 'a'\n{lines}\n"));
+        let (_folder, loader) = in_file(&format!("[[gateway.destination]]\nname = 'a'\n{lines}\n"));
         let found = problems(loader);
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(found[0].ends_with(expected), "{expected}: {found:#?}");

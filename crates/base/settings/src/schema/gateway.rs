@@ -413,12 +413,18 @@ impl Destination {
         let has_place = !self.database.is_empty() || !self.retention_policy.is_empty();
         [
             (!is_inside && self.endpoint.is_empty(), "must have an endpoint"),
-            (is_inside && !self.endpoint.is_empty(), "is in this process and must have no endpoint"),
+            (
+                is_inside && !self.endpoint.is_empty(),
+                "is in this process and must have no endpoint",
+            ),
             (
                 is_inside && self.strategy != Strategy::default(),
                 "is in this process and must have no strategy",
             ),
-            (!is_inside && !self.target.is_empty(), "must be of kind `flow` or `task` to have a target"),
+            (
+                !is_inside && !self.target.is_empty(),
+                "must be of kind `flow` or `task` to have a target",
+            ),
             (
                 self.kind != DestinationKind::Task && has_place,
                 "must be of kind `task` to have a database or retention policy",

@@ -249,7 +249,8 @@ async fn a_destination_in_this_process_is_sent_to_like_any_other() {
     gateway.write(write, &tasks).await.unwrap();
     let (shutdown, observer) = ShutdownHandle::new();
     let sender = senders[0].clone();
-    let running = tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await });
+    let running =
+        tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await });
     let drained = async {
         while queue.counts().delivered == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

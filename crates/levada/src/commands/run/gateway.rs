@@ -29,7 +29,8 @@ pub(super) async fn start(
     if flow.is_none() && !scripts.iter().any(is_named) {
         return Ok(None);
     }
-    let started = GatewayHost::start(host, shutdown).await.map_err(|error| output::chain(&error))?;
+    let started =
+        GatewayHost::start(host, shutdown).await.map_err(|error| output::chain(&error))?;
     match (&started, flow) {
         (None, Some(flow)) => Err(format!(
             "flow `{}` has to do with the gateway, and the settings have none; add to levada.toml\n\n  \

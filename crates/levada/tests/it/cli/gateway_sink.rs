@@ -60,13 +60,13 @@ impl Receiver {
 }
 
 fn records(numbers: std::ops::Range<i64>) -> String {
-    let record =
-        |n| format!("{{\"at\":{},\"n\":{n},\"status\":\"ok\"}}\n", 1_700_000_000 + n);
+    let record = |n| format!("{{\"at\":{},\"n\":{n},\"status\":\"ok\"}}\n", 1_700_000_000 + n);
     numbers.map(record).collect()
 }
 
 fn lines(numbers: std::ops::Range<i64>) -> Vec<String> {
-    let line = |n| format!("/v1/write/logging orders n={n}i,status=\"ok\" {}000000000", 1_700_000_000 + n);
+    let line =
+        |n| format!("/v1/write/logging orders n={n}i,status=\"ok\" {}000000000", 1_700_000_000 + n);
     let mut lines: Vec<String> = numbers.map(line).collect();
     lines.sort();
     lines

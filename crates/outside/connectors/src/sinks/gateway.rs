@@ -96,10 +96,11 @@ impl Spec {
             return Ok(Category::Metric);
         }
         let is_real = |one: &Category| !matches!(one, Category::Unknown | Category::DynamicDataway);
-        let named = Category::of_name(&self.category).or_else(|| Category::of_alias(&self.category));
-        named.filter(is_real).ok_or_else(|| {
-            Category::ALL.into_iter().filter(is_real).map(Category::name).collect()
-        })
+        let named =
+            Category::of_name(&self.category).or_else(|| Category::of_alias(&self.category));
+        named
+            .filter(is_real)
+            .ok_or_else(|| Category::ALL.into_iter().filter(is_real).map(Category::name).collect())
     }
 }
 
@@ -121,9 +122,9 @@ impl SinkSpec for Spec {
 
     fn build(self, ctx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
         let encoder = Encoder::new(&self.mapping()).map_err(BuildError::Invalid)?;
-        let category = self
-            .category()
-            .map_err(|_| BuildError::Invalid(format!("there is no category `{}`", self.category)))?;
+        let category = self.category().map_err(|_| {
+            BuildError::Invalid(format!("there is no category `{}`", self.category))
+        })?;
         Ok(Box::new(GatewaySink {
             category,
             is_strict: self.strict,

@@ -12,8 +12,8 @@ use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use levada_testkit::wait::until_async;
 
 use super::*;
-use crate::event::{Event, EventData};
 use crate::event::tests::{event, point};
+use crate::event::{Event, EventData};
 use crate::level::Level;
 use crate::services::MemoryServices;
 use crate::topics::{Handler, HandlerError, HandlerSetup, Topics, TopicsDeps, TopicsSettings};

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use bytes::Bytes;
-use levada_runtime::Tasks;
 use levada_runtime::TaskKind;
+use levada_runtime::Tasks;
 use tokio::task::JoinHandle;
 
 use super::*;
