@@ -140,3 +140,23 @@ fn tell(ready: &Ready, args: &Serve, console: &Console) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn manifests_of_a_folder_are_those_with_the_extension_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.yml", "a.yaml", "c.json", "d.yaml.off"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("e.yaml")).unwrap();
+        let found = manifests(folder.path()).unwrap();
+        assert_eq!(found, ["a.yaml", "b.yml"].map(|name| folder.path().join(name)));
+        let error = manifests(&folder.path().join("none")).unwrap_err();
+        assert!(error.contains("`flow.load-dir`"), "{error}");
+    }
+}

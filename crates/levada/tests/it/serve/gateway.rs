@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use levada_testkit::fake_http::{FakeServer, Reply};
 use levada_testkit::http::free_port;
 use levada_testkit::process::Folder;
 use serde_json::Value;
 
 use crate::readme::root;
+use crate::serving::LONG;
 
 /// The points that a receiver has written, each once.
 fn received(folder: &Folder, receiver: &str) -> BTreeMap<String, Value> {
@@ -92,4 +96,48 @@ fn the_example_splits_metrics_and_a_log_to_two_receivers_and_loses_nothing() {
         })
         .collect();
     assert_eq!(names, BTreeSet::from(["cpu", "load", "memory"]));
+}
+
+/// Records of the flow that is killed.
+const RECORDS: usize = 40_000;
+
+#[test]
+fn a_run_that_is_killed_again_and_again_loses_nothing_between_flow_and_receiver() {
+    let folder = Folder::new();
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&lines);
+    let server = FakeServer::start(move |request| {
+        let body = String::from_utf8(request.body.clone()).unwrap();
+        kept.lock().unwrap().extend(body.lines().map(str::to_owned));
+        Reply::new(200, "")
+    });
+    let url = server.url("?token=tkn_x");
+    folder.write("levada.toml", format!("[gateway]\nurls = ['{url}']\ngzip = false\n"));
+    folder.write(
+        "flow.yaml",
+        "apiVersion: dataflow.dataflow.io/v1\nkind: DataFlow\nmetadata: { name: f }\nspec:\n  \
+         source: { type: file, config: { paths: [in.ndjson] } }\n  \
+         sink: { type: gateway, config: { measurement: m, timestamp: $.at } }\n",
+    );
+    let at = |n: usize| 1_700_000_000 + n;
+    let record = |n: usize| format!("{{\"at\":{},\"n\":{n}}}\n", at(n));
+    folder.write("in.ndjson", (0..RECORDS).map(record).collect::<String>());
+    let arguments = ["run", "flow.yaml", "--quiet", "--set", "flow.checkpoint-interval=20ms"];
+    let start = || folder.start(env!("CARGO_BIN_EXE_levada"), &arguments);
+    let mut killed = 0;
+    for round in 1..=6 {
+        let ended = start().kill_after(Duration::from_millis(120 * round)).expect_no_panic();
+        killed += u32::from(ended.code.is_none());
+    }
+    start().wait(LONG).expect_no_panic().expect_code(0);
+    let mut got = lines.lock().unwrap().clone();
+    let taken = got.len();
+    got.sort();
+    got.dedup();
+    let mut expected: Vec<String> =
+        (0..RECORDS).map(|n| format!("m n={n}i {}000000000", at(n))).collect();
+    expected.sort();
+    assert!(got == expected, "{} of {RECORDS} came", got.len());
+    eprintln!("killed {killed} times; {} points came twice", taken - got.len());
+    assert!(killed > 0, "no run was killed");
 }
