@@ -738,8 +738,8 @@ fn what_only_a_centre_can_do_is_asked_of_the_centre() {
             (
                 Method::POST,
                 "/v1/query/raw?token=tkn_a&echo_explain=false",
-                r#"{"token":"tkn_a","queries":[]}"#,
-                "POST /v1/query/raw?token=tkn_centre&echo_explain=false me {\"queries\":[],\"token\":\"tkn_centre\"}",
+                r#"{"token":"tkn_a"}"#,
+                r#"POST /v1/query/raw?token=tkn_centre&echo_explain=false me {"token":"tkn_centre"}"#,
             ),
             (
                 Method::GET,

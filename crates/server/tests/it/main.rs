@@ -7,6 +7,8 @@ mod auth;
 mod config;
 mod flood;
 mod gateway;
+mod gateway_kinds;
+mod gateway_register;
 mod gateway_reload;
 mod hung;
 mod influxdb;

@@ -341,6 +341,91 @@ fn a_gateway_is_read_with_its_lists() {
     assert!(!format!("{loaded:?}").contains("tkn_secret"));
 }
 
+const KINDS: &str = r#"
+[[gateway.destination]]
+name = "v1"
+kind = "influx"
+influx = { database = "db", retention-policy = "rp", username = "u", password = "s3cret" }
+[[gateway.destination.endpoint]]
+url = "http://a:8086"
+[[gateway.destination]]
+name = "v2"
+kind = "influx"
+influx = { bucket = "b", org = "o" }
+[[gateway.destination.endpoint]]
+url = "http://a:8086"
+token = "s3cret"
+[[gateway.destination]]
+name = "prometheus"
+kind = "remote-write"
+remote-write = { version = "2.0", headers = { X-Scope-OrgID = "s3cret" } }
+[[gateway.destination.endpoint]]
+url = "http://a:9090/api/v1/write"
+[[gateway.destination]]
+name = "topic"
+kind = "kafka"
+kafka = { brokers = ["a:9092"], topic = "t", tls = true, mechanism = "PLAIN", username = "u", password = "s3cret" }
+[[gateway.destination]]
+name = "file"
+kind = "file"
+file = { path = "/tmp/points", max-bytes = "1MiB" }
+"#;
+
+#[test]
+fn destinations_have_kinds() {
+    use crate::gateway::{Kind, RemoteWriteVersion};
+    let (_folder, loader) = in_file(KINDS);
+    let loaded = loader.load().unwrap();
+    let all = &loaded.settings.gateway.destination;
+    let kinds: Vec<Kind> = all.iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [Kind::Influx, Kind::Influx, Kind::RemoteWrite, Kind::Kafka, Kind::File]);
+    assert_eq!(all[0].influx.as_ref().unwrap().retention_policy, "rp");
+    assert_eq!(all[1].influx.as_ref().unwrap().org, "o");
+    assert_eq!(all[2].remote_write.as_ref().unwrap().version, RemoteWriteVersion::V2);
+    assert_eq!(all[3].kafka.as_ref().unwrap().brokers, ["a:9092"]);
+    let file = all[4].file.as_ref().unwrap();
+    assert_eq!((file.max_bytes.bytes(), file.keep, file.sync), (1 << 20, 1, true));
+    assert!(!format!("{loaded:?}").contains("s3cret"));
+    let shown: String = loaded.entries.iter().map(|entry| entry.value.clone()).collect();
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_with_the_kind_of_a_destination_is_found() {
+    for (keys, expected) in [
+        ("kind = 'influx'", ".influx must have one of `database` and `bucket`"),
+        (
+            "kind = 'influx'\ninflux = { database = 'a', bucket = 'b' }",
+            ".influx must have one of `database` and `bucket`",
+        ),
+        ("kind = 'kafka'", ".kafka must have `brokers` and `topic`"),
+        ("kind = 'kafka'", ".endpoint: a destination of this kind has none"),
+        (
+            "kind = 'kafka'\nkafka = { brokers = ['a'], topic = 't', username = 'u' }",
+            ".kafka must have both `mechanism` and `username`, or none",
+        ),
+        ("kind = 'file'", ".file must have a `path`"),
+        (
+            "kind = 'file'\ncontent-encoding = 'v2'\nfile = { path = '/a' }",
+            ".content-encoding: a file is made of lines, which `v2` does not have",
+        ),
+        ("file = { path = '/a' }", ".file is for the kind `file`"),
+        (
+            "kind = 'file'\nstrategy = 'broadcast'\nfile = { path = '/a' }",
+            ".strategy: there is nothing to share, this kind has one endpoint",
+        ),
+    ] {
+        let text = format!(
+            "[[gateway.destination]]\nname = 'd'\n{keys}\n[[gateway.destination.endpoint]]\nurl = 'http://a'\n"
+        );
+        let (_folder, loader) = in_file(&text);
+        let found = problems(loader);
+        assert!(found.iter().any(|one| one.contains(expected)), "{expected}: {found:#?}");
+    }
+    let (_folder, loader) = in_file("[[gateway.destination]]\nname = 'd'\nkind = 'pigeon'\n");
+    assert!(problems(loader)[0].contains("unknown variant `pigeon`"));
+}
+
 #[test]
 fn destinations_may_be_in_this_process() {
     use crate::gateway::Kind;

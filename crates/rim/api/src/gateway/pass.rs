@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn the_token_of_a_document_is_that_of_the_centre() {
         for (body, token, expected) in [
-            (r#"{"queries":[],"token":"mine"}"#, "theirs", r#"{"queries":[],"token":"theirs"}"#),
-            (r#"{"queries":[],"token":"mine"}"#, "", r#"{"queries":[],"token":"mine"}"#),
+            (r#"{"token":"mine"}"#, "theirs", r#"{"token":"theirs"}"#),
+            (r#"{"token":"mine"}"#, "", r#"{"token":"mine"}"#),
             (r#"{"queries":[]}"#, "theirs", r#"{"queries":[]}"#),
             ("bad", "theirs", "bad"),
         ] {
