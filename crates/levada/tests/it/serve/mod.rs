@@ -6,4 +6,5 @@
     reason = "tests end by panicking, and say what they counted"
 )]
 
+mod gateway_kill;
 mod kill;
