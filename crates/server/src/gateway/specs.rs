@@ -25,6 +25,10 @@ use super::GatewayError;
 /// Bodies at least this large are compressed when they are queued, smaller ones together when they are sent.
 const COMPRESS_BYTES_MIN: usize = 16 << 10;
 
+/// How long a smaller one waits for others. A hundred destinations that each get ten lines of every body would cost more
+/// requests than points are worth; agents wait ten seconds for the same reason.
+const LINGER: Duration = Duration::from_millis(50);
+
 pub(super) fn bounds(settings: &Settings) -> Bounds {
     Bounds {
         body_bytes_max: settings.max_http_body_bytes.as_usize(),
@@ -153,6 +157,7 @@ fn destination(
             bytes_per_second: limit.bytes_per_second.bytes() as f64,
             in_flight_max: limit.in_flight,
             join_bytes_max: settings.max_raw_body_size.as_usize(),
+            linger: LINGER,
         },
         queue: queue(&one.queue.over(&settings.queue), age_max)?,
     })
