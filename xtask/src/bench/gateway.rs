@@ -40,6 +40,8 @@ const RUNS_DEFAULT: usize = 3;
 const CONNECTIONS: usize = 8;
 /// Sinkers, and the hosts that each of them wants. Source: the definition of the workload.
 const SINKERS: u64 = 100;
+/// Destinations that they share.
+const DESTINATIONS: u64 = 4;
 /// Where a body is written to.
 const PATH: &str = "/v1/write/metric";
 
@@ -82,8 +84,10 @@ enum Sinkers {
     None,
     /// A hundred whose ten conditions match no point: the cost of the decision.
     Idle,
-    /// A hundred, each with a URL of its own; a fifth of all points goes to them.
+    /// A hundred that take a fifth of all points to four destinations.
     Busy,
+    /// The same, but each has a URL of its own, and so a queue of its own.
+    Many,
 }
 
 /// One workload.
@@ -205,7 +209,7 @@ fn cases() -> impl Iterator<Item = Case> {
     for coding in [Coding::Plain, Coding::Gzip] {
         let base = Case { coding, ..base };
         all.push(base);
-        for sinkers in [Sinkers::Idle, Sinkers::Busy] {
+        for sinkers in [Sinkers::Idle, Sinkers::Busy, Sinkers::Many] {
             all.push(Case { sinkers, ..base });
         }
         for sync in ["always", "none"] {
@@ -343,7 +347,8 @@ impl Case {
     fn name(self) -> String {
         let coding = ["plain", "gzip"][self.coding as usize];
         let peer = ["up", "away"][self.peer as usize];
-        let sinkers = ["", " sinkers idle", " sinkers busy"][self.sinkers as usize];
+        let sinkers =
+            ["", " sinkers idle", " sinkers busy", " sinkers many"][self.sinkers as usize];
         format!("{coding} {peer} {}{sinkers}", self.sync)
     }
 
@@ -355,11 +360,15 @@ impl Case {
     /// Gives where a point of a host goes.
     fn place(self) -> receiver::Place {
         match self.sinkers {
+            Sinkers::None | Sinkers::Idle => |_| "tkn_default".to_owned(),
             Sinkers::Busy => |host| match host < SINKERS {
+                true => format!("tkn_{}", host % DESTINATIONS),
+                false => "tkn_default".to_owned(),
+            },
+            Sinkers::Many => |host| match host < SINKERS {
                 true => format!("tkn_{host}"),
                 false => "tkn_default".to_owned(),
             },
-            _ => |_| "tkn_default".to_owned(),
         }
     }
 
@@ -370,17 +379,29 @@ impl Case {
             receiver.url("tkn_default"),
             self.sync
         );
+        if matches!(self.sinkers, Sinkers::Idle | Sinkers::Busy) {
+            for number in 0..DESTINATIONS {
+                writeln!(
+                    text,
+                    "[[gateway.destination]]\nname = \"d{number}\"\nstrategy = \"failover\"\n[[gateway.destination.endpoint]]\nurl = \"{}\"",
+                    receiver.url(&format!("tkn_{number}"))
+                )?;
+            }
+        }
         let tenant = match self.sinkers {
             Sinkers::None => return Ok(text),
             Sinkers::Idle => "tenant",
-            Sinkers::Busy => "web",
+            Sinkers::Busy | Sinkers::Many => "web",
         };
         for number in 0..SINKERS {
+            let target = match self.sinkers {
+                Sinkers::Many => format!("url = \"{}\"", receiver.url(&format!("tkn_{number}"))),
+                _ => format!("destination = \"d{}\"", number % DESTINATIONS),
+            };
             writeln!(
                 text,
-                "[[gateway.sinkers]]\ncategories = [\"M\"]\nfilters = [\"{{ {} }}\"]\nurl = \"{}\"",
-                conditions(tenant, number).join(", "),
-                receiver.url(&format!("tkn_{number}"))
+                "[[gateway.sinkers]]\ncategories = [\"M\"]\nfilters = [\"{{ {} }}\"]\n{target}",
+                conditions(tenant, number).join(", ")
             )?;
         }
         Ok(text)
@@ -485,7 +506,7 @@ mod tests {
 
     #[test]
     fn words_choose_cases() {
-        assert_eq!(names(&[]).unwrap().len(), 16);
+        assert_eq!(names(&[]).unwrap().len(), 18);
         assert_eq!(names(&["--bodies", "20", "gzip", "away", "none"]).unwrap(), ["gzip away none"]);
         let of_sinkers = names(&["sinkers", "plain", "--verify"]).unwrap();
         assert_eq!(
@@ -498,13 +519,15 @@ mod tests {
 
     #[test]
     fn settings_name_every_sinker_and_where_it_sends() {
-        let busy = cases().find(|case| case.sinkers == Sinkers::Busy).unwrap();
+        let case = |sinkers| cases().find(|case| case.sinkers == sinkers).unwrap();
+        let (busy, many) = (case(Sinkers::Busy), case(Sinkers::Many));
         let receiver = Receiver::away(None, busy.place()).unwrap();
         let settings = busy.settings(&receiver).unwrap();
         assert_eq!(settings.matches("[[gateway.sinkers]]").count(), 100);
-        assert!(settings.contains("host = 'web-099' }\"]") && settings.contains("token=tkn_99\""));
-        assert_eq!((busy.place())(99), "tkn_99");
-        assert_eq!((busy.place())(100), "tkn_default");
+        assert!(settings.contains("host = 'web-099' }\"]\ndestination = \"d3\""), "{settings}");
+        assert!(many.settings(&receiver).unwrap().contains("token=tkn_99\""));
+        assert_eq!([99, 100].map(busy.place()), ["tkn_3", "tkn_default"]);
+        assert_eq!([99, 100].map(many.place()), ["tkn_99", "tkn_default"]);
         let [conditions @ .., last] = conditions("web", 7);
         assert_eq!((conditions.len(), &*last), (9, "host = 'web-007'"));
     }
