@@ -5,13 +5,16 @@
 //!                      └──► xtask bench-floor    (measure)     read, tokenize, write, nothing else (floor)
 //! ```
 //! The records, the flow and the figures of the peers are described in `bench/README.md`. `bench task` is in [`tasks`],
-//! `bench task --http` in [`http`].
+//! `bench task --http` in [`http`], `bench gateway` in [`gateway`].
 
+mod client;
 mod data;
 pub(crate) mod floor;
+mod gateway;
 mod http;
 mod measure;
 mod orders;
+mod server;
 mod servers;
 mod tasks;
 mod verify;
@@ -67,7 +70,13 @@ const FLOWS: &[Flow] = &[
     },
 ];
 
-/// What the arguments ask for.
+/// What is measured.
+enum Work {
+    Gateway(gateway::Plan),
+    Other(Plan),
+}
+
+/// What the arguments ask for, but for the gateway.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     /// None: as the workload is defined.
@@ -82,8 +91,12 @@ struct Plan {
 /// Measures what the arguments ask for. A missed goal is printed and is not a failure; a wrong output is one.
 pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
     let is_task = arguments.first().is_some_and(|first| first == "task");
-    let plan = match parse(arguments) {
-        Ok(plan) if is_task && !plan.is_http => {
+    let plan = match arguments.split_first() {
+        Some((first, rest)) if first == "gateway" => gateway::parse(rest).map(Work::Gateway),
+        _ => parse(arguments).map(Work::Other),
+    };
+    let plan = match plan {
+        Ok(Work::Other(plan)) if is_task && !plan.is_http => {
             return tasks::run(plan.only, plan.records, plan.runs);
         }
         Ok(plan) => plan,
@@ -108,6 +121,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome> {
     let folder = repo::target()?.join("bench");
     fs::create_dir_all(&folder).context("cannot create the folder of the bench")?;
     let levada = release.join("levada");
+    let plan = match plan {
+        Work::Gateway(plan) => return gateway::run(&levada, &folder, &plan),
+        Work::Other(plan) => plan,
+    };
     if is_task {
         return http::run(&levada, &folder, plan.only, plan.records, plan.runs);
     }
@@ -141,7 +158,7 @@ fn parse(arguments: &[String]) -> Result<Plan, String> {
     let Some((what @ ("flow" | "task"), rest)) =
         arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
     else {
-        return Err("bench what? known: `flow`, `task`".to_owned());
+        return Err("bench what? known: `flow`, `task`, `gateway`".to_owned());
     };
     let mut plan = Plan { records: None, runs: RUNS_DEFAULT, only: None, is_http: false };
     plan.is_http = what == "task" && rest.iter().any(|argument| argument == "--http");

@@ -45,6 +45,9 @@ usage: cargo xtask <task>
                          the same for points: line protocol in, tasks, alerts out, in one process
   bench task --http [--points N] [--runs N] [w0|w1n|w1|w2|w3|w4|w5|r1|r2]
                          the same with a server: writes over HTTP, stored alerts, replays; its start and idle memory
+  bench gateway [--bodies N] [--runs N] [--verify] [plain|gzip] [up|away] [interval|always|none] [sinkers] [idle|busy|many]
+                         what a point costs the gateway that is taken, kept, compressed and delivered; `--verify` compares
+                         every line with what it should be
   soak [fuzz|kill|property] [--count N]
                          the long counts of the randomised tests
 

@@ -10,11 +10,9 @@
 //!   from this process, whose time is shown apart.
 //! - A point, an event or a value that is missing, doubled or wrong ends the bench with an error.
 
-mod client;
 mod expect;
 mod points;
 mod replay;
-mod server;
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -24,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::client::Client;
 use super::measure::{self, median};
+use super::server::Server;
 use super::{Outcome, verdict};
-use client::Client;
 use points::{Points, Usage};
-use server::Server;
 
 /// One workload, with the figures it is compared with.
 struct Workload {
@@ -271,8 +269,8 @@ fn start(levada: &Path, folder: &Path, runs: usize) -> Result<()> {
 
 fn once(levada: &Path, folder: &Path, workload: &Workload, points: u64) -> Result<Cost> {
     let points = Points::new(points, workload.series, workload.measurements, workload.usage);
-    let server = Server::start(levada, folder, |data| match workload.input {
-        Input::BatchRecording => replay::write_batches(&points, &data.join("replay")),
+    let server = Server::start(levada, folder, |folder| match workload.input {
+        Input::BatchRecording => replay::write_batches(&points, &folder.join("data/replay")),
         _ => Ok(()),
     })?;
     let client = server.client()?;

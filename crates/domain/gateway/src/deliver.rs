@@ -70,6 +70,8 @@ pub struct SendPolicy {
     pub in_flight_max: usize,
     /// Small records are sent together up to so many bytes.
     pub join_bytes_max: usize,
+    /// How long a small record waits for others that are sent with it.
+    pub linger: Duration,
 }
 
 impl Default for SendPolicy {
@@ -87,6 +89,7 @@ impl Default for SendPolicy {
             bytes_per_second: 0.0,
             in_flight_max: 16,
             join_bytes_max: 1 << 20,
+            linger: Duration::ZERO,
         }
     }
 }

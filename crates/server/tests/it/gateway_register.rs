@@ -362,7 +362,8 @@ fn a_sinker_that_is_wrong_keeps_the_server_from_starting() {
                 .assignment("--set", &format!("gateway.sinkers=[{sinker}]"));
             let host = Host::new(loader.load().unwrap().settings).unwrap();
             let (_handle, shutdown) = ShutdownHandle::new();
-            let deps = ServerDeps { host, log: log(), shutdown, read_settings: None };
+            let deps =
+                ServerDeps { host, log: log(), shutdown, flows: Vec::new(), read_settings: None };
             let error = Server::start(deps).await.err().expect(sinker);
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);

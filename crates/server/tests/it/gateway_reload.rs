@@ -84,7 +84,7 @@ fn rules_are_read_again_as_a_whole_or_not_at_all() {
             )
         };
         rules(&file, &sinkers("{ f = 'a' }", ""));
-        let server = Started::with_file(data.path(), &[], &file).await;
+        let server = Started::with(data.path(), &[], Some(&file)).await;
         write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\n").await;
         eventually("a and the rest", async || (a.lines(), rest.lines()) == (1, 1)).await;
 

@@ -77,20 +77,20 @@ fn jobs(manifest: &str, base_dir: &Path) -> Vec<Job> {
 impl Started {
     /// Starts one on a data folder, with settings as `--set` takes them.
     pub(crate) async fn new(data: &Path, settings: &[&str]) -> Self {
-        Self::with(data, settings, None, "").await
+        Self::with(data, settings, None).await
     }
 
     /// Starts one that runs the flows of a manifest, too; their paths are relative to the data folder.
     pub(crate) async fn with_flows(data: &Path, settings: &[&str], manifest: &str) -> Self {
-        Self::with(data, settings, None, manifest).await
+        Self::with_all(data, settings, None, manifest).await
     }
 
     /// Starts one that reads a file as well, now and at each SIGHUP.
-    pub(crate) async fn with_file(data: &Path, settings: &[&str], file: &Path) -> Self {
-        Self::with(data, settings, Some(file), "").await
+    pub(crate) async fn with(data: &Path, settings: &[&str], file: Option<&Path>) -> Self {
+        Self::with_all(data, settings, file, "").await
     }
 
-    async fn with(data: &Path, settings: &[&str], file: Option<&Path>, manifest: &str) -> Self {
+    async fn with_all(data: &Path, settings: &[&str], file: Option<&Path>, manifest: &str) -> Self {
         let flows = jobs(manifest, data);
         let settings: Vec<String> = settings.iter().map(|text| (*text).to_owned()).collect();
         let (data, file) = (data.to_owned(), file.map(Path::to_owned));

@@ -30,6 +30,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     refreshers: Mutex<Vec<Refresher>>,
+    /// Held during a scrape: another one would change in the middle of it what was refreshed at one instant.
+    scrape: Mutex<()>,
 }
 
 type Refresher = Arc<dyn Fn() + Send + Sync>;
@@ -67,6 +69,7 @@ impl Registry {
             clock,
             state: Mutex::default(),
             refreshers: Mutex::default(),
+            scrape: Mutex::default(),
         }));
         let head = Head {
             name: SERIES_DROPPED.into(),
@@ -223,13 +226,15 @@ impl Registry {
 
     /// Calls `refresh` before each scrape, for metrics that cost something to read.
     ///
-    /// It must not wait for long; it may use the registry.
+    /// What one call sets is shown together: scrapes come one after the other. It must not wait for long; it may use the
+    /// registry, but not render it.
     pub fn before_render(&self, refresh: impl Fn() + Send + Sync + 'static) {
         self.refreshers().push(Arc::new(refresh));
     }
 
     /// Appends what [`Registry::render`] gives.
     pub fn render_into(&self, out: &mut String) {
+        let _one_at_a_time = self.0.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         let refreshers = self.refreshers().clone();
         refreshers.iter().for_each(|refresh| refresh());
         for family in self.families() {

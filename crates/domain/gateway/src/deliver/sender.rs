@@ -101,6 +101,19 @@ pub trait Watch: Send + Sync + 'static {
     fn expired(&self, _category: Category) {}
 }
 
+/// Small records that wait to fly together.
+#[derive(Default)]
+struct Gathered {
+    leases: Vec<Lease>,
+    bytes: usize,
+    /// When they fly, whatever there is.
+    until: Duration,
+    /// They fly as soon as they may.
+    is_full: bool,
+    /// The record behind them, which is of another kind.
+    other: Option<Lease>,
+}
+
 /// What came of one body.
 enum Sent {
     /// All but so many points, which this kind of receiver cannot hold.
@@ -111,6 +124,19 @@ enum Sent {
     Expired,
     /// The sender stops.
     Stopped,
+}
+
+/// Most records that fly together: half of what a queue lends at once.
+const GATHERED_MAX: usize = 128;
+
+// === impl Gathered ===
+
+impl Gathered {
+    /// Gives what flies, and what comes after it.
+    fn take(&mut self) -> (Vec<Lease>, Option<Lease>) {
+        let Gathered { leases, other, .. } = std::mem::take(self);
+        (leases, other)
+    }
 }
 
 // === impl Sender ===
@@ -153,26 +179,29 @@ impl Sender {
         let mut draining = shutdown.clone();
         let mut draining = pin!(draining.draining());
         let mut flights = FuturesUnordered::new();
-        // The record behind those that fly together, which is of another kind.
-        let mut held: Option<Lease> = None;
+        let mut gathered = Gathered::default();
         let mut is_open = true;
         while is_open || !flights.is_empty() {
             let has_room = flights.len() < self.concurrency.limit();
-            if is_open
-                && has_room
-                && let Some(lease) = held.take()
-            {
-                flights.push(self.fly(self.fill(lease, &mut held), shutdown.clone()));
+            if is_open && has_room && gathered.is_full {
+                let (leases, other) = gathered.take();
+                flights.push(self.fly(leases, shutdown.clone()));
+                other.into_iter().for_each(|lease| self.gather(lease, &mut gathered));
                 continue;
             }
+            let takes = is_open && has_room;
+            let rest = gathered.until.saturating_sub(self.parts.clock.monotonic());
             tokio::select! {
                 biased;
                 () = &mut draining, if is_open => is_open = false,
                 Some(()) = flights.next(), if !flights.is_empty() => {}
-                next = self.parts.queue.next(), if is_open && has_room => match next {
-                    Some(lease) => held = Some(lease),
+                next = self.parts.queue.next(), if takes => match next {
+                    Some(lease) => self.gather(lease, &mut gathered),
                     None => is_open = false,
                 },
+                () = self.parts.clock.sleep(rest), if takes && !gathered.leases.is_empty() => {
+                    gathered.is_full = true;
+                }
             }
         }
     }
@@ -196,25 +225,33 @@ impl Sender {
         }
     }
 
-    /// Adds more small records to one that is small; what does not fit in kind is held for the next flight.
-    fn fill(&self, first: Lease, held: &mut Option<Lease>) -> Vec<Lease> {
-        let max = self.parts.policy.join_bytes_max;
-        let mut bytes = first.record().body.len();
-        let mut leases = vec![first];
-        while leases[0].record().compression == Compression::None && bytes < max {
-            let Some(next) = self.parts.queue.try_next() else { break };
-            let can_fly = bytes + next.record().body.len() <= max
-                && leases[0].attempts() == 0
-                && next.attempts() == 0
-                && can_join(leases[0].record(), next.record());
-            if !can_fly {
-                *held = Some(next);
-                break;
-            }
-            bytes += next.record().body.len();
-            leases.push(next);
+    /// Puts a record to those that wait to fly together, and more that are at hand; what does not fit in kind flies next.
+    fn gather(&self, first: Lease, gathered: &mut Gathered) {
+        let policy = &self.parts.policy;
+        if gathered.leases.is_empty() {
+            gathered.until = self.parts.clock.monotonic() + policy.linger;
         }
-        leases
+        let mut next = Some(first);
+        while let Some(lease) = next.take() {
+            let bytes = gathered.bytes + lease.record().body.len();
+            let can_fly = gathered.leases.last().is_none_or(|last| {
+                bytes <= policy.join_bytes_max && can_join(last.record(), lease.record())
+            });
+            if !can_fly || !gathered.leases.is_empty() && lease.attempts() > 0 {
+                gathered.other = Some(lease);
+                gathered.is_full = true;
+                return;
+            }
+            let is_alone = lease.record().compression != Compression::None || lease.attempts() > 0;
+            gathered.bytes = bytes;
+            gathered.leases.push(lease);
+            if is_alone || bytes >= policy.join_bytes_max || gathered.leases.len() >= GATHERED_MAX {
+                gathered.is_full = true;
+                return;
+            }
+            next = self.parts.queue.try_next();
+        }
+        gathered.is_full = policy.linger.is_zero();
     }
 
     async fn fly(&self, leases: Vec<Lease>, shutdown: Shutdown) {

@@ -77,6 +77,10 @@ pub const GLOBAL_TAGS: &str = "X-Global-Tags";
 /// The name of the index among the attributes.
 pub const STORAGE_INDEX: &str = "X-Storage-Index-Name";
 
+/// Source: the hash function of Fowler, Noll and Vo, FNV-1a with 64 bits.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
 const NANOSECONDS: Unit = Unit::Fixed(Precision::Nanoseconds);
 
 // === impl Encoder ===
@@ -208,23 +212,21 @@ impl Encoder {
 
     /// Makes one record of small ones that are alike and not compressed.
     ///
-    /// They must have passed [`can_join`]. The id is that of the first.
+    /// They must have passed [`can_join`]. The id is one for exactly these records.
     pub fn join(&self, records: &[Record]) -> Option<Record> {
         let first = records.first()?;
-        if matches!(first.encoding, Encoding::Json | Encoding::ProtobufJson) {
-            return join_lists(records);
+        if records.len() == 1 {
+            return Some(first.clone());
         }
-        let mut body = Vec::with_capacity(records.iter().map(|one| one.body.len() + 1).sum());
-        for record in records {
-            body.extend_from_slice(&record.body);
-            if record.encoding == Encoding::LineProtocol && body.last() != Some(&b'\n') {
-                body.push(b'\n');
-            }
-        }
+        let body = match first.encoding {
+            Encoding::Json | Encoding::ProtobufJson => join_lists(records)?,
+            _ => join_bytes(records),
+        };
         Some(Record {
             points: records.iter().map(|one| one.points).sum(),
             raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             body: body.into(),
+            attributes: with_id(&first.attributes, &id_of_all(records)),
             ..first.clone()
         })
     }
@@ -242,16 +244,11 @@ impl Encoder {
         };
         let half = |body: Bytes, points: u32| {
             let id = self.ids.next(now.0.div_euclid(1_000_000_000));
-            let pairs: Vec<(&str, &str)> = record
-                .attributes
-                .iter()
-                .map(|(name, value)| (name, if name == PACKAGE_ID { id.as_str() } else { value }))
-                .collect();
             Record {
                 points,
                 raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
                 compression: Compression::None,
-                attributes: Attributes::new(pairs).unwrap_or_else(|_| record.attributes.clone()),
+                attributes: with_id(&record.attributes, &id),
                 body,
                 ..record.clone()
             }
@@ -311,6 +308,30 @@ fn attributes(
     let pairs = [(PACKAGE_ID, Some(id)), (GLOBAL_TAGS, header), (STORAGE_INDEX, index)];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
     Attributes::new(pairs).map_err(|_| WriteError::Headers)
+}
+
+/// Makes the package id of records that are sent as one: for the same records the same, also in another process.
+///
+/// Were it that of the first, a receiver that knows this record would take the others for known.
+fn id_of_all(records: &[Record]) -> String {
+    let mut hash = FNV_OFFSET;
+    for id in records.iter().filter_map(|record| record.attributes.get(PACKAGE_ID)) {
+        // No id has a line end.
+        for byte in id.bytes().chain([b'\n']) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+        }
+    }
+    let first = records.first().map_or(0, |record| record.packed_at.0);
+    PackageIds::new(hash).next(first.div_euclid(1_000_000_000))
+}
+
+/// Puts another package id in the place of the one that is there.
+fn with_id(attributes: &Attributes, id: &str) -> Attributes {
+    let pairs: Vec<(&str, &str)> = attributes
+        .iter()
+        .map(|(name, value)| (name, if name == PACKAGE_ID { id } else { value }))
+        .collect();
+    Attributes::new(pairs).unwrap_or_else(|_| attributes.clone())
 }
 
 /// Writes points that are good in another way.
@@ -411,8 +432,20 @@ fn comma_behind(text: &[u8], wanted: u32) -> Option<usize> {
     None
 }
 
+/// Puts the bodies of records one behind the other.
+fn join_bytes(records: &[Record]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(records.iter().map(|one| one.body.len() + 1).sum());
+    for record in records {
+        body.extend_from_slice(&record.body);
+        if record.encoding == Encoding::LineProtocol && body.last() != Some(&b'\n') {
+            body.push(b'\n');
+        }
+    }
+    body
+}
+
 /// Makes one list of the lists of records.
-fn join_lists(records: &[Record]) -> Option<Record> {
+fn join_lists(records: &[Record]) -> Option<Vec<u8>> {
     let mut body = b"[".to_vec();
     for record in records {
         let part = record.body.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
@@ -422,12 +455,7 @@ fn join_lists(records: &[Record]) -> Option<Record> {
         body.extend_from_slice(part);
     }
     body.push(b']');
-    Some(Record {
-        points: records.iter().map(|one| one.points).sum(),
-        raw_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
-        body: body.into(),
-        ..records.first()?.clone()
-    })
+    Some(body)
 }
 
 #[cfg(test)]

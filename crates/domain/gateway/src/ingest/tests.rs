@@ -435,10 +435,16 @@ fn small_records_join_when_they_are_alike() {
     let two = record("m f=2i 1700000000000000002\nm f=3i 1700000000000000002\n", None);
     let other = record("m f=2i 1700000000000000002\n", Some(""));
     assert!(can_join(&one, &two) && !can_join(&one, &other));
-    let joined = encoder.join(&[one.clone(), two]).unwrap();
+    let joined = encoder.join(&[one.clone(), two.clone()]).unwrap();
     assert_eq!(joined.points, 3);
     assert_eq!(text_of(&joined).lines().count(), 3);
-    assert_eq!(joined.attributes, one.attributes);
+    // A receiver that knows the id of one of them must not take the other for known.
+    let id = |record: &Record| record.attributes.get(PACKAGE_ID).unwrap().to_owned();
+    assert!(id(&joined) != id(&one) && id(&joined) != id(&two));
+    assert_eq!(encoder.join(&[one.clone(), two.clone()]).unwrap(), joined);
+    let three = record("m f=4i 1700000000000000004", None);
+    assert_ne!(id(&encoder.join(&[one.clone(), two, three]).unwrap()), id(&joined));
+    assert_eq!(encoder.join(std::slice::from_ref(&one)).unwrap(), one);
     let packed = encoder.pack(joined.clone(), Compression::Gzip).unwrap();
     assert!(!can_join(&packed, &one));
     assert_eq!(text_of(&packed), text_of(&joined));

@@ -7,4 +7,5 @@
 )]
 
 mod gateway;
+mod gateway_kill;
 mod kill;

@@ -312,3 +312,32 @@ fn handles_count_exactly_from_many_threads() {
     assert_eq!((counter.value(), gauge.value()), (40_000, 20_000.0));
     assert_eq!((histogram.count(), histogram.sum()), (40_000, 80_000.0));
 }
+
+#[test]
+fn what_is_refreshed_together_is_shown_together() {
+    let registry = Registry::new();
+    let [first, last] =
+        ["a_points", "z_points"].map(|name| registry.int_gauge_family(name, "n", &[]).unwrap());
+    let (first, last) = (first.with(&[]), last.with(&[]));
+    let next = AtomicU64::new(0);
+    registry.before_render(move || {
+        let number = next.fetch_add(1, Ordering::Relaxed).cast_signed();
+        first.set(number);
+        last.set(number);
+    });
+    let scrape = || {
+        for _ in 0..2_000 {
+            let text = registry.render();
+            let value = |name: &str| {
+                let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
+                lines.next().unwrap().to_owned()
+            };
+            assert_eq!(value("a_points "), value("z_points "));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(scrape);
+        }
+    });
+}

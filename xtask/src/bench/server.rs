@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::client::Client;
-use crate::bench::{empty, measure};
+use super::{empty, measure};
 
 /// A running server; it is killed in the end.
 pub(super) struct Server {
@@ -24,7 +24,7 @@ pub(super) struct Server {
 // === impl Server ===
 
 impl Server {
-    /// Starts the binary in an emptied folder; `prepare` may put files into its data folder first.
+    /// Starts the binary in an emptied folder; `prepare` may put files into it and into its data folder, `data`.
     pub(super) fn start(
         levada: &Path,
         folder: &Path,
@@ -33,7 +33,7 @@ impl Server {
         empty(folder)?;
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
-        prepare(&data)?;
+        prepare(folder)?;
         let started = Instant::now();
         let mut process = Command::new(levada)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])

@@ -57,11 +57,22 @@ impl Client {
 
     /// Makes a request.
     pub(super) fn request(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
+        self.request_with(method, path, "", body)
+    }
+
+    /// Makes a request with more headers, each of which ends with a line end.
+    pub(super) fn request_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> Result<Answer> {
         if self.used.elapsed() > QUIET {
             self.stream = open(self.address)?;
         }
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: levada\r\ncontent-length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: levada\r\n{headers}content-length: {}\r\n\r\n",
             body.len()
         );
         self.stream.write_all(head.as_bytes()).and_then(|()| self.stream.write_all(body))?;
