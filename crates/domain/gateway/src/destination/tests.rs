@@ -207,7 +207,7 @@ impl Receiver for Taking {
         _now: levada_model::Timestamp,
     ) -> crate::deliver::Answer {
         self.0.lock().unwrap().push(String::from_utf8(record.body.to_vec()).unwrap());
-        crate::deliver::Answer::Delivered { status: 200 }
+        crate::deliver::Answer::Delivered { status: 200, left_out: Default::default() }
     }
 }
 

@@ -74,6 +74,7 @@ impl Bench {
             tasks: &tasks,
             watch: None,
             net: Net::default(),
+            insiders: None,
         };
         let opened = destination::open(&[spec], &shared).await.unwrap();
         let (shutdown, observer) = ShutdownHandle::new();
@@ -405,7 +406,8 @@ async fn kafka_that_is_away_is_waited_for() {
     let tools = (Arc::new(Encoder::new(Bounds::default(), 7)), SystemClock::new(), Tasks::new());
     let clock: Arc<dyn Clock> = tools.1;
     let net = Net::default();
-    let tools = Tools { encoder: &tools.0, clock: &clock, tasks: &tools.2, net: &net };
+    let tools =
+        Tools { encoder: &tools.0, clock: &clock, tasks: &tools.2, net: &net, insiders: None };
     let tls = Some(TlsOptions { ca_file: "/none".into(), ..TlsOptions::default() });
     let kind = Kind::Kafka(KafkaSpec { tls, ..spec });
     let wrong = kind.receiver(&EndpointSpec::default(), &tools).await;
