@@ -98,7 +98,7 @@ fn every_problem_is_reported_with_place_and_key() {
     let found = problems(loader);
     let starts = [
         "levada.toml:2:1: flow.batch-record: unknown key; known: `flow.batch-bytes`, ",
-        "levada.toml:7:2: htp2: unknown key; known: `auth`, `client`, `data`, `flow`, `gateway`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `runtime`, `store`, `task`, `tcp`, `udf`, `udp`",
+        "levada.toml:7:2: htp2: unknown key; known: `alert`, `auth`, `client`, `data`, `flow`, `gateway`, `http`, `influxdb`, `kapacitor`, `log`, `metrics`, `recording`, `runtime`, `store`, `task`, `tcp`, `udf`, `udp`",
         "environment variable LEVADA_LOG_LEVL: unknown variable; known: `LEVADA_LOG_FORMAT`, ",
         "environment variable LEVADA_RUNTIME_WORKER_THREADS: runtime.worker-threads: `many` is not a whole number, such as `500`",
         "flag --set: `flow` is not `key=value`; for example `flow.batch-records=500`",
