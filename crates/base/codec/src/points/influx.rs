@@ -86,6 +86,8 @@ fn adapt(point: &mut Point<'_>, has_unsigned: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn written(body: &str, has_unsigned: bool) -> (String, LeftOut) {

@@ -69,6 +69,8 @@ pub fn each_sample(
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use levada_model::Timestamp;
 
     use super::*;

@@ -37,6 +37,9 @@ pub struct RuleHits {
 /// A counter that goes from set to set with its rule, so that a body that was begun with the set before counts as well.
 type Counter = Arc<AtomicU64>;
 
+/// Says whether a sinker is another one.
+type Same = fn(&SinkerSpec, &SinkerSpec) -> bool;
+
 /// What one writer needs to ask rules; kept to avoid allocation.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -183,12 +186,12 @@ impl RuleSet {
             }
         }
         let (new, old) = (&self.spec.sinkers, &other.spec.sinkers);
-        let asks = |one: &SinkerSpec, other: &SinkerSpec| {
+        let asks: Same = |one, other| {
             (&one.categories, &one.filters, &one.target)
                 == (&other.categories, &other.filters, &other.target)
         };
-        let same: [&dyn Fn(&SinkerSpec, &SinkerSpec) -> bool; 3] =
-            [&|one, other| one == other, &asks, &|one, other| one.name == other.name];
+        let same: [Same; 3] =
+            [|one, other| one == other, asks, |one, other| one.name == other.name];
         let (mut taken, mut found) = (vec![false; old.len()], vec![false; new.len()]);
         for is_same in same {
             for (at, sinker) in new.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::request::Request;
 
 /// When a body may come again for which there was no room.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The largest body after `deflate`, which the gateway does not know itself.
+/// The largest body after `deflate` or `br`, which the gateway does not know itself.
 const INFLATED_BYTES_MAX: u64 = 256 << 20;
 
 /// Takes a body for the tenant of a request; `name` is who sends it, for counts.
@@ -91,10 +91,12 @@ pub(super) fn coding(name: &str, body: &Bytes) -> Result<(Coding, Bytes), ApiErr
     if let Some(coding) = Coding::of_name(name) {
         return Ok((coding, body.clone()));
     }
-    if !name.trim().eq_ignore_ascii_case("deflate") {
-        return Err(failed(format!("decode body failed: unknown encoding `{name}`")));
-    }
-    match inflate(body) {
+    let unpack: fn(&[u8]) -> Result<Vec<u8>, Inflate> = match name.trim() {
+        word if word.eq_ignore_ascii_case("deflate") => inflate,
+        word if word.eq_ignore_ascii_case("br") => unbrotli,
+        _ => return Err(failed(format!("decode body failed: unknown encoding `{name}`"))),
+    };
+    match unpack(body) {
         Ok(plain) => Ok((Coding::Identity, plain.into())),
         Err(Inflate::TooLarge) => {
             let text = format!("decode body failed: more than {INFLATED_BYTES_MAX} bytes");
@@ -128,5 +130,44 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, Inflate> {
         Ok(bytes) if bytes as u64 > INFLATED_BYTES_MAX => Err(Inflate::TooLarge),
         Ok(_) => Ok(plain),
         Err(error) => Err(Inflate::Bad(error)),
+    }
+}
+
+/// Undoes `br`. Source: dataway reference §9.2.
+fn unbrotli(body: &[u8]) -> Result<Vec<u8>, Inflate> {
+    use std::io::Read as _;
+    let mut plain = Vec::new();
+    let reader = brotli_decompressor::Decompressor::new(body, BROTLI_BUFFER_BYTES);
+    match reader.take(INFLATED_BYTES_MAX + 1).read_to_end(&mut plain) {
+        Ok(bytes) if bytes as u64 > INFLATED_BYTES_MAX => Err(Inflate::TooLarge),
+        Ok(_) => Ok(plain),
+        Err(error) => Err(Inflate::Bad(error)),
+    }
+}
+
+/// What is read at once.
+const BROTLI_BUFFER_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// `m f=1i`, in a stream of one block that is not compressed.
+    const PLAIN: &[u8] = b"\x8b\x02\x80m f=1i\x03";
+
+    #[test]
+    fn brotli_is_undone() {
+        let (coding, body) = coding("br", &Bytes::from_static(PLAIN)).unwrap();
+        assert_eq!((coding, &body[..]), (Coding::Identity, &b"m f=1i"[..]));
+        for bad in [&PLAIN[..5], b"\xff\xff\xff", b""] {
+            let error = super::coding("BR", &Bytes::copy_from_slice(bad)).unwrap_err();
+            assert_eq!(
+                (error.status, error.code),
+                (StatusCode::BAD_REQUEST, "datakit.decodeBodyFailed")
+            );
+        }
+        assert!(super::coding("lzma", &Bytes::new()).is_err());
     }
 }
