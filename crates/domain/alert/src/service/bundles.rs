@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use levada_store::{Document, DocumentError, Documents, Write};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::documents::read;
 
@@ -38,8 +38,9 @@ const ITEMS: &str = "items";
 /// Items of a bundle. Ours: as many as a handler that takes several gets at once.
 const ITEMS_MAX: usize = 256;
 
-/// Bytes of a bundle after which no further item is put into it. Ours.
-const BYTES_MAX: usize = 256 << 10;
+/// Bytes of a bundle after which no further item is put into it. Ours: SQLite reads rows as a whole when it looks for a name
+/// among them, so large ones make every change slower.
+const BYTES_MAX: usize = 64 << 10;
 
 /// Of a bundle of which no more than one in so many items is left the rest is written anew. Ours.
 const SHARE_MIN: usize = 4;
@@ -90,6 +91,13 @@ pub(super) struct Asked<K, I> {
     pub(super) is_cleared: bool,
     pub(super) stored: Vec<(K, I)>,
     pub(super) gone: Vec<K>,
+}
+
+/// The items of a document as they are written there.
+#[derive(Deserialize)]
+struct ItemTexts<'d> {
+    #[serde(borrow)]
+    items: Vec<&'d RawValue>,
 }
 
 // === impl Asked ===
@@ -254,6 +262,7 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
     pub(super) async fn tidy(
         documents: &dyn Documents,
         space: &str,
+        head: &str,
         changed: &mut Changed<K>,
         writes: &mut Vec<Write>,
     ) -> Result<(), DocumentError> {
@@ -264,15 +273,18 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
                 continue;
             }
             let Some(found) = documents.get(space, &bundle.name).await? else { continue };
-            let Some(mut document) = read::<Value>(space, &found) else { continue };
-            let Some(Value::Array(items)) = document.get_mut(ITEMS) else { continue };
+            // Texts that are not looked at.
+            let Ok(ItemTexts { items }) = serde_json::from_slice(&found.value) else { continue };
             let is_left = |place: usize| !bundle.gone.contains(&place);
-            let mut place = 0;
-            items.retain(|_| {
-                place += 1;
-                is_left(place - 1)
-            });
-            let json = json(space, &bundle.name, &document)?;
+            let mut json = format!("{{{head},\"{ITEMS}\":[").into_bytes();
+            let left = items.iter().enumerate().filter(|(place, _)| is_left(*place));
+            for (index, (_, item)) in left.enumerate() {
+                if index > 0 {
+                    json.push(b',');
+                }
+                json.extend_from_slice(item.get().as_bytes());
+            }
+            json.extend_from_slice(b"]}");
             let names = bundle.items.iter().enumerate();
             let names = names.filter(|(place, _)| is_left(*place)).map(|(_, item)| item.clone());
             bundle.items = names.collect();
@@ -333,8 +345,7 @@ fn gone_key(name: &str) -> String {
     format!("{name}{GONE}")
 }
 
-/// Gives a document, or a part of one.
-pub(super) fn json(
+fn json(
     space: &str,
     key: &str,
     document: &(impl Serialize + ?Sized),

@@ -192,7 +192,7 @@ impl DocumentTopicStore {
                 let bundles = all.entry(Str::clone(topic)).or_default();
                 bundles.write(&space, &head, asked, writes)?
             };
-            Bundles::tidy(&*self.documents, &space, &mut changed, writes).await?;
+            Bundles::tidy(&*self.documents, &space, &head, &mut changed, writes).await?;
             outcome.states.push((Str::clone(topic), changed));
         }
         for ((topic, handler), asked) in outboxes {
@@ -204,7 +204,7 @@ impl DocumentTopicStore {
                 let bundles = all.entry(name.clone()).or_default();
                 bundles.write(&space, &head, asked, writes)?
             };
-            Bundles::tidy(&*self.documents, &space, &mut changed, writes).await?;
+            Bundles::tidy(&*self.documents, &space, &head, &mut changed, writes).await?;
             outcome.outboxes.push((name, changed));
         }
         Ok(outcome)

@@ -474,6 +474,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_many_changes_in_a_row_only_the_first_copies_the_table() {
+        let routes = Routes::default();
+        let place = |routes: &Routes| Arc::as_ptr(&routes.current());
+        let version = |routes: &Routes| routes.0.version.load(Ordering::Acquire);
+        let mut ingest = routes.ingest();
+        let held = place(&routes);
+        routes.change(|_| {});
+        let copied = place(&routes);
+        assert_ne!(copied, held, "a writer looks at the first one");
+        routes.change(|_| {});
+        assert_eq!(place(&routes), copied);
+        assert_eq!((version(&routes), routes.current().version), (2, 2));
+        ingest.refresh();
+        assert_eq!(ingest.table.version, 2);
+        routes.change(|_| {});
+        assert_ne!(place(&routes), copied, "the writer has looked again");
+    }
+
+    #[test]
     fn parts_hold_all_points_in_order() {
         let ranges: SmallVec<[Range<u32>; 2]> = SmallVec::from_iter([0..5_000, 6_000..6_010]);
         let parts = parts(ranges);
