@@ -470,7 +470,7 @@ mod tests {
             packed_at: Timestamp(1),
             encoding,
             compression: Compression::None,
-            attributes: Attributes::default(),
+            attributes: Attributes::new([(PACKAGE_ID, "dk_1")]).unwrap(),
             body: body.to_owned().into(),
         }
     }
