@@ -83,11 +83,17 @@ enum Found<T> {
     One(T),
 }
 
+/// By topic.
+type StateChanges<'c> = BTreeMap<&'c Str, Asked<Str, StateDocument<'c>>>;
+
+/// By topic and handler.
+type OutboxChanges<'c> = BTreeMap<(&'c Str, &'c Str), Asked<u64, EntryDocument<'c>>>;
+
 /// What a call asks for, by where it is kept.
 #[derive(Default)]
 struct Plan<'c> {
-    states: BTreeMap<&'c Str, Asked<Str, StateDocument<'c>>>,
-    outboxes: BTreeMap<(&'c Str, &'c Str), Asked<u64, EntryDocument<'c>>>,
+    states: StateChanges<'c>,
+    outboxes: OutboxChanges<'c>,
     records: Vec<&'c Transition>,
 }
 
@@ -177,10 +183,7 @@ impl DocumentTopicStore {
     /// Adds what is to be written for changes of states and outboxes.
     async fn write(
         &self,
-        (states, outboxes): (
-            BTreeMap<&Str, Asked<Str, StateDocument<'_>>>,
-            BTreeMap<(&Str, &Str), Asked<u64, EntryDocument<'_>>>,
-        ),
+        (states, outboxes): (StateChanges<'_>, OutboxChanges<'_>),
         writes: &mut Vec<Write>,
     ) -> Result<Outcome, DocumentError> {
         let mut outcome = Outcome::default();
