@@ -26,6 +26,13 @@ def literal(text, name):
     return text if is_number else f"'{escaped}'"
 
 
+def forget(name):
+    try:
+        engine.query(f"SET {name} = DEFAULT")
+    except Exception:  # one that there is not could not be set either
+        pass
+
+
 def run(statement, database, parameters):
     """Gives status, code of the exception and body."""
     with one_at_a_time:
@@ -37,6 +44,11 @@ def run(statement, database, parameters):
         except Exception as error:  # whatever the engine throws is what is answered
             code = re.search(r"Code: (\d+)", str(error))
             return 500, code and code.group(1), str(error).encode()
+        finally:
+            # Settings are those of one request; the engine keeps them.
+            for name in parameters:
+                if not name.startswith("param_"):
+                    forget(name)
 
 
 class Handler(BaseHTTPRequestHandler):
