@@ -511,7 +511,11 @@ mod tests {
         let of_sinkers = names(&["sinkers", "plain", "--verify"]).unwrap();
         assert_eq!(
             of_sinkers,
-            ["plain up interval sinkers idle", "plain up interval sinkers busy"]
+            [
+                "plain up interval sinkers idle",
+                "plain up interval sinkers busy",
+                "plain up interval sinkers many"
+            ]
         );
         assert!(names(&["zstd"]).unwrap_err().contains("`zstd`; known: plain up interval, "));
         assert!(names(&["--bodies", "10_001"]).is_err());

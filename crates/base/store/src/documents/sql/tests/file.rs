@@ -121,7 +121,7 @@ async fn what_is_confirmed_is_flushed() {
         assert!(refused.is_err(), "it only reads");
         vec![connection.fetch_one("PRAGMA cache_size", &[]).await.unwrap(), of_reader, of_reader]
     };
-    assert_eq!(-pages.iter().sum::<i64>(), 2_048, "KiB for pages, of the 5 MB that all may take");
+    assert_eq!(-pages.iter().sum::<i64>(), 9_216, "KiB for pages, of the 12 MB that all may take");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::{Documents as _, Range, SqlDocuments, Write};
 
 /// Set for the process that is measured: the folder.
 const CHILD: &str = "LEVADA_TEST_DOCUMENTS_MEMORY";
-const KIB_MAX: u64 = 5 * 1_024;
+const KIB_MAX: u64 = 12 * 1_024;
 
 #[cfg(target_os = "linux")]
 #[test]
