@@ -11,6 +11,8 @@
 //!   stays for days does not keep the text of many.
 //! - Whether a bundle is there whose writing failed is not known: its name is kept, and what it may have left behind is
 //!   deleted with the next changes of the space.
+//! - Nor is it known which layout a bundle has whose rewriting failed, for a store may have done what it reports as failed: it
+//!   is read before the next changes of the space ([`Bundles::settle`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
@@ -55,13 +57,15 @@ pub(super) struct Bundles<K> {
     bundles: Map<u64, Bundle<K>>,
     /// Bundles of which nobody knows whether they are there.
     doubtful: BTreeSet<u64>,
+    /// Bundles as they are if a rewriting that failed was done after all.
+    rewritten: BTreeMap<u64, Bundle<K>>,
     next: u64,
     /// Numbers of documents that are no bundles, counted from above.
     others: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Bundle<K> {
+pub(super) struct Bundle<K> {
     /// The key of its document.
     name: String,
     items: Arc<[K]>,
@@ -78,6 +82,7 @@ pub(super) struct Changed<K> {
     gone: Vec<K>,
     /// Bundles as they are then; nothing for those that are deleted.
     bundles: Vec<(u64, Option<Bundle<K>>)>,
+    rewritten: Vec<u64>,
     stored: Vec<u64>,
     /// Doubtful bundles that are deleted.
     settled: Vec<u64>,
@@ -116,6 +121,7 @@ impl<K> Default for Bundles<K> {
             places: Map::default(),
             bundles: Map::default(),
             doubtful: BTreeSet::new(),
+            rewritten: BTreeMap::new(),
             next: 0,
             others: u64::MAX,
         }
@@ -185,6 +191,7 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
             is_cleared,
             gone,
             bundles: Vec::new(),
+            rewritten: Vec::new(),
             stored: Vec::new(),
             settled: self.doubtful.iter().copied().collect(),
             next: self.next,
@@ -266,15 +273,14 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
         changed: &mut Changed<K>,
         writes: &mut Vec<Write>,
     ) -> Result<(), DocumentError> {
-        for (_, bundle) in &mut changed.bundles {
+        for (number, bundle) in &mut changed.bundles {
             let Some(bundle) = bundle else { continue };
             let left = bundle.items.len() - bundle.gone.len();
             if left > bundle.items.len() / SHARE_MIN {
                 continue;
             }
             let Some(found) = documents.get(space, &bundle.name).await? else { continue };
-            // Texts that are not looked at.
-            let Ok(ItemTexts { items }) = serde_json::from_slice(&found.value) else { continue };
+            let Some(items) = item_texts(&found, bundle.items.len()) else { continue };
             let is_left = |place: usize| !bundle.gone.contains(&place);
             let mut json = format!("{{{head},\"{ITEMS}\":[").into_bytes();
             let left = items.iter().enumerate().filter(|(place, _)| is_left(*place));
@@ -291,8 +297,46 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
             writes.push(Write::put(space, &*bundle.name, json));
             writes.push(Write::delete(space, gone_key(&bundle.name)));
             (bundle.gone, bundle.is_noted) = (BTreeSet::new(), false);
+            changed.rewritten.push(*number);
         }
         Ok(())
+    }
+
+    /// Gives the bundles of which nobody knows whether they were rewritten, as they are if so.
+    pub(super) fn rewritten(&self) -> Vec<(u64, Bundle<K>)> {
+        self.rewritten.iter().map(|(number, bundle)| (*number, bundle.clone())).collect()
+    }
+
+    /// Gives those of [`Bundles::rewritten`] that are so in the store.
+    pub(super) async fn find_out(
+        documents: &dyn Documents,
+        space: &str,
+        rewritten: Vec<(u64, Bundle<K>)>,
+    ) -> Result<Vec<(u64, Bundle<K>)>, DocumentError> {
+        let mut done = Vec::new();
+        for (number, bundle) in rewritten {
+            let document = documents.get(space, &bundle.name).await?;
+            // A rewriting leaves out something, so that how many there are tells.
+            if document.is_some_and(|found| item_texts(&found, bundle.items.len()).is_some()) {
+                done.push((number, bundle));
+            }
+        }
+        Ok(done)
+    }
+
+    /// Takes over the bundles that were rewritten, as [`Bundles::find_out`] gave them.
+    pub(super) fn settle(&mut self, rewritten: Vec<(u64, Bundle<K>)>) {
+        self.rewritten.clear();
+        for (number, bundle) in rewritten {
+            if let Some(before) = self.bundles.remove(&number) {
+                for item in before.items.iter() {
+                    if self.places.get(item).is_some_and(|(known, _)| *known == number) {
+                        self.places.remove(item);
+                    }
+                }
+            }
+            self.put(number, bundle);
+        }
     }
 
     /// Notes how the changes went.
@@ -300,11 +344,16 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
         self.next = changed.next;
         if !is_stored {
             self.doubtful.extend(changed.stored);
+            let bundles = changed.bundles.into_iter();
+            let rewritten = bundles.filter(|(number, _)| changed.rewritten.contains(number));
+            let rewritten = rewritten.filter_map(|(number, bundle)| Some((number, bundle?)));
+            self.rewritten.extend(rewritten);
             return;
         }
         if changed.is_cleared {
             self.places.clear();
             self.bundles.clear();
+            self.rewritten.clear();
         }
         for number in changed.settled {
             self.doubtful.remove(&number);
@@ -313,22 +362,32 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
             self.places.remove(&item);
         }
         for (number, bundle) in changed.bundles {
-            let Some(bundle) = bundle else {
-                self.bundles.remove(&number);
-                continue;
-            };
-            if bundle.gone.is_empty() {
-                let items = bundle.items.iter().cloned().enumerate();
-                self.places.extend(items.map(|(place, item)| (item, (number, place))));
+            match bundle {
+                Some(bundle) => self.put(number, bundle),
+                None => drop(self.bundles.remove(&number)),
             }
-            self.bundles.insert(number, bundle);
         }
+    }
+
+    fn put(&mut self, number: u64, bundle: Bundle<K>) {
+        // With items that are gone it is one whose other items are where they were.
+        if bundle.gone.is_empty() {
+            let items = bundle.items.iter().cloned().enumerate();
+            self.places.extend(items.map(|(place, item)| (item, (number, place))));
+        }
+        self.bundles.insert(number, bundle);
     }
 
     /// Says whether nothing is to be remembered.
     pub(super) fn is_empty(&self) -> bool {
         self.bundles.is_empty() && self.doubtful.is_empty()
     }
+}
+
+/// Gives the items of a document as they are written there, without a look at them, if there are so many.
+fn item_texts(document: &Document, count: usize) -> Option<Vec<&RawValue>> {
+    let ItemTexts { items } = serde_json::from_slice(&document.value).ok()?;
+    (items.len() == count).then_some(items)
 }
 
 fn name_of(number: u64) -> String {

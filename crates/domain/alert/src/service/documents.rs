@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -34,9 +35,20 @@ pub struct DocumentTopicStore {
     documents: Arc<dyn Documents>,
     history: Arc<History>,
     /// By topic.
-    states: Mutex<BTreeMap<Str, Bundles<Str>>>,
+    states: Spaces<Str, Str>,
     /// By topic and handler.
-    outboxes: Mutex<BTreeMap<(Str, Str), Bundles<u64>>>,
+    outboxes: Spaces<(Str, Str), u64>,
+}
+
+/// The bundles of several spaces, by what each is named after.
+#[derive(Debug)]
+struct Spaces<N, K>(Mutex<BTreeMap<N, Bundles<K>>>);
+
+/// Where the documents of a space are, and the members of each beside its items.
+struct Place<'d> {
+    documents: &'d dyn Documents,
+    space: String,
+    head: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,21 +175,62 @@ impl<'c> Plan<'c> {
     }
 }
 
+// === impl Spaces ===
+
+impl<N, K> Default for Spaces<N, K> {
+    fn default() -> Self {
+        Spaces(Mutex::default())
+    }
+}
+
+impl<N: Clone + Ord, K: Clone + Eq + Hash> Spaces<N, K> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<N, Bundles<K>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what is to be written for changes of a space.
+    async fn write<I: Serialize>(
+        &self,
+        name: &N,
+        place: &Place<'_>,
+        asked: Asked<K, I>,
+        writes: &mut Vec<Write>,
+    ) -> Result<Changed<K>, DocumentError> {
+        let Place { documents, space, head } = place;
+        let rewritten = self.lock().entry(name.clone()).or_default().rewritten();
+        if !rewritten.is_empty() {
+            let done = Bundles::find_out(*documents, space, rewritten).await?;
+            self.lock().entry(name.clone()).or_default().settle(done);
+        }
+        let mut changed = {
+            let mut all = self.lock();
+            all.entry(name.clone()).or_default().write(space, head, asked, writes)?
+        };
+        Bundles::tidy(*documents, space, head, &mut changed, writes).await?;
+        Ok(changed)
+    }
+
+    /// Notes how changes went.
+    fn end(&self, changes: Vec<(N, Changed<K>)>, is_stored: bool) {
+        let mut all = self.lock();
+        for (name, changed) in changes {
+            let bundles = all.entry(name.clone()).or_default();
+            bundles.end(changed, is_stored);
+            if bundles.is_empty() {
+                // Nothing is left of it in the store, so its numbers may begin anew.
+                all.remove(&name);
+            }
+        }
+    }
+}
+
 // === impl DocumentTopicStore ===
 
 impl DocumentTopicStore {
     /// Makes the store.
     pub fn new(documents: Arc<dyn Documents>, history: Arc<History>) -> Self {
-        let (states, outboxes) = (Mutex::default(), Mutex::default());
+        let (states, outboxes) = (Spaces::default(), Spaces::default());
         DocumentTopicStore { documents, history, states, outboxes }
-    }
-
-    fn states(&self) -> MutexGuard<'_, BTreeMap<Str, Bundles<Str>>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<(Str, Str), Bundles<u64>>> {
-        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds what is to be written for changes of states and outboxes.
@@ -188,26 +241,18 @@ impl DocumentTopicStore {
     ) -> Result<Outcome, DocumentError> {
         let mut outcome = Outcome::default();
         for (topic, asked) in states {
-            let space = states_space(topic);
             let head = format!("\"topic\":{}", quoted(topic));
-            let mut changed = {
-                let mut all = self.states();
-                let bundles = all.entry(Str::clone(topic)).or_default();
-                bundles.write(&space, &head, asked, writes)?
-            };
-            Bundles::tidy(&*self.documents, &space, &head, &mut changed, writes).await?;
-            outcome.states.push((Str::clone(topic), changed));
+            let place = Place { documents: &*self.documents, space: states_space(topic), head };
+            let topic = Str::clone(topic);
+            let changed = self.states.write(&topic, &place, asked, writes).await?;
+            outcome.states.push((topic, changed));
         }
         for ((topic, handler), asked) in outboxes {
-            let space = outbox_space(topic, handler);
             let head = format!("\"topic\":{},\"handler\":{}", quoted(topic), quoted(handler));
+            let space = outbox_space(topic, handler);
+            let place = Place { documents: &*self.documents, space, head };
             let name = (Str::clone(topic), Str::clone(handler));
-            let mut changed = {
-                let mut all = self.outboxes();
-                let bundles = all.entry(name.clone()).or_default();
-                bundles.write(&space, &head, asked, writes)?
-            };
-            Bundles::tidy(&*self.documents, &space, &head, &mut changed, writes).await?;
+            let changed = self.outboxes.write(&name, &place, asked, writes).await?;
             outcome.outboxes.push((name, changed));
         }
         Ok(outcome)
@@ -215,24 +260,8 @@ impl DocumentTopicStore {
 
     /// Notes how it went.
     fn end(&self, outcome: Outcome, is_stored: bool) {
-        let mut all = self.states();
-        for (topic, changed) in outcome.states {
-            let bundles = all.entry(topic.clone()).or_default();
-            bundles.end(changed, is_stored);
-            if bundles.is_empty() {
-                // Nothing is left of it in the store, so its numbers may begin anew.
-                all.remove(&topic);
-            }
-        }
-        drop(all);
-        let mut all = self.outboxes();
-        for (name, changed) in outcome.outboxes {
-            let bundles = all.entry(name.clone()).or_default();
-            bundles.end(changed, is_stored);
-            if bundles.is_empty() {
-                all.remove(&name);
-            }
-        }
+        self.states.end(outcome.states, is_stored);
+        self.outboxes.end(outcome.outboxes, is_stored);
     }
 }
 
@@ -253,7 +282,7 @@ impl TopicStore for DocumentTopicStore {
                 let states = found.map(|found| found.states.items()).unwrap_or_default();
                 states.into_iter().map(|state| (Str::from(&*state.id), state)).collect()
             };
-            let mut known = self.states();
+            let mut known = self.states.lock();
             let left = known.entry(topic.clone()).or_default().load(&space, &documents, items);
             all.extend(left.into_iter().map(|state| StoredState {
                 topic: topic.clone(),
@@ -285,7 +314,7 @@ impl TopicStore for DocumentTopicStore {
                 let entries = found.map(|found| found.entries.items()).unwrap_or_default();
                 entries.into_iter().map(|entry| (entry.number, entry)).collect()
             };
-            let mut known = self.outboxes();
+            let mut known = self.outboxes.lock();
             let name = (topic.clone(), handler.clone());
             let mut left = known.entry(name).or_default().load(&space, &documents, items);
             left.sort_by_key(|entry| entry.number);

@@ -20,6 +20,7 @@ async fn history(seed: u64) -> (usize, usize) {
     let mut random = Random::new(seed);
     let mut world = World::new().await;
     *world.documents.random.lock().unwrap() = Some(seed);
+    world.documents.does.store(seed % 2 == 1, Ordering::Relaxed);
     let receiver = Receiver::new(&[]);
     world.add(&receiver);
     let mut told: BTreeMap<String, Vec<Told>> = BTreeMap::new();
