@@ -62,6 +62,8 @@ pub(super) struct Health {
     failures: VecDeque<Duration>,
     is_up: bool,
     until: Duration,
+    /// Until when it asked to be left alone: a good answer to a request that was sent before does not end that.
+    told: Duration,
     kind: EndpointState,
     probes: usize,
     opened: u32,
@@ -91,6 +93,7 @@ impl Health {
             failures: VecDeque::new(),
             is_up: true,
             until: Duration::ZERO,
+            told: Duration::ZERO,
             kind: EndpointState::Up,
             probes: 0,
             opened: 0,
@@ -99,14 +102,13 @@ impl Health {
 
     /// Says whether it may be asked now; changes nothing.
     pub(super) fn check(&self, now: Duration) -> Result<(), Wait> {
-        if self.is_up {
+        let until = self.rests_until();
+        if now < until {
+            Err(Wait::Until(until))
+        } else if self.is_up || self.probes < self.policy.half_open_probes.max(1) {
             Ok(())
-        } else if now < self.until {
-            Err(Wait::Until(self.until))
-        } else if self.probes >= self.policy.half_open_probes.max(1) {
-            Err(Wait::Probe)
         } else {
-            Ok(())
+            Err(Wait::Probe)
         }
     }
 
@@ -162,6 +164,9 @@ impl Health {
         let rest = after.map_or(rest, |after| after.max(if is_news { MOMENT } else { rest }));
         self.is_up = false;
         self.until = self.until.max(now + rest);
+        if after.is_some() {
+            self.told = self.told.max(now + rest);
+        }
     }
 
     /// Notes an answer that says that we may not.
@@ -174,7 +179,16 @@ impl Health {
 
     /// Gives what it is doing.
     pub(super) fn state(&self, now: Duration) -> EndpointState {
-        if !self.is_up && now >= self.until { EndpointState::Probing } else { self.kind }
+        match (now < self.rests_until(), self.is_up) {
+            (true, true) => EndpointState::Resting,
+            (true, false) => self.kind,
+            (false, true) => EndpointState::Up,
+            (false, false) => EndpointState::Probing,
+        }
+    }
+
+    fn rests_until(&self) -> Duration {
+        if self.is_up { self.told } else { self.until }
     }
 }
 
@@ -251,6 +265,12 @@ mod tests {
         // An answer to an older request does not shorten it.
         health.fails(false, None, now);
         assert_eq!(rest(&health, now), Duration::from_secs(5));
+        // Nor does one that is good, though it shows that the endpoint is there.
+        health.works(false);
+        assert_eq!(rest(&health, now), Duration::from_secs(5));
+        assert_eq!(health.state(now), EndpointState::Resting);
+        let now = now + Duration::from_secs(5);
+        assert_eq!((health.check(now), health.state(now)), (Ok(()), EndpointState::Up));
     }
 
     #[test]
