@@ -94,7 +94,7 @@ pub struct Write {
 pub struct Bounds {
     /// Bytes of a body as it comes. Source: `max_http_body_bytes`.
     pub body_bytes_max: usize,
-    /// Bytes of a body when it is no longer compressed.
+    /// Bytes of a body when it is no longer compressed, and of its points when each has what they share.
     pub plain_bytes_max: usize,
     /// Bytes of a body that is sent, before it is compressed; a point that is larger is sent alone.
     ///
@@ -119,6 +119,12 @@ pub enum WriteError {
         /// How large.
         bytes: usize,
         /// How large it may be.
+        bytes_max: usize,
+    },
+    /// What its points share makes it larger than is taken, once each has it.
+    #[error("the points of the body have more than {bytes_max} bytes together, send fewer at once")]
+    Expands {
+        /// How many they may have.
         bytes_max: usize,
     },
     /// It cannot be decompressed.
@@ -240,8 +246,9 @@ pub fn prepare(
         _ => Encoding::Protobuf,
     };
     let mut buckets = Buckets::new(plain.bytes.clone(), native, bounds.record_bytes_max);
+    let room = Some(if write.format.shares() { bounds.plain_bytes_max } else { usize::MAX });
     let mut split =
-        points::Splitter { write, rules, checks: &checks, workspace, written: &mut written };
+        points::Splitter { write, rules, checks: &checks, workspace, written: &mut written, room };
     match write.format {
         Format::Lines => {
             let text = plain.text();
@@ -251,27 +258,30 @@ pub fn prepare(
         Format::Json => points::read_json(&plain.bytes, &mut split, &mut buckets)?,
         Format::RemoteWrite => points::read_remote_write(&plain.bytes, &mut split, &mut buckets)?,
         Format::RemoteWriteV2 => {
-            let read = remote_write_v2::read(&plain.bytes)?;
+            let take = &mut |point| split.point(point, &mut buckets);
+            let read = remote_write_v2::read(&plain.bytes, take)?;
             split.written.samples = read.samples;
             split.written.skipped += read.stale + read.skipped;
-            points::take_each(read.points, &mut split, &mut buckets);
         }
         Format::OtlpMetricsJson => {
             let bytes = otlp_json::metrics(&plain.bytes)?;
-            points::take_all(otlp::metrics(&bytes, write.now)?, &mut split, &mut buckets);
+            let take = &mut |point| split.point(point, &mut buckets);
+            split.written.skipped += otlp::metrics(&bytes, write.now, take)?;
         }
         Format::OtlpLogsJson => {
             let bytes = otlp_json::logs(&plain.bytes)?;
-            points::take_all(otlp::logs(&bytes, write.now)?, &mut split, &mut buckets);
+            otlp::logs(&bytes, write.now, &mut |point| split.point(point, &mut buckets))?;
         }
         Format::OtlpMetrics => {
-            let read = otlp::metrics(&plain.bytes, write.now)?;
-            points::take_all(read, &mut split, &mut buckets);
+            let take = &mut |point| split.point(point, &mut buckets);
+            split.written.skipped += otlp::metrics(&plain.bytes, write.now, take)?;
         }
         Format::OtlpLogs => {
-            let read = otlp::logs(&plain.bytes, write.now)?;
-            points::take_all(read, &mut split, &mut buckets);
+            otlp::logs(&plain.bytes, write.now, &mut |point| split.point(point, &mut buckets))?;
         }
+    }
+    if split.room.is_none() {
+        return Err(WriteError::Expands { bytes_max: bounds.plain_bytes_max });
     }
     if plain.is_repaired {
         let kind = levada_codec::points::WarningKind::InvalidUtf8String;
@@ -293,6 +303,15 @@ pub fn prepare(
         buckets.note_origin(write);
     }
     Ok((buckets, written))
+}
+
+// === impl Format ===
+
+impl Format {
+    /// Says whether points share what stands in a body once, so that they may be larger than the body.
+    fn shares(self) -> bool {
+        !matches!(self, Format::Lines | Format::Protobuf | Format::Json)
+    }
 }
 
 // === impl Write ===
@@ -334,7 +353,10 @@ impl WriteError {
     /// Says of what kind it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            WriteError::TooLarge { .. } => ErrorKind::TooLarge,
+            WriteError::TooLarge { .. } | WriteError::Expands { .. } => ErrorKind::TooLarge,
+            WriteError::Protobuf(ProtobufError::Points | ProtobufError::Entries) => {
+                ErrorKind::TooLarge
+            }
             WriteError::Decode(CompressionError::ExpansionLimit { .. }) => ErrorKind::TooLarge,
             WriteError::Json(JsonError::TooLarge(_))
             | WriteError::OtlpJson(OtlpJsonError::TooLarge(_)) => ErrorKind::TooLarge,
@@ -355,7 +377,7 @@ impl WriteError {
         match self {
             WriteError::Empty => "emptyBody",
             WriteError::NoPoints => "noPoints",
-            WriteError::TooLarge { .. } => "bodyTooLarge",
+            WriteError::TooLarge { .. } | WriteError::Expands { .. } => "bodyTooLarge",
             WriteError::Decode(_) | WriteError::Snappy(_) => "decodeBodyFailed",
             WriteError::Lines(BodyError::Empty) => "emptyBody",
             WriteError::Lines(_) => "invalidLinePoint",

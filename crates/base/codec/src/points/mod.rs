@@ -10,7 +10,7 @@
 //!   needs no change is never taken apart: [`line::Line`] is made of places in the body.
 //! - [`protobuf`]: version 2 bodies, `com.guance.Point`.
 //! - [`json`]: both shapes of JSON bodies.
-//! - [`remote_write`], [`otlp`]: what Prometheus and OpenTelemetry send, read as points.
+//! - [`remote_write`], [`otlp`]: what Prometheus and OpenTelemetry send, read as points; [`tally`] bounds what they become.
 //! - [`influx`], [`series`]: points as InfluxDB and Prometheus take them.
 //! - [`checks`]: limits and the rules of categories, with the warnings that upstream gives.
 //! - [`time`]: units of time, and how one is guessed.
@@ -33,6 +33,7 @@ pub mod protobuf;
 pub mod remote_write;
 pub mod remote_write_v2;
 pub mod series;
+pub mod tally;
 pub mod time;
 
 pub use checks::{Checks, Warning, WarningKind};

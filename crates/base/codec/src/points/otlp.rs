@@ -9,53 +9,65 @@
 //! | attributes of resource and data point | tags; of logs, those that are no texts are fields |
 //!
 //! An attribute of the data point is stronger than one of the resource. Exponential histograms are stepped over and
-//! counted. A body is read whole before anything is returned: what it becomes is bounded by [`ITEMS_MAX`] entries for
-//! each point and [`POINTS_MAX`] points.
+//! counted. What a body becomes is bounded by [`ITEMS_MAX`] entries for each point, and by [`tally`](super::tally).
 //!
 //! Source: opentelemetry-proto 1.x, the field numbers of its messages.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use levada_model::Timestamp;
 
 use super::protobuf::{ITEMS_MAX, ProtobufError};
+use super::tally::Tally;
 use super::{Entry, Point, Value};
 use crate::wire::{Field, Message, WireError};
 
-/// The most points of one body.
-pub const POINTS_MAX: usize = 1_000_000;
-
-/// What a body became.
-#[derive(Debug, Default)]
-pub struct Points<'b> {
-    /// The points.
-    pub points: Vec<Point<'b>>,
-    /// Data points of kinds that are no points here.
-    pub skipped: u64,
+/// Who takes points, and what was seen on the way.
+struct Out<'t, 'b> {
+    take: &'t mut dyn FnMut(Point<'b>),
+    tally: Tally,
+    skipped: u64,
 }
 
 /// How deep values may nest.
 const DEPTH_MAX: usize = 16;
+/// So many attributes are looked through one by one.
+const FEW: usize = 16;
 /// The name of logs of nobody.
 const NOBODY: &str = "otel";
 
 type Attributes<'b> = Vec<(&'b str, Value<'b>)>;
 
-/// Reads an `ExportMetricsServiceRequest`; a point without a time gets `now`.
-pub fn metrics(body: &[u8], now: Timestamp) -> Result<Points<'_>, ProtobufError> {
-    let mut out = Points::default();
+/// Reads an `ExportMetricsServiceRequest` point by point; a point without a time gets `now`. Gives how many data points
+/// are of a kind that is no point here.
+///
+/// - Errors: what follows the points that were taken is no such message, or too much.
+pub fn metrics<'b>(
+    body: &'b [u8],
+    now: Timestamp,
+    take: &mut dyn FnMut(Point<'b>),
+) -> Result<u64, ProtobufError> {
+    let mut out = Out { take, tally: Tally::default(), skipped: 0 };
     each(body, 1, &mut |resource_metrics| {
         let resource = resource(resource_metrics)?;
         each(resource_metrics, 2, &mut |scope| {
             each(scope, 2, &mut |bytes| metric(bytes, &resource, now, &mut out))
         })
     })?;
-    Ok(out)
+    Ok(out.skipped)
 }
 
-/// Reads an `ExportLogsServiceRequest`; a record without a time gets `now`.
-pub fn logs(body: &[u8], now: Timestamp) -> Result<Points<'_>, ProtobufError> {
-    let mut out = Points::default();
+/// Reads an `ExportLogsServiceRequest` record by record; one without a time gets `now`.
+///
+/// - Errors: what follows the records that were taken is no such message, or too much.
+pub fn logs<'b>(
+    body: &'b [u8],
+    now: Timestamp,
+    take: &mut dyn FnMut(Point<'b>),
+) -> Result<(), ProtobufError> {
+    let mut out = Out { take, tally: Tally::default(), skipped: 0 };
     each(body, 1, &mut |resource_logs| {
         let resource = resource(resource_logs)?;
         each(resource_logs, 2, &mut |scope| {
@@ -64,8 +76,7 @@ pub fn logs(body: &[u8], now: Timestamp) -> Result<Points<'_>, ProtobufError> {
                 out.add(point)
             })
         })
-    })?;
-    Ok(out)
+    })
 }
 
 /// Calls `take` with every message under a number.
@@ -96,7 +107,7 @@ fn attribute<'b>(pair: &'b [u8], out: &mut Attributes<'b>) -> Result<(), Protobu
     while let Some((number, field)) = message.next()? {
         match number {
             1 => key = field.text(1)?,
-            2 => value = any(field.bytes(2)?, DEPTH_MAX)?,
+            2 => value = any(field.bytes(2)?)?,
             _ => {}
         }
     }
@@ -110,7 +121,14 @@ fn attribute<'b>(pair: &'b [u8], out: &mut Attributes<'b>) -> Result<(), Protobu
 }
 
 /// Reads `AnyValue`; lists and maps become their text, for they may hold anything.
-fn any(bytes: &[u8], depth: usize) -> Result<Value<'_>, ProtobufError> {
+fn any(bytes: &[u8]) -> Result<Value<'_>, ProtobufError> {
+    Ok(match nested(bytes, DEPTH_MAX)? {
+        value @ (Value::Array(_) | Value::Map(_)) => text_of(&value),
+        other => other,
+    })
+}
+
+fn nested(bytes: &[u8], depth: usize) -> Result<Value<'_>, ProtobufError> {
     if depth == 0 {
         return Err(WireError::Depth.into());
     }
@@ -124,10 +142,10 @@ fn any(bytes: &[u8], depth: usize) -> Result<Value<'_>, ProtobufError> {
             5 => {
                 let mut items = Vec::new();
                 each(field.bytes(5)?, 1, &mut |item| {
-                    items.push(any(item, depth - 1)?);
+                    items.push(nested(item, depth - 1)?);
                     Ok(())
                 })?;
-                text_of(Value::Array(items))
+                Value::Array(items)
             }
             6 => {
                 let mut items = Vec::new();
@@ -136,14 +154,14 @@ fn any(bytes: &[u8], depth: usize) -> Result<Value<'_>, ProtobufError> {
                     while let Some((number, field)) = message.next()? {
                         match number {
                             1 => key = field.text(1)?,
-                            2 => value = any(field.bytes(2)?, depth - 1)?,
+                            2 => value = nested(field.bytes(2)?, depth - 1)?,
                             _ => {}
                         }
                     }
                     items.push((Cow::Borrowed(key), value));
                     Ok(())
                 })?;
-                text_of(Value::Map(items))
+                Value::Map(items)
             }
             7 => Value::Bytes(Cow::Borrowed(field.bytes(7)?)),
             _ => continue,
@@ -152,9 +170,9 @@ fn any(bytes: &[u8], depth: usize) -> Result<Value<'_>, ProtobufError> {
     Ok(value)
 }
 
-fn text_of(value: Value<'_>) -> Value<'static> {
+fn text_of(value: &Value<'_>) -> Value<'static> {
     let mut text = Vec::new();
-    super::json::write_value(&value, &mut text);
+    super::json::write_value(value, &mut text);
     Value::Str(Cow::Owned(String::from_utf8_lossy(&text).into_owned()))
 }
 
@@ -162,7 +180,7 @@ fn metric<'b>(
     bytes: &'b [u8],
     resource: &Attributes<'b>,
     now: Timestamp,
-    out: &mut Points<'b>,
+    out: &mut Out<'_, 'b>,
 ) -> Result<(), ProtobufError> {
     let mut name = "";
     let mut message = Message::new(bytes);
@@ -301,7 +319,7 @@ fn log<'b>(
             2 => severity = field.varint(2)?,
             3 => severity_text = field.text(3)?,
             5 => {
-                let body = text_value(any(field.bytes(5)?, DEPTH_MAX)?);
+                let body = text_value(any(field.bytes(5)?)?);
                 fields.push(Entry::field("message", Value::Str(body)));
             }
             6 => attribute(field.bytes(6)?, &mut own)?,
@@ -348,8 +366,13 @@ fn log<'b>(
 
 /// Gives the attributes of both, those of the data point where both have one.
 fn strongest<'b>(resource: &Attributes<'b>, own: Attributes<'b>) -> Attributes<'b> {
-    let has = |key: &str| own.iter().any(|(known, _)| *known == key);
-    let mut all: Attributes<'b> = resource.iter().filter(|(key, _)| !has(key)).cloned().collect();
+    let mut all: Attributes<'b> = if own.len() <= FEW {
+        let has = |key: &str| own.iter().any(|(known, _)| *known == key);
+        resource.iter().filter(|(key, _)| !has(key)).cloned().collect()
+    } else {
+        let keys: HashSet<&str, RandomState> = own.iter().map(|(key, _)| *key).collect();
+        resource.iter().filter(|(key, _)| !keys.contains(key)).cloned().collect()
+    };
     all.extend(own);
     all
 }
@@ -371,14 +394,12 @@ fn time_of(time: u64, otherwise: u64, now: Timestamp) -> Timestamp {
     first.and_then(|time| i64::try_from(time).ok()).map_or(now, Timestamp)
 }
 
-// === impl Points ===
+// === impl Out ===
 
-impl<'b> Points<'b> {
+impl<'b> Out<'_, 'b> {
     fn add(&mut self, point: Point<'b>) -> Result<(), ProtobufError> {
-        if self.points.len() >= POINTS_MAX {
-            return Err(ProtobufError::TooMany);
-        }
-        self.points.push(point);
+        self.tally.add(&point)?;
+        (self.take)(point);
         Ok(())
     }
 }

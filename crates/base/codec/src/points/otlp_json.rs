@@ -248,15 +248,7 @@ mod tests {
 
     use super::*;
     use crate::points::line::write_point;
-    use crate::points::{Point, otlp};
-
-    fn text(points: &[Point<'_>]) -> String {
-        let mut out = Vec::new();
-        for point in points {
-            assert!(write_point(point, &mut out), "{point:?}");
-        }
-        String::from_utf8(out).unwrap()
-    }
+    use crate::points::otlp;
 
     #[test]
     fn metrics_become_points() {
@@ -271,14 +263,16 @@ mod tests {
               {"name":"s","summary":{"dataPoints":[{"count":2,"sum":3,"quantileValues":[{"quantile":0.5,"value":1}],
                 "timeUnixNano":"1700000000000000003"}]}}]}]}]}"#;
         let bytes = metrics(body.as_bytes()).unwrap();
-        let read = otlp::metrics(&bytes, Timestamp(5)).unwrap();
+        let mut out = Vec::new();
+        let take = &mut |point| assert!(write_point(&point, &mut out), "{point:?}");
+        let skipped = otlp::metrics(&bytes, Timestamp(5), take).unwrap();
         assert_eq!(
-            text(&read.points),
+            String::from_utf8(out).unwrap(),
             "m,host=a,n=7 value=1.5 1700000000000000000\nc,host=a value=-3i 1700000000000000001\n\
              h,host=a bucket_le_5=1u,bucket_le_inf=3u,count=3u,sum=6 1700000000000000002\n\
              s,host=a count=2u,quantile_0.5=1,sum=3 1700000000000000003\n"
         );
-        assert_eq!(read.skipped, 1);
+        assert_eq!(skipped, 1);
     }
 
     #[test]
@@ -288,9 +282,11 @@ mod tests {
               "traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"eee19b7ec3c1b174",
               "attributes":[{"key":"list","value":{"arrayValue":{"values":[{"boolValue":true},{"doubleValue":2.5}]}}}]}]}]}]}"#;
         let bytes = logs(body.as_bytes()).unwrap();
-        let read = otlp::logs(&bytes, Timestamp(5)).unwrap();
+        let mut out = Vec::new();
+        let take = &mut |point| assert!(write_point(&point, &mut out), "{point:?}");
+        otlp::logs(&bytes, Timestamp(5), take).unwrap();
         assert_eq!(
-            text(&read.points),
+            String::from_utf8(out).unwrap(),
             "shop,list=[true\\,2.5],service.name=shop message=\"hi\",span_id=\"eee19b7ec3c1b174\",status=\"error\",\
              trace_id=\"5b8efff798038103d269b633813fc60c\" 1700000000000000000\n"
         );

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use levada_model::Timestamp;
 use thiserror::Error;
 
+use super::tally::{ENTRIES_MAX, POINTS_MAX};
 use super::{Details, Entry, Point, Remark, Value};
 use crate::wire::{self, Field, Message, WireError};
 
@@ -34,6 +35,14 @@ pub enum ProtobufError {
     /// A point with too much in it.
     #[error("invalid protobuf point: more than {ITEMS_MAX} items")]
     TooMany,
+    /// A body with too many points.
+    #[error("the body has more than {POINTS_MAX} points, send fewer at once")]
+    Points,
+    /// A body whose points have too much in them together.
+    #[error(
+        "the points of the body have more than {ENTRIES_MAX} tags and fields together, send fewer at once"
+    )]
+    Entries,
 }
 
 /// Reads a body point by point; after an error there are no more.

@@ -16,15 +16,17 @@ use std::borrow::Cow;
 use levada_model::Timestamp;
 
 use super::protobuf::{ITEMS_MAX, ProtobufError};
+use super::tally::Tally;
 use super::{Entry, Point, Value};
 use crate::prometheus::NAME_LABEL;
 use crate::wire::{Field, Message};
 
-/// Reads a body point by point; after an error there are no more.
+/// Reads a body point by point; after an error there are no more. What it becomes is bounded by [`tally`](super::tally).
 #[derive(Debug)]
 pub struct Reader<'b> {
     message: Option<Message<'b>>,
     series: Option<Series<'b>>,
+    tally: Tally,
     /// Samples that were no numbers.
     pub stale: u64,
     /// Histograms and samples without a name, which are no points here.
@@ -50,7 +52,8 @@ const VALUE: &str = "value";
 impl<'b> Reader<'b> {
     /// Starts at the beginning of a `WriteRequest`.
     pub fn new(body: &'b [u8]) -> Self {
-        Reader { message: Some(Message::new(body)), series: None, stale: 0, skipped: 0 }
+        let (message, tally) = (Some(Message::new(body)), Tally::default());
+        Reader { message, series: None, tally, stale: 0, skipped: 0 }
     }
 
     fn step(&mut self) -> Result<Option<Point<'b>>, ProtobufError> {
@@ -60,7 +63,11 @@ impl<'b> Reader<'b> {
                     None => self.series = None,
                     Some((2, field)) => match sample(field)? {
                         (value, _) if value.is_nan() => self.stale += 1,
-                        (value, millis) => return Ok(Some(series.point(value, millis))),
+                        (value, millis) => {
+                            let point = series.point(value, millis);
+                            self.tally.add(&point)?;
+                            return Ok(Some(point));
+                        }
                     },
                     Some((4, _)) => self.skipped += 1,
                     Some(_) => {}

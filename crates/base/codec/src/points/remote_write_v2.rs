@@ -1,20 +1,18 @@
 //! Bodies of Prometheus remote write 2.0, read as points, in the same way as those of version 1.0.
 //!
 //! Texts stand among the symbols, and labels are places in there. Symbols may come behind the series that name them, so
-//! they are read first. A body is read whole before anything is returned.
+//! they are read first. What a body becomes is bounded by [`tally`](super::tally).
 
-use super::otlp::POINTS_MAX;
 use super::protobuf::{ITEMS_MAX, ProtobufError};
 use super::remote_write::{Series, sample};
+use super::tally::{POINTS_MAX, Tally};
 use super::{Entry, Point};
 use crate::prometheus::NAME_LABEL;
 use crate::wire::{Field, Message, WireError, varint_start};
 
-/// What a body became.
-#[derive(Debug, Default)]
-pub struct Read<'b> {
-    /// The points.
-    pub points: Vec<Point<'b>>,
+/// What was in a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Read {
     /// Samples, those that were no numbers included.
     pub samples: u64,
     /// Samples that were no numbers: they say that a series ended.
@@ -29,8 +27,10 @@ const LABELS: u32 = 1;
 const SAMPLES: u32 = 2;
 const HISTOGRAMS: u32 = 3;
 
-/// Reads an `io.prometheus.write.v2.Request`.
-pub fn read(body: &[u8]) -> Result<Read<'_>, ProtobufError> {
+/// Reads an `io.prometheus.write.v2.Request` point by point.
+///
+/// - Errors: what follows the points that were taken is no such message, or too much.
+pub fn read<'b>(body: &'b [u8], take: &mut dyn FnMut(Point<'b>)) -> Result<Read, ProtobufError> {
     let mut symbols = Vec::new();
     let mut message = Message::new(body);
     while let Some((number, field)) = message.next()? {
@@ -41,11 +41,16 @@ pub fn read(body: &[u8]) -> Result<Read<'_>, ProtobufError> {
             symbols.push(field.text(SYMBOLS)?);
         }
     }
-    let mut out = Read::default();
+    let (mut out, mut tally) = (Read::default(), Tally::default());
+    let mut take = |point: Point<'b>| {
+        tally.add(&point)?;
+        take(point);
+        Ok(())
+    };
     let mut message = Message::new(body);
     while let Some((number, field)) = message.next()? {
         if number == TIMESERIES {
-            series(field.bytes(TIMESERIES)?, &symbols, &mut out)?;
+            series(field.bytes(TIMESERIES)?, &symbols, &mut out, &mut take)?;
         }
     }
     Ok(out)
@@ -54,7 +59,8 @@ pub fn read(body: &[u8]) -> Result<Read<'_>, ProtobufError> {
 fn series<'b>(
     bytes: &'b [u8],
     symbols: &[&'b str],
-    out: &mut Read<'b>,
+    out: &mut Read,
+    take: &mut dyn FnMut(Point<'b>) -> Result<(), ProtobufError>,
 ) -> Result<(), ProtobufError> {
     let mut places = Vec::new();
     let mut message = Message::new(bytes);
@@ -95,8 +101,7 @@ fn series<'b>(
         match &series {
             None => out.skipped += 1,
             Some(_) if value.is_nan() => out.stale += 1,
-            Some(_) if out.points.len() >= POINTS_MAX => return Err(ProtobufError::TooMany),
-            Some(series) => out.points.push(series.point(value, millis)),
+            Some(series) => take(series.point(value, millis))?,
         }
     }
     Ok(())
@@ -136,12 +141,9 @@ mod tests {
         builder.finish()
     }
 
-    fn lines(body: &[u8]) -> (String, Read<'_>) {
-        let read = read(body).unwrap();
+    fn lines(body: &[u8]) -> (String, Read) {
         let mut out = Vec::new();
-        for point in &read.points {
-            assert!(write_point(point, &mut out));
-        }
+        let read = read(body, &mut |point| assert!(write_point(&point, &mut out))).unwrap();
         (String::from_utf8(out).unwrap(), read)
     }
 
@@ -169,7 +171,7 @@ mod tests {
             let mut body = b"\x22\x00\x22\x08__name__\x2a".to_vec();
             body.push(places.len() as u8);
             body.extend_from_slice(places);
-            assert!(read(&body).is_err(), "{places:x?}");
+            assert!(read(&body, &mut |_| {}).is_err(), "{places:x?}");
         }
     }
 
@@ -179,9 +181,9 @@ mod tests {
             let mut body = body();
             let at = cut % body.len();
             body[at] = byte;
-            let _changed = read(&body).is_ok();
+            let _changed = read(&body, &mut |_| {}).is_ok();
             body.truncate(at);
-            let _cut = read(&body).is_ok();
+            let _cut = read(&body, &mut |_| {}).is_ok();
         }
     }
 }

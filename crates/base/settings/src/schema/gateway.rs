@@ -41,7 +41,7 @@ pub struct Gateway {
     pub max_raw_body_size: ByteSize,
     /// The largest body that is taken, as it comes.
     pub max_http_body_bytes: ByteSize,
-    /// The largest body that is taken, unpacked.
+    /// The largest body that is taken, unpacked, and the most bytes of its points when each has what they share.
     pub max_plain_bytes: ByteSize,
     /// Points that wait longer are given up; zero means never.
     pub drop_expired_package_at: Duration,

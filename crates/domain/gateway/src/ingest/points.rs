@@ -2,7 +2,7 @@
 
 use levada_codec::points::checks::WarningKind;
 use levada_codec::points::line::write_point;
-use levada_codec::points::{Checks, Point, Value, json, otlp, protobuf, remote_write};
+use levada_codec::points::{Checks, Point, Value, json, protobuf, remote_write};
 use levada_condition::filter::Lookup;
 
 use super::bucket::Buckets;
@@ -18,6 +18,8 @@ pub(super) struct Splitter<'a> {
     pub(super) checks: &'a Checks,
     pub(super) workspace: &'a mut Workspace,
     pub(super) written: &'a mut Written,
+    /// Bytes that points may still have when they are written out; nothing when they have had more.
+    pub(super) room: Option<usize>,
 }
 
 /// Reads version 2.
@@ -59,24 +61,12 @@ pub(super) fn read_remote_write(
     Ok(())
 }
 
-/// Takes what OpenTelemetry sent.
-pub(super) fn take_all(read: otlp::Points<'_>, split: &mut Splitter<'_>, buckets: &mut Buckets) {
-    split.written.skipped += read.skipped;
-    take_each(read.points, split, buckets);
-}
-
-/// Takes points that were read.
-pub(super) fn take_each(points: Vec<Point<'_>>, split: &mut Splitter<'_>, buckets: &mut Buckets) {
-    for point in points {
-        split.point(point, buckets);
-    }
-}
-
 // === impl Splitter ===
 
 impl Splitter<'_> {
-    /// Checks a point, decides about it and puts it where it belongs.
+    /// Checks a point, decides about it and puts it where it belongs; without room for it nothing happens.
     pub(super) fn point(&mut self, mut point: Point<'_>, buckets: &mut Buckets) {
+        let Some(room) = self.room else { return };
         self.written.points += 1;
         self.checks.apply(&mut point, &mut self.written.warnings);
         if !point.has_field() {
@@ -107,9 +97,12 @@ impl Splitter<'_> {
             self.written.routed -= 1;
             return;
         }
+        let mut bytes = 0;
         self.each_bucket(&lookup, buckets, |bucket, text, buckets| {
+            bytes += text.len();
             buckets.push_point(bucket, text)
         });
+        self.room = room.checked_sub(bytes);
     }
 
     /// Counts what becomes of a point; says whether it goes on.

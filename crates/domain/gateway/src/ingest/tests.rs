@@ -343,6 +343,42 @@ fn remote_write_is_taken() {
 }
 
 #[test]
+fn what_points_share_does_not_make_them_larger_without_bound() {
+    use levada_codec::prometheus::{RequestBuilder, Sample, append_time_series};
+    let text = "x".repeat(1_000);
+    let labels: Vec<(String, &str)> = (0..20).map(|n| (format!("l{n:02}"), &*text)).collect();
+    let labels: Vec<(&str, &str)> = labels.iter().map(|(key, text)| (&**key, *text)).collect();
+    for (count, is_refused) in [(90_usize, false), (110, true)] {
+        let samples = (0..count).map(|n| Sample { millis: n as i64, value: 1.0 });
+        let samples: Vec<Sample> = samples.collect();
+        let mut first = Vec::new();
+        append_time_series("cpu_usage", &labels, &samples, &mut first);
+        let mut builder = RequestBuilder::default();
+        builder.append("cpu_usage", &labels, &samples);
+        for (format, body) in
+            [(Format::RemoteWrite, first), (Format::RemoteWriteV2, builder.finish())]
+        {
+            let body = levada_codec::snappy::compress(&body).unwrap().into();
+            let write = Write {
+                format,
+                coding: Coding::Snappy,
+                body,
+                ..Write::lines(Category::Metric, "", NOW)
+            };
+            // About 100 points fit.
+            let bounds = Bounds { plain_bytes_max: 2_030_000, ..Bounds::default() };
+            let outcome = run_with(&write, to_default(), &[PLAIN], bounds);
+            if !is_refused {
+                assert_eq!(outcome.unwrap().1.points, count as u64);
+                continue;
+            }
+            let error = outcome.unwrap_err();
+            assert_eq!((error.code(), error.kind()), ("bodyTooLarge", ErrorKind::TooLarge));
+        }
+    }
+}
+
+#[test]
 fn a_bad_body_is_refused_whole_and_says_why() {
     let gzip = |text: &str| Bytes::from(compress_all(Compression::Gzip, text.as_bytes()).unwrap());
     let bomb = gzip(&" ".repeat(3 << 20));

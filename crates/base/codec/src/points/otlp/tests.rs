@@ -102,28 +102,76 @@ fn logs_body() -> Vec<u8> {
     within(&[pair("service.name", &text("shop"))], &[record, other])
 }
 
+fn read_metrics(body: &[u8]) -> Result<(Vec<Point<'_>>, u64), ProtobufError> {
+    let mut points = Vec::new();
+    let skipped = metrics(body, NOW, &mut |point| points.push(point))?;
+    Ok((points, skipped))
+}
+
+fn read_logs(body: &[u8]) -> Result<Vec<Point<'_>>, ProtobufError> {
+    let mut points = Vec::new();
+    logs(body, NOW, &mut |point| points.push(point))?;
+    Ok(points)
+}
+
 #[test]
 fn metrics_become_points() {
     let body = metrics_body();
-    let read = metrics(&body, NOW).unwrap();
+    let (points, skipped) = read_metrics(&body).unwrap();
     assert_eq!(
-        lines(&read.points),
+        lines(&points),
         "load,host=b,pid=7 value=1.5 5\n\
          requests,host=a,pid=7 value=-3i 777\n\
          took,host=a,pid=7 bucket_le_0.5=1u,bucket_le_1=3u,bucket_le_inf=6u,count=6u,sum=9.5 6\n\
          size,host=a,pid=7 count=2u,quantile_0.99=7 7\n"
     );
-    assert_eq!(read.skipped, 2);
+    assert_eq!(skipped, 2);
 }
 
 #[test]
 fn logs_become_points() {
     let body = logs_body();
     assert_eq!(
-        lines(&logs(&body, NOW).unwrap().points),
+        lines(&read_logs(&body).unwrap()),
         "shop,list=[\"x\"],service.name=shop code=500i,message=\"it broke\",status=\"error\",trace_id=\"ab01\" 5\n\
          shop,service.name=shop message=\"m\",status=\"warn\" 777\n"
     );
+}
+
+#[test]
+fn a_resource_with_many_attributes_is_for_all() {
+    let many: Vec<Vec<u8>> = (0..40).map(|n| pair(&format!("r{n}"), &text("x"))).collect();
+    for count in [FEW, FEW + 1] {
+        let own: Vec<Vec<u8>> = (0..count).map(|n| pair(&format!("r{n}"), &text("y"))).collect();
+        let point = message(|out| {
+            push_fixed64(6, 1, out);
+            own.iter().for_each(|pair| push_bytes(7, pair, out));
+        });
+        let body = within(&many, &[metric("m", 5, &[point.clone(), point])]);
+        let (points, _) = read_metrics(&body).unwrap();
+        assert_eq!(points.len(), 2);
+        for point in points {
+            assert_eq!(point.entries.len(), 41);
+            let own = point.entries.iter().filter(|entry| entry.value == Value::Str("y".into()));
+            assert_eq!(own.count(), count);
+        }
+    }
+}
+
+#[test]
+fn values_that_nest_are_one_text() {
+    let mut value = text("a \"b\"");
+    for _ in 0..10 {
+        value = message(|out| push_bytes(5, &message(|out| push_bytes(1, &value, out)), out));
+    }
+    let map =
+        message(|out| push_bytes(6, &message(|out| push_bytes(1, &pair("k", &value), out)), out));
+    let record = message(|out| push_bytes(5, &map, out));
+    let body = within(&[], &[record]);
+    let points = read_logs(&body).unwrap();
+    let message = points[0].entries.iter().find(|entry| entry.key == "message").unwrap();
+    let Value::Str(text) = &message.value else { panic!("{points:?}") };
+    assert_eq!(text, r#"{"k":[[[[[[[[[["a \"b\""]]]]]]]]]]}"#);
 }
 
 #[test]
@@ -134,7 +182,7 @@ fn values_do_not_nest_without_end() {
     }
     let record = message(|out| push_bytes(5, &value, out));
     let body = within(&[], &[record]);
-    assert_eq!(logs(&body, NOW).unwrap_err(), ProtobufError::Wire(WireError::Depth));
+    assert_eq!(read_logs(&body).unwrap_err(), ProtobufError::Wire(WireError::Depth));
 }
 
 proptest! {
@@ -144,10 +192,10 @@ proptest! {
             let mut body = body;
             let at = cut % body.len();
             body[at] = byte;
-            let _metrics = metrics(&body, NOW).is_ok();
-            let _logs = logs(&body, NOW).is_ok();
+            let _metrics = read_metrics(&body).is_ok();
+            let _logs = read_logs(&body).is_ok();
             body.truncate(at);
-            let _metrics = metrics(&body, NOW).is_ok();
+            let _metrics = read_metrics(&body).is_ok();
         }
     }
 }
