@@ -85,7 +85,11 @@ fn remote_write_and_otlp_become_points() {
             let sent = answer(post.try_clone().unwrap().body(body)).await;
             assert_eq!(sent, (200, "{}".to_owned()), "{path}");
             assert_eq!(answer(post.try_clone().unwrap().body("{}")).await.0, 200, "{path}");
-            assert_eq!(answer(post.body("{")).await.0, 400, "{path}");
+            let (status, refusal) = answer(post.body("{")).await;
+            let refusal: serde_json::Value = serde_json::from_str(&refusal).unwrap();
+            assert_eq!((status, &refusal["code"]), (400, &3.into()), "{path}");
+            let text = refusal["message"].as_str().unwrap();
+            assert!(text.starts_with("invalid JSON"), "{path}: {text}");
         }
 
         let mut second = levada_codec::prometheus::RequestBuilder::default();

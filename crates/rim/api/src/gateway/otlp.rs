@@ -73,7 +73,6 @@ async fn remote_write(api: Arc<Api>, request: Request) -> Result<Answer, ApiErro
 }
 
 async fn otlp(api: Arc<Api>, request: Request, category: Category) -> Result<Answer, ApiError> {
-    let gateway = gateway(&api)?;
     let content_type = header(&request, CONTENT_TYPE.as_str());
     let is_json = content_type.starts_with(JSON);
     if !is_json && !content_type.starts_with(PROTOBUF) {
@@ -86,23 +85,34 @@ async fn otlp(api: Arc<Api>, request: Request, category: Category) -> Result<Ans
         (_, false) => Format::OtlpLogs,
         (_, true) => Format::OtlpLogsJson,
     };
-    let (coding, body) = coding(header(&request, CONTENT_ENCODING.as_str()), &request.body)?;
+    // An answer is written as its request. All was taken: a message without fields.
+    match (take_otlp(&api, &request, category, format).await, is_json) {
+        (Ok(()), true) => Ok(Answer::bytes(StatusCode::OK, JSON, b"{}".to_vec())),
+        (Ok(()), false) => Ok(Answer::bytes(StatusCode::OK, PROTOBUF, Vec::new())),
+        (Err(error), true) => Ok(refuse_json(&error)),
+        (Err(error), false) => Err(error),
+    }
+}
+
+async fn take_otlp(
+    api: &Api,
+    request: &Request,
+    category: Category,
+    format: Format,
+) -> Result<(), ApiError> {
+    let gateway = gateway(api)?;
+    let (coding, body) = coding(header(request, CONTENT_ENCODING.as_str()), &request.body)?;
     let write = Write {
         body,
         coding,
         format,
         ..Write::lines(category, request.body.clone(), api.clock.now())
     };
-    match take(gateway, &request, write, "otlp").await {
+    match take(gateway, request, write, "otlp").await {
         // A request without points is a good one: an empty message is an empty body.
-        Err(error) if matches!(error.code, "datakit.emptyBody" | "datakit.noPoints") => {}
-        done => drop(done?),
+        Err(error) if matches!(error.code, "datakit.emptyBody" | "datakit.noPoints") => Ok(()),
+        done => done.map(drop),
     }
-    // All was taken: a message without fields.
-    Ok(match is_json {
-        true => Answer::bytes(StatusCode::OK, JSON, b"{}".to_vec()),
-        false => Answer::bytes(StatusCode::OK, PROTOBUF, Vec::new()),
-    })
 }
 
 fn header<'r>(request: &'r Request, name: &str) -> &'r str {
@@ -114,18 +124,16 @@ fn refuse_plain(error: &ApiError) -> Answer {
     error.finish(Answer::bytes(error.status, "text/plain; charset=utf-8", text.into_bytes()))
 }
 
+/// Source: OTLP: the message `google.rpc.Status`.
+fn refuse_json(error: &ApiError) -> Answer {
+    let status = serde_json::json!({"code": code_of(error), "message": error.text});
+    error.finish(Answer::bytes(error.status, JSON, status.to_string().into_bytes()))
+}
+
 /// Source: OTLP: the message `google.rpc.Status` with code (1) and message (2).
 fn refuse_status(error: &ApiError) -> Answer {
-    let code: u8 = match error.status {
-        StatusCode::UNAUTHORIZED => 16,
-        StatusCode::FORBIDDEN => 7,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYLOAD_TOO_LARGE => 8,
-        StatusCode::SERVICE_UNAVAILABLE => 14,
-        status if status.is_client_error() => 3,
-        _ => 13,
-    };
     let text = error.text.as_bytes();
-    let mut body = vec![8, code, 18];
+    let mut body = vec![8, code_of(error), 18];
     let mut length = text.len();
     while length >= 0x80 {
         body.push((length & 0x7f) as u8 | 0x80);
@@ -134,4 +142,16 @@ fn refuse_status(error: &ApiError) -> Answer {
     body.push(length as u8);
     body.extend_from_slice(text);
     error.finish(Answer::bytes(error.status, PROTOBUF, body))
+}
+
+/// Gives the code of gRPC that says the same as a status.
+fn code_of(error: &ApiError) -> u8 {
+    match error.status {
+        StatusCode::UNAUTHORIZED => 16,
+        StatusCode::FORBIDDEN => 7,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYLOAD_TOO_LARGE => 8,
+        StatusCode::SERVICE_UNAVAILABLE => 14,
+        status if status.is_client_error() => 3,
+        _ => 13,
+    }
 }
