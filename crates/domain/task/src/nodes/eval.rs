@@ -452,7 +452,7 @@ impl Layout {
                 for (at, name) in shape.names.iter().enumerate() {
                     add(name, last_result(name).map_or(Source::Field(at), Source::Result));
                 }
-                for expression in &expressions {
+                for expression in expressions {
                     if let Some(index) = last_result(&expression.name) {
                         add(&expression.name, Source::Result(index));
                     }
