@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The numbers are unique within the process and never used again, so a cache keyed by one is always right; two
-//! objects with the same content may have two numbers, which costs a cache entry and nothing else.
+//! objects with the same content may have two numbers, which costs a cache entry and nothing else. Two shapes with one
+//! number have the same content: see [`Shape::twin`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,7 +71,7 @@ pub struct Series {
 /// A list of field keys.
 #[derive(Debug)]
 pub struct Shape {
-    /// Unique within the process.
+    /// Unique within the process, but for twins.
     pub id: u64,
     /// In the order of [`Point::values`], without duplicates.
     pub names: Box<[Str]>,
@@ -217,6 +218,14 @@ impl Shape {
         let mut sorted: Vec<u32> = (0..names.len() as u32).collect();
         sorted.sort_by(|one, other| names[*one as usize].cmp(&names[*other as usize]));
         Arc::new(Shape { id: next_id(), names, sorted: sorted.into() })
+    }
+
+    /// Gives another object that is this shape, by its number as well.
+    ///
+    /// - Whoever makes points holds one shape for all of them, and whoever works on them counts holders up and down at the
+    ///   same time, on another core: that costs more than the work. So each load of points gets a twin.
+    pub fn twin(&self) -> Arc<Self> {
+        Arc::new(Shape { id: self.id, names: self.names.clone(), sorted: self.sorted.clone() })
     }
 
     /// Gives the place of a field.

@@ -165,7 +165,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
     let (cpu_before, began) = (cpu_seconds(), clock.monotonic());
     let mut dropped = 0;
     for body in bodies {
-        let mut parsed = Vec::with_capacity(WRITE_LINES);
+        let mut parsed = ingest.buffer();
         let outcome = parser.parse(
             &database,
             &retention,

@@ -53,22 +53,36 @@ impl<V> Generations<V> {
     /// Gives the entry under `hash` that is the wanted one.
     #[inline]
     pub(super) fn find(&mut self, hash: u64, is_wanted: impl Fn(&V) -> bool) -> Option<&mut V> {
+        let place = self.place(hash, is_wanted)?;
+        self.at(place)
+    }
+
+    /// Gives where the entry under `hash` is that is the wanted one, for [`Generations::at`].
+    #[inline]
+    pub(super) fn place(&mut self, hash: u64, is_wanted: impl Fn(&V) -> bool) -> Option<u32> {
         if let Some(at) = self.young.position(hash)
             && is_wanted(&self.young.entries[at].value)
         {
-            return Some(&mut self.young.entries[at].value);
+            return Some(at as u32);
         }
-        self.find_old(hash, is_wanted)
+        self.place_old(hash, is_wanted)
     }
 
     #[cold]
-    fn find_old(&mut self, hash: u64, is_wanted: impl Fn(&V) -> bool) -> Option<&mut V> {
+    fn place_old(&mut self, hash: u64, is_wanted: impl Fn(&V) -> bool) -> Option<u32> {
         let at = self.old.position(hash)?;
         if !is_wanted(&self.old.entries[at].value) {
             return None;
         }
         let entry = self.old.take(at);
-        Some(self.insert(entry.hash, entry.bytes, entry.value))
+        self.insert(entry.hash, entry.bytes, entry.value);
+        Some((self.young.entries.len() - 1) as u32)
+    }
+
+    /// Gives the entry at a place: after an insertion it may be another one than before, or none.
+    #[inline]
+    pub(super) fn at(&mut self, place: u32) -> Option<&mut V> {
+        self.young.entries.get_mut(place as usize).map(|entry| &mut entry.value)
     }
 
     /// Adds an entry that takes so many bytes; one with the same hash gives way.

@@ -10,6 +10,8 @@ use super::cache::Generations;
 use super::rules;
 use super::shared::SharedSeries;
 
+/// The place of nothing.
+const NOWHERE: u32 = u32::MAX;
 /// What one entry costs besides its texts, roughly.
 const ENTRY_BYTES: usize = 160;
 /// What one text costs besides its bytes: two words to it, two counts before it.
@@ -35,13 +37,19 @@ pub(super) struct KnownSeries {
     pub(super) series: Arc<Series>,
     /// What its last point looked like.
     pub(super) guess: Option<Arc<KnownShape>>,
+    /// Where the series is whose line came after that of this one.
+    next: u32,
+    /// It came there more than once.
+    is_next_sure: bool,
+    /// The quick way has found the end of `raw` once, so it always does.
+    is_quick: bool,
 }
 
 /// A shape as its keys were spelled once.
 #[derive(Debug)]
 pub(super) struct KnownShape {
     /// Each key with the equals sign behind it.
-    pub(super) keys: Box<[Box<[u8]>]>,
+    pub(super) keys: Box<[FieldKey]>,
     /// The length of the longest key.
     pub(super) longest: usize,
     /// Whether bytes that begin like a key are that key: nothing in it changes how a line is read.
@@ -49,12 +57,26 @@ pub(super) struct KnownShape {
     pub(super) shape: Arc<Shape>,
 }
 
+/// The key of a field with the equals sign behind it.
+#[derive(Debug)]
+pub(super) struct FieldKey {
+    text: Box<[u8]>,
+    /// Its first bytes as a number: most keys are not longer.
+    word: u64,
+    /// Which bits of the number count.
+    mask: u64,
+}
+
 /// Series under the bytes that stand before the first blank of a line.
 #[derive(Debug)]
 pub(super) struct SeriesTable {
     pub(super) known: Generations<KnownSeries>,
     tag_keys: Generations<Arc<TagKeys>>,
+    /// Measurements: each point is asked for its own, so that of many series it should be in one place.
+    names: Generations<Str>,
     hasher: RawHasher,
+    /// Where the series of the last line is.
+    last: u32,
     pub(super) misses: u64,
     /// What other parsers know.
     pub(super) shared: Option<SharedSeries>,
@@ -95,10 +117,51 @@ impl SeriesTable {
         SeriesTable {
             known: Generations::new(entries_max, bytes_max),
             tag_keys: Generations::new(entries_max, bytes_max / 4),
+            names: Generations::new(entries_max, bytes_max / 4),
             hasher,
+            last: NOWHERE,
             misses: 0,
             shared: None,
         }
+    }
+
+    /// Gives the series whose line came after the last one before, and where it ends, when it is there again.
+    ///
+    /// Writers send their series in one order over and over, so most of them need not be looked for. In a body without
+    /// order nothing is sure, so nothing is looked at in vain.
+    #[inline(always)]
+    pub(super) fn expected(&mut self, scope: u64, bytes: &[u8], at: usize) -> Option<(u32, usize)> {
+        let last = self.known.at(self.last)?;
+        if !last.is_next_sure {
+            return None;
+        }
+        let place = last.next;
+        let known = self.known.at(place)?;
+        let end = at + known.raw.len();
+        let is_there = known.is_quick
+            && known.scope == scope
+            && bytes.get(end) == Some(&b' ')
+            && bytes[at..end] == *known.raw;
+        if !is_there {
+            return None;
+        }
+        self.last = place;
+        Some((place, end))
+    }
+
+    /// Gives where the series is that is spelled so, if it is known, and notes that its line came after the last one;
+    /// the quick way has found the end of `raw`.
+    #[inline(always)]
+    pub(super) fn place(&mut self, scope: u64, raw: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash(scope, raw);
+        let place = self.known.place(hash, |known| known.scope == scope && *known.raw == *raw)?;
+        if let Some(last) = self.known.at(self.last) {
+            last.is_next_sure = last.next == place;
+            last.next = place;
+        }
+        self.known.at(place)?.is_quick = true;
+        self.last = place;
+        Some(place)
     }
 
     /// Gives the series that is spelled so, if it is known.
@@ -150,10 +213,11 @@ impl SeriesTable {
         pairs.dedup_by(|later, first| later.0 == first.0);
         let (names, values): (Vec<Str>, Vec<Str>) = pairs.into_iter().unzip();
         let keys = self.tag_keys(names);
+        let name = self.name(text(measurement, NAME_ESCAPES));
         let series = Series::with_keys(
             Arc::clone(&scope.database),
             Arc::clone(&scope.retention),
-            text(measurement, NAME_ESCAPES),
+            name,
             keys,
             values.into(),
         );
@@ -177,7 +241,15 @@ impl SeriesTable {
     ) -> &mut KnownSeries {
         let texts = 2 + series.values.len();
         let bytes = ENTRY_BYTES + 2 * raw.len() + texts * TEXT_BYTES;
-        let known = KnownSeries { scope: scope.id, raw: raw.into(), series, guess: None };
+        let known = KnownSeries {
+            scope: scope.id,
+            raw: raw.into(),
+            series,
+            guess: None,
+            next: NOWHERE,
+            is_next_sure: false,
+            is_quick: false,
+        };
         self.known.insert(hash, bytes, known)
     }
 
@@ -188,6 +260,15 @@ impl SeriesTable {
         }
         let bytes = ENTRY_BYTES + names.iter().map(|name| name.len() + TEXT_BYTES).sum::<usize>();
         Arc::clone(self.tag_keys.insert(hash, bytes, TagKeys::new(names.into())))
+    }
+
+    fn name(&mut self, name: Str) -> Str {
+        let hash = self.hasher.hash_all(std::iter::once(name.as_bytes()));
+        if let Some(known) = self.names.find(hash, |known| **known == *name) {
+            return Str::clone(known);
+        }
+        let bytes = ENTRY_BYTES + name.len() + TEXT_BYTES;
+        Str::clone(self.names.insert(hash, bytes, name))
     }
 }
 
@@ -206,7 +287,7 @@ impl ShapeTable {
         let hash = self.hasher.hash_all(keys.clone());
         let is_wanted = |known: &Arc<KnownShape>| {
             known.keys.len() == keys.len()
-                && known.keys.iter().zip(keys.clone()).all(|(one, other)| **one == *other)
+                && known.keys.iter().zip(keys.clone()).all(|(one, other)| *one.text == *other)
         };
         self.known.find(hash, is_wanted).map(|known| &*known)
     }
@@ -224,10 +305,40 @@ impl ShapeTable {
         let known = Arc::new(KnownShape {
             longest: keys.iter().map(|key| key.len() - 1).max().unwrap_or(0),
             is_plain: keys.iter().all(|key| is_plain(&key[..key.len() - 1])),
-            keys,
+            keys: keys.into_iter().map(FieldKey::new).collect(),
             shape: Shape::new(names),
         });
         Arc::clone(self.known.insert(hash, ENTRY_BYTES + bytes, known))
+    }
+}
+
+// === impl FieldKey ===
+
+impl FieldKey {
+    fn new(text: Box<[u8]>) -> Self {
+        let mut word = [0; size_of::<u64>()];
+        let mut mask = [0; size_of::<u64>()];
+        for (at, byte) in text.iter().enumerate().take(word.len()) {
+            (word[at], mask[at]) = (*byte, u8::MAX);
+        }
+        FieldKey { text, word: u64::from_le_bytes(word), mask: u64::from_le_bytes(mask) }
+    }
+
+    /// Gives its length, with the equals sign.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Says whether it stands at a place.
+    #[inline(always)]
+    pub(super) fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
+        if self.text.len() <= size_of::<u64>()
+            && let Some(Ok(word)) = bytes.get(at..at + size_of::<u64>()).map(<[u8; 8]>::try_from)
+        {
+            return u64::from_le_bytes(word) & self.mask == self.word;
+        }
+        bytes.get(at..).is_some_and(|rest| rest.starts_with(&self.text))
     }
 }
 

@@ -28,6 +28,7 @@ mod rules;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod twins;
 
 use thiserror::Error;
 

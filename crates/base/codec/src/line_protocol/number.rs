@@ -59,6 +59,10 @@ pub(super) fn short_time(text: &[u8], start: usize) -> Option<(i64, usize)> {
     let first = start + usize::from(is_negative);
     let mut at = first;
     let mut digits = 0_u64;
+    while let Some(eight) = eight_digits(text, at) {
+        digits = digits.wrapping_mul(100_000_000).wrapping_add(eight);
+        at += size_of::<u64>();
+    }
     while let Some(digit @ 0..=9) = text.get(at).map(|byte| byte.wrapping_sub(b'0')) {
         digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
         at += 1;
@@ -72,6 +76,26 @@ pub(super) fn short_time(text: &[u8], start: usize) -> Option<(i64, usize)> {
     Some((if is_negative { -number } else { number }, at))
 }
 
+/// Reads eight digits at once, as the standard library does for floats; `None` when one of them is none.
+#[inline(always)]
+fn eight_digits(text: &[u8], at: usize) -> Option<u64> {
+    /// The same byte eight times.
+    const fn each(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; size_of::<u64>()])
+    }
+    let bytes: [u8; size_of::<u64>()] = text.get(at..at + size_of::<u64>())?.try_into().ok()?;
+    let word = u64::from_le_bytes(bytes);
+    let digits = word.wrapping_sub(each(b'0'));
+    // The highest bit of a byte shows that it is below `0`, or so far above that it is beyond `9`.
+    if (digits | word.wrapping_add(each(0x7f - b'9'))) & each(0x80) != 0 {
+        return None;
+    }
+    // Pairs, then pairs of pairs, then the two halves; the first digit is in the lowest byte.
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000).wrapping_add(fours >> 32)) & 0xffff_ffff)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -79,6 +103,16 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn eight_digits_are_read_at_once(text in "[0-9]{8}", at in 0_usize..8, byte in 0_u8..=255) {
+            prop_assert_eq!(eight_digits(text.as_bytes(), 0), text.parse().ok());
+            prop_assert_eq!(eight_digits(text.as_bytes(), 1), None);
+            let mut bytes = text.into_bytes();
+            bytes[at] = byte;
+            let number = std::str::from_utf8(&bytes).ok().filter(|_| byte.is_ascii_digit());
+            prop_assert_eq!(eight_digits(&bytes, 0), number.and_then(|text| text.parse().ok()));
+        }
+
         #[test]
         fn short_numbers_are_those_of_the_standard_library(text in "-?[0-9]{0,21}(\\.[0-9]{0,12})?") {
             if let Some((FieldValue::Float(number), end)) = short_number(text.as_bytes(), 0) {

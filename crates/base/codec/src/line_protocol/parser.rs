@@ -23,6 +23,7 @@ use super::number::short_time;
 use super::quick::{Fields, key_end};
 use super::rules::{self, Refusal};
 use super::shared::SharedSeries;
+use super::twins::Twins;
 
 /// The unit of the times in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +132,7 @@ pub struct Parser {
     spans: Vec<(usize, usize)>,
     /// For texts with backslashes.
     scratch: Vec<u8>,
+    twins: Twins,
 }
 
 /// How many databases with retention policies are known at once.
@@ -219,6 +221,7 @@ impl Parser {
             hasher,
             spans: Vec::new(),
             scratch: Vec::new(),
+            twins: Twins::default(),
             limits,
         }
     }
@@ -255,6 +258,7 @@ impl Parser {
         out: &mut Vec<Point>,
     ) -> Outcome {
         let scope = self.scope(database, retention);
+        self.twins.begin(bytes.len());
         let before = out.len();
         let mut body = Body {
             bytes,
@@ -304,14 +308,20 @@ impl Parser {
     #[inline]
     fn quick(&mut self, scope: &Scope, body: &Body<'_>, at: usize) -> Option<(Point, usize)> {
         let bytes = body.bytes;
-        let key_end = key_end(bytes, at)?;
-        let key = &bytes[at..key_end];
-        let known = self.series.find(scope.id, key)?;
+        let (place, key_end) = match self.series.expected(scope.id, bytes, at) {
+            Some(found) => found,
+            None => {
+                let key_end = key_end(bytes, at)?;
+                (self.series.place(scope.id, &bytes[at..key_end])?, key_end)
+            }
+        };
+        let known = self.series.known.at(place)?;
         let mut values = Values::new();
         let mut fields = Fields {
             bytes,
-            key_bytes: key.len(),
+            key_bytes: key_end - at,
             scratch: &mut self.scratch,
+            twins: &mut self.twins,
             unsigned: self.limits.unsigned,
         };
         let (shape, end) = match fields.guessed(known, key_end + 1, &mut values) {

@@ -10,6 +10,7 @@ use levada_model::point::{FieldValue, Shape, Values};
 use super::intern::{KnownSeries, ShapeTable};
 use super::number::short_number;
 use super::rules::{self, KEY_BYTES_MAX};
+use super::twins::Twins;
 
 /// Reads the fields of one line.
 pub(super) struct Fields<'p> {
@@ -18,6 +19,7 @@ pub(super) struct Fields<'p> {
     pub(super) key_bytes: usize,
     /// For texts with backslashes.
     pub(super) scratch: &'p mut Vec<u8>,
+    pub(super) twins: &'p mut Twins,
     pub(super) unsigned: bool,
 }
 
@@ -44,7 +46,7 @@ impl Fields<'_> {
             values.reserve_exact(last + 1);
         }
         for (index, key) in shape.keys.iter().enumerate() {
-            if !self.bytes[at..].starts_with(key) {
+            if !key.stands_at(self.bytes, at) {
                 return None;
             }
             let (value, end) = self.value(at + key.len())?;
@@ -55,7 +57,7 @@ impl Fields<'_> {
             values.push(value);
             at = end + usize::from(is_more);
         }
-        Some((Arc::clone(&shape.shape), at))
+        Some((self.twins.of(&shape.shape), at))
     }
 
     /// Reads fields whose keys are those of any known shape, which is the guess from then on.
@@ -86,7 +88,7 @@ impl Fields<'_> {
             return None;
         }
         known.guess = Some(Arc::clone(shape));
-        Some((Arc::clone(&shape.shape), at))
+        Some((self.twins.of(&shape.shape), at))
     }
 
     #[inline(always)]

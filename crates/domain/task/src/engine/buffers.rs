@@ -1,18 +1,22 @@
 //! Buffers of points that are used again: a write needs some hundred kilobytes, which are dear to get from the system.
+//!
+//! A buffer is emptied by who takes it and not by the task that gives it back: who writes holds series and shapes as well,
+//! and two cores that count holders of the same things up and down wait for each other.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use levada_model::Point;
+use levada_model::{FieldValue, Point};
 
 /// Buffers that are kept: as many as there are writes under way on a machine of some cores.
 const BUFFERS_MAX: usize = 8;
 /// A larger buffer is given back to the system. With [`BUFFERS_MAX`] at most some 10 MB are kept.
 const POINTS_MAX: usize = 8_192;
 
-/// Empty buffers.
+/// Buffers that nobody needs.
 #[derive(Debug, Default)]
 pub struct Buffers {
+    /// With the points that were in them last, but without long values.
     free: Mutex<Vec<Vec<Point>>>,
 }
 
@@ -28,7 +32,9 @@ pub struct Points {
 impl Buffers {
     /// Gives an empty buffer.
     pub fn take(&self) -> Vec<Point> {
-        self.free().pop().unwrap_or_default()
+        let mut buffer = self.free().pop().unwrap_or_default();
+        buffer.clear();
+        buffer
     }
 
     /// Takes a buffer back, unless there are enough, or it is too large.
@@ -36,12 +42,18 @@ impl Buffers {
         if buffer.capacity() == 0 || buffer.capacity() > POINTS_MAX {
             return;
         }
-        // Outside the lock: every point lets go of its series.
-        buffer.clear();
+        if buffer.iter().any(is_long) {
+            // Nobody knows when it is taken again.
+            buffer.clear();
+        }
         let mut free = self.free();
         if free.len() < BUFFERS_MAX {
             free.push(buffer);
+            return;
         }
+        drop(free);
+        // Outside the lock: every point lets go of its series.
+        drop(buffer);
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Vec<Point>>> {
@@ -79,6 +91,13 @@ impl Drop for Points {
             home.give_back(std::mem::take(&mut self.points));
         }
     }
+}
+
+/// Says whether a point holds more than itself, its series left out: those are known to who writes in any case.
+#[inline]
+fn is_long(point: &Point) -> bool {
+    let is_long = |value: &FieldValue| matches!(value, FieldValue::Str(_) | FieldValue::Bytes(_));
+    point.values.spilled() || point.values.iter().any(is_long)
 }
 
 #[cfg(test)]

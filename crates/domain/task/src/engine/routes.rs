@@ -73,10 +73,12 @@ struct OfPolicy {
 pub struct Ingest {
     routes: Routes,
     table: Arc<Table>,
-    /// Which tasks a series goes to, by its number.
-    by_series: HashMap<u64, Arc<[u32]>, RandomState>,
-    /// The lists themselves, so that equal ones are one.
-    lists: HashMap<Vec<u32>, Arc<[u32]>, RandomState>,
+    /// Which tasks a series goes to, by its number: the place of their list.
+    by_series: HashMap<u64, u32, RandomState>,
+    /// The lists.
+    lists: Vec<Arc<[u32]>>,
+    /// Their places, so that equal ones are one.
+    list_places: HashMap<Arc<[u32]>, u32, RandomState>,
     ranges: Vec<SmallVec<[Range<u32>; 2]>>,
     touched: Vec<u32>,
 }
@@ -142,7 +144,8 @@ impl Routes {
             table: self.current(),
             routes: self.clone(),
             by_series: HashMap::default(),
-            lists: HashMap::default(),
+            lists: Vec::new(),
+            list_places: HashMap::default(),
             ranges: Vec::new(),
             touched: Vec::new(),
         }
@@ -257,7 +260,7 @@ impl Ingest {
             written.unwanted = points.len() as u64;
             return written;
         }
-        let mut run: Option<(Arc<[u32]>, u32)> = None;
+        let mut run: Option<(u32, u32)> = None;
         let mut last_series = u64::MAX;
         for (at, point) in points.iter().enumerate() {
             let at = at as u32;
@@ -265,19 +268,19 @@ impl Ingest {
                 continue;
             }
             last_series = point.series.id;
-            let tasks = self.tasks(&point.series);
-            match &run {
-                Some((known, _)) if Arc::ptr_eq(known, &tasks) => {}
+            let list = self.list(&point.series);
+            match run {
+                Some((known, _)) if known == list => {}
                 _ => {
-                    if let Some((known, start)) = run.take() {
-                        self.add_run(&known, start..at, &mut written);
+                    if let Some((known, start)) = run {
+                        self.add_run(known, start..at, &mut written);
                     }
-                    run = Some((tasks, at));
+                    run = Some((list, at));
                 }
             }
         }
         if let Some((known, start)) = run {
-            self.add_run(&known, start..points.len() as u32, &mut written);
+            self.add_run(known, start..points.len() as u32, &mut written);
         }
         self.hand_over(points, hops, may_wait, &mut written);
         written
@@ -321,41 +324,45 @@ impl Ingest {
         self.table = self.routes.current();
         self.by_series.clear();
         self.lists.clear();
+        self.list_places.clear();
         self.ranges.clear();
     }
 
+    /// Gives the place of the list of the tasks that want a series.
     #[inline]
-    fn tasks(&mut self, series: &Series) -> Arc<[u32]> {
-        if let Some(tasks) = self.by_series.get(&series.id) {
-            return Arc::clone(tasks);
+    fn list(&mut self, series: &Series) -> u32 {
+        match self.by_series.get(&series.id) {
+            Some(list) => *list,
+            None => self.look_up(series),
         }
-        self.look_up(series)
     }
 
     #[cold]
-    fn look_up(&mut self, series: &Series) -> Arc<[u32]> {
+    fn look_up(&mut self, series: &Series) -> u32 {
         let wanting = self.table.wanting(series);
-        let list = match self.lists.get(&wanting) {
-            Some(list) => Arc::clone(list),
+        let list = match self.list_places.get(wanting.as_slice()) {
+            Some(list) => *list,
             None => {
-                let list: Arc<[u32]> = wanting.clone().into();
-                self.lists.insert(wanting, Arc::clone(&list));
-                list
+                let (list, place): (Arc<[u32]>, _) = (wanting.into(), self.lists.len() as u32);
+                self.lists.push(Arc::clone(&list));
+                self.list_places.insert(list, place);
+                place
             }
         };
         if self.by_series.len() >= SERIES_MAX {
             self.by_series.clear();
         }
-        self.by_series.insert(series.id, Arc::clone(&list));
+        self.by_series.insert(series.id, list);
         list
     }
 
-    fn add_run(&mut self, tasks: &[u32], range: Range<u32>, written: &mut Written) {
+    fn add_run(&mut self, list: u32, range: Range<u32>, written: &mut Written) {
+        let tasks = &self.lists[list as usize];
         if tasks.is_empty() {
             written.unwanted += u64::from(range.end - range.start);
         }
         self.ranges.resize_with(self.table.entries.len(), SmallVec::new);
-        for task in tasks {
+        for task in tasks.iter() {
             let ranges = &mut self.ranges[*task as usize];
             if ranges.is_empty() {
                 self.touched.push(*task);

@@ -118,14 +118,14 @@ impl Spec for Derivative {
 // === impl Running ===
 
 impl Running {
-    /// Gives the result of a point; the point becomes the previous one when it is usable.
+    /// Gives the rate at a point; the point becomes the previous one when it is usable.
     #[inline]
     fn derive(
         &mut self,
         previous: &mut Option<Previous>,
         point: &Point,
         out: &mut Out<'_>,
-    ) -> Option<Point> {
+    ) -> Option<f64> {
         let value = self.field.value(point);
         let Some(current) = value.and_then(FieldValue::as_number) else {
             let found = value.map_or("<nil>", FieldValue::go_type);
@@ -143,8 +143,7 @@ impl Running {
         if self.is_non_negative && difference < 0.0 {
             return None;
         }
-        let rate = difference / (elapsed as f64 / self.unit);
-        Some(self.result.set(point, FieldValue::Float(rate)))
+        Some(difference / (elapsed as f64 / self.unit))
     }
 }
 
@@ -158,12 +157,12 @@ impl Node for Running {
         out: &mut Out<'_>,
     ) -> Step {
         let mut previous = self.groups.get(group.slot).copied();
-        let result = self.derive(&mut previous, point, out);
+        let rate = self.derive(&mut previous, point, out);
         if let Some(previous) = previous {
             *self.groups.entry(group.slot, || previous) = previous;
         }
-        match result {
-            Some(point) => out.point(&point, group),
+        match rate {
+            Some(rate) => out.point(self.result.set(point, FieldValue::Float(rate)), group),
             None => Ok(()),
         }
     }
@@ -172,7 +171,9 @@ impl Node for Running {
         let mut points = std::mem::take(&mut self.points);
         let mut previous = None;
         for point in batch.points {
-            points.extend(self.derive(&mut previous, point, out));
+            if let Some(rate) = self.derive(&mut previous, point, out) {
+                points.push(self.result.copy(point, FieldValue::Float(rate)));
+            }
         }
         let result = out.batch(BatchRef { points: &points, ..batch });
         points.clear();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use levada_model::{FieldValue, Point, Series, Shape, Str};
+use levada_model::{FieldValue, Point, Series, Shape, Str, Timestamp, Values};
 
 /// Things made from an input with a number, remembered by it; emptied when full, since inputs come and go.
 #[derive(Debug)]
@@ -28,7 +28,12 @@ pub struct FieldAt {
 pub struct WithField {
     name: Str,
     shapes: Memo<(Arc<Shape>, usize)>,
+    made: Scratch,
 }
+
+/// A point that a node makes anew for each item, in the room of the one before.
+#[derive(Debug, Default)]
+pub struct Scratch(Option<Point>);
 
 /// Gives series under another name and without a database: those of what a task computes.
 #[derive(Debug)]
@@ -107,21 +112,74 @@ impl FieldAt {
 impl WithField {
     /// Sets the field `name`.
     pub fn new(name: &str) -> Self {
-        WithField { name: Str::from(name), shapes: Memo::new(SHAPES_MAX) }
+        WithField { name: Str::from(name), shapes: Memo::new(SHAPES_MAX), made: Scratch::default() }
     }
 
-    /// Gives a copy of a point with the field set, added or replaced.
+    /// Gives a copy of a point with the field set, added or replaced; it is there until the next one.
     #[inline]
-    pub fn set(&mut self, point: &Point, value: FieldValue) -> Point {
+    pub fn set(&mut self, point: &Point, value: FieldValue) -> &Point {
         let name = &self.name;
         let (shape, at) = self.shapes.get(point.shape.id, || with_name(&point.shape, name));
-        let mut values = point.values.clone();
-        if *at < values.len() {
-            values[*at] = value;
-        } else {
-            values.push(value);
-        }
+        let made = self.made.begin(Arc::clone(&point.series), shape, point.time);
+        fill(&mut made.values, shape.names.len(), &point.values, *at, value);
+        made
+    }
+
+    /// Gives a copy of a point with the field set that is there for good.
+    pub fn copy(&mut self, point: &Point, value: FieldValue) -> Point {
+        let name = &self.name;
+        let (shape, at) = self.shapes.get(point.shape.id, || with_name(&point.shape, name));
+        let mut values = Values::new();
+        fill(&mut values, shape.names.len(), &point.values, *at, value);
         Point { series: Arc::clone(&point.series), shape: Arc::clone(shape), values, ..*point }
+    }
+}
+
+#[inline]
+fn fill(values: &mut Values, count: usize, old: &[FieldValue], at: usize, value: FieldValue) {
+    values.reserve(count);
+    for old in old {
+        values.push(old.clone());
+    }
+    if at < values.len() {
+        values[at] = value;
+    } else {
+        values.push(value);
+    }
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    /// Begins a point, without values.
+    #[inline]
+    pub fn begin(
+        &mut self,
+        series: Arc<Series>,
+        shape: &Arc<Shape>,
+        time: Timestamp,
+    ) -> &mut Point {
+        match &mut self.0 {
+            Some(point) => {
+                point.series = series;
+                if !Arc::ptr_eq(&point.shape, shape) {
+                    point.shape = Arc::clone(shape);
+                }
+                point.values.clear();
+                point.time = time;
+            }
+            none => {
+                let (shape, values) = (Arc::clone(shape), Values::new());
+                *none = Some(Point { series, shape, values, time });
+            }
+        }
+        self.0.as_mut().expect("it was begun just now")
+    }
+
+    /// Gives the point that was begun last.
+    #[inline]
+    pub fn made(&self) -> &Point {
+        self.0.as_ref().expect("one was begun")
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::property::PropertyType;
 use crate::property::types::text;
-use crate::runtime::Groups;
+use crate::runtime::{Groups, PerGroup};
 
 /// The arguments of `groupBy`: texts and stars as written.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,11 @@ pub struct Grouping {
 #[derive(Debug)]
 pub struct Grouper {
     grouping: Grouping,
-    by_series: HashMap<u64, Arc<Group>, RandomState>,
+    /// The slot of the group of each series.
+    by_series: HashMap<u64, u32, RandomState>,
+    groups: PerGroup<Arc<Group>>,
+    /// The slot of the only group, when the grouping knows no other and it was asked for.
+    only: Option<u32>,
     by_keys: HashMap<u64, Arc<[Str]>, RandomState>,
 }
 
@@ -146,7 +150,13 @@ impl Grouping {
 impl Grouper {
     /// Makes a grouper.
     pub fn new(grouping: Grouping) -> Self {
-        Grouper { grouping, by_series: HashMap::default(), by_keys: HashMap::default() }
+        Grouper {
+            grouping,
+            by_series: HashMap::default(),
+            groups: PerGroup::default(),
+            only: None,
+            by_keys: HashMap::default(),
+        }
     }
 
     /// Gives what it groups by.
@@ -156,11 +166,13 @@ impl Grouper {
 
     /// Gives the group of a series; `None` when the task has too many groups.
     #[inline]
-    pub fn group(&mut self, series: &Series, groups: &mut Groups) -> Option<Arc<Group>> {
-        if let Some(group) = self.by_series.get(&series.id) {
-            return Some(Arc::clone(group));
-        }
-        self.look_up(series, groups, self.grouping.by_name)
+    pub fn group(&mut self, series: &Series, groups: &mut Groups) -> Option<&Arc<Group>> {
+        let known = self.only.or_else(|| self.by_series.get(&series.id).copied());
+        let slot = match known {
+            Some(slot) => slot,
+            None => self.look_up(series, groups, self.grouping.by_name)?,
+        };
+        self.groups.get(slot)
     }
 
     /// Gives the group of a series, by its measurement, too, when `by_name` says so or the grouping does.
@@ -169,26 +181,28 @@ impl Grouper {
         series: &Series,
         groups: &mut Groups,
         by_name: bool,
-    ) -> Option<Arc<Group>> {
+    ) -> Option<&Arc<Group>> {
         let by_name = by_name || self.grouping.by_name;
-        match self.by_series.get(&series.id) {
-            Some(group) if group.key.name.is_some() == by_name => Some(Arc::clone(group)),
-            _ => self.look_up(series, groups, by_name),
-        }
+        let is_wanted = |slot: &u32| {
+            self.groups.get(*slot).is_some_and(|group| group.key.name.is_some() == by_name)
+        };
+        let slot = match self.by_series.get(&series.id).copied().filter(is_wanted) {
+            Some(slot) => slot,
+            None => self.look_up(series, groups, by_name)?,
+        };
+        self.groups.get(slot)
     }
 
     /// Forgets a group, so that its slot can be used again.
     pub fn forget(&mut self, slot: u32) {
-        self.by_series.retain(|_, group| group.slot != slot);
+        self.only = self.only.filter(|only| *only != slot);
+        if self.groups.remove(slot).is_some() {
+            self.by_series.retain(|_, known| *known != slot);
+        }
     }
 
     #[cold]
-    fn look_up(
-        &mut self,
-        series: &Series,
-        groups: &mut Groups,
-        by_name: bool,
-    ) -> Option<Arc<Group>> {
+    fn look_up(&mut self, series: &Series, groups: &mut Groups, by_name: bool) -> Option<u32> {
         let dimensions = if self.grouping.is_all {
             if self.by_keys.len() >= KEYS_MAX {
                 self.by_keys.clear();
@@ -199,10 +213,17 @@ impl Grouper {
             Arc::clone(&self.grouping.names)
         };
         let group = groups.intern(GroupKey::of(series, &dimensions, by_name))?;
+        let slot = group.slot;
         if self.by_series.len() >= SERIES_MAX {
             self.by_series.clear();
+            self.groups = PerGroup::default();
+            self.only = None;
         }
-        self.by_series.insert(series.id, Arc::clone(&group));
-        Some(group)
+        if dimensions.is_empty() && !self.grouping.is_all && !by_name {
+            self.only = Some(slot);
+        }
+        self.by_series.insert(series.id, slot);
+        self.groups.entry(slot, || group);
+        Some(slot)
     }
 }

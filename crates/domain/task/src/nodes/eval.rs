@@ -8,6 +8,7 @@ use levada_model::{BatchRef, FieldValue, Group, GroupKey, Point, Series, Shape, 
 use levada_tick::lambda::{Evaluator, Program, State, Value as Result_};
 use levada_tick::script::{CallError, Value};
 
+use super::derived::{Memo, Scratch};
 use super::predicate::{SHARED, has_inner_lambda};
 use crate::property::types::{lambda_arguments, text, text_arguments};
 use crate::property::{Lambdas, PropertyCall, Strings};
@@ -63,9 +64,10 @@ struct Running {
     keep: Keep,
     /// The results of the point at hand; texts of an earlier one are replaced.
     results: Vec<Result_>,
-    layouts: HashMap<u64, Layout, RandomState>,
+    layouts: Memo<Arc<Layout>>,
     series: HashMap<u64, Derived, RandomState>,
     changed: Vec<Point>,
+    made: Scratch,
     /// The groups that came by.
     seen: PerGroup<()>,
     seed: u64,
@@ -93,6 +95,7 @@ enum Keep {
 }
 
 /// Where the fields of an output come from, for one shape of input.
+#[derive(Debug)]
 struct Layout {
     shape: Arc<Shape>,
     sources: Vec<Source>,
@@ -100,7 +103,7 @@ struct Layout {
     missing: Option<Str>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Source {
     Field(usize),
     Result(usize),
@@ -242,9 +245,10 @@ impl Spec for Eval {
             expressions,
             tags,
             keep,
-            layouts: HashMap::default(),
+            layouts: Memo::new(CACHED_MAX),
             series: HashMap::default(),
             changed: Vec::new(),
+            made: Scratch::default(),
             seen: PerGroup::default(),
             seed: ctx.seed,
         }))
@@ -310,91 +314,6 @@ impl Running {
         }
     }
 
-    /// The fields of the output; `None` when a field to be kept is missing.
-    fn fields(&mut self, point: &Point, out: &mut Out<'_>) -> Option<(Arc<Shape>, Values)> {
-        if !self.layouts.contains_key(&point.shape.id) {
-            if self.layouts.len() >= CACHED_MAX {
-                self.layouts.clear();
-            }
-            let layout = self.layout(&point.shape);
-            self.layouts.insert(point.shape.id, layout);
-        }
-        let layout = &self.layouts[&point.shape.id];
-        if let Some(name) = &layout.missing {
-            complain(&format!("cannot keep field {name:?}, field does not exist"), out);
-            return None;
-        }
-        let mut values = Values::with_capacity(layout.sources.len());
-        for source in &layout.sources {
-            values.push(match source {
-                Source::Field(at) => point.values[*at].clone(),
-                Source::Result(at) => {
-                    self.results[*at].clone().into_field().unwrap_or(FieldValue::Null)
-                }
-                Source::Tag(at) => {
-                    let Keep::List(kept) = &self.keep else { continue };
-                    let Some(text) = point.series.tag(&kept[*at]) else {
-                        let name = &kept[*at];
-                        complain(&format!("cannot keep field {name:?}, field does not exist"), out);
-                        return None;
-                    };
-                    FieldValue::Str(Str::clone(text))
-                }
-            });
-        }
-        Some((Arc::clone(&layout.shape), values))
-    }
-
-    fn layout(&self, shape: &Shape) -> Layout {
-        let last_result =
-            |name: &str| self.expressions.iter().rposition(|expression| *expression.name == *name);
-        let mut names: Vec<Str> = Vec::new();
-        let mut sources = Vec::new();
-        let mut missing = None;
-        let mut add = |name: &Str, source: Source| {
-            if !names.contains(name) {
-                names.push(Str::clone(name));
-                sources.push(source);
-            }
-        };
-        match &self.keep {
-            Keep::Results => {
-                for (index, expression) in self.expressions.iter().enumerate() {
-                    let is_last = last_result(&expression.name) == Some(index);
-                    if is_last && !self.tags.contains(&index) {
-                        add(&expression.name, Source::Result(index));
-                    }
-                }
-            }
-            Keep::All => {
-                for (at, name) in shape.names.iter().enumerate() {
-                    add(name, last_result(name).map_or(Source::Field(at), Source::Result));
-                }
-                for expression in &self.expressions {
-                    if let Some(index) = last_result(&expression.name) {
-                        add(&expression.name, Source::Result(index));
-                    }
-                }
-            }
-            Keep::List(kept) => {
-                let is_named = |name: &Str| {
-                    let mut programs = self.expressions.iter().map(|e| e.evaluator.program());
-                    programs.any(|program| program.references().contains(name))
-                };
-                for (index_kept, name) in kept.iter().enumerate() {
-                    match (last_result(name), shape.position(name)) {
-                        (Some(index), _) => add(name, Source::Result(index)),
-                        (None, Some(at)) => add(name, Source::Field(at)),
-                        // What an expression names is bound, and a tag is bound as a text.
-                        (None, None) if is_named(name) => add(name, Source::Tag(index_kept)),
-                        (None, None) => missing = missing.or_else(|| Some(Str::clone(name))),
-                    }
-                }
-            }
-        }
-        Layout { shape: Shape::new(names.into()), sources, missing }
-    }
-
     /// The series and the group with the new tags.
     fn retag(
         &mut self,
@@ -455,6 +374,29 @@ impl Running {
         Some((series, new_group))
     }
 
+    #[inline]
+    fn layout(&mut self, shape: &Shape) -> &Arc<Layout> {
+        let Running { expressions, tags, keep, layouts, .. } = self;
+        layouts.get(shape.id, || Arc::new(Layout::new(expressions, tags, keep, shape)))
+    }
+
+    /// Gives on the output for a point whose tags stay, unless it is dropped.
+    #[inline]
+    fn give(&mut self, point: &Point, group: &Arc<Group>, out: &mut Out<'_>) -> Step {
+        if !self.evaluate(point, group.slot, out) {
+            return Ok(());
+        }
+        let Running { expressions, tags, keep, layouts, results, made, .. } = self;
+        let make = || Arc::new(Layout::new(expressions, tags, keep, &point.shape));
+        let layout = layouts.get(point.shape.id, make);
+        let made = made.begin(Arc::clone(&point.series), &layout.shape, point.time);
+        if let Err(name) = layout.put(point, keep, results, &mut made.values) {
+            complain_missing(name, out);
+            return Ok(());
+        }
+        out.point(made, group)
+    }
+
     /// The output for a point, or nothing when it is dropped.
     fn output(
         &mut self,
@@ -466,13 +408,100 @@ impl Running {
         if !self.evaluate(point, group.slot, out) {
             return None;
         }
-        let (shape, values) = self.fields(point, out)?;
+        let layout = Arc::clone(self.layout(&point.shape));
+        let mut values = Values::new();
+        if let Err(name) = layout.put(point, &self.keep, &self.results, &mut values) {
+            complain_missing(name, out);
+            return None;
+        }
+        let shape = Arc::clone(&layout.shape);
         let (series, group) = if self.tags.is_empty() {
             (Arc::clone(&point.series), Arc::clone(group))
         } else {
             self.retag(point, group, moves_group, out)?
         };
         Some((Point { series, shape, values, time: point.time }, group))
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    fn new(expressions: &[Expression], tags: &[usize], keep: &Keep, shape: &Shape) -> Self {
+        let last_result =
+            |name: &str| expressions.iter().rposition(|expression| *expression.name == *name);
+        let mut names: Vec<Str> = Vec::new();
+        let mut sources = Vec::new();
+        let mut missing = None;
+        let mut add = |name: &Str, source: Source| {
+            if !names.contains(name) {
+                names.push(Str::clone(name));
+                sources.push(source);
+            }
+        };
+        match keep {
+            Keep::Results => {
+                for (index, expression) in expressions.iter().enumerate() {
+                    let is_last = last_result(&expression.name) == Some(index);
+                    if is_last && !tags.contains(&index) {
+                        add(&expression.name, Source::Result(index));
+                    }
+                }
+            }
+            Keep::All => {
+                for (at, name) in shape.names.iter().enumerate() {
+                    add(name, last_result(name).map_or(Source::Field(at), Source::Result));
+                }
+                for expression in expressions {
+                    if let Some(index) = last_result(&expression.name) {
+                        add(&expression.name, Source::Result(index));
+                    }
+                }
+            }
+            Keep::List(kept) => {
+                let is_named = |name: &Str| {
+                    let mut programs = expressions.iter().map(|e| e.evaluator.program());
+                    programs.any(|program| program.references().contains(name))
+                };
+                for (index_kept, name) in kept.iter().enumerate() {
+                    match (last_result(name), shape.position(name)) {
+                        (Some(index), _) => add(name, Source::Result(index)),
+                        (None, Some(at)) => add(name, Source::Field(at)),
+                        // What an expression names is bound, and a tag is bound as a text.
+                        (None, None) if is_named(name) => add(name, Source::Tag(index_kept)),
+                        (None, None) => missing = missing.or_else(|| Some(Str::clone(name))),
+                    }
+                }
+            }
+        }
+        Layout { shape: Shape::new(names.into()), sources, missing }
+    }
+
+    /// Puts the values of the output into `values`; the error is a field to be kept that is missing.
+    #[inline]
+    fn put<'l>(
+        &'l self,
+        point: &Point,
+        keep: &'l Keep,
+        results: &[Result_],
+        values: &mut Values,
+    ) -> Result<(), &'l Str> {
+        if let Some(name) = &self.missing {
+            return Err(name);
+        }
+        values.reserve(self.sources.len());
+        for source in &self.sources {
+            values.push(match source {
+                Source::Field(at) => point.values[*at].clone(),
+                Source::Result(at) => results[*at].clone().into_field().unwrap_or(FieldValue::Null),
+                Source::Tag(at) => {
+                    let Keep::List(kept) = keep else { continue };
+                    let text = point.series.tag(&kept[*at]).ok_or(&kept[*at])?;
+                    FieldValue::Str(Str::clone(text))
+                }
+            });
+        }
+        Ok(())
     }
 }
 
@@ -484,6 +513,11 @@ fn complain(cause: &str, out: &mut Out<'_>) {
     }
 }
 
+#[cold]
+fn complain_missing(name: &Str, out: &mut Out<'_>) {
+    complain(&format!("cannot keep field {name:?}, field does not exist"), out);
+}
+
 impl Node for Running {
     fn point(
         &mut self,
@@ -493,6 +527,9 @@ impl Node for Running {
         out: &mut Out<'_>,
     ) -> Step {
         self.seen.entry(group.slot, || ());
+        if self.tags.is_empty() {
+            return self.give(point, group, out);
+        }
         match self.output(point, group, true, out) {
             Some((point, group)) => out.point(&point, &group),
             None => Ok(()),

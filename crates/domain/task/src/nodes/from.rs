@@ -200,8 +200,13 @@ impl Running {
             && matches(&self.retention, &series.retention)
     }
 
-    fn passes(&mut self, point: &Point, group: &Group, out: &mut Out<'_>) -> bool {
-        let Some(filter) = &mut self.filter else { return true };
+    fn passes(
+        filter: &mut Option<Predicate>,
+        point: &Point,
+        group: &Group,
+        out: &mut Out<'_>,
+    ) -> bool {
+        let Some(filter) = filter else { return true };
         let result = filter.holds(point, group.slot, &out.ctx.env);
         match result {
             Ok(passes) => passes,
@@ -212,13 +217,14 @@ impl Running {
         }
     }
 
-    fn time(&self, point: &Point) -> Option<Timestamp> {
+    #[inline]
+    fn time(truncate_to: i64, round_to: i64, point: &Point) -> Option<Timestamp> {
         let mut time = point.time;
-        if self.truncate > 0 {
-            time = truncate(time, self.truncate);
+        if truncate_to > 0 {
+            time = truncate(time, truncate_to);
         }
-        if self.round > 0 {
-            time = round(time, self.round);
+        if round_to > 0 {
+            time = round(time, round_to);
         }
         (time != point.time).then_some(time)
     }
@@ -240,14 +246,14 @@ impl Node for Running {
             return Ok(());
         };
         if let Some(idle) = &mut self.idle {
-            idle.touch(&group, out.ctx.now);
+            idle.touch(group, out.ctx.now);
         }
-        if !self.passes(point, &group, out) {
+        if !Running::passes(&mut self.filter, point, group, out) {
             return Ok(());
         }
-        match self.time(point) {
-            Some(time) => out.point(&Point { time, ..point.clone() }, &group),
-            None => out.point(point, &group),
+        match Running::time(self.truncate, self.round, point) {
+            Some(time) => out.point(&Point { time, ..point.clone() }, group),
+            None => out.point(point, group),
         }
     }
 

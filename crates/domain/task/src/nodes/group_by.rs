@@ -63,17 +63,23 @@ const DIMENSIONS: &str = "dimensions";
 #[derive(Debug, Default)]
 struct Links {
     by_old: PerGroup<NewGroups>,
-    /// How many old groups feed a new one.
-    feeders: PerGroup<u32>,
+    /// The old groups that feed a new one.
+    feeders: PerGroup<Feeders>,
 }
 
-/// The new groups of one old group.
+/// The new groups of one old group, by their slots.
+type NewGroups = HashMap<u32, Arc<Group>, RandomState>;
+
+/// The old groups that feed a new one.
 #[derive(Debug)]
-struct NewGroups {
-    /// The one that was last linked: usually the next one, too.
+struct Feeders {
+    count: u32,
+    /// The one that was last linked: usually the next one, too. [`NOBODY`] when it is gone.
     last: u32,
-    new: HashMap<u32, Arc<Group>, RandomState>,
 }
+
+/// The slot of no group.
+const NOBODY: u32 = u32::MAX;
 
 struct Streaming {
     grouper: Grouper,
@@ -146,23 +152,24 @@ impl Links {
     /// Notes that a point went from one group to another.
     #[inline]
     fn link(&mut self, old: &Group, new: &Arc<Group>) {
-        let links =
-            self.by_old.entry(old.slot, || NewGroups { last: u32::MAX, new: HashMap::default() });
-        if links.last == new.slot {
-            return;
+        if self.feeders.get(new.slot).is_none_or(|feeders| feeders.last != old.slot) {
+            self.note(old.slot, new);
         }
-        links.last = new.slot;
-        if links.new.contains_key(&new.slot) {
-            return;
-        }
-        links.new.insert(new.slot, Arc::clone(new));
-        *self.feeders.entry(new.slot, || 0) += 1;
+    }
+
+    #[cold]
+    fn note(&mut self, old: u32, new: &Arc<Group>) {
+        let links = self.by_old.entry(old, HashMap::default);
+        let is_new = links.insert(new.slot, Arc::clone(new)).is_none();
+        let feeders = self.feeders.entry(new.slot, || Feeders { count: 0, last: NOBODY });
+        feeders.count += u32::from(is_new);
+        feeders.last = old;
     }
 
     /// Gives the new groups of an old one, in the order of their texts.
     fn of(&self, old: u32) -> Vec<Arc<Group>> {
         let Some(links) = self.by_old.get(old) else { return Vec::new() };
-        let mut groups: Vec<Arc<Group>> = links.new.values().cloned().collect();
+        let mut groups: Vec<Arc<Group>> = links.values().cloned().collect();
         groups.sort_by(|one, other| one.id.cmp(&other.id));
         groups
     }
@@ -173,8 +180,11 @@ impl Links {
         self.by_old.remove(old);
         orphans.retain(|new| {
             let Some(feeders) = self.feeders.get_mut(new.slot) else { return true };
-            *feeders = feeders.saturating_sub(1);
-            *feeders == 0
+            feeders.count = feeders.count.saturating_sub(1);
+            if feeders.last == old {
+                feeders.last = NOBODY;
+            }
+            feeders.count == 0
         });
         for new in &orphans {
             self.feeders.remove(new.slot);
@@ -187,17 +197,14 @@ impl Links {
         self.unlink(slot);
         if self.feeders.remove(slot).is_some() {
             for (_, links) in self.by_old.iter_mut() {
-                links.new.remove(&slot);
-                if links.last == slot {
-                    links.last = u32::MAX;
-                }
+                links.remove(&slot);
             }
         }
     }
 
     fn save(&self, writer: &mut Writer<'_>) {
         writer.per_group(&self.by_old, |writer, links| {
-            writer.list(links.new.values(), |writer, new| writer.group(new));
+            writer.list(links.values(), |writer, new| writer.group(new));
         });
     }
 
@@ -205,12 +212,11 @@ impl Links {
         let mut feeders = PerGroup::default();
         let by_old = reader.per_group(|reader, _| {
             let groups = reader.list(Reader::group)?;
-            let new: HashMap<u32, Arc<Group>, RandomState> =
-                groups.into_iter().map(|group| (group.slot, group)).collect();
+            let new: NewGroups = groups.into_iter().map(|group| (group.slot, group)).collect();
             for slot in new.keys() {
-                *feeders.entry(*slot, || 0) += 1;
+                feeders.entry(*slot, || Feeders { count: 0, last: NOBODY }).count += 1;
             }
-            Ok(NewGroups { last: u32::MAX, new })
+            Ok(new)
         })?;
         Ok(Links { by_old, feeders })
     }
@@ -235,12 +241,12 @@ impl Node for Streaming {
             return Ok(());
         };
         if !self.keeps_old {
-            self.links.link(group, &new);
+            self.links.link(group, new);
         }
         if let Some(idle) = &mut self.idle {
-            idle.touch(&new, out.ctx.now);
+            idle.touch(new, out.ctx.now);
         }
-        out.point(point, &new)
+        out.point(point, new)
     }
 
     fn batch(&mut self, _input: usize, _batch: BatchRef<'_>, _out: &mut Out<'_>) -> Step {

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use self::matching::Matching;
 use self::running::Running;
+use super::derived::Scratch;
 use super::group_series::GroupSeries;
 use super::prefix::{Delimiter, Merger, PrefixProblem, find_problem};
 use crate::property::types::{one_for_field, text, wrong_variadic};
@@ -144,6 +145,7 @@ impl Spec for Join {
             floor: None,
             deliveries: Vec::new(),
             rows: Vec::new(),
+            joined: Scratch::default(),
             released: 0,
         }))
     }

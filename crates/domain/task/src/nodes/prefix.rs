@@ -18,12 +18,14 @@ pub struct Delimiter(pub String);
 
 /// Merges the fields of points, each under a prefix of its own.
 ///
-/// - One look-up per merged point: what goes where is remembered by the shapes of the parts.
+/// - One look-up per merged point at most: what goes where is remembered by the shapes of the parts.
 #[derive(Debug)]
 pub struct Merger {
     prefixes: Box<[String]>,
     known: HashMap<Key, Arc<Merged>, RandomState>,
     key: Key,
+    /// What was asked for last, which is what is asked for next as a rule.
+    last: Option<(Key, Arc<Merged>)>,
 }
 
 /// How parts of certain shapes are merged.
@@ -126,6 +128,7 @@ impl Merger {
             prefixes: prefixes.iter().map(|prefix| format!("{prefix}{delimiter}")).collect(),
             known: HashMap::default(),
             key: Key::new(),
+            last: None,
         }
     }
 
@@ -136,7 +139,7 @@ impl Merger {
         &mut self,
         shape: impl Fn(usize) -> Option<&'s Arc<Shape>>,
         template: &Arc<Shape>,
-    ) -> Arc<Merged> {
+    ) -> &Arc<Merged> {
         let mut is_complete = true;
         self.key.clear();
         for part in 0..self.prefixes.len() {
@@ -145,10 +148,14 @@ impl Merger {
             self.key.push(id);
         }
         self.key.push(if is_complete { 0 } else { template.id });
-        if let Some(known) = self.known.get(self.key.as_slice()) {
-            return Arc::clone(known);
+        if self.last.as_ref().is_none_or(|(key, _)| *key != self.key) {
+            let merged = match self.known.get(self.key.as_slice()) {
+                Some(known) => Arc::clone(known),
+                None => self.learn(shape, template),
+            };
+            self.last = Some((self.key.clone(), merged));
         }
-        self.learn(shape, template)
+        &self.last.as_ref().expect("it was set just now").1
     }
 
     #[cold]
@@ -195,11 +202,23 @@ impl Merged {
         values: impl Fn(usize) -> Option<&'v Values>,
         fill: &FieldValue,
     ) -> Values {
-        let mut merged = Values::with_capacity(self.picks.len());
+        let mut merged = Values::new();
+        self.put_values(values, fill, &mut merged);
+        merged
+    }
+
+    /// Adds the values to `merged`; those of missing parts are `fill`.
+    #[inline]
+    pub fn put_values<'v>(
+        &self,
+        values: impl Fn(usize) -> Option<&'v Values>,
+        fill: &FieldValue,
+        merged: &mut Values,
+    ) {
+        merged.reserve(self.picks.len());
         for pick in &self.picks {
             let own = values(pick.part as usize).and_then(|own| own.get(pick.place as usize));
             merged.push(own.unwrap_or(fill).clone());
         }
-        merged
     }
 }

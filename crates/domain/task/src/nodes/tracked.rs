@@ -64,19 +64,19 @@ impl<T: Tracker> Running<T> {
         }
     }
 
-    /// Gives the point with the result; nothing after an error, which leaves the state as it is.
+    /// Gives the result for a point; nothing after an error, which leaves the state as it is.
     fn track(
         &mut self,
         state: &mut Option<T::State>,
         point: &Point,
         slot: u32,
         out: &mut Out<'_>,
-    ) -> Option<Point> {
+    ) -> Option<FieldValue> {
         match self.predicate.holds(point, slot, &out.ctx.env) {
-            Ok(true) => Some(self.result.set(point, self.tracker.next(state, point.time))),
+            Ok(true) => Some(self.tracker.next(state, point.time)),
             Ok(false) => {
                 *state = None;
-                Some(self.result.set(point, self.tracker.outside()))
+                Some(self.tracker.outside())
             }
             Err(error) => {
                 out.error("error while evaluating expression", &error.to_string(), &[]);
@@ -95,10 +95,10 @@ impl<T: Tracker> Node for Running<T> {
         out: &mut Out<'_>,
     ) -> Step {
         let mut state = self.groups.get(group.slot).copied().flatten();
-        let result = self.track(&mut state, point, group.slot, out);
+        let tracked = self.track(&mut state, point, group.slot, out);
         *self.groups.entry(group.slot, || None) = state;
-        match result {
-            Some(point) => out.point(&point, group),
+        match tracked {
+            Some(value) => out.point(self.result.set(point, value), group),
             None => Ok(()),
         }
     }
@@ -107,7 +107,9 @@ impl<T: Tracker> Node for Running<T> {
         let mut points = std::mem::take(&mut self.points);
         let mut state = None;
         for point in batch.points {
-            points.extend(self.track(&mut state, point, batch.group.slot, out));
+            if let Some(value) = self.track(&mut state, point, batch.group.slot, out) {
+                points.push(self.result.copy(point, value));
+            }
         }
         let result = out.batch(BatchRef { points: &points, ..batch });
         points.clear();

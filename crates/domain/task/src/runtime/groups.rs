@@ -103,25 +103,35 @@ impl<T> Default for PerGroup<T> {
 
 impl<T> PerGroup<T> {
     /// Gives the entry of a slot.
+    #[inline]
     pub fn get(&self, slot: u32) -> Option<&T> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
     /// Gives the entry of a slot.
+    #[inline]
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
     /// Gives the entry of a slot, made by `make` when there is none.
+    #[inline]
     pub fn entry(&mut self, slot: u32, make: impl FnOnce() -> T) -> &mut T {
         let at = slot as usize;
+        if self.slots.get(at).is_none_or(Option::is_none) {
+            self.add(at, make());
+        }
+        self.slots[at].as_mut().expect("it was there or was added")
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add(&mut self, at: usize, entry: T) {
         if at >= self.slots.len() {
             self.slots.resize_with(at + 1, || None);
         }
-        if self.slots[at].is_none() {
-            self.count += 1;
-        }
-        self.slots[at].get_or_insert_with(make)
+        self.slots[at] = Some(entry);
+        self.count += 1;
     }
 
     /// Takes an entry out.

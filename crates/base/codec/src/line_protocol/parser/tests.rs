@@ -31,14 +31,16 @@ fn show(point: &Point) -> String {
     format!("{:?}{{{}}} {} {}", series.name, tags.join(","), fields.join(","), point.time.0)
 }
 
-/// Parses a body twice, so that the second time everything is known, and gives points and messages.
+/// Parses a body until everything is known, the order of the series as well, and gives points and messages.
 fn check(body: &[u8]) -> (Vec<String>, Vec<String>) {
     let mut parser = parser();
     let (points, outcome) = parse_with(&mut parser, Precision::Nanoseconds, body);
-    let (again, same) = parse_with(&mut parser, Precision::Nanoseconds, body);
     let points: Vec<String> = points.iter().map(show).collect();
-    assert_eq!(again.iter().map(show).collect::<Vec<_>>(), points);
-    assert_eq!(same, outcome);
+    for _ in 0..4 {
+        let (again, same) = parse_with(&mut parser, Precision::Nanoseconds, body);
+        assert_eq!(again.iter().map(show).collect::<Vec<_>>(), points);
+        assert_eq!(same, outcome);
+    }
     (points, outcome.problems.iter().map(|problem| problem.refusal.to_string()).collect())
 }
 
@@ -437,13 +439,48 @@ fn what_is_known_is_no_way_around_the_rules() {
     }
 }
 
+#[test]
+fn the_order_of_series_is_learnt() {
+    let body = b"m,t=1 f=1 1\nm,t=2 f=1 1\nn f=1 1\n";
+    let mut parser = parser();
+    let (nanoseconds, scope) = (Precision::Nanoseconds, 1);
+    // First the series are not known, then not what comes after the last one, then that may have been by chance.
+    for _ in 0..3 {
+        parse_with(&mut parser, nanoseconds, body);
+        assert_eq!(parser.series.expected(scope, body, 0), None);
+    }
+    parse_with(&mut parser, nanoseconds, body);
+    let (first, end) = parser.series.expected(scope, body, 0).unwrap();
+    assert_eq!(end, "m,t=1".len());
+    let (second, end) = parser.series.expected(scope, body, 12).unwrap();
+    assert_eq!((end, first != second), (17, true));
+    assert_eq!(parser.series.expected(scope + 1, body, 24), None, "another database");
+    for other in ["nn f=1 1", "n,t=1 f=1", "n\\ f=1", "n\tf=1", "n", "m,t=1 f=1", ""] {
+        assert_eq!(parser.series.expected(scope, other.as_bytes(), 0), None, "{other:?}");
+    }
+    assert!(parser.series.expected(scope, body, 24).is_some());
+    // Another order is not expected, and the first one no more.
+    let other = b"n f=1 1\nm,t=2 f=1 1\nn f=1 1\nm,t=1 f=1 1\nn f=1 1\n";
+    parse_with(&mut parser, nanoseconds, other);
+    assert_eq!(parser.series.expected(scope, body, 0), None);
+}
+
+#[test]
+fn series_of_one_measurement_share_its_name() {
+    let (points, _) =
+        parse_with(&mut parser(), Precision::Nanoseconds, b"m,t=1 f=1\nm,t=2 f=1\nn f=1\n");
+    assert!(Arc::ptr_eq(&points[0].series.name, &points[1].series.name));
+    assert_eq!(&*points[2].series.name, "n");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
 
     #[test]
     fn both_ways_give_the_same(bodies in proptest::collection::vec(any_body(), 1..4)) {
         let mut parser = parser();
-        for body in bodies.iter().chain(&bodies) {
+        // The third time the order of the series is known; then it is another one.
+        for body in bodies.iter().chain(&bodies).chain(&bodies).chain(bodies.iter().rev()) {
             let (points, outcome) = parse_with(&mut parser, Precision::Nanoseconds, body);
             let (expected, by_rules) = by_the_rules(body);
             let shown = String::from_utf8_lossy(body);

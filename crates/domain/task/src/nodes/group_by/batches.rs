@@ -77,11 +77,11 @@ impl Batches {
         }
         self.held += 1;
         if !self.keeps_old {
-            self.links.link(batch.group, &new);
+            self.links.link(batch.group, new);
         }
         let pending = self.pending.entry(new.slot, || Batch {
             name: Str::clone(batch.name),
-            group: Arc::clone(&new),
+            group: Arc::clone(new),
             time: batch.time,
             points: Vec::new(),
         });

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::matching::{Delivery, Matching};
 use super::sets::{Item, Set, Sets};
+use crate::nodes::derived::Scratch;
 use crate::nodes::group_series::GroupSeries;
 use crate::nodes::prefix::Merger;
 use crate::runtime::{Barrier, Node, Out, PerGroup, Reader, StateError, Step, Writer};
@@ -30,6 +31,7 @@ pub(super) struct Running {
     pub(super) floor: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) rows: Vec<Point>,
+    pub(super) joined: Scratch,
     /// Points let go by [`Node::forget`].
     pub(super) released: usize,
 }
@@ -89,6 +91,45 @@ impl Running {
         self.emit(group.slot, out)
     }
 
+    /// Puts a point; the one that completes the oldest set, as it mostly does, is joined where it is.
+    #[inline]
+    fn put_point(
+        &mut self,
+        parent: usize,
+        point: &Point,
+        group: &Arc<Group>,
+        out: &mut Out<'_>,
+    ) -> Step {
+        let time = round(point.time, self.tolerance);
+        let sets = self.groups.get_mut(group.slot);
+        let Some(set) = sets.and_then(|sets| sets.completed(parent, time)) else {
+            return self.put(parent, time, group, Item::Point(point.clone()), out);
+        };
+        let held = set.held + usize::from(out.ctx.hold(1));
+        out.ctx.let_go(held);
+        let has_children = out.has_children();
+        if has_children {
+            let part = |at: usize| match set.items.get(at) {
+                Some(Some(Item::Point(held))) => Some(held),
+                Some(None) => Some(point),
+                _ => None,
+            };
+            let first = part(0).unwrap_or(point);
+            let series = self.series.of(self.name.as_ref().unwrap_or(&first.series.name), group);
+            let merged = self.merger.merged(|at| part(at).map(|part| &part.shape), &first.shape);
+            let joined = self.joined.begin(series, &merged.shape, time);
+            let fill = self.fill.as_ref().unwrap_or(&FieldValue::Null);
+            merged.put_values(|at| part(at).map(|part| &part.values), fill, &mut joined.values);
+        }
+        if let Some(sets) = self.groups.get_mut(group.slot) {
+            sets.take();
+        }
+        if has_children {
+            out.point(self.joined.made(), group)?;
+        }
+        self.emit(group.slot, out)
+    }
+
     /// Notes how far a parent is, even in a group without data: its first set need not wait for this parent then.
     fn advance(
         &mut self,
@@ -108,7 +149,7 @@ impl Running {
         while let Some(sets) = self.groups.get_mut(slot) {
             let Some(set) = sets.take_ready(self.floor) else { break };
             let group = Arc::clone(&sets.group);
-            self.give(set, &group, out)?;
+            self.give(&set, &group, out)?;
         }
         Ok(())
     }
@@ -123,10 +164,10 @@ impl Running {
         }
         // Of one time in the order of the groups' texts: slots are others after a restart.
         rest.sort_by(|(one, of), (other, than)| (one.time, &of.id).cmp(&(other.time, &than.id)));
-        rest.into_iter().try_for_each(|(set, group)| self.give(set, &group, out))
+        rest.into_iter().try_for_each(|(set, group)| self.give(&set, &group, out))
     }
 
-    fn give(&mut self, set: Set, group: &Arc<Group>, out: &mut Out<'_>) -> Step {
+    fn give(&mut self, set: &Set, group: &Arc<Group>, out: &mut Out<'_>) -> Step {
         out.ctx.let_go(set.held);
         if (self.fill.is_none() && !set.is_complete()) || !out.has_children() {
             return Ok(());
@@ -141,17 +182,13 @@ impl Running {
                     _ => None,
                 };
                 let merged = self.merger.merged(|at| part(at).map(|p| &p.shape), &first.shape);
-                let point = Point {
-                    series,
-                    shape: Arc::clone(&merged.shape),
-                    values: merged.values(|at| part(at).map(|point| &point.values), fill),
-                    time: set.time,
-                };
-                out.point(&point, group)
+                let joined = self.joined.begin(series, &merged.shape, set.time);
+                merged.put_values(|at| part(at).map(|p| &p.values), fill, &mut joined.values);
+                out.point(joined, group)
             }
             Item::Batch(_) => {
                 let mut rows = mem::take(&mut self.rows);
-                self.merge_rows(&set, &series, &mut rows);
+                self.merge_rows(set, &series, &mut rows);
                 let (name, time) = (&series.name, set.time);
                 let step = out.batch(BatchRef { name, group, time, points: &rows });
                 rows.clear();
@@ -210,6 +247,9 @@ impl Node for Running {
         group: &Arc<Group>,
         out: &mut Out<'_>,
     ) -> Step {
+        if self.matching.is_none() {
+            return self.put_point(input, point, group, out);
+        }
         self.item(input, point.time, group, Item::Point(point.clone()), out)
     }
 

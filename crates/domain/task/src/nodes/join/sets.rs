@@ -145,8 +145,29 @@ impl Sets {
         let mut items = SmallVec::from_elem(None, self.heads.len());
         items[parent] = Some(item);
         let held = if is_held { weight } else { 0 };
-        self.ring.insert(at, Set { time, items, filled: 1, held });
+        let set = Set { time, items, filled: 1, held };
+        if at == self.ring.len() {
+            self.ring.push_back(set);
+        } else {
+            self.ring.insert(at, set);
+        }
         true
+    }
+
+    /// Gives the oldest set when all it lacks is an item of this parent and time: that item need not be put into it.
+    ///
+    /// - The parent has moved on then; who asks takes the set out.
+    #[inline]
+    pub(super) fn completed(&mut self, parent: usize, time: Timestamp) -> Option<&Set> {
+        let oldest = self.ring.front()?;
+        let is_completed = oldest.time == time
+            && oldest.filled + 1 == oldest.items.len()
+            && oldest.items[parent].is_none();
+        if !is_completed {
+            return None;
+        }
+        self.heads[parent] = Some(time);
+        self.ring.front()
     }
 
     /// Notes that a parent has come to `time`; it never goes back by this.
