@@ -12,12 +12,8 @@ use crate::topics::Patience;
 
 /// A server on which publishers wait as they are told.
 async fn world(outbox: OutboxSettings, patience: Patience, records_max: usize) -> World {
-    let topics = TopicsSettings {
-        outbox: Some(outbox),
-        patience,
-        records_max,
-        ..TopicsSettings::default()
-    };
+    let topics =
+        TopicsSettings { outbox: Some(outbox), patience, records_max, ..TopicsSettings::default() };
     let settings = ServiceSettings { topics, ..ServiceSettings::default() };
     let clock = VirtualClock::new(Timestamp(1_700_000_000_000_000_000));
     World::start(settings, Arc::default(), clock).await
