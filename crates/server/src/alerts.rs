@@ -10,7 +10,7 @@ use levada_alert::service::{
     AlertService, HistorySettings, ServiceDeps, ServiceSettings, SilencesSettings,
 };
 use levada_alert::services::{NoServices, Services};
-use levada_alert::topics::{OutboxSettings, Overflow, TopicsSettings};
+use levada_alert::topics::{OutboxSettings, Overflow, Patience, TopicsSettings};
 use levada_api::config::Config;
 use levada_runtime::BackoffPolicy;
 use levada_settings::{OutboxOverflow, Settings};
@@ -158,6 +158,11 @@ fn service_settings(settings: &Settings, buffer_length: usize) -> ServiceSetting
     ServiceSettings {
         topics: TopicsSettings {
             states_max: alert.states_max,
+            records_max: alert.history_waiting,
+            patience: Patience {
+                all: alert.publish_patience.into(),
+                still: alert.publish_patience_still.into(),
+            },
             ok_retention: alert.ok_retention.into(),
             stale_after: alert.stale_after.into(),
             stale_retention: alert.stale_retention.into(),
@@ -193,6 +198,8 @@ fn show_metrics(alerts: &AlertService, host: &Host) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::time::Duration;
+
     use super::*;
 
     fn settings(assignments: &[&str]) -> Settings {
@@ -225,6 +232,20 @@ mod tests {
             let given = service_settings(&settings(&[own]), buffer_length);
             assert_eq!(given.topics.outbox.unwrap().entries_max, expected, "{own} {buffer_length}");
         }
+    }
+
+    #[test]
+    fn who_publishes_waits_as_the_settings_say() {
+        let given = service_settings(
+            &settings(&[
+                "alert.publish-patience=0s",
+                "alert.publish-patience-still=20ms",
+                "alert.history-waiting=7",
+            ]),
+            5_000,
+        );
+        let wanted = Patience { all: Duration::ZERO, still: Duration::from_millis(20) };
+        assert_eq!((given.topics.patience, given.topics.records_max), (wanted, 7));
     }
 
     #[test]

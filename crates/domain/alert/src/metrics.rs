@@ -56,6 +56,16 @@ const COUNTERS: &[(&str, &str, Read)] = &[
         "Events that were not OK and were not heard of after a start.",
         |stats| stats.stale,
     ),
+    (
+        "levada_alert_waits_total",
+        "Times that somebody who published waited for a handler or the store.",
+        |stats| stats.waits,
+    ),
+    (
+        "levada_alert_waits_in_vain_total",
+        "Times that a handler or the store was too slow to be waited for any longer.",
+        |stats| stats.waits_in_vain,
+    ),
     ("levada_alert_store_failures_total", "Times that the store of alerts failed.", |stats| {
         stats.store_failures
     }),

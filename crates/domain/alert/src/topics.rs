@@ -52,6 +52,7 @@ pub use list::{EventEntry, EventPage, TopicStatus};
 use outbox::Outboxes;
 pub use outbox::{OutboxEntry, OutboxSettings, OutboxStats, Overflow};
 pub use queue::{Handler, HandlerError, HandlerSetup, HandlerStats, Matcher, Worker};
+pub use room::Patience;
 pub use silence::Silencer;
 pub use state::EventState;
 pub use store::{Change, MemoryTopicStore, StoredEntry, StoredState, TopicStore, TopicStoreError};
@@ -77,6 +78,9 @@ const OK_RETENTION_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// How long states are gathered before they are written. Ours: a crash loses the changes of so long.
 const FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_millis(500);
 
+/// Lines of the history that wait for the store. Ours: some seconds of a busy disk in a storm of alerts.
+const RECORDS_MAX_DEFAULT: usize = 10_000;
+
 /// How long after the start a restored event is waited for. Ours: most tasks hear of all their groups within minutes.
 const STALE_AFTER_DEFAULT: Duration = Duration::from_secs(3600);
 
@@ -98,6 +102,10 @@ pub struct TopicsSettings {
     pub outbox: Option<OutboxSettings>,
     /// Changes of levels are recorded.
     pub keeps_history: bool,
+    /// Lines of the history that wait for the store; of more, the oldest are lost, counted.
+    pub records_max: usize,
+    /// How long who publishes waits for handlers that are slower.
+    pub patience: Patience,
     /// How long after the start a restored event is waited for before it is reported as stale.
     pub stale_after: Duration,
     /// How long a stale event is remembered.
@@ -136,6 +144,7 @@ struct Inner {
     events_dropped: AtomicU64,
     events_silenced: AtomicU64,
     stale_reported: AtomicU64,
+    waits: room::Waits,
 }
 
 /// What became of an event.
@@ -160,6 +169,10 @@ pub struct TopicsStats {
     pub silenced: u64,
     /// Events that were reported as stale.
     pub stale: u64,
+    /// Times somebody who published waited for room.
+    pub waits: u64,
+    /// Times somebody waited for room in vain: a handler or the store was too slow.
+    pub waits_in_vain: u64,
     /// Times the store failed.
     pub store_failures: u64,
     /// Lines of the history that were lost because the store failed for long.
@@ -205,6 +218,8 @@ impl Default for TopicsSettings {
             flush_interval: FLUSH_INTERVAL_DEFAULT,
             outbox: None,
             keeps_history: false,
+            records_max: RECORDS_MAX_DEFAULT,
+            patience: Patience::default(),
             stale_after: STALE_AFTER_DEFAULT,
             stale_retention: STALE_RETENTION_DEFAULT,
         }
@@ -260,7 +275,8 @@ impl Topics {
         let outboxes =
             outboxes.map(|outbox| Arc::new(Outboxes::new(outbox, Arc::clone(&deps.clock))));
         let writer = deps.store.as_ref().map(|store| {
-            Arc::new(Writer::new(Arc::clone(store), Arc::clone(&deps.clock), outboxes.clone()))
+            let (store, clock) = (Arc::clone(store), Arc::clone(&deps.clock));
+            Arc::new(Writer::new(store, clock, outboxes.clone(), settings.records_max))
         });
         let topics = Topics(Arc::new(Inner {
             settings,
@@ -271,6 +287,7 @@ impl Topics {
             events_dropped: AtomicU64::new(0),
             events_silenced: AtomicU64::new(0),
             stale_reported: AtomicU64::new(0),
+            waits: room::Waits::default(),
         }));
         topics.start_upkeep();
         topics.start_writing();
@@ -346,6 +363,8 @@ impl Topics {
             dropped: self.events_dropped(),
             silenced: read(&self.0.events_silenced),
             stale: read(&self.0.stale_reported),
+            waits: read(&self.0.waits.begun),
+            waits_in_vain: read(&self.0.waits.in_vain),
             store_failures,
             records_dropped,
             outbox: self.0.outboxes.as_ref().map(|all| all.stats()).unwrap_or_default(),

@@ -222,16 +222,32 @@ impl Actor {
 
     /// Gives points to the source, each when the clock shows its time, as a replay does.
     pub fn replay(&mut self, points: &[Point]) -> Step {
+        let mut rest = points;
+        while !rest.is_empty() {
+            let given = self.replay_some(rest)?;
+            rest = &rest[given..];
+        }
+        Ok(())
+    }
+
+    /// Does so up to the first timer that is due after the first point; gives how many points there were, one at least.
+    pub fn replay_some(&mut self, points: &[Point]) -> Result<usize, Box<Failure>> {
+        let mut given = 0;
         self.guarded(|actor| {
             for point in points {
+                if given > 0 && actor.next_timer().is_some_and(|at| at <= point.time) {
+                    break;
+                }
                 actor.graph.advance(point.time, &mut actor.ctx)?;
                 match actor.watermark {
                     Some(_) => actor.give_watched(point)?,
                     None => actor.give_doubled(point)?,
                 }
+                given += 1;
             }
             Ok(())
-        })
+        })?;
+        Ok(given)
     }
 
     /// Gives a batch to the query node at `place`.

@@ -68,8 +68,18 @@ impl Playback {
 
     /// Gives a point to a stream task.
     pub fn point(&mut self, point: &Point) -> Result<(), PlaybackError> {
-        self.begin(point.time)?;
-        Ok(self.actor.replay(std::slice::from_ref(point))?)
+        self.points(std::slice::from_ref(point))
+    }
+
+    /// Gives points to a stream task, one after the other.
+    pub fn points(&mut self, points: &[Point]) -> Result<(), PlaybackError> {
+        let mut rest = points;
+        while let Some(first) = rest.first() {
+            self.begin(first.time)?;
+            let given = self.actor.replay_some(rest)?;
+            rest = &rest[given..];
+        }
+        Ok(())
     }
 
     /// Gives a batch to the query node of an index; `false` when its group is one too many, and it was dropped.

@@ -83,6 +83,10 @@ pub struct RecordingError(String);
 /// Reads one line; `None` for an empty batch, which recordings skip.
 pub fn batch(line: &[u8]) -> Result<Option<RecordedBatch>, RecordingError> {
     let json: Json = serde_json::from_slice(line)
+        .or_else(|error| match mended(line) {
+            Some(line) => serde_json::from_slice(&line),
+            None => Err(error),
+        })
         .map_err(|error| RecordingError(format!("not a batch in JSON: {error}")))?;
     let members = json.as_object().ok_or_else(|| wrong("a batch", "an object", &json))?;
     let name: Str = members.get("name").and_then(Json::as_str).unwrap_or_default().into();
@@ -104,6 +108,33 @@ pub fn batch(line: &[u8]) -> Result<Option<RecordedBatch>, RecordingError> {
     let written = members.get("tmax").filter(|tmax| !tmax.is_null()).map(time).transpose()?;
     let time = written.map_or(last, |written| written.max(last));
     Ok(Some(RecordedBatch { name, key, time, points }))
+}
+
+/// Puts U+FFFD in place of escapes that are half of a character, as Go reads them; nothing when there are none.
+fn mended(line: &[u8]) -> Option<Vec<u8>> {
+    let escaped = |at: usize| {
+        let digits = line.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut mended = None;
+    let mut at = 0;
+    while let Some(next) = memchr::memchr(b'\\', &line[at..]) {
+        at += next;
+        at += match escaped(at) {
+            Some(0xd800..=0xdbff) if matches!(escaped(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                let mended = mended.get_or_insert_with(|| line.to_vec());
+                mended[at + 2..at + 6].copy_from_slice(b"fffd");
+                6
+            }
+            // Whatever it is, what follows the backslash begins nothing.
+            _ => 2,
+        };
+        if at >= line.len() {
+            break;
+        }
+    }
+    mended
 }
 
 /// Shapes and series of the batch at hand, so that equal ones are shared.

@@ -29,6 +29,10 @@ pub struct Alert {
     pub attempt_timeout: Duration,
     /// How long events wait for a store that fails.
     pub store_patience: Duration,
+    /// How long a task waits at a time for handlers that are slower than its events.
+    pub publish_patience: Duration,
+    /// How long it waits while nothing is delivered or stored.
+    pub publish_patience_still: Duration,
     /// States of events per topic.
     pub states_max: usize,
     /// How long an event that is OK is remembered.
@@ -41,6 +45,8 @@ pub struct Alert {
     pub history_age: Duration,
     /// Lines of the history.
     pub history_lines: u64,
+    /// Lines of the history that wait for the store.
+    pub history_waiting: usize,
     /// Silences, ended ones included.
     pub silences_max: usize,
     /// How long an ended silence is listed.
@@ -91,6 +97,7 @@ impl Alert {
         for (key, value) in [
             ("outbox-recoveries", self.outbox_recoveries),
             ("states-max", self.states_max),
+            ("history-waiting", self.history_waiting),
             ("silences-max", self.silences_max),
             ("exec-max", self.exec_max),
         ] {

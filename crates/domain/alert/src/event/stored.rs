@@ -1,6 +1,7 @@
 //! Events as they are stored: everything that a handler may ask of one, read back as it was.
 //!
-//! Numbers are kept as text, so that a float comes back with all of its bits.
+//! - Numbers are kept as text, so that a float comes back with all of its bits.
+//! - A point of a batch says only what is not as in the one before: most share all but times and values.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -49,13 +50,22 @@ enum StoredData<'a> {
     Many(Vec<StoredData<'a>>),
 }
 
+/// Has `database` to `tags` unless its series is that of the point before, and `values` in place of `fields` when its shape
+/// is.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredPoint<'a> {
-    database: Text<'a>,
-    retention: Text<'a>,
-    name: Text<'a>,
-    tags: Vec<(Text<'a>, Text<'a>)>,
-    fields: Vec<(Text<'a>, StoredValue<'a>)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<(Text<'a>, Text<'a>)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fields: Option<Vec<(Text<'a>, StoredValue<'a>)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<StoredValue<'a>>>,
     time: i64,
 }
 
@@ -73,8 +83,9 @@ struct StoredBatch<'a> {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum StoredValue<'a> {
-    #[serde(rename = "f")]
-    Float(String),
+    /// Nothing for a text that is no number.
+    #[serde(rename = "f", with = "float_text")]
+    Float(Option<f64>),
     #[serde(rename = "i")]
     Int(i64),
     #[serde(rename = "u")]
@@ -148,7 +159,7 @@ impl<'a> StoredData<'a> {
             EventData::None => StoredData::None,
             EventData::Point(point) => {
                 take(1)?;
-                StoredData::Point(StoredPoint::of(point))
+                StoredData::Point(StoredPoint::of(point, None))
             }
             EventData::Batch(batch, shown) => {
                 take(batch.points.len())?;
@@ -165,7 +176,7 @@ impl<'a> StoredData<'a> {
     fn into_data(self) -> EventData {
         match self {
             StoredData::None => EventData::None,
-            StoredData::Point(point) => EventData::Point(Arc::new(point.into_point())),
+            StoredData::Point(point) => EventData::Point(Arc::new(point.into_point(None))),
             StoredData::Batch(batch) => {
                 let shown = batch.shown;
                 EventData::Batch(Arc::new(batch.into_batch()), shown)
@@ -180,36 +191,62 @@ impl<'a> StoredData<'a> {
 // === impl StoredPoint ===
 
 impl<'a> StoredPoint<'a> {
-    fn of(point: &'a Point) -> Self {
-        let series = &point.series;
-        let names = point.shape.names.iter();
+    fn all_of(points: &'a [Point]) -> Vec<Self> {
+        let before = [None].into_iter().chain(points.iter().map(Some));
+        points.iter().zip(before).map(|(point, before)| StoredPoint::of(point, before)).collect()
+    }
+
+    /// - `before`: the point that is read before it.
+    fn of(point: &'a Point, before: Option<&Point>) -> Self {
+        let is_known = before.is_some_and(|before| Arc::ptr_eq(&before.series, &point.series));
+        let series = Some(&point.series).filter(|_| !is_known);
+        let is_known = before.is_some_and(|before| Arc::ptr_eq(&before.shape, &point.shape));
+        let names = Some(&point.shape.names).filter(|_| !is_known);
+        let values = || point.values.iter().map(StoredValue::of);
         StoredPoint {
-            database: text(&series.database),
-            retention: text(&series.retention),
-            name: text(&series.name),
-            tags: series.tags().map(|(key, value)| (text(key), text(value))).collect(),
-            fields: names
-                .zip(&point.values)
-                .map(|(name, value)| (text(name), StoredValue::of(value)))
-                .collect(),
+            database: series.map(|series| text(&series.database)),
+            retention: series.map(|series| text(&series.retention)),
+            name: series.map(|series| text(&series.name)),
+            tags: series
+                .map(|series| series.tags().map(|(key, value)| (text(key), text(value))).collect()),
+            fields: names.map(|names| names.iter().map(text).zip(values()).collect()),
+            values: is_known.then(|| values().collect()),
             time: point.time.0,
         }
     }
 
-    fn into_point(self) -> Point {
-        let (names, values): (Vec<Str>, Vec<FieldValue>) =
-            self.fields.into_iter().map(|(name, value)| (name.into(), value.into_value())).unzip();
-        Point {
-            series: Series::new(
-                self.database.into(),
-                self.retention.into(),
-                self.name.into(),
-                self.tags.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
+    fn into_point(self, before: Option<&Point>) -> Point {
+        let series = match (self.name, before) {
+            (None, Some(before)) => Arc::clone(&before.series),
+            (name, _) => Series::new(
+                self.database.unwrap_or_default().into(),
+                self.retention.unwrap_or_default().into(),
+                name.unwrap_or_default().into(),
+                self.tags
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .collect(),
             ),
-            shape: Shape::new(names.into()),
-            values: values.into_iter().collect(),
-            time: Timestamp(self.time),
-        }
+        };
+        let (shape, values) = match (self.fields, before) {
+            (None, Some(before)) => (Arc::clone(&before.shape), self.values.unwrap_or_default()),
+            (fields, _) => {
+                let fields = fields.unwrap_or_default().into_iter();
+                let (names, values): (Vec<Str>, Vec<StoredValue<'_>>) =
+                    fields.map(|(name, value)| (Str::from(name), value)).unzip();
+                (Shape::new(names.into()), values)
+            }
+        };
+        let mut values: Vec<FieldValue> = values.into_iter().map(StoredValue::into_value).collect();
+        let count = shape.names.len().min(values.len());
+        values.truncate(count);
+        // Each value has a name, whatever was stored.
+        let shape = match shape.names.len() == count {
+            true => shape,
+            false => Shape::new(shape.names[..count].into()),
+        };
+        Point { series, shape, values: values.into_iter().collect(), time: Timestamp(self.time) }
     }
 }
 
@@ -225,7 +262,7 @@ impl<'a> StoredBatch<'a> {
             values: key.values.iter().map(text).collect(),
             group: text(&batch.group.id),
             time: batch.time.0,
-            points: batch.points.iter().map(StoredPoint::of).collect(),
+            points: StoredPoint::all_of(&batch.points),
             shown,
         }
     }
@@ -236,11 +273,16 @@ impl<'a> StoredBatch<'a> {
             dimensions: self.dimensions.into_iter().map(Str::from).collect(),
             values: self.values.into_iter().map(Str::from).collect(),
         };
+        let mut points: Vec<Point> = Vec::with_capacity(self.points.len());
+        for point in self.points {
+            let point = point.into_point(points.last());
+            points.push(point);
+        }
         Batch {
             name: self.name.into(),
             group: Arc::new(Group { slot: 0, key, id: self.group.into() }),
             time: Timestamp(self.time),
-            points: self.points.into_iter().map(StoredPoint::into_point).collect(),
+            points,
         }
     }
 }
@@ -250,7 +292,7 @@ impl<'a> StoredBatch<'a> {
 impl<'a> StoredValue<'a> {
     fn of(value: &'a FieldValue) -> Self {
         match value {
-            FieldValue::Float(number) => StoredValue::Float(format!("{number:?}")),
+            FieldValue::Float(number) => StoredValue::Float(Some(*number)),
             FieldValue::Int(number) => StoredValue::Int(*number),
             FieldValue::UInt(number) => StoredValue::UInt(*number),
             FieldValue::Bool(value) => StoredValue::Bool(*value),
@@ -263,7 +305,7 @@ impl<'a> StoredValue<'a> {
 
     fn into_value(self) -> FieldValue {
         match self {
-            StoredValue::Float(text) => text.parse().map_or(FieldValue::Null, FieldValue::Float),
+            StoredValue::Float(number) => number.map_or(FieldValue::Null, FieldValue::Float),
             StoredValue::Int(number) => FieldValue::Int(number),
             StoredValue::UInt(number) => FieldValue::UInt(number),
             StoredValue::Bool(value) => FieldValue::Bool(value),
@@ -275,6 +317,29 @@ impl<'a> StoredValue<'a> {
             StoredValue::Duration(nanos) => FieldValue::Duration(nanos),
             StoredValue::Null => FieldValue::Null,
         }
+    }
+}
+
+/// A float as a text that gives the same bits again.
+mod float_text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Text;
+
+    pub(super) fn serialize<S: Serializer>(
+        number: &Option<f64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match number {
+            Some(number) => serializer.collect_str(&format_args!("{number:?}")),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<f64>, D::Error> {
+        Ok(Text::deserialize(deserializer)?.parse().ok())
     }
 }
 
@@ -330,6 +395,66 @@ mod tests {
             assert_eq!(seen(&after), seen(&before));
             assert_eq!((after.task, after.group), (before.task, before.group));
         }
+    }
+
+    #[test]
+    fn points_of_a_batch_say_what_is_new() {
+        let fields = |number| [("v", FieldValue::Int(number)), ("w", FieldValue::Float(0.5))];
+        let tags = [("host", "a")];
+        let first = point("m", &tags, &fields(1), 1);
+        let second = Point {
+            values: fields(2).map(|(_, value)| value).into_iter().collect(),
+            time: Timestamp(2),
+            ..first.clone()
+        };
+        // Equal, and no less than others for not being shared.
+        let apart = point("m", &tags, &fields(3), 3);
+        let of_others = point("n", &[], &[("s", FieldValue::Str("x".into()))], 4);
+        let same_series = Point { series: Arc::clone(&of_others.series), ..first.clone() };
+        let points = vec![first, second, apart, of_others, same_series];
+        let mut before = event("id", Level::Critical);
+        before.data = EventData::Batch(Arc::new(batch("m", &tags, 9, points)), 2);
+        let json = serde_json::to_string(&StoredEvent::of(&before)).unwrap();
+        assert_eq!(json.matches("\"tags\"").count(), 3, "{json}");
+        assert_eq!(json.matches("\"fields\"").count(), 4, "{json}");
+        assert!(json.contains(r#"{"values":[{"i":2},{"f":"0.5"}],"time":2}"#), "{json}");
+        let content = |event: &Event| {
+            let EventData::Batch(batch, shown) = &event.data else { panic!("no batch") };
+            let points = batch.points.iter().map(|point| {
+                let (series, fields) = (&point.series, point.fields().collect::<Vec<_>>());
+                let tags = series.tags().collect::<Vec<_>>();
+                format!("{} {} {tags:?} {fields:?} {}", series.database, series.name, point.time.0)
+            });
+            (points.collect::<Vec<_>>(), *shown)
+        };
+        assert_eq!(content(&again(&before)), content(&before));
+    }
+
+    #[test]
+    fn points_that_say_everything_or_too_little_are_read() {
+        let read = |points: &str| {
+            let text = format!(
+                r#"{{"name":"m","by_name":null,"dimensions":[],"values":[],"group":"","time":1,"points":[{points}],"shown":0}}"#
+            );
+            let batch = serde_json::from_str::<StoredBatch>(&text).unwrap().into_batch();
+            let points = batch.points.iter().map(|point| {
+                let fields = point.fields().collect::<Vec<_>>();
+                format!("{} {fields:?} {}", point.series.name, point.time.0)
+            });
+            points.collect::<Vec<_>>().join("; ")
+        };
+        // As earlier versions stored them.
+        let old = r#"{"database":"d","retention":"r","name":"m","tags":[["a","b"]],"fields":[["v",{"f":"1.5"}]],"time":1}"#;
+        let one = r#"m [("v", Float(1.5))] 1"#;
+        assert_eq!(read(&format!("{old},{old}")), format!("{one}; {one}"));
+        // Damaged ones.
+        let values = r#"{"values":[{"i":1},{"i":2}],"time":2}"#;
+        assert_eq!(read(values), " [] 2");
+        assert_eq!(read(&format!("{old},{values}")), format!(r#"{one}; m [("v", Int(1))] 2"#));
+        let none = r#"{"time":3}"#;
+        assert_eq!(read(&format!("{old},{none}")), format!("{one}; m [] 3"));
+        let word = old.replace("1.5", "x");
+        assert_eq!(read(&word), r#"m [("v", Null)] 1"#);
     }
 
     #[test]

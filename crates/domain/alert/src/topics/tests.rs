@@ -315,7 +315,7 @@ impl TopicStore for Broken {
 #[tokio::test]
 async fn what_cannot_be_written_waits_and_the_newest_counts() {
     let store = Arc::new(Broken::default());
-    let writer = Writer::new(store.clone(), VirtualClock::new(Timestamp(0)), None);
+    let writer = Writer::new(store.clone(), VirtualClock::new(Timestamp(0)), None, 10);
     let (t, u): (Str, Str) = ("t".into(), "u".into());
     for index in 0..2_500 {
         writer.set(&t, &index.to_string().into(), Some(state(Level::Info)));

@@ -25,9 +25,6 @@ use super::transition::Transition;
 /// ones are written these are sent, and who waits for room sees that something moves.
 const CHANGES_MAX: usize = 2_000;
 
-/// Lines of the history that wait for the store; of more, the oldest are lost. Ours.
-const RECORDS_MAX: usize = 10_000;
-
 pub(super) struct Writer {
     store: Arc<dyn TopicStore>,
     clock: Arc<dyn Clock>,
@@ -40,6 +37,8 @@ pub(super) struct Writer {
     /// Since when the store fails.
     failing_since: Mutex<Option<Duration>>,
     failures: AtomicU64,
+    /// Lines of the history that wait for the store; of more, the oldest are lost.
+    records_max: usize,
     records_dropped: AtomicU64,
     room: Room,
     /// Transactions that were written.
@@ -69,6 +68,7 @@ impl Writer {
         store: Arc<dyn TopicStore>,
         clock: Arc<dyn Clock>,
         outboxes: Option<Arc<Outboxes>>,
+        records_max: usize,
     ) -> Self {
         Writer {
             store,
@@ -79,6 +79,7 @@ impl Writer {
             flushing: tokio::sync::Mutex::default(),
             failing_since: Mutex::default(),
             failures: AtomicU64::new(0),
+            records_max,
             records_dropped: AtomicU64::new(0),
             room: Room::default(),
             written: AtomicU64::new(0),
@@ -97,7 +98,7 @@ impl Writer {
 
     pub(super) fn record(&self, record: Transition) {
         let mut pending = self.lock();
-        if pending.records.len() >= RECORDS_MAX {
+        if pending.records.len() >= self.records_max {
             pending.records.pop_front();
             self.records_dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -249,7 +250,7 @@ impl Writer {
             }
         }
         records.append(&mut pending.records);
-        let lost = records.len().saturating_sub(RECORDS_MAX);
+        let lost = records.len().saturating_sub(self.records_max);
         records.drain(..lost);
         self.records_dropped.fetch_add(lost as u64, Ordering::Relaxed);
         pending.records = records;
@@ -264,7 +265,7 @@ impl Writer {
 impl Place for Arc<Writer> {
     fn load(&self) -> Option<Load> {
         let moved = self.written.load(Ordering::Relaxed);
-        Some(Load { used: self.lock().records.len(), most: RECORDS_MAX, moved })
+        Some(Load { used: self.lock().records.len(), most: self.records_max, moved })
     }
 
     fn room(&self) -> &Room {

@@ -144,9 +144,12 @@ impl<R: BufRead> PointReader<R> {
             return Ok(false);
         }
         let (before, count) = (self.line, out.len());
-        let Ok(ahead) = self.input.fill_buf() else {
-            // It is told where a line is asked for.
-            return Ok(false);
+        let ahead = match self.input.fill_buf() {
+            Ok(ahead) => ahead,
+            // It is asked again where a line is asked for.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            // Now, for who is asked again might not say the same.
+            Err(source) => return Err(ReadError::Io { input: 0, line: self.line + 1, source }),
         };
         self.buffer.clear();
         let (mut used, mut points) = (0, 0);

@@ -19,6 +19,8 @@ const SERIES_MAX: usize = 100_000;
 const SPELLING_BYTES_MAX: usize = 4 << 10;
 /// Lists of fields that are remembered.
 const SHAPES_MAX: usize = 64;
+/// Bytes of a time up to its minute: `2026-03-01T10:00`.
+const MINUTE_BYTES: usize = 16;
 
 /// Reads batches.
 #[derive(Debug, Default)]
@@ -29,11 +31,11 @@ pub(crate) struct Batches {
     /// Tags as they were spelled, for the measurement at hand.
     pub(super) tags: HashMap<Box<[u8]>, Arc<Tags>, RandomState>,
     none: Option<Arc<Tags>>,
-    pub(super) shapes: Vec<Arc<Shape>>,
+    pub(super) shapes: Vec<Fields>,
     /// The place of the last shape.
     pub(super) shape: usize,
-    /// The last date as it was spelled, and the seconds at its beginning.
-    date: ([u8; 10], i64),
+    /// The last minute as it was spelled, and the seconds at its beginning.
+    minute: Option<([u8; MINUTE_BYTES], i64)>,
     /// Points of the last batch.
     pub(super) points: usize,
 }
@@ -46,6 +48,14 @@ pub(super) struct Tags {
     /// What a batch with them has, without its name.
     key: GroupKey,
     pub(super) series: Arc<Series>,
+}
+
+/// Fields that were read.
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub(super) shape: Arc<Shape>,
+    /// What stands before the value of each: `"usage":`, `,"idle":`, ….
+    pub(super) keys: Box<[Box<[u8]>]>,
 }
 
 /// The members of an object that are looked at.
@@ -160,17 +170,18 @@ impl Batches {
         fields: NodeId,
         count: usize,
     ) -> Option<Arc<Shape>> {
-        let is_it = |shape: &Arc<Shape>| {
-            shape.names.len() == count
-                && (tree.children(fields).zip(&shape.names))
+        let is_it = |known: &Fields| {
+            let names = &known.shape.names;
+            names.len() == count
+                && (tree.children(fields).zip(names))
                     .all(|(field, name)| tree.raw_key(line, field) == name.as_bytes())
         };
-        if let Some(shape) = self.shapes.get(self.shape).filter(|shape| is_it(shape)) {
-            return Some(Arc::clone(shape));
+        if let Some(known) = self.shapes.get(self.shape).filter(|known| is_it(known)) {
+            return Some(Arc::clone(&known.shape));
         }
         if let Some(at) = self.shapes.iter().position(is_it) {
             self.shape = at;
-            return Some(Arc::clone(&self.shapes[at]));
+            return Some(Arc::clone(&self.shapes[at].shape));
         }
         let mut names: Vec<Str> = Vec::with_capacity(count);
         for field in tree.children(fields) {
@@ -184,8 +195,9 @@ impl Batches {
             self.shapes.clear();
         }
         self.shape = self.shapes.len();
-        let shape = Shape::new(names.into());
-        self.shapes.push(Arc::clone(&shape));
+        let fields = Fields::new(Shape::new(names.into()));
+        let shape = Arc::clone(&fields.shape);
+        self.shapes.push(fields);
         Some(shape)
     }
 
@@ -240,14 +252,19 @@ impl Batches {
 
     /// Reads what stands between the quotes of such a time.
     pub(super) fn spelled_time(&mut self, text: &[u8]) -> Option<i64> {
-        let (date, rest) = text.split_first_chunk::<10>()?;
-        let (clock, rest) = rest.split_first_chunk::<9>()?;
-        let [b'T', h1, h2, b':', m1, m2, b':', s1, s2] = clock else { return None };
-        if self.date.0 != *date {
-            self.date = (*date, seconds_of(date)?);
-        }
-        let (hour, minute, second) = (two(*h1, *h2)?, two(*m1, *m2)?, two(*s1, *s2)?);
-        if hour > 23 || minute > 59 || second > 59 {
+        let (minute, rest) = text.split_first_chunk::<MINUTE_BYTES>()?;
+        let (seconds, rest) = rest.split_first_chunk::<3>()?;
+        let [b':', s1, s2] = seconds else { return None };
+        let begun = match self.minute {
+            Some((known, begun)) if known == *minute => begun,
+            _ => {
+                let begun = seconds_of_minute(minute)?;
+                self.minute = Some((*minute, begun));
+                begun
+            }
+        };
+        let second = two(*s1, *s2)?;
+        if second > 59 {
             return None;
         }
         let fraction = match rest {
@@ -261,7 +278,21 @@ impl Batches {
             }
             _ => return None,
         };
-        Some((self.date.1 + hour * 3_600 + minute * 60 + second) * 1_000_000_000 + fraction)
+        Some((begun + second) * 1_000_000_000 + fraction)
+    }
+}
+
+// === impl Fields ===
+
+impl Fields {
+    /// Takes a shape whose names were read from keys without escapes.
+    fn new(shape: Arc<Shape>) -> Self {
+        let key = |(place, name): (usize, &Str)| {
+            let comma = if place == 0 { "" } else { "," };
+            format!("{comma}\"{name}\":").into_bytes().into_boxed_slice()
+        };
+        let keys = shape.names.iter().enumerate().map(key).collect();
+        Fields { shape, keys }
     }
 }
 
@@ -311,6 +342,17 @@ fn value(line: &[u8], tree: &Tree, field: NodeId) -> Option<FieldValue> {
         NodeKind::False => Some(FieldValue::Bool(false)),
         NodeKind::Null | NodeKind::Array | NodeKind::Object => None,
     }
+}
+
+/// Gives the seconds at the beginning of a minute like `2026-03-01T10:00`, of the years from 1970 to 2199.
+fn seconds_of_minute(minute: &[u8; MINUTE_BYTES]) -> Option<i64> {
+    let (date, clock) = minute.split_first_chunk::<10>()?;
+    let [b'T', h1, h2, b':', m1, m2] = clock else { return None };
+    let (hour, minute) = (two(*h1, *h2)?, two(*m1, *m2)?);
+    if hour > 23 || minute > 59 {
+        return None;
+    }
+    Some(seconds_of(date)? + hour * 3_600 + minute * 60)
 }
 
 /// Gives the seconds at the beginning of a day like `2026-03-01`, of the years from 1970 to 2199.

@@ -250,20 +250,23 @@ impl Player {
             .next(&mut parser, Precision::Nanoseconds, &mut points)
             .map_err(|error| format!("running replay: {error}"))?
         {
-            for (place, mut point) in points.drain(..).enumerate() {
-                if let Times::From(start) = times {
-                    let shift = *shift.get_or_insert_with(|| start.0.saturating_sub(point.time.0));
-                    point.time = shifted(point.time, shift);
-                }
-                // Without a pace it is only looked whether somebody wants something: once for those read together.
-                if place == 0 || self.pace.is_real {
-                    self.wait(point.time)?;
-                }
-                if self.is_ours(&point) {
-                    self.playback.point(&point).map_err(text)?;
+            // Those that are read together are of one database and retention policy.
+            let Some(first) = points.first() else { continue };
+            let is_ours = self.is_ours(first);
+            if let Times::From(start) = times {
+                let shift = *shift.get_or_insert_with(|| start.0.saturating_sub(first.time.0));
+                points.iter_mut().for_each(|point| point.time = shifted(point.time, shift));
+            }
+            // With a pace each has its time, and functions outside must not be given more than they take.
+            let is_single = self.pace.is_real || self.playback.actor().runs_outside();
+            for run in points.chunks(if is_single { 1 } else { points.len() }) {
+                self.wait(run[0].time)?;
+                if is_ours {
+                    self.playback.points(run).map_err(text)?;
                 }
                 self.answers()?;
             }
+            points.clear();
         }
         Ok(())
     }

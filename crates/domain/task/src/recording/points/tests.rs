@@ -182,7 +182,75 @@ fn value() -> impl Strategy<Value = FieldValue> {
     ]
 }
 
+/// Reads what stands in a text, piece by piece of so many bytes; in pieces of one nothing is read together.
+fn read_in(pieces: usize, text: &[u8]) -> (Vec<String>, Option<String>, u64) {
+    let input = std::io::BufReader::with_capacity(pieces, text);
+    let (mut reader, mut parser) = (PointReader::new(input), Parser::new(Limits::default()));
+    let mut points = Vec::new();
+    let error = loop {
+        match reader.next(&mut parser, Precision::Nanoseconds, &mut points) {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    let line = if error.is_some() { 0 } else { reader.line() };
+    (points.iter().map(content).collect(), error, line)
+}
+
+#[test]
+fn what_is_wrong_with_the_file_is_told_as_it_is() {
+    let text = b"db\nrp\nm v=1 1\n".repeat(5_000);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&text).unwrap();
+    let packed = packed.finish().unwrap();
+    for (what, wanted) in [
+        (&packed[..packed.len() - 1], "gzip"),
+        (&packed[..packed.len() / 2], "gzip"),
+        (&[&packed[..packed.len() - 5], b"x", &packed[packed.len() - 4..]].concat(), "gzip"),
+    ] {
+        let input = super::super::files::open_stream(std::io::Cursor::new(what.to_vec()));
+        let mut reader = PointReader::new(input.unwrap().remove(0));
+        let mut parser = Parser::new(Limits::default());
+        let mut points = Vec::new();
+        let error = loop {
+            match reader.next(&mut parser, Precision::Nanoseconds, &mut points) {
+                Ok(is_more) => assert!(is_more, "damage was not seen"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(error.contains(wanted), "{error}");
+        assert!(!error.contains("failed before"), "{error}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn points_that_are_read_together_are_as_those_read_one_by_one(
+        parts in proptest::collection::vec(
+            (
+                proptest::sample::select(vec!["db", "db", "db", "db", "", "d\r", "x", "#levada point 2 2 7", "#levada point 1"]),
+                proptest::sample::select(vec!["rp", "rp", "rp", "", "r p", "#"]),
+                proptest::sample::select(vec![
+                    "m,t=a v=1 1", "m,t=a v=2i,w=t 2", "m v=1.5e3 3", "m,t=a\\ b v=1 4", "m s=\"x\" 5",
+                    "m s=\"x\ny\" 6", "m s=\"x\\\"\" 7", "m v=1 8\r", "# comment", "", " ", "m v=", "m v=1",
+                    "m v=\"x", "m v=99999999999999999999i 9", "m,t v=1 10", "m,t=ü v=1 11", "m v=nan 12", "m v=1 1x",
+                    "m  v=1 13", "\tm v=1 14", "dbrpm v=1 15", "m v=0x1 1", "m v=1,v=2 16", "m v=1\0 1",
+                ]),
+            ),
+            0..40,
+        ),
+        pieces in 2_usize..400,
+        cut in 0_usize..40,
+    ) {
+        let lines = parts.iter().flat_map(|(database, retention, line)| [database, retention, line]);
+        let mut text: Vec<u8> = lines.flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect();
+        text.truncate(text.len() - cut.min(text.len()));
+        let wanted = read_in(1, &text);
+        prop_assert_eq!(&read_in(pieces, &text), &wanted, "{}", String::from_utf8_lossy(&text));
+        prop_assert_eq!(&read_in(1 << 16, &text), &wanted, "{}", String::from_utf8_lossy(&text));
+    }
+
     #[test]
     fn points_come_back_as_they_were(
         points in proptest::collection::vec(

@@ -132,7 +132,139 @@ fn what_is_remembered_is_bounded() {
     );
 }
 
+/// A number, a text or something else as it may stand for a field.
+const VALUES: &[&str] = &[
+    "1",
+    "-7",
+    "95.2",
+    "0.1234567890123",
+    "-0",
+    "0",
+    "1e3",
+    "9007199254740993",
+    "123456789012345678901",
+    "1e999",
+    "01",
+    "1.",
+    "-",
+    "true",
+    "false",
+    "null",
+    "\"a\"",
+    "\"\"",
+    "\"a\\nb\"",
+    "\"a}b{\"",
+    "\"\u{7f}\"",
+    "\"\t\"",
+    "\"\\ud83d\\ude00\"",
+    "\"\\ud83d\"",
+    "\"\\ud83d\\u0061\\ude00\"",
+    "\"\\\\ud83d\"",
+    "\"\\ud83d\\ud83d\\ude00\"",
+    "\"\\u00\"",
+    "\"ü\"",
+    "[]",
+    "{}",
+    "",
+];
+
+/// Tags of a batch or of a point.
+const TAGS: &[&str] = &[
+    "\"tags\":{\"host\":\"a\"},",
+    "\"tags\":{\"host\":\"a\"},",
+    "\"tags\":{\"host\":\"b\"},",
+    "",
+    "\"tags\":{},",
+    "\"tags\":null,",
+    "\"tags\":{\"host\":\"}\"},",
+    "\"tags\":{\"host\":\"a\",\"az\":\"1\"},",
+    "\"tags\":{\"az\":\"1\",\"host\":\"a\"},",
+    "\"tags\":{\"h\\u006fst\":\"a\"},",
+    "\"tags\":{\"host\":1},",
+    "\"tags\":{\"host\":\"a\",\"host\":\"b\"},",
+    "\"tags\" : {\"host\":\"a\"},",
+    "\"tags\":{\"host\":\"\\\"a\"},",
+    "\"tags\":[],",
+    "\"tags\":{\"host\":\"a\"},\"tags\":{\"host\":\"b\"},",
+];
+
+const TIMES: &[&str] = &[
+    "\"2026-03-01T10:00:50Z\"",
+    "\"2026-03-01T10:00:50Z\"",
+    "\"2026-03-02T10:00:50.5Z\"",
+    "\"2026-03-01T10:00:50.123456789Z\"",
+    "\"2026-02-29T10:00:50Z\"",
+    "\"1969-12-31T23:59:59Z\"",
+    "\"2026-03-01T10:00:60Z\"",
+    "\"2026-03-01t10:00:50z\"",
+    "7",
+    "null",
+    "\"2026-03-01T10:00:50+01:00\"",
+    "\"2026-03-01T10:00:50\"",
+];
+
+const HEADS: &[&str] = &[
+    "\"name\":\"cpu\",",
+    "\"name\":\"cpu\",",
+    "\"name\":\"cpu\",",
+    "\"name\":\"m\\u0065m\",",
+    "\"name\":\"mem\",",
+    "",
+    "\"name\":1,",
+    "\"name\":\"c\\\"pu\",",
+    "\"name\":\"cpu\",\"group\":\"host=a\",",
+    "\"name\":\"cpu\",\"byname\":true,",
+    "\"name\":\"cpu\",\"byName\":true,",
+    "\"name\":\"cpu\",\"more\":[1,{}],",
+];
+
+const FIELDS: &[&[&str]] = &[
+    &["usage", "idle"],
+    &["usage", "idle"],
+    &["idle", "usage"],
+    &["v"],
+    &[],
+    &["v", "v"],
+    &["\\u0076"],
+    &["ü"],
+];
+
+/// Lines like each other, but for what is odd in some of them.
+fn line() -> impl Strategy<Value = String> {
+    use proptest::sample::select;
+    let point =
+        (select(FIELDS), select(VALUES), select(VALUES), select(TAGS), select(TIMES), 0..20_usize)
+            .prop_map(|(names, first, second, tags, time, odd)| {
+                // Most are as they should be, or nothing would be read.
+                let first = if odd < 14 { "97.1" } else { first };
+                let second = if odd < 16 { "-2.5" } else { second };
+                let fields: Vec<String> = names
+                    .iter()
+                    .zip([first, second])
+                    .map(|(name, value)| format!("\"{name}\":{value}"))
+                    .collect();
+                let kinds = if odd == 19 { "\"kinds\":{\"v\":\"int\"}," } else { "" };
+                format!("{{\"fields\":{{{}}},{kinds}{tags}\"time\":{time}}}", fields.join(","))
+            });
+    let points = proptest::collection::vec(point, 0..4);
+    (select(HEADS), select(TAGS), select(TIMES), points, 0..12_usize).prop_map(
+        |(head, tags, tmax, points, odd)| {
+            let tmax = if odd < 6 { format!("\"tmax\":{tmax},") } else { String::new() };
+            let end = ["", " ", "\r\n", "x", "}"][odd.saturating_sub(7)];
+            format!("{{{head}{tmax}{tags}\"points\":[{}]}}{end}", points.join(","))
+        },
+    )
+}
+
 proptest! {
+    #[test]
+    fn lines_one_after_the_other_are_read_as_the_slow_way_reads_them(lines in proptest::collection::vec(line(), 1..12)) {
+        let mut batches = Batches::default();
+        for line in lines.iter().chain(&lines) {
+            both(&mut batches, line);
+        }
+    }
+
     #[test]
     fn days_are_those_of_the_calendar(day in 0_i64..84_000, second in 0_i64..86_400) {
         let time = Timestamp((day * 86_400 + second) * 1_000_000_000);
