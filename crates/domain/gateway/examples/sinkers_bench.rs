@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use levada_codec::compression::{Compression, compress_all};
+use levada_codec::points::LeftOut;
 use levada_gateway::deliver::{
     Answer, Group, Member, Receiver, SendPolicy, Sender, SenderParts, Strategy,
 };
