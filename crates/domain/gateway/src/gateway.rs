@@ -277,6 +277,7 @@ impl Gateway {
                 written.sunk = workspace.scratch.sunk();
                 written.bodies = outgoing.len() as u64;
                 rules.count(&mut workspace.scratch);
+                workspace.reclaim(buckets);
                 Ok(Prepared { outgoing, written })
             },
         );

@@ -169,6 +169,11 @@ impl Buckets {
         }
     }
 
+    /// Gives up all lines; gives the text of the body, when it came compressed with gzip.
+    pub(super) fn into_unpacked(self) -> Bytes {
+        self.gzip.map_or_else(Bytes::new, |_| self.body)
+    }
+
     /// Gives the buckets.
     pub(super) fn list(&self) -> &[Bucket] {
         &self.list

@@ -14,7 +14,7 @@ use levada_model::{Category, Timestamp};
 use levada_runtime::Clock;
 
 use super::bucket::{Bucket, Buckets};
-use super::{Bounds, Write, WriteError};
+use super::{BUFFER_BYTES_MAX, Bounds, Write, WriteError};
 use crate::rules::DestinationId;
 use crate::wal::{Attributes, Encoding, Record};
 
@@ -75,8 +75,6 @@ struct Press {
 
 /// Presses that are kept.
 const IDLE_MAX: usize = 8;
-/// A buffer that became larger than this is not kept: twice the largest usual body.
-const BUFFER_BYTES_MAX: usize = 2 << 20;
 /// Fast levels: what is saved above them is not worth the time here. Source: measured.
 const GZIP_LEVEL: i32 = 1;
 const ZSTD_LEVEL: i32 = 1;

@@ -97,24 +97,23 @@ impl Shared {
         }
     }
 
-    /// Writes what is pending until a record is written, on this thread, which may block. When somebody else writes just
-    /// now, or the record has to wait, a thread of the queue goes on.
+    /// Writes what is pending until a record is written, on this thread, which may block. When the record has to wait, a
+    /// thread of the queue goes on.
     pub(super) fn write_here(self: &Arc<Self>, written: &mut Written) -> Option<AppendResult> {
-        // Whoever writes may have looked for more before this record came, and so is not relied on.
-        if let Ok(mut log) = self.engine.log.try_lock() {
-            while self.engine.write_some(&mut log) == Step::Worked {
-                self.wrote();
-                if let Some(result) = written.now() {
-                    return Some(result);
-                }
+        // Whoever holds the log now is about to let go of it: nobody holds it while it waits for more.
+        let log = &mut *lock(&self.engine.log);
+        loop {
+            // Another may have written it.
+            if let Some(result) = written.now() {
+                return Some(result);
             }
+            if self.engine.write_some(log) != Step::Worked {
+                break;
+            }
+            self.wrote();
         }
-        // Another may have written it.
-        let result = written.now();
-        if result.is_none() {
-            self.want_writer();
-        }
-        result
+        self.want_writer();
+        None
     }
 
     fn wrote(&self) {
