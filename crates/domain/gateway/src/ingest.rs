@@ -226,7 +226,12 @@ pub struct Workspace {
     pub(crate) scratch: Scratch,
     pub(crate) text: Vec<u8>,
     pub(crate) header: String,
+    /// Memory for a body that comes compressed.
+    unpacked: Vec<u8>,
 }
+
+/// A buffer that became larger than this is not kept: twice the largest usual body.
+const BUFFER_BYTES_MAX: usize = 2 << 20;
 
 /// Reads a body and splits it.
 pub fn prepare(
@@ -238,7 +243,7 @@ pub fn prepare(
     if write.body.is_empty() {
         return Err(WriteError::Empty);
     }
-    let plain = body::plain(write, bounds)?;
+    let plain = body::plain(write, bounds, &mut workspace.unpacked)?;
     let mut written = Written::default();
     let checks = write.checks.clone().unwrap_or_else(|| Checks::of(write.category));
     let native = match write.format {
@@ -311,6 +316,22 @@ impl Format {
     /// Says whether points share what stands in a body once, so that they may be larger than the body.
     fn shares(self) -> bool {
         !matches!(self, Format::Lines | Format::Protobuf | Format::Json)
+    }
+}
+
+// === impl Workspace ===
+
+impl Workspace {
+    /// Takes back the memory of a body that is done with, unless records still have parts of it.
+    ///
+    /// Threads come and go, and the allocator keeps for each of them what it gave up last: a buffer that goes with the work
+    /// is needed once for each body at a time, not once for each thread.
+    pub(crate) fn reclaim(&mut self, buckets: Buckets) {
+        if let Ok(body) = buckets.into_unpacked().try_into_mut() {
+            self.unpacked = body.into();
+            self.unpacked.clear();
+            self.unpacked.shrink_to(BUFFER_BYTES_MAX);
+        }
     }
 }
 

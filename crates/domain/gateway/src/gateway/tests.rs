@@ -23,9 +23,15 @@ const SMALL: u64 = 1_500;
 impl Bench {
     /// Makes a gateway with a large queue and a small one; all points go to both.
     fn new(keep: Keep, sync: Sync) -> Self {
+        Self::with(keep, sync, [1 << 20, SMALL])
+    }
+
+    /// The same, with queues of so many bytes.
+    fn with(keep: Keep, sync: Sync, bytes_max: [u64; 2]) -> Self {
         let (tasks, dir) = (Tasks::new(), tempfile::tempdir().unwrap());
         let clock: Arc<dyn Clock> = SystemClock::new();
-        let outlets = [("large", 1 << 20), ("small", SMALL)].map(|(name, bytes_max)| {
+        let [large, small] = bytes_max;
+        let outlets = [("large", large), ("small", small)].map(|(name, bytes_max)| {
             let settings = QueueSettings {
                 keep,
                 sync,
@@ -175,4 +181,99 @@ async fn a_writer_that_goes_away_is_counted_for_what_it_brought() {
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let stats = bench.gateway.stats();
     assert_eq!((of(&stats.received), of(&stats.copies)), (10, 20));
+}
+
+/// A body that is prepared on a thread of its own, and written by it.
+fn large(number: usize) -> String {
+    let line = |n: usize| format!("m,host=h{number} f={n}i,text=\"{}\"\n", "x".repeat(40));
+    (0..1_000).map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn large_bodies_of_many_writers_are_all_in_their_queues() {
+    for (keep, sync) in [
+        (Keep::Disk, Sync::None),
+        (Keep::Disk, Sync::Interval(Duration::from_millis(1))),
+        (Keep::Disk, Sync::Always),
+        (Keep::Memory, Sync::None),
+    ] {
+        let bench = Arc::new(Bench::with(keep, sync, [64 << 20; 2]));
+        assert!(large(0).len() > INLINE_BYTES_MAX);
+        let writes = (0..40).map(|number| {
+            let bench = Arc::clone(&bench);
+            let write = Write::lines(Category::Logging, large(number), SystemClock::new().now());
+            async move { bench.gateway.write(write, &bench.tasks).await }
+        });
+        let tasks = &bench.tasks;
+        let writes: Vec<_> =
+            writes.map(|write| tasks.spawn(TaskKind::Gateway, "write", write)).collect();
+        for write in futures_util::future::join_all(writes).await {
+            let written = write.unwrap().unwrap();
+            assert_eq!((written.points, written.copies), (1_000, 2_000));
+        }
+        assert_eq!(bench.accepted(), [40_000, 40_000]);
+        for outlet in bench.gateway.outlets() {
+            let mut hosts = std::collections::BTreeMap::<String, u32>::new();
+            while let Some(lease) = outlet.queue.try_next() {
+                let text = String::from_utf8(lease.record().body.to_vec()).unwrap();
+                let host = text[..text.find(' ').unwrap()].to_owned();
+                *hosts.entry(host).or_default() += lease.record().points;
+                lease.done(Outcome::Delivered);
+            }
+            assert_eq!(hosts.len(), 40, "{hosts:?}");
+            assert!(hosts.values().all(|points| *points == 1_000), "{hosts:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_that_finds_no_room_leaves_nothing_anywhere() {
+    let bench = Bench::with(Keep::Disk, Sync::None, [1 << 20, 100 << 10]);
+    let write = |number| {
+        let write = Write::lines(Category::Logging, large(number), SystemClock::new().now());
+        let way = Way::default();
+        let (gateway, tasks) = (&bench.gateway, &bench.tasks);
+        async move { gateway.write_on(&way, write, tasks, Some(MOMENT)).await }
+    };
+    assert_eq!(write(1).await.unwrap().points, 1_000);
+    let error = write(2).await.unwrap_err();
+    assert!(matches!(error, WriteError::Full), "{error}");
+    assert_eq!(bench.accepted(), [1_000, 1_000]);
+    let queue = bench.gateway.outlets()[1].queue.clone();
+    queue.next().await.unwrap().done(Outcome::Delivered);
+    assert_eq!(write(3).await.unwrap().points, 1_000);
+    assert_eq!(bench.accepted(), [2_000, 2_000]);
+}
+
+#[tokio::test]
+async fn a_large_body_says_who_has_its_part_when_a_disk_fails() {
+    let bench = Bench::with(Keep::Disk, Sync::None, [1 << 20; 2]);
+    std::fs::remove_dir_all(bench.path("small")).unwrap();
+    let write = Write::lines(Category::Logging, large(1), SystemClock::new().now());
+    let error = bench.gateway.write(write, &bench.tasks).await.unwrap_err();
+    assert!(error.to_string().contains("taken for `large` (1000 points)"), "{error}");
+    assert_eq!(bench.accepted(), [1_000, 0]);
+}
+
+#[tokio::test]
+async fn a_writer_of_a_large_body_that_goes_away_is_counted_for_what_it_brought() {
+    let bench = Bench::with(Keep::Disk, Sync::None, [1 << 20; 2]);
+    {
+        let write = Write::lines(Category::Logging, large(1), SystemClock::new().now());
+        let mut write = Box::pin(bench.gateway.write(write, &bench.tasks));
+        tokio::select! {
+            biased;
+            _ = &mut write => panic!("a thread prepares it"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let counted = async {
+        while of(&bench.gateway.stats().received) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), counted).await.unwrap();
+    assert_eq!(bench.accepted(), [1_000, 1_000]);
+    assert_eq!(of(&bench.gateway.stats().copies), 2_000);
 }

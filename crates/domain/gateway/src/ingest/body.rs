@@ -3,10 +3,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use levada_codec::compression::{self, Compression};
+use levada_codec::compression::{Compression, CompressionError, Decompressor, Limits};
 use levada_codec::snappy;
 
 use super::{Bounds, Write, WriteError};
+
+/// Room made for the next step of a decompressor.
+const STEP_BYTES: usize = 64 << 10;
+
+/// Largest window of zstd over HTTP, as a power of two: 8 MiB. Source: RFC 8878 §3.1.1.1.2.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// How a body is compressed on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,16 +64,21 @@ impl Plain {
     }
 }
 
-/// Takes a body out of its compression.
-pub(super) fn plain(write: &Write, bounds: &Bounds) -> Result<Plain, WriteError> {
+/// Takes a body out of its compression, into a buffer whose memory is used again.
+pub(super) fn plain(
+    write: &Write,
+    bounds: &Bounds,
+    buffer: &mut Vec<u8>,
+) -> Result<Plain, WriteError> {
     let (body, bytes_max) = (&write.body, bounds.body_bytes_max);
     if body.len() > bytes_max {
         return Err(WriteError::TooLarge { bytes: body.len(), bytes_max });
     }
-    let unpack = |format| {
-        compression::decompress_all(format, body, bounds.plain_bytes_max)
-            .map(Bytes::from)
-            .map_err(WriteError::Decode)
+    let mut unpack = |format| {
+        let mut text = std::mem::take(buffer);
+        text.clear();
+        unpack(format, body, bounds.plain_bytes_max, &mut text).map_err(WriteError::Decode)?;
+        Ok::<_, WriteError>(Bytes::from(text))
     };
     let bytes = match write.coding {
         Coding::Identity => body.clone(),
@@ -82,4 +93,27 @@ pub(super) fn plain(write: &Write, bounds: &Bounds) -> Result<Plain, WriteError>
     }
     let repaired = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Plain { bytes: repaired.into(), is_repaired: true })
+}
+
+fn unpack(
+    format: Compression,
+    mut rest: &[u8],
+    bytes_max: usize,
+    text: &mut Vec<u8>,
+) -> Result<(), CompressionError> {
+    let limits = Limits {
+        output_bytes_max: Some(bytes_max as u64),
+        zstd_window_log_max: ZSTD_WINDOW_LOG_MAX,
+        ..Limits::default()
+    };
+    let mut decompressor = Decompressor::new(format, limits)?;
+    loop {
+        // A small body does not deserve a large buffer.
+        let room = rest.len().saturating_mul(8).clamp(STEP_BYTES / 64, STEP_BYTES);
+        let step = decompressor.step_into(rest, text, room)?;
+        rest = &rest[step.consumed..];
+        if rest.is_empty() && !decompressor.has_more() {
+            return decompressor.finish();
+        }
+    }
 }

@@ -46,8 +46,8 @@ pub(super) struct Bucket {
 /// Where lines are.
 #[derive(Debug)]
 enum Content {
-    /// Still in the body, one behind the other.
-    Body(Range<usize>),
+    /// Still in the body, in order; ranges that touch are one.
+    Body(SmallVec<[Range<usize>; 1]>),
     /// Copied.
     Copy(Vec<u8>),
     /// Copied, and complete.
@@ -61,9 +61,12 @@ struct Piece {
     points: u32,
 }
 
-/// Points that become one record, cut out.
+/// Points that become one record.
 pub(super) struct Part {
-    pub(super) bytes: Bytes,
+    text: Bytes,
+    /// What of the text, in order.
+    ranges: SmallVec<[Range<usize>; 1]>,
+    bytes: usize,
     pub(super) points: u32,
 }
 
@@ -100,7 +103,7 @@ impl Buckets {
         let next = self.list.len();
         let at = *self.known.entry(address.clone()).or_insert(next);
         if at == next {
-            let content = Content::Body(0..0);
+            let content = Content::Body(SmallVec::new());
             self.list.push(Bucket { address, content, pieces: Vec::new(), points: 0 });
         }
         self.last = at;
@@ -113,8 +116,10 @@ impl Buckets {
         let body = &self.body;
         let bucket = &mut self.list[bucket];
         match &mut bucket.content {
-            Content::Body(known) if known.start == known.end => *known = range.clone(),
-            Content::Body(known) if known.end == range.start => known.end = range.end,
+            Content::Body(known) => match known.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => known.push(range.clone()),
+            },
             _ => {
                 let copy = bucket.copy(body);
                 ended(copy);
@@ -164,6 +169,11 @@ impl Buckets {
         }
     }
 
+    /// Gives up all lines; gives the text of the body, when it came compressed with gzip.
+    pub(super) fn into_unpacked(self) -> Bytes {
+        self.gzip.map_or_else(Bytes::new, |_| self.body)
+    }
+
     /// Gives the buckets.
     pub(super) fn list(&self) -> &[Bucket] {
         &self.list
@@ -172,32 +182,47 @@ impl Buckets {
     /// Gives the body as it came, when a bucket is the whole of it, unchanged, in one piece.
     pub(super) fn as_it_came(&self, bucket: &Bucket) -> Option<Bytes> {
         match &bucket.content {
-            Content::Body(range) if bucket.pieces.len() == 1 && *range == (0..self.body.len()) => {
-                self.gzip.clone()
+            Content::Body(ranges) if bucket.pieces.len() == 1 => {
+                let is_all = matches!(&ranges[..], [range] if *range == (0..self.body.len()));
+                self.gzip.clone().filter(|_| is_all)
             }
             _ => None,
         }
     }
 
-    /// Cuts a bucket into what becomes records.
+    /// Cuts a bucket into what becomes records; copies nothing.
     pub(super) fn parts(&self, bucket: &Bucket) -> Vec<Part> {
-        let all = match &bucket.content {
-            Content::Body(range) => self.body.slice(range.clone()),
-            Content::Copy(copy) => Bytes::copy_from_slice(copy),
-            Content::Frozen(copy) => copy.clone(),
+        let (text, ranges) = match &bucket.content {
+            Content::Body(ranges) => (self.body.clone(), ranges.clone()),
+            Content::Copy(copy) => (Bytes::copy_from_slice(copy), whole(copy.len())),
+            Content::Frozen(copy) => (copy.clone(), whole(copy.len())),
         };
-        let mut start = 0;
+        let mut left = ranges.into_iter().peekable();
         let pieces = bucket.pieces.iter().enumerate();
         pieces
             .map(|(at, piece)| {
                 let is_last = at + 1 == bucket.pieces.len();
-                let end = if is_last { all.len() } else { (start + piece.bytes).min(all.len()) };
-                let part = Part { bytes: all.slice(start..end), points: piece.points };
-                start = end;
-                part
+                let wanted = if is_last { usize::MAX } else { piece.bytes };
+                let (mut ranges, mut bytes) = (SmallVec::new(), 0);
+                while bytes < wanted
+                    && let Some(range) = left.peek_mut()
+                {
+                    let length = range.len().min(wanted - bytes);
+                    ranges.push(range.start..range.start + length);
+                    range.start += length;
+                    bytes += length;
+                    if range.start == range.end {
+                        left.next();
+                    }
+                }
+                Part { text: text.clone(), ranges, bytes, points: piece.points }
             })
             .collect()
     }
+}
+
+fn whole(bytes: usize) -> SmallVec<[Range<usize>; 1]> {
+    SmallVec::from_elem(0..bytes, 1)
 }
 
 /// Makes the last line end; the last line of a body need not.
@@ -212,7 +237,10 @@ fn ended(copy: &mut Vec<u8>) {
 impl Bucket {
     fn copy(&mut self, body: &Bytes) -> &mut Vec<u8> {
         match &self.content {
-            Content::Body(range) => self.content = Content::Copy(body[range.clone()].to_vec()),
+            Content::Body(ranges) => {
+                let parts: Vec<&[u8]> = ranges.iter().map(|range| &body[range.clone()]).collect();
+                self.content = Content::Copy(parts.concat());
+            }
             Content::Frozen(copy) => self.content = Content::Copy(copy.to_vec()),
             Content::Copy(_) => {}
         }
@@ -231,6 +259,33 @@ impl Bucket {
                 piece.points += 1;
             }
             _ => self.pieces.push(Piece { bytes, points: 1 }),
+        }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Gives how many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives its text in pieces, in order.
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.ranges.iter().map(|range| &self.text[range.clone()])
+    }
+
+    /// Gives its text in one piece. Where it is a small part of a larger text it is copied, so that the large one is not
+    /// kept for its sake.
+    pub(super) fn text(&self) -> Bytes {
+        match &self.ranges[..] {
+            [range] if range.len() >= self.text.len() / 2 => self.text.slice(range.clone()),
+            _ => {
+                let mut copy = Vec::with_capacity(self.bytes);
+                self.slices().for_each(|slice| copy.extend_from_slice(slice));
+                copy.into()
+            }
         }
     }
 }

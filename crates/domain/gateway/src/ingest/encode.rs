@@ -14,7 +14,7 @@ use levada_model::{Category, Timestamp};
 use levada_runtime::Clock;
 
 use super::bucket::{Bucket, Buckets};
-use super::{Bounds, Write, WriteError};
+use super::{BUFFER_BYTES_MAX, Bounds, Write, WriteError};
 use crate::rules::DestinationId;
 use crate::wal::{Attributes, Encoding, Record};
 
@@ -60,11 +60,20 @@ pub struct Encoder {
     ids: PackageIds,
     bounds: Bounds,
     watch: Option<(Arc<dyn EncodeWatch>, Arc<dyn Clock>)>,
-    /// Compressors that wait to be used again: making one costs more than a small body.
-    idle: Mutex<Vec<(Compression, Compressor)>>,
+    /// Presses that wait to be used again: making one costs more than a small body.
+    idle: Mutex<Vec<Press>>,
 }
 
-/// Compressors that are kept.
+/// A compressor with its buffers, which keep their memory from body to body.
+struct Press {
+    format: Compression,
+    compressor: Compressor,
+    /// A text that is put together of pieces.
+    text: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+/// Presses that are kept.
 const IDLE_MAX: usize = 8;
 /// Fast levels: what is saved above them is not worth the time here. Source: measured.
 const GZIP_LEVEL: i32 = 1;
@@ -151,15 +160,15 @@ impl Encoder {
             let mut record = Record {
                 category: write.category,
                 points: part.points,
-                raw_bytes: u32::try_from(part.bytes.len()).unwrap_or(u32::MAX),
+                raw_bytes: u32::try_from(part.len()).unwrap_or(u32::MAX),
                 packed_at: write.now,
                 encoding: form.encoding,
                 compression: Compression::None,
                 attributes,
-                body: part.bytes,
+                body: Bytes::new(),
             };
             if let Some((watch, _)) = &self.watch {
-                watch.made(record.category, form.encoding, record.points, record.body.len());
+                watch.made(record.category, form.encoding, record.points, part.len());
             }
             if form.encoding == native
                 && form.compression == Compression::Gzip
@@ -172,12 +181,19 @@ impl Encoder {
             }
             if form.encoding != native {
                 let started = self.now();
-                record.body = convert(&record.body, native, form.encoding, write.now)?;
+                record.body = convert(&part.text(), native, form.encoding, write.now)?;
                 self.took(&record, "enc", started);
                 record.raw_bytes = u32::try_from(record.body.len()).unwrap_or(u32::MAX);
-            }
-            if record.body.len() >= self.bounds.compress_bytes_min {
-                record = self.pack(record, form.compression).map_err(WriteError::Encode)?;
+                if record.body.len() >= self.bounds.compress_bytes_min {
+                    record = self.pack(record, form.compression).map_err(WriteError::Encode)?;
+                }
+            } else if part.len() >= self.bounds.compress_bytes_min
+                && form.compression != Compression::None
+            {
+                let packed = self.press(&mut record, form.compression, part.slices());
+                packed.map_err(WriteError::Encode)?;
+            } else {
+                record.body = part.text();
             }
             records.push(record);
         }
@@ -193,21 +209,41 @@ impl Encoder {
         if record.compression != Compression::None || compression == Compression::None {
             return Ok(record);
         }
-        let started = self.now();
-        let mut compressor = self.compressor(compression)?;
-        let mut out = Vec::with_capacity(record.body.len() / 8 + 64);
-        compressor.write(&record.body, &mut out)?;
-        compressor.finish(&mut out)?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
-            idle.push((compression, compressor));
-        }
-        record.compression = compression;
-        record.body = out.into();
-        if compression == Compression::Gzip {
-            self.took(&record, "gzip", started);
-        }
+        let body = std::mem::take(&mut record.body);
+        self.press(&mut record, compression, std::iter::once(&body[..]))?;
         Ok(record)
+    }
+
+    /// Compresses a text that comes in pieces, and makes it the body of a record.
+    fn press<'t>(
+        &self,
+        record: &mut Record,
+        compression: Compression,
+        mut pieces: impl Iterator<Item = &'t [u8]>,
+    ) -> Result<(), CompressionError> {
+        let started = self.now();
+        let mut press = self.take_press(compression)?;
+        let Press { compressor, text, packed, .. } = &mut press;
+        let first = pieces.next().unwrap_or_default();
+        match pieces.next() {
+            None => compressor.write(first, packed)?,
+            Some(second) => {
+                // Handing over each piece would cost the compressor more than copying them.
+                for piece in [first, second].into_iter().chain(pieces) {
+                    text.extend_from_slice(piece);
+                }
+                compressor.write(text, packed)?;
+            }
+        }
+        compressor.finish(packed)?;
+        record.compression = compression;
+        // The buffer has room to spare, which a record that waits would keep.
+        record.body = Bytes::copy_from_slice(packed);
+        self.give_press(press);
+        if compression == Compression::Gzip {
+            self.took(record, "gzip", started);
+        }
+        Ok(())
     }
 
     /// Makes one record of small ones that are alike and not compressed.
@@ -267,18 +303,30 @@ impl Encoder {
         })
     }
 
-    fn compressor(&self, compression: Compression) -> Result<Compressor, CompressionError> {
+    fn take_press(&self, format: Compression) -> Result<Press, CompressionError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = idle.iter().position(|(format, _)| *format == compression) {
-            return Ok(idle.swap_remove(at).1);
+        if let Some(at) = idle.iter().position(|press| press.format == format) {
+            return Ok(idle.swap_remove(at));
         }
         drop(idle);
-        let level = match compression {
+        let level = match format {
             Compression::Gzip => Some(GZIP_LEVEL),
             Compression::Zstd => Some(ZSTD_LEVEL),
             Compression::None => None,
         };
-        Compressor::new(compression, level)
+        let compressor = Compressor::new(format, level)?;
+        Ok(Press { format, compressor, text: Vec::new(), packed: Vec::new() })
+    }
+
+    fn give_press(&self, mut press: Press) {
+        for buffer in [&mut press.text, &mut press.packed] {
+            buffer.clear();
+            buffer.shrink_to(BUFFER_BYTES_MAX);
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(press);
+        }
     }
 }
 

@@ -124,7 +124,7 @@ impl Splitter<'_> {
         buckets: &mut Buckets,
         mut push: impl FnMut(usize, &[u8], &mut Buckets),
     ) {
-        let Workspace { scratch, text, header } = &mut *self.workspace;
+        let Workspace { scratch, text, header, .. } = &mut *self.workspace;
         let header = match self.rules.global_tags() {
             Some(_) => Some(header.as_str()),
             None => self.write.global_tags.as_deref(),

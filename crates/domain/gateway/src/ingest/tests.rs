@@ -486,6 +486,59 @@ fn small_records_join_when_they_are_alike() {
     assert_eq!(text_of(&packed), text_of(&joined));
 }
 
+#[test]
+fn bodies_that_share_memory_one_after_the_other_stay_what_they_were() {
+    let spec = RulesSpec { sinkers: vec![sinker("{ t = 't1' }", 1)], ..to_default() };
+    let rules = RuleSet::new(spec, 2).unwrap();
+    let bounds = Bounds { compress_bytes_min: 2_000, ..Bounds::default() };
+    let encoder = Encoder::new(bounds.clone(), 7);
+    let mut workspace = Workspace::default();
+    let mut all = Vec::new();
+    // Larger and smaller ones, split and whole, compressed again, as they came, and not at all.
+    for (number, lines) in [400, 3, 90, 0, 1_000, 1].into_iter().enumerate() {
+        for tags in [1, 2, 3] {
+            let line = |n: usize| {
+                format!("m,t=t{} b={number}i,n={n}i 170000000000000000{}\n", n % tags, n % 10)
+            };
+            let text: String = (0..=lines).map(line).collect();
+            let parts = [false, true].map(|is_sunk| -> String {
+                let lines = text.split_inclusive('\n');
+                lines.filter(|line| line.contains("t=t1 ") == is_sunk).collect()
+            });
+            let body: bytes::Bytes =
+                compress_all(Compression::Gzip, text.as_bytes()).unwrap().into();
+            let write =
+                Write { coding: Coding::Gzip, ..Write::lines(Category::Network, body, NOW) };
+            for forms in [[GZIP, GZIP], [PLAIN, PLAIN], [PLAIN, GZIP]] {
+                let (buckets, _) = prepare(&write, &rules, &bounds, &mut workspace).unwrap();
+                let outgoing = encoder.encode(&buckets, &write, &forms).unwrap();
+                workspace.reclaim(buckets);
+                all.push((outgoing, parts.clone()));
+            }
+        }
+    }
+    for (outgoing, parts) in all {
+        for (id, part) in parts.iter().enumerate() {
+            assert_eq!(&sent(&outgoing, id as DestinationId), part);
+        }
+    }
+    assert!(workspace.unpacked.capacity() > 0, "memory came back");
+}
+
+#[test]
+fn a_small_part_of_a_large_body_does_not_keep_all_of_it() {
+    let mut body = "m,t=t1 n=1i 1700000000000000001\n".to_owned();
+    body.push_str(&"m,t=t0 n=1i 1700000000000000001\n".repeat(500));
+    let write = network(&body);
+    let spec = RulesSpec { sinkers: vec![sinker("{ t = 't1' }", 1)], ..to_default() };
+    let (outgoing, _) = run(&write, spec, &[PLAIN, PLAIN]).unwrap();
+    let text = write.body.as_ptr_range();
+    for one in &outgoing {
+        let is_shared = text.contains(&one.record.body.as_ptr());
+        assert_eq!(is_shared, one.destination == 0, "{}", one.record.points);
+    }
+}
+
 proptest! {
     /// Whatever is written, every good point is in exactly one place for each of its destinations.
     #[test]

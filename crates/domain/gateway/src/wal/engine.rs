@@ -106,6 +106,14 @@ impl Engine {
         self.clock.now().0.div_euclid(1_000_000)
     }
 
+    /// Gives the checksum that is written with a record.
+    pub(super) fn crc_of(&self, record: &Record) -> u32 {
+        match self.settings.keep {
+            Keep::Disk => record.payload_crc(),
+            Keep::Memory => 0,
+        }
+    }
+
     /// Lets a record in, if there is room. `attempts` is how often it was tried before.
     #[cfg(test)]
     pub(super) fn admit(

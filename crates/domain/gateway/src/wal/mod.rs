@@ -60,7 +60,7 @@ pub use lease::{Lease, Outcome};
 pub use ledger::{Counts, DropReason};
 pub use queue::{Queue, QueueStatus};
 pub use record::{Encoding, Record};
-pub use reserve::Reservation;
+pub use reserve::{Here, Reservation, Waiting};
 pub use settings::{Categories, Keep, QueueSettings, Sync, WhenFull};
 pub use state::PerCategory;
 pub use stats::IoStats;

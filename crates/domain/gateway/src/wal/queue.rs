@@ -309,21 +309,17 @@ impl Shared {
         held: &mut u64,
         until: Until,
     ) -> Result<Receipt, AppendError> {
-        let crc = match self.engine.settings.keep {
-            Keep::Disk => record.payload_crc(),
-            Keep::Memory => 0,
-        };
+        let crc = self.engine.crc_of(&record);
         loop {
             let mut space = pin!(self.space.notified());
             space.as_mut().enable();
             match self.engine.admit_held(record, crc, attempts, held)? {
                 Admission::Done(receipt) => {
-                    self.ready.notify_one();
-                    self.work.notify_one();
+                    self.admitted();
                     return Ok(receipt);
                 }
                 Admission::Pushed(slot) => {
-                    let written = Written { shared: self, slot: Some(slot) };
+                    let written = Written::new(self, slot);
                     self.want_writer();
                     return written.until(until).await;
                 }
@@ -334,6 +330,12 @@ impl Shared {
                 return Err(AppendError::Full);
             }
         }
+    }
+
+    /// Tells others of a record that was let in, or dropped, and needs no writer.
+    pub(super) fn admitted(&self) {
+        self.ready.notify_one();
+        self.work.notify_one();
     }
 
     /// Waits for something, and gives whether it came before the time was over.
@@ -445,12 +447,26 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 // === impl Written ===
 
-impl Written<'_> {
-    async fn until(mut self, until: Until) -> Result<Receipt, AppendError> {
+impl Written {
+    /// Waits for the record of a place.
+    pub(super) fn new(shared: &Arc<Shared>, slot: usize) -> Self {
+        Written { shared: Arc::clone(shared), slot: Some(slot) }
+    }
+
+    /// Gives what became of the record, if that is known now; asked once more after that it panics.
+    pub(super) fn now(&mut self) -> Option<Result<Receipt, StorageError>> {
+        let mut ctx = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::Pin::new(self).poll(&mut ctx) {
+            std::task::Poll::Ready(result) => Some(result),
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    pub(super) async fn until(mut self, until: Until) -> Result<Receipt, AppendError> {
         let Until::Time(mut until) = until else {
             return self.await.map_err(AppendError::Storage);
         };
-        let shared = self.shared;
+        let shared = Arc::clone(&self.shared);
         loop {
             let rest = until.saturating_sub(shared.engine.now());
             tokio::select! {
@@ -471,12 +487,12 @@ impl Written<'_> {
 }
 
 /// Waits for a record to be written.
-struct Written<'a> {
-    shared: &'a Shared,
+pub(super) struct Written {
+    shared: Arc<Shared>,
     slot: Option<usize>,
 }
 
-impl Future for Written<'_> {
+impl Future for Written {
     type Output = Result<Receipt, StorageError>;
 
     fn poll(
@@ -484,7 +500,8 @@ impl Future for Written<'_> {
         ctx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
         let slot = self.slot.expect("not polled after it was ready");
-        match self.shared.engine.inner().intake.poll(slot, ctx.waker()) {
+        let result = self.shared.engine.inner().intake.poll(slot, ctx.waker());
+        match result {
             Some(result) => {
                 self.slot = None;
                 std::task::Poll::Ready(result)
@@ -494,7 +511,7 @@ impl Future for Written<'_> {
     }
 }
 
-impl Drop for Written<'_> {
+impl Drop for Written {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             self.shared.engine.inner().intake.abandon(slot);

@@ -7,16 +7,31 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::engine::Admission;
 use super::error::AppendError;
 use super::intake::Receipt;
-use super::queue::{Queue, Shared, Until};
+use super::queue::{Queue, Shared, Until, Written};
 use super::record::Record;
+use super::settings::{Keep, Sync};
 
 /// Room in a queue; what was not used of it is free again when it is dropped.
 pub struct Reservation {
     shared: Arc<Shared>,
     bytes: u64,
 }
+
+/// What came of a record that was appended without waiting.
+pub enum Here {
+    /// It is over.
+    Done(Result<Receipt, AppendError>),
+    /// It is in, and another writes it.
+    Waiting(Waiting),
+    /// It is not in, and must be appended in the other way.
+    Back(Record, Reservation),
+}
+
+/// A record that another writes.
+pub struct Waiting(Written);
 
 // === impl Queue ===
 
@@ -79,6 +94,44 @@ impl Reservation {
         let until = until.map_or(Until::Ever, Until::Time);
         let shared = Arc::clone(&self.shared);
         shared.append(record, 0, &mut self.bytes, until).await
+    }
+}
+
+impl Reservation {
+    /// The same, but waits for nobody: where no flush has to be waited for, the record is written by this thread, which may
+    /// block on the file. A record that is flushed before it is accepted is left to the thread of the queue, where all that
+    /// wait share one flush.
+    pub fn append_here(mut self, record: Record) -> Here {
+        let shared = Arc::clone(&self.shared);
+        let settings = &shared.engine.settings;
+        if settings.sync == Sync::Always && settings.keep == Keep::Disk {
+            return Here::Back(record, self);
+        }
+        let crc = shared.engine.crc_of(&record);
+        match shared.engine.admit_held(record, crc, 0, &mut self.bytes) {
+            Err(error) => Here::Done(Err(error)),
+            Ok(Admission::Full(record)) => Here::Back(record, self),
+            Ok(Admission::Done(receipt)) => {
+                shared.admitted();
+                Here::Done(Ok(receipt))
+            }
+            Ok(Admission::Pushed(slot)) => {
+                let mut written = Written::new(&shared, slot);
+                match shared.write_here(&mut written) {
+                    Some(result) => Here::Done(result.map_err(AppendError::Storage)),
+                    None => Here::Waiting(Waiting(written)),
+                }
+            }
+        }
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Waits until the record is written; `until` is as for [`Reservation::append`].
+    pub async fn end(self, until: Option<Duration>) -> Result<Receipt, AppendError> {
+        self.0.until(until.map_or(Until::Ever, Until::Time)).await
     }
 }
 

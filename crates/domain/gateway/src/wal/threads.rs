@@ -5,10 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use levada_runtime::TaskKind;
+use tokio::sync::Semaphore;
 
 use super::engine::{Engine, Step, lock};
+use super::error::StorageError;
+use super::intake::Receipt;
 use super::ledger::DropReason;
-use super::queue::Shared;
+use super::queue::{Shared, Written};
 use super::record::Record;
 use super::settings::Keep;
 use super::state::State;
@@ -19,6 +22,15 @@ const LINGER: Duration = Duration::from_millis(50);
 
 /// How often what waits is looked through for records that waited too long.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Most queues whose files are flushed and whose progress is noted at one time, in the whole process.
+///
+/// With a hundred queues, each of which wants that every 20 ms, as many threads would wait for the disk: their stacks and
+/// what the allocator keeps for each of them is most of the memory then. More at once do not make a disk faster.
+static UPKEEP: Semaphore = Semaphore::const_new(16);
+
+/// What became of a record.
+type AppendResult = Result<Receipt, StorageError>;
 
 /// Which threads run, and whether they were asked for since they last looked.
 #[derive(Default)]
@@ -64,12 +76,11 @@ impl Shared {
     /// Writes what is pending; the work of a thread, which stays a moment for what comes next.
     fn write(&self) {
         let _running = Running { shared: self, job: |jobs| &mut jobs.writer };
-        let log = &mut *lock(&self.engine.log);
         loop {
-            if self.engine.write_some(log) == Step::Worked {
-                self.ready.notify_one();
-                self.space.notify_waiters();
-                self.work.notify_one();
+            // Not held while it waits: others may write meanwhile.
+            let step = self.engine.write_some(&mut lock(&self.engine.log));
+            if step == Step::Worked {
+                self.wrote();
                 continue;
             }
             self.work.notify_one();
@@ -84,6 +95,31 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// Writes what is pending until a record is written, on this thread, which may block. When the record has to wait, a
+    /// thread of the queue goes on.
+    pub(super) fn write_here(self: &Arc<Self>, written: &mut Written) -> Option<AppendResult> {
+        // Whoever holds the log now is about to let go of it: nobody holds it while it waits for more.
+        let log = &mut *lock(&self.engine.log);
+        loop {
+            // Another may have written it.
+            if let Some(result) = written.now() {
+                return Some(result);
+            }
+            if self.engine.write_some(log) != Step::Worked {
+                break;
+            }
+            self.wrote();
+        }
+        self.want_writer();
+        None
+    }
+
+    fn wrote(&self) {
+        self.ready.notify_one();
+        self.space.notify_waiters();
+        self.work.notify_one();
     }
 
     /// Reads ahead; the work of a thread.
@@ -197,6 +233,8 @@ pub(super) async fn keep_up(shared: Arc<Shared>) {
 }
 
 async fn step(shared: &Arc<Shared>, work: fn(&Engine, bool), is_final: bool) {
+    // It is never closed.
+    let _turn = UPKEEP.acquire().await;
     let stepping = Arc::clone(shared);
     let done = shared.tasks.spawn_thread(TaskKind::Gateway, "upkeep of a queue", move || {
         work(&stepping.engine, is_final);
