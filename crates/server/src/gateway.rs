@@ -195,6 +195,7 @@ impl GatewayHost {
     pub async fn finish(&self) -> u64 {
         let outlets = self.api.gateway.outlets();
         outlets.iter().for_each(|outlet| outlet.queue.drain());
+        self.api.senders.iter().for_each(|sender| sender.hurry());
         let clock = &self.host.clock;
         let (mut left, mut since) = (self.queued(&self.outside), clock.monotonic());
         while left > 0 && clock.monotonic().saturating_sub(since) < LAST_DELIVERIES {
@@ -218,6 +219,7 @@ impl GatewayHost {
     pub async fn stop(&self) {
         let outlets = self.api.gateway.outlets();
         outlets.iter().for_each(|outlet| outlet.queue.drain());
+        self.api.senders.iter().for_each(|sender| sender.hurry());
         let clock = &self.host.clock;
         let patience: Duration = self.host.settings.runtime.drain_timeout.into();
         let deadline = clock.monotonic() + patience;

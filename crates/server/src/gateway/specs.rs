@@ -26,10 +26,6 @@ mod kinds;
 /// Bodies at least this large are compressed when they are queued, smaller ones together when they are sent.
 const COMPRESS_BYTES_MIN: usize = 16 << 10;
 
-/// How long a smaller one waits for others. A hundred destinations that each get ten lines of every body would cost more
-/// requests than points are worth; agents wait ten seconds for the same reason.
-const LINGER: Duration = Duration::from_millis(50);
-
 pub(super) fn bounds(settings: &Settings) -> Bounds {
     Bounds {
         body_bytes_max: settings.max_http_body_bytes.as_usize(),
@@ -146,7 +142,8 @@ fn destination(
                 _ => limit.in_flight,
             },
             join_bytes_max: settings.max_raw_body_size.as_usize(),
-            linger: LINGER,
+            // A hundred destinations that each get ten lines of every body would cost more requests than points are worth.
+            linger: one.linger.unwrap_or(settings.linger).into(),
         },
         queue: queue(&one.queue.over(&settings.queue), age_max)?,
     })

@@ -384,6 +384,35 @@ fn small_bodies_travel_together() {
 }
 
 #[test]
+fn a_small_body_waits_for_others_as_long_as_it_may() {
+    on_threads!(async {
+        let (server, seen) = server(|_, _| Reply::new(200, ""));
+        let setup = |linger| {
+            let policy = SendPolicy { linger, ..Setup::default().policy };
+            Setup { policy, ..Setup::default() }
+        };
+        let bench = Bench::start(&[&[url(&server)]], setup(TOO_LONG * 2), None).await;
+        for n in 0..5 {
+            bench.write(n, 1).await;
+        }
+        bench.until(|| bench.gateway.outlets()[0].queue.status().leased_records == 5).await;
+        assert_eq!(seen.requests().len(), 0, "they wait for more");
+        bench.senders[0].hurry();
+        assert_eq!(bench.drained(0).await.delivered, 5);
+        assert_eq!(seen.requests().len(), 1, "they went together");
+        bench.write(5, 1).await;
+        assert_eq!(bench.drained(0).await.delivered, 6);
+
+        let bench = Bench::start(&[&[url(&server)]], setup(Duration::from_millis(100)), None).await;
+        let clock = SystemClock::new();
+        let started = clock.monotonic();
+        bench.write(6, 1).await;
+        assert_eq!(bench.drained(0).await.delivered, 1);
+        assert!(clock.monotonic() - started >= Duration::from_millis(100));
+    });
+}
+
+#[test]
 fn one_that_hangs_holds_up_no_other() {
     on_threads!(async {
         let release = Arc::new(AtomicU16::new(0));
