@@ -124,7 +124,8 @@ impl GatewayHost {
         let outside = ids(outside.into_iter(), &opened.targets);
         let (own, tasks) = (Arc::clone(&gateway), host.tasks.clone());
         let writers = GatewayWriters::new(own, opened.targets.clone(), tasks, Arc::clone(&clock));
-        gateway.watch(Arc::clone(&head) as _);
+        gateway.watch(Arc::clone(&head) as _, Arc::clone(&clock));
+        gateway.outlets().iter().for_each(|outlet| head.watch_reads(&outlet.queue));
         head.filters_changed(clock.now());
         let tenants = specs::tenants(settings);
         let tenants =
@@ -312,6 +313,9 @@ fn show(host: &Host, api: &Arc<GatewayApi>) -> Result<(), GatewayError> {
         }
         let senders: Vec<_> = api.senders.iter().map(|sender| &**sender).collect();
         caches.show(&api.gateway);
+        if let Some(metrics) = &api.metrics {
+            metrics.elections().show(api.elections.leaders(clock.monotonic()));
+        }
         own.show(api.gateway.stats(), &senders, clock.monotonic());
     });
     Ok(())

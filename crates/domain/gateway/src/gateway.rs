@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use levada_model::Timestamp;
-use levada_runtime::{TaskKind, Tasks};
+use levada_model::{Category, Timestamp};
+use levada_runtime::{Clock, TaskKind, Tasks};
 
 use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
 use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec, Target};
@@ -40,7 +40,7 @@ pub struct Gateway {
     /// Makes changes of rules wait for each other.
     change: Mutex<()>,
     last_reload: Mutex<Option<Reload>>,
-    watch: OnceLock<Arc<dyn PutWatch>>,
+    watch: OnceLock<(Arc<dyn PutWatch>, Arc<dyn Clock>)>,
     bounds: Bounds,
     encoder: Arc<Encoder>,
     idle: Mutex<Vec<Workspace>>,
@@ -95,6 +95,20 @@ pub struct GatewayStats {
 pub trait PutWatch: Send + Sync + 'static {
     /// A queue took a body of so many bytes.
     fn put(&self, queue: &Queue, bytes: u64, took: Duration);
+
+    /// A body with so many points was read and waits for its queues.
+    fn entered(&self, _category: Category, _points: u64) {}
+
+    /// That body waits no more; queues may have taken it.
+    fn left(&self, _category: Category, _points: u64, _is_taken: bool) {}
+}
+
+/// Tells of a body for as long as it waits for its queues.
+struct Waiting<'g> {
+    watch: Option<&'g dyn PutWatch>,
+    category: Category,
+    points: u64,
+    is_taken: bool,
 }
 
 /// How reading the rules again went.
@@ -130,6 +144,28 @@ impl Drop for Taking<'_> {
     fn drop(&mut self) {
         if let Some(written) = &self.written {
             self.stats.taken(written);
+        }
+    }
+}
+
+// === impl Waiting ===
+
+impl<'g> Waiting<'g> {
+    fn new(watch: Option<&'g dyn PutWatch>, outgoing: &[Outgoing], points: u64) -> Self {
+        let category = outgoing.first().map(|first| first.record.category);
+        let watch = watch.filter(|_| category.is_some());
+        let category = category.unwrap_or(Category::Unknown);
+        if let Some(watch) = watch {
+            watch.entered(category, points);
+        }
+        Waiting { watch, category, points, is_taken: false }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch {
+            watch.left(self.category, self.points, self.is_taken);
         }
     }
 }
@@ -222,6 +258,7 @@ impl Gateway {
             |(buckets, mut written)| {
                 let outgoing = self.encoder.encode(&buckets, write, &self.forms)?;
                 written.sunk = workspace.scratch.sunk();
+                written.filters_took = workspace.scratch.filters_took();
                 written.bodies = outgoing.len() as u64;
                 rules.count(&mut workspace.scratch);
                 Ok(Prepared { outgoing, written })
@@ -246,6 +283,8 @@ impl Gateway {
         patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
         let Prepared { outgoing, mut written } = prepared;
+        let watch = self.watch.get().map(|(watch, _)| &**watch);
+        let mut waiting = Waiting::new(watch, &outgoing, written.routed);
         let now = || self.outlets.first().map(|outlet| outlet.queue.now());
         let started = now().unwrap_or_default();
         let until = patience.map(|patience| started + patience);
@@ -272,7 +311,7 @@ impl Gateway {
                 let room = room.ok_or(WriteError::Stopped)?;
                 let (started, bytes) = (queue.now(), record.stored_bytes());
                 let result = room.append(record, until).await;
-                if let (Ok(Receipt::Kept { .. }), Some(watch)) = (&result, self.watch.get()) {
+                if let (Ok(Receipt::Kept { .. }), Some(watch)) = (&result, watch) {
                     watch.put(queue, bytes, queue.now().saturating_sub(started));
                 }
                 Ok::<_, WriteError>((destination, points, result))
@@ -297,6 +336,7 @@ impl Gateway {
                 Err(error) => failure = Some((name, error)),
             }
         }
+        waiting.is_taken = failure.is_none();
         let Some((name, error)) = failure else {
             self.stats.taken(&written);
             return Ok(written);
@@ -349,9 +389,9 @@ impl Gateway {
         }
     }
 
-    /// Lets somebody hear of bodies that queues take; the first one stays.
-    pub fn watch(&self, watch: Arc<dyn PutWatch>) {
-        if self.watch.set(watch).is_err() {
+    /// Lets somebody hear of bodies that queues take, and measures what that takes; the first one stays.
+    pub fn watch(&self, watch: Arc<dyn PutWatch>, clock: Arc<dyn Clock>) {
+        if self.watch.set((watch, clock)).is_err() {
             tracing::debug!("somebody hears of the queues already");
         }
     }
@@ -404,7 +444,7 @@ impl Gateway {
     /// Filters of the settings are stronger than those of a pull: then nothing changes, and the answer is false.
     pub fn drop_filters_replace(
         &self,
-        filters: Vec<(levada_model::Category, Vec<String>)>,
+        filters: Vec<(Category, Vec<String>)>,
         source: FilterSource,
     ) -> Result<bool, RulesError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
@@ -443,7 +483,14 @@ impl Gateway {
     }
 
     fn workspace(&self) -> Workspace {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| {
+            let mut workspace = Workspace::default();
+            if let Some((_, clock)) = self.watch.get() {
+                workspace.scratch.set_clock(Arc::clone(clock));
+            }
+            workspace
+        })
     }
 }
 

@@ -206,6 +206,8 @@ pub struct Written {
     pub bodies: u64,
     /// Values of `X-Global-Tags` among them.
     pub groups: u64,
+    /// How long drop filters looked at them.
+    pub filters_took: Duration,
     /// How long they waited for room.
     pub waited: Duration,
     /// How often they waited for room.

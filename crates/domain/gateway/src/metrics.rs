@@ -1,6 +1,7 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
 mod dataway;
+mod election;
 mod head;
 mod net;
 mod own;
@@ -13,6 +14,7 @@ use levada_telemetry::metrics::{
 };
 
 pub use self::dataway::DatawayMetrics;
+pub use self::election::ElectionMetrics;
 pub use self::head::{CacheMetrics, HeadMetrics};
 pub use self::net::NetMetrics;
 pub use self::own::{EndpointMetrics, TenantFamilies};

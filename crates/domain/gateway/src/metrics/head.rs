@@ -4,6 +4,7 @@
 //!
 //! Source: dataway reference §7.3, §7.4.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use levada_codec::compression::Compression;
@@ -38,6 +39,10 @@ pub struct HeadMetrics {
     put_bytes: SummaryFamily<1>,
     put_cost: SummaryFamily<1>,
     get_bytes: SummaryFamily<1>,
+    get_cost: SummaryFamily<1>,
+    waiting_points: IntGaugeFamily<1>,
+    waiting_bodies: IntGaugeFamily<1>,
+    flushes: CounterFamily<1>,
 }
 
 /// A number of a queue, as the disk cache of the original calls it.
@@ -180,6 +185,27 @@ impl HeadMetrics {
                 &["path"],
                 full(),
             )?,
+            get_cost: registry.summary_family(
+                "diskcache_get_latency",
+                "How long a body took to be read from a file, ahead of who sends it, seconds",
+                &["path"],
+                full(),
+            )?,
+            waiting_points: registry.int_gauge_family(
+                "datakit_io_queue_points",
+                "Points that were read and are not yet in the queues of their destinations",
+                &["category"],
+            )?,
+            waiting_bodies: registry.int_gauge_family(
+                "datakit_io_chan_usage",
+                "Bodies whose writers wait for the queues of destinations",
+                &["category"],
+            )?,
+            flushes: registry.counter_family(
+                "datakit_io_flush_total",
+                "Bodies that queues took",
+                &["category"],
+            )?,
         })
     }
 
@@ -218,6 +244,12 @@ impl HeadMetrics {
 
     pub(super) fn expired(&self, category: Category) {
         self.expired.with(&[category.name()]).inc();
+    }
+
+    /// Measures how long the bodies of a queue take to be read.
+    pub fn watch_reads(&self, queue: &Queue) {
+        let took = self.get_cost.with(&[&path_of(queue)]);
+        queue.watch_reads(Arc::new(move |read| took.observe(read.as_secs_f64())));
     }
 
     /// Counts a pull of filters.
@@ -260,6 +292,19 @@ impl PutWatch for HeadMetrics {
         };
         observe(&self.put_bytes, bytes as f64);
         observe(&self.put_cost, took.as_secs_f64());
+    }
+
+    fn entered(&self, category: Category, points: u64) {
+        self.waiting_points.with(&[category.name()]).add(super::gauge_of(points));
+        self.waiting_bodies.with(&[category.name()]).add(1);
+    }
+
+    fn left(&self, category: Category, points: u64, is_taken: bool) {
+        self.waiting_points.with(&[category.name()]).sub(super::gauge_of(points));
+        self.waiting_bodies.with(&[category.name()]).sub(1);
+        if is_taken {
+            self.flushes.with(&[category.name()]).inc();
+        }
     }
 }
 
