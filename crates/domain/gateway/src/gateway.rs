@@ -9,17 +9,18 @@
 //! left nothing anywhere. Only when a disk fails or fills up between, one queue may not take its part while others have
 //! taken theirs: the error says which, for who writes again doubles points there, and never loses any.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use levada_codec::compression::Compression;
 use levada_model::{Category, Timestamp};
 use levada_runtime::{Clock, TaskKind, Tasks};
 
 use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
 use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec, Target};
-use crate::wal::{AppendError, Queue, Receipt, Record, Reservation};
+use crate::wal::{AppendError, Encoding, Queue, Receipt, Record, Reservation};
 
 /// One place that records can go to.
 #[derive(Clone)]
@@ -34,10 +35,8 @@ pub struct Outlet {
 
 /// Takes bodies, splits them, and queues what comes out.
 pub struct Gateway {
-    outlets: Vec<Outlet>,
-    forms: Vec<Form>,
-    rules: RwLock<Arc<RuleSet>>,
-    /// Makes changes of rules wait for each other.
+    state: RwLock<Arc<State>>,
+    /// Makes changes of rules and destinations wait for each other.
     change: Mutex<()>,
     last_reload: Mutex<Option<Reload>>,
     watch: OnceLock<(Arc<dyn PutWatch>, Arc<dyn Clock>)>,
@@ -47,13 +46,36 @@ pub struct Gateway {
     stats: GatewayStats,
 }
 
+/// Destinations, by the place that rules call them by.
+#[derive(Clone, Default)]
+pub struct Places {
+    /// Where records can be put; nothing where a destination was that is closed. The place is the [`DestinationId`].
+    pub slots: Vec<Option<Outlet>>,
+    /// What the name of a destination stands for in rules.
+    pub targets: BTreeMap<String, Target>,
+    /// Names of queues that only wait to be emptied.
+    pub leaving: BTreeSet<String>,
+}
+
+/// What a body is decided by: rules, and the destinations that they speak of.
+struct State {
+    places: Places,
+    outlets: Arc<[Outlet]>,
+    forms: Vec<Form>,
+    rules: Arc<RuleSet>,
+}
+
+/// What held before a change. Bodies that had come by then still go where it says.
+#[derive(Clone)]
+pub struct Before(Weak<State>);
+
 /// How the points of a writer find their destinations.
 ///
 /// Made once for each writer: it keeps the rules that it makes.
 #[derive(Debug, Default)]
 pub struct Way {
-    /// Nothing: the rules decide.
-    target: Option<Target>,
+    /// The name of a destination; nothing: the rules decide.
+    target: Option<String>,
     /// The rules in effect, and what they are for this writer.
     known: Mutex<Option<(Arc<RuleSet>, Arc<RuleSet>)>>,
 }
@@ -121,12 +143,11 @@ pub struct Reload {
 }
 
 /// A body that is ready to be queued.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The records.
-    pub outgoing: Vec<Outgoing>,
-    /// What became of the points.
-    pub written: Written,
+struct Prepared {
+    outgoing: Vec<Outgoing>,
+    written: Written,
+    /// What the places of the records mean.
+    state: Arc<State>,
 }
 
 /// A larger body is prepared on a thread of its own, so that small ones need not wait behind it.
@@ -198,11 +219,22 @@ impl Gateway {
         bounds: Bounds,
         encoder: Arc<Encoder>,
     ) -> Result<Self, RulesError> {
-        let rules = RuleSet::new(rules, outlets.len())?;
+        let slots = outlets.into_iter().map(Some).collect();
+        Self::with(Places { slots, ..Places::default() }, rules, bounds, encoder)
+    }
+
+    /// Makes a gateway whose destinations have names.
+    ///
+    /// - Errors: everything that is wrong with the rules.
+    pub fn with(
+        places: Places,
+        rules: RulesSpec,
+        bounds: Bounds,
+        encoder: Arc<Encoder>,
+    ) -> Result<Self, RulesError> {
+        let rules = RuleSet::new(rules, places.slots.len())?;
         Ok(Gateway {
-            forms: outlets.iter().map(|outlet| outlet.form).collect(),
-            outlets,
-            rules: RwLock::new(Arc::new(rules)),
+            state: RwLock::new(Arc::new(State::new(places, Arc::new(rules)))),
             change: Mutex::default(),
             last_reload: Mutex::default(),
             watch: OnceLock::new(),
@@ -230,14 +262,15 @@ impl Gateway {
         tasks: &Tasks,
         patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
-        let rules = way.rules(self);
+        let state = self.state();
+        let rules = way.rules(&state)?;
         let prepared = if write.body.len() > INLINE_BYTES_MAX {
             let gateway = Arc::clone(self);
-            let work = move || gateway.prepare_with(&write, &rules);
+            let work = move || gateway.prepare_with(&write, &rules, state);
             let done = tasks.spawn_thread(TaskKind::Gateway, "write", work).await;
             done.unwrap_or(Err(WriteError::Stopped))
         } else {
-            self.prepare_with(&write, &rules)
+            self.prepare_with(&write, &rules, state)
         };
         self.submit(prepared?, patience).await
     }
@@ -246,22 +279,27 @@ impl Gateway {
     ///
     /// - Errors: why it would be refused.
     pub fn check(&self, write: &Write) -> Result<(), WriteError> {
-        let mut workspace = Workspace::default();
-        let (buckets, _) = ingest::prepare(write, &self.rules(), &self.bounds, &mut workspace)?;
-        self.encoder.encode(&buckets, write, &self.forms).map(drop)
+        let (mut workspace, state) = (Workspace::default(), self.state());
+        let (buckets, _) = ingest::prepare(write, &state.rules, &self.bounds, &mut workspace)?;
+        self.encoder.encode(&buckets, write, &state.forms).map(drop)
     }
 
     /// Does all that needs no waiting: the body is read whole, and refused whole when anything is wrong.
-    fn prepare_with(&self, write: &Write, rules: &RuleSet) -> Result<Prepared, WriteError> {
+    fn prepare_with(
+        &self,
+        write: &Write,
+        rules: &RuleSet,
+        state: Arc<State>,
+    ) -> Result<Prepared, WriteError> {
         let mut workspace = self.workspace();
         let prepared = ingest::prepare(write, rules, &self.bounds, &mut workspace).and_then(
             |(buckets, mut written)| {
-                let outgoing = self.encoder.encode(&buckets, write, &self.forms)?;
+                let outgoing = self.encoder.encode(&buckets, write, &state.forms)?;
                 written.sunk = workspace.scratch.sunk();
                 written.filters_took = workspace.scratch.filters_took();
                 written.bodies = outgoing.len() as u64;
                 rules.count(&mut workspace.scratch);
-                Ok(Prepared { outgoing, written })
+                Ok(Prepared { outgoing, written, state })
             },
         );
         if prepared.is_ok() {
@@ -277,18 +315,18 @@ impl Gateway {
     }
 
     /// Queues what a body became. Dropped while it waits for room, nothing is taken; dropped later, all of it is.
-    pub async fn submit(
+    async fn submit(
         &self,
         prepared: Prepared,
         patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
-        let Prepared { outgoing, mut written } = prepared;
+        let Prepared { outgoing, mut written, state } = prepared;
         let watch = self.watch.get().map(|(watch, _)| &**watch);
         let mut waiting = Waiting::new(watch, &outgoing, written.routed);
-        let now = || self.outlets.first().map(|outlet| outlet.queue.now());
+        let now = || state.outlets.first().map(|outlet| outlet.queue.now());
         let started = now().unwrap_or_default();
         let until = patience.map(|patience| started + patience);
-        let mut rooms = match self.rooms(&outgoing, until).await {
+        let mut rooms = match state.rooms(&outgoing, until).await {
             Ok((rooms, waits)) => {
                 if waits > 0 {
                     written.waited = now().unwrap_or_default().saturating_sub(started);
@@ -306,9 +344,10 @@ impl Gateway {
             let points = u64::from(record.points);
             let room = rooms.iter_mut().find(|(known, _)| *known == destination);
             let room = room.map(|(_, room)| room.part(&record));
-            let queue = &self.outlets[usize::from(destination)].queue;
+            let outlet = state.outlet(destination);
             async move {
                 let room = room.ok_or(WriteError::Stopped)?;
+                let queue = &outlet?.queue;
                 let (started, bytes) = (queue.now(), record.stored_bytes());
                 let result = room.append(record, until).await;
                 if let (Ok(Receipt::Kept { .. }), Some(watch)) = (&result, watch) {
@@ -324,7 +363,7 @@ impl Gateway {
         let mut failure = None;
         for result in results {
             let (destination, points, result) = result?;
-            let name = &*self.outlets[usize::from(destination)].name;
+            let name = &*state.outlet(destination)?.name;
             match result {
                 Ok(receipt) => {
                     *taken.entry(name).or_default() += points;
@@ -354,41 +393,6 @@ impl Gateway {
         Err(WriteError::Partial { destination: name.to_owned(), taken, source: error })
     }
 
-    /// Sets room aside in every queue that records go to, or in none of them while one has no room.
-    async fn rooms(
-        &self,
-        outgoing: &[Outgoing],
-        until: Option<Duration>,
-    ) -> Result<(Vec<(DestinationId, Reservation)>, u32), WriteError> {
-        let mut groups: Vec<(DestinationId, Vec<&Record>)> = Vec::new();
-        for Outgoing { destination, record } in outgoing {
-            match groups.iter_mut().find(|(known, _)| known == destination) {
-                Some((_, records)) => records.push(record),
-                None => groups.push((*destination, vec![record])),
-            }
-        }
-        let mut waits = 0;
-        'all: loop {
-            let mut rooms = Vec::with_capacity(groups.len());
-            for (destination, records) in &groups {
-                let queue = &self.outlets[usize::from(*destination)].queue;
-                match queue.try_reserve(records)? {
-                    Some(room) => rooms.push((*destination, room)),
-                    None => {
-                        // Who waits holds nothing that others wait for.
-                        drop(rooms);
-                        waits += 1;
-                        if queue.room(records, until).await? {
-                            continue 'all;
-                        }
-                        return Err(WriteError::Full);
-                    }
-                }
-            }
-            return Ok((rooms, waits));
-        }
-    }
-
     /// Lets somebody hear of bodies that queues take, and measures what that takes; the first one stays.
     pub fn watch(&self, watch: Arc<dyn PutWatch>, clock: Arc<dyn Clock>) {
         if self.watch.set((watch, clock)).is_err() {
@@ -398,7 +402,11 @@ impl Gateway {
 
     /// Gives the rules that are in effect.
     pub fn rules(&self) -> Arc<RuleSet> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.state().rules)
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts other rules in the place of those that are in effect, for all bodies that come from now on.
@@ -406,29 +414,34 @@ impl Gateway {
     /// - Errors: everything that is wrong; then nothing changes.
     pub fn rules_replace(&self, spec: RulesSpec) -> Result<(), RulesError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        self.replace(spec)
+        self.replace(spec, None).map(drop)
     }
 
-    /// Puts rules that were read again in the place of those that are in effect, or keeps those when they could not be read
-    /// or are wrong; either is remembered. Drop filters that came by a pull stay while the new rules have none.
-    pub fn reload(&self, at: Timestamp, read: Result<RulesSpec, String>) -> Result<(), String> {
+    /// Puts destinations and rules that were read again in the place of those that are in effect, or keeps those when they
+    /// could not be read or are wrong; either is remembered. Drop filters that came by a pull stay while the new rules have
+    /// none.
+    pub fn reload(
+        &self,
+        at: Timestamp,
+        read: Result<(Places, RulesSpec), String>,
+    ) -> Result<Before, String> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = match read {
-            Ok(mut spec) => {
+            Ok((places, mut spec)) => {
                 let rules = self.rules();
                 let known = rules.spec();
                 if spec.drop_filters.is_empty() && known.drop_source == FilterSource::Remote {
                     spec.drop_filters.clone_from(&known.drop_filters);
                     spec.drop_source = FilterSource::Remote;
                 }
-                self.replace(spec).map_err(|error| error.to_string())
+                self.replace(spec, Some(places)).map_err(|error| error.to_string())
             }
             Err(error) => {
                 self.stats.reload_errors.fetch_add(1, Ordering::Relaxed);
                 Err(error)
             }
         };
-        let error = outcome.clone().err();
+        let error = outcome.as_ref().err().cloned();
         let mut last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(Reload { at, error });
         outcome
@@ -454,12 +467,50 @@ impl Gateway {
             return Ok(false);
         }
         (spec.drop_filters, spec.drop_source) = (filters, source);
-        self.replace(spec).map(|()| true)
+        self.replace(spec, None).map(|_| true)
     }
 
-    /// Gives the destinations.
-    pub fn outlets(&self) -> &[Outlet] {
-        &self.outlets
+    /// Gives the destinations, also those that only wait to be emptied.
+    pub fn outlets(&self) -> Arc<[Outlet]> {
+        Arc::clone(&self.state().outlets)
+    }
+
+    /// Gives where everything is.
+    pub fn places(&self) -> Places {
+        self.state().places.clone()
+    }
+
+    /// Gives the names of destinations that can be written to.
+    pub fn targets(&self) -> Vec<String> {
+        self.state().places.targets.keys().cloned().collect()
+    }
+
+    /// Says whether a destination can be written to.
+    pub fn has_target(&self, name: &str) -> bool {
+        self.state().places.targets.contains_key(name)
+    }
+
+    /// Says whether a queue only waits to be emptied.
+    pub fn is_leaving(&self, queue: &str) -> bool {
+        self.state().places.leaving.contains(queue)
+    }
+
+    /// Forgets a queue that no rule speaks of any more.
+    pub fn forget(&self, queue: &str) {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.state();
+        if !known.places.leaving.contains(queue) {
+            return;
+        }
+        let mut places = known.places.clone();
+        places.leaving.remove(queue);
+        for slot in &mut places.slots {
+            if slot.as_ref().is_some_and(|outlet| outlet.name == queue) {
+                *slot = None;
+            }
+        }
+        let state = Arc::new(State::new(places, Arc::clone(&known.rules)));
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// Gives what was written.
@@ -467,19 +518,21 @@ impl Gateway {
         &self.stats
     }
 
-    fn replace(&self, spec: RulesSpec) -> Result<(), RulesError> {
-        let mut new = match RuleSet::new(spec, self.outlets.len()) {
+    fn replace(&self, spec: RulesSpec, places: Option<Places>) -> Result<Before, RulesError> {
+        let known = self.state();
+        let places = places.unwrap_or_else(|| known.places.clone());
+        let mut new = match RuleSet::new(spec, places.slots.len()) {
             Ok(new) => new,
             Err(error) => {
                 self.stats.reload_errors.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
             }
         };
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        new.inherit(&rules);
-        *rules = Arc::new(new);
+        new.inherit(&known.rules);
+        let state = Arc::new(State::new(places, Arc::new(new)));
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         self.stats.reloads.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(Before(Arc::downgrade(&known)))
     }
 
     fn workspace(&self) -> Workspace {
@@ -494,40 +547,112 @@ impl Gateway {
     }
 }
 
+// === impl State ===
+
+impl State {
+    fn new(places: Places, rules: Arc<RuleSet>) -> Self {
+        // No record has the form of a place where nothing is.
+        let nothing = Form {
+            encoding: Encoding::LineProtocol,
+            compression: Compression::None,
+            has_global_tags: false,
+        };
+        let forms = places.slots.iter().map(|slot| slot.as_ref().map_or(nothing, |one| one.form));
+        State {
+            forms: forms.collect(),
+            outlets: places.slots.iter().flatten().cloned().collect(),
+            places,
+            rules,
+        }
+    }
+
+    fn outlet(&self, destination: DestinationId) -> Result<&Outlet, WriteError> {
+        let slot = self.places.slots.get(usize::from(destination));
+        slot.and_then(Option::as_ref).ok_or(WriteError::Stopped)
+    }
+
+    /// Sets room aside in every queue that records go to, or in none of them while one has no room.
+    async fn rooms(
+        &self,
+        outgoing: &[Outgoing],
+        until: Option<Duration>,
+    ) -> Result<(Vec<(DestinationId, Reservation)>, u32), WriteError> {
+        let mut groups: Vec<(DestinationId, Vec<&Record>)> = Vec::new();
+        for Outgoing { destination, record } in outgoing {
+            match groups.iter_mut().find(|(known, _)| known == destination) {
+                Some((_, records)) => records.push(record),
+                None => groups.push((*destination, vec![record])),
+            }
+        }
+        let mut waits = 0;
+        'all: loop {
+            let mut rooms = Vec::with_capacity(groups.len());
+            for (destination, records) in &groups {
+                let queue = &self.outlet(*destination)?.queue;
+                match queue.try_reserve(records)? {
+                    Some(room) => rooms.push((*destination, room)),
+                    None => {
+                        // Who waits holds nothing that others wait for.
+                        drop(rooms);
+                        waits += 1;
+                        if queue.room(records, until).await? {
+                            continue 'all;
+                        }
+                        return Err(WriteError::Full);
+                    }
+                }
+            }
+            return Ok((rooms, waits));
+        }
+    }
+}
+
+// === impl Before ===
+
+impl Before {
+    /// Says whether no body goes where it says any more.
+    pub fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 // === impl Way ===
 
 impl Way {
-    /// Makes a way straight to a target: sinkers are not asked, drop filters are.
-    pub fn to(target: Target) -> Self {
-        Way { target: Some(target), known: Mutex::default() }
+    /// Makes a way straight to a destination: sinkers are not asked, drop filters are.
+    pub fn to(destination: impl Into<String>) -> Self {
+        Way { target: Some(destination.into()), known: Mutex::default() }
     }
 
     /// Gives the rules for this writer; they follow those of the gateway.
-    fn rules(&self, gateway: &Gateway) -> Arc<RuleSet> {
-        let usual = gateway.rules();
-        let Some(target) = &self.target else { return usual };
+    ///
+    /// - Errors: there is no such destination any more.
+    fn rules(&self, state: &State) -> Result<Arc<RuleSet>, WriteError> {
+        let usual = &state.rules;
+        let Some(name) = &self.target else { return Ok(Arc::clone(usual)) };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((base, own)) = &*known
-            && Arc::ptr_eq(base, &usual)
+            && Arc::ptr_eq(base, usual)
         {
-            return Arc::clone(own);
+            return Ok(Arc::clone(own));
         }
+        let gone = || WriteError::NoDestination(name.clone());
+        let target = state.places.targets.get(name).ok_or_else(gone)?;
         let spec = RulesSpec {
             sinkers: Vec::new(),
             default: Some(target.clone()),
             ..usual.spec().clone()
         };
         // Both parts are those of rules that were checked: the filters of the gateway, and a target that it has opened.
-        let own = match RuleSet::new(spec, gateway.outlets.len()) {
-            Ok(own) => Arc::new(own),
-            Err(error) => {
-                tracing::error!(%error, "points go where the usual rules say");
-                return usual;
-            }
-        };
-        *known = Some((usual, Arc::clone(&own)));
-        own
+        let own = RuleSet::new(spec, state.places.slots.len()).map_err(|error| {
+            tracing::error!(%error, destination = name, "points cannot go straight to a destination");
+            gone()
+        })?;
+        let own = Arc::new(own);
+        *known = Some((Arc::clone(usual), Arc::clone(&own)));
+        Ok(own)
     }
 }
+
 #[cfg(test)]
 mod tests;

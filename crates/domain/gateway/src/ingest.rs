@@ -153,6 +153,9 @@ pub enum WriteError {
     /// The library that compresses failed.
     #[error("cannot encode the body")]
     Encode(#[source] CompressionError),
+    /// It was to go to a destination that is no longer there.
+    #[error("there is no destination `{0}`")]
+    NoDestination(String),
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopped,
@@ -345,7 +348,7 @@ impl WriteError {
             // Whatever the queue says, a part was taken: it is no fault of the body.
             WriteError::Partial { .. } => ErrorKind::Unavailable,
             WriteError::Queue(error) => error.kind(),
-            WriteError::Stopped => ErrorKind::Unavailable,
+            WriteError::Stopped | WriteError::NoDestination(_) => ErrorKind::Unavailable,
             _ => ErrorKind::Invalid,
         }
     }
@@ -369,6 +372,7 @@ impl WriteError {
             WriteError::Full
             | WriteError::Queue(_)
             | WriteError::Partial { .. }
+            | WriteError::NoDestination(_)
             | WriteError::Stopped => "queueNotAvailable",
         }
     }

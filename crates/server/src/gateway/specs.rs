@@ -279,8 +279,8 @@ pub(super) fn is_in_memory(spec: &DestinationSpec) -> bool {
 }
 
 /// Gives how many names the URLs of destinations have.
-pub(super) fn names(destinations: &[DestinationSpec]) -> usize {
-    let urls = destinations.iter().flat_map(|one| &one.endpoints);
+pub(super) fn names<'s>(destinations: impl Iterator<Item = &'s DestinationSpec>) -> usize {
+    let urls = destinations.flat_map(|one| &one.endpoints);
     let hosts = urls.filter_map(|endpoint| {
         let rest = endpoint.url.split_once("//")?.1;
         let authority = rest.split(['/', '?', '#']).next()?;
@@ -298,6 +298,13 @@ pub(super) fn ids(target: &Target) -> Vec<DestinationId> {
         Target::Each(ids) => ids.clone(),
         Target::Hash { among, .. } => among.iter().map(|(id, _)| *id).collect(),
     }
+}
+
+/// Gives the names of destinations that URLs of sinkers make.
+pub(super) fn of_sinkers(settings: &Settings) -> Vec<String> {
+    let sinkers = settings.sinkers.iter().enumerate();
+    let with_url = sinkers.filter(|(_, sinker)| !sinker.url.expose().is_empty());
+    with_url.map(|(at, _)| sinker_destination(at)).collect()
 }
 
 /// The name of the destination that the URL of a sinker makes.

@@ -223,7 +223,10 @@ fn what_only_a_centre_can_do_is_asked_of_the_centre() {
         let (status, text) = answer(away).await;
         assert_eq!(status, 502, "{text}");
         let text: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&text["success"], &text["error_code"]), (&false.into(), &"datakit.centreFailed".into()));
+        assert_eq!(
+            (&text["success"], &text["error_code"]),
+            (&false.into(), &"datakit.centreFailed".into())
+        );
         assert_eq!(text["errorMsg"][0], text["message"]);
         let (status, text) = ask.post("/v1/log?token=tkn_a", "text").await;
         assert_eq!(status, 502, "{text}");

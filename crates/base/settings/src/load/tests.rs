@@ -517,7 +517,10 @@ fn bodies_wait_for_others_no_longer_than_agents_do() {
     let found = problems(loader);
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].ends_with("gateway.linger: must be at most 10s"), "{found:#?}");
-    assert!(found[1].ends_with("gateway.destination: [0].linger must be at most 10s"), "{found:#?}");
+    assert!(
+        found[1].ends_with("gateway.destination: [0].linger must be at most 10s"),
+        "{found:#?}"
+    );
 }
 
 #[test]

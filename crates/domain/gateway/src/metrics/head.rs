@@ -4,6 +4,7 @@
 //!
 //! Source: dataway reference §7.3, §7.4.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,15 @@ const CACHE_GAUGES: &[CacheNumber] = &[
     ("diskcache_datafiles", "Files of bodies.", |_, s| s.segments as u64),
 ];
 
+/// What is shown of one queue.
+struct CacheShown {
+    /// The last one is for notes of progress.
+    counters: Vec<Shown>,
+    expired: [u64; Category::ALL.len()],
+    opened_at: f64,
+    is_there: bool,
+}
+
 /// Shows what queues are at every scrape.
 pub struct CacheMetrics {
     counters: Vec<CounterFamily<1>>,
@@ -78,9 +88,10 @@ pub struct CacheMetrics {
     noted: CounterFamily<2>,
     in_memory: IntGaugeFamily<1>,
     expired: Vec<(Category, Shown)>,
-    /// By queue, then by counter, the last one for notes of progress.
-    shown: Vec<Vec<Shown>>,
-    opened_at: f64,
+    /// By the folder of the queue, those that are there.
+    shown: BTreeMap<String, CacheShown>,
+    /// Bodies that waited too long in queues that are there no more.
+    expired_before: [u64; Category::ALL.len()],
 }
 
 // === impl HeadMetrics ===
@@ -311,8 +322,8 @@ impl PutWatch for HeadMetrics {
 // === impl CacheMetrics ===
 
 impl CacheMetrics {
-    /// Registers the metrics; `now` is when the queues were opened.
-    pub fn new(registry: &Registry, now: Timestamp) -> Result<Self, MetricsError> {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let counters = CACHE_COUNTERS
             .iter()
             .map(|(name, help, _)| registry.counter_family(name, help, &["path"]));
@@ -346,27 +357,32 @@ impl CacheMetrics {
                 .iter()
                 .map(|one| (*one, Shown::new(expired.with(&[one.name()]))))
                 .collect(),
-            shown: Vec::new(),
-            opened_at: seconds(now),
+            shown: BTreeMap::new(),
+            expired_before: [0; Category::ALL.len()],
         })
     }
 
-    /// Shows the numbers of one instant.
-    pub fn show(&mut self, gateway: &Gateway) {
-        let outlets = gateway.outlets();
-        let (mut in_memory, mut expired) = ([0; Category::ALL.len()], [0; Category::ALL.len()]);
-        while self.shown.len() < outlets.len() {
-            let path = path_of(&outlets[self.shown.len()].queue);
-            let mut counters: Vec<Shown> =
-                self.counters.iter().map(|one| Shown::new(one.with(&[&path]))).collect();
-            counters.push(Shown::new(self.noted.with(&["get", &path])));
-            self.shown.push(counters);
-        }
-        for (outlet, shown) in outlets.iter().zip(&mut self.shown) {
+    /// Shows the numbers of one instant; a queue that is new was opened at `now`.
+    pub fn show(&mut self, gateway: &Gateway, now: Timestamp) {
+        let (mut in_memory, mut expired) = ([0; Category::ALL.len()], self.expired_before);
+        self.shown.values_mut().for_each(|shown| shown.is_there = false);
+        for outlet in &*gateway.outlets() {
             let (queue, status) = (&outlet.queue, outlet.queue.status());
             let path = path_of(queue);
+            if !self.shown.contains_key(&path) {
+                let mut counters: Vec<Shown> =
+                    self.counters.iter().map(|one| Shown::new(one.with(&[&path]))).collect();
+                counters.push(Shown::new(self.noted.with(&["get", &path])));
+                let (expired, opened_at) = ([0; Category::ALL.len()], seconds(now));
+                let shown = CacheShown { counters, expired, opened_at, is_there: true };
+                self.shown.insert(path.clone(), shown);
+            }
+            let Some(shown) = self.shown.get_mut(&path) else { continue };
+            shown.is_there = true;
+            shown.expired = status.expired;
             let numbers = CACHE_COUNTERS.iter().map(|(_, _, read)| read(queue, &status));
-            for (counter, number) in shown.iter_mut().zip(numbers.chain([status.io.cursor_writes]))
+            for (counter, number) in
+                shown.counters.iter_mut().zip(numbers.chain([status.io.cursor_writes]))
             {
                 counter.show(number);
             }
@@ -375,12 +391,21 @@ impl CacheMetrics {
             }
             let no_sync = (queue.settings().sync == crate::wal::Sync::None).to_string();
             let labels = ["false", "false", "false", &no_sync, &path];
-            self.opened.with(&labels).set(self.opened_at);
+            self.opened.with(&labels).set(shown.opened_at);
             for at in 0..Category::ALL.len() {
                 in_memory[at] += status.in_memory[at];
                 expired[at] += status.expired[at];
             }
         }
+        self.shown.retain(|_, shown| {
+            if !shown.is_there {
+                for at in 0..Category::ALL.len() {
+                    self.expired_before[at] += shown.expired[at];
+                    expired[at] += shown.expired[at];
+                }
+            }
+            shown.is_there
+        });
         for (category, shown) in &mut self.expired {
             shown.show(expired[*category as usize]);
             if let Some(alias) = category.alias() {

@@ -61,9 +61,15 @@ const HEAD: &[(&str, Row)] = &[
     ("datakit_io_queue_points", Is("gauge", &["category"])),
     ("datakit_io_point_time_adjusted_total", Not("times are taken as they are")),
     ("datakit_io_flush_total", Is("counter", &["category"])),
-    ("datakit_io_flush_workers", Not("who brings a body puts it into the queues, there are no workers")),
+    (
+        "datakit_io_flush_workers",
+        Not("who brings a body puts it into the queues, there are no workers"),
+    ),
     ("datakit_io_chan_usage", Is("gauge", &["category"])),
-    ("datakit_io_chan_capacity", Not("writers wait themselves, there is no channel that may be full")),
+    (
+        "datakit_io_chan_capacity",
+        Not("writers wait themselves, there is no channel that may be full"),
+    ),
     ("datakit_input_collect_latency_seconds", Not(AGENT)),
     ("datakit_filter_point_total", Is("counter", &["category", "filters", "source"])),
     ("datakit_filter_point_dropped_total", Is("counter", &["category", "filters", "source"])),
@@ -195,7 +201,7 @@ fn exercise(registry: &Registry, tasks: &Tasks, dir: &std::path::Path) {
     let encoder = Arc::new(Encoder::new(Bounds::default(), 7));
     let gateway = Gateway::new(outlets, RulesSpec::default(), Bounds::default(), encoder).unwrap();
     EndpointMetrics::new(registry).unwrap().show(gateway.stats(), &[], Duration::ZERO);
-    CacheMetrics::new(registry, Timestamp(0)).unwrap().show(&gateway);
+    CacheMetrics::new(registry).unwrap().show(&gateway, Timestamp(0));
 }
 
 #[tokio::test]
