@@ -1,5 +1,6 @@
 //! The gateway of a server: from settings to destinations that are sent to.
 
+pub mod circles;
 mod estate;
 mod inside;
 mod reload;
@@ -109,9 +110,11 @@ impl GatewayHost {
         drop(shared);
         let places = destinations.places();
         let rules = specs::rules(settings, &places.targets)?;
+        let circles = host.joins.circles();
+        circles.set_gateway(&wanted, &rules, &places.targets).map_err(GatewayError::Setting)?;
         let gateway = Arc::new(Gateway::with(places, rules, bounds, encoder)?);
         let (own, tasks) = (Arc::clone(&gateway), host.tasks.clone());
-        let writers = GatewayWriters::new(own, tasks, Arc::clone(&clock));
+        let writers = GatewayWriters::new(own, tasks, Arc::clone(&clock), circles);
         gateway.watch(Arc::clone(&head) as _, Arc::clone(&clock));
         head.filters_changed(clock.now());
         let tenants = specs::tenants(settings);

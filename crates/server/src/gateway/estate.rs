@@ -159,6 +159,8 @@ impl Estate {
             let plan = open.destinations.plan(wanted, &shared).await.map_err(|e| text(&e))?;
             let rules = rules(plan.targets())?;
             RuleSet::new(rules.clone(), plan.places()).map_err(|error| error.to_string())?;
+            let circles = self.ground.host.joins.circles();
+            circles.set_gateway(wanted, &rules, &plan.targets())?;
             let (new, changes) = plan.open(&shared).await.map_err(|e| text(&e))?;
             Ok((new, changes, rules))
         };

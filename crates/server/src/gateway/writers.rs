@@ -20,6 +20,7 @@ use levada_gateway::ingest::{Write, WriteError};
 use levada_model::{Category, ErrorKind};
 use levada_runtime::{Clock, Tasks};
 
+use super::circles::Circles;
 use crate::joins::Joins;
 
 /// The name under which scripts find the gateway among the clusters: `|influxDBOut().cluster('gateway')`.
@@ -35,6 +36,7 @@ pub struct GatewayWriters {
     straight: Mutex<BTreeMap<String, Arc<Way>>>,
     tasks: Tasks,
     clock: Arc<dyn Clock>,
+    circles: Arc<Circles>,
 }
 
 /// The gateway as a cluster of `InfluxDB`.
@@ -49,14 +51,14 @@ pub(crate) struct GatewayEvents(pub(crate) Joins);
 // === impl GatewayWriters ===
 
 impl GatewayWriters {
-    pub(super) fn new(gateway: Arc<Gateway>, tasks: Tasks, clock: Arc<dyn Clock>) -> Self {
-        GatewayWriters {
-            gateway,
-            by_rules: Arc::default(),
-            straight: Mutex::default(),
-            tasks,
-            clock,
-        }
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        tasks: Tasks,
+        clock: Arc<dyn Clock>,
+        circles: Arc<Circles>,
+    ) -> Self {
+        let (by_rules, straight) = Default::default();
+        GatewayWriters { gateway, by_rules, straight, tasks, clock, circles }
     }
 
     /// Gives the gateway as clusters that scripts can name, one for each category.
@@ -183,6 +185,11 @@ impl InfluxDb for GatewayCluster {
         let write = self.writers.lines(self.category, lines, precision);
         let written = self.writers.write(&self.writers.by_rules, write).await;
         written.map_err(|error| ClientError::new(error.kind(), text(&error)))
+    }
+
+    fn begins(&self, task: &str) -> Result<(), ClientError> {
+        let begins = self.writers.circles.task_writes(task, self.category);
+        begins.map_err(|circle| ClientError::new(ErrorKind::Invalid, circle))
     }
 
     async fn create_database(&self, _: &str, _: &str) -> Result<(), ClientError> {

@@ -12,14 +12,14 @@ use serde_json::Value;
 use crate::started::{Started, run};
 
 /// A receiver that counts lines.
-struct Receiver {
+pub(crate) struct Receiver {
     server: FakeServer,
     lines: Arc<Mutex<usize>>,
     fails: Arc<AtomicBool>,
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let lines = Arc::<Mutex<usize>>::default();
         let (kept, fails) = (lines.clone(), Arc::<AtomicBool>::default());
         let is_away = fails.clone();
@@ -38,16 +38,16 @@ impl Receiver {
         self.fails.store(fails, Ordering::Release);
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.server.url("?token=tkn_x")
     }
 
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         *self.lines.lock().unwrap()
     }
 }
 
-async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
     for _ in 0..2_000 {
         if is_met().await {
             return;
@@ -57,19 +57,19 @@ async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
     panic!("{what}: waited too long");
 }
 
-async fn status(server: &Started) -> Value {
+pub(crate) async fn status(server: &Started) -> Value {
     let url = format!("{}/api/v1/gateway/status", server.url);
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
-async fn write(server: &Started, category: &str, body: &str) {
+pub(crate) async fn write(server: &Started, category: &str, body: &str) {
     let url = format!("{}/v1/write/{category}", server.url);
     let answer = reqwest::Client::new().post(url).body(body.to_owned()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
 
-fn rules(path: &Path, text: &str) {
+pub(crate) fn rules(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
@@ -167,7 +167,7 @@ async fn destination(server: &Started, name: &str) -> Option<Value> {
 }
 
 /// Reads the file again, and waits until that has been done.
-async fn read_again(server: &Started, path: &Path, text: &str) -> Option<String> {
+pub(crate) async fn read_again(server: &Started, path: &Path, text: &str) -> Option<String> {
     let done = async || {
         let rules = status(server).await["rules"].clone();
         rules["reloads"].as_u64().unwrap() + rules["reload_errors"].as_u64().unwrap()
@@ -179,13 +179,13 @@ async fn read_again(server: &Started, path: &Path, text: &str) -> Option<String>
     status(server).await["rules"]["last_error"].as_str().map(str::to_owned)
 }
 
-fn named(name: &str, url: &str, more: &str) -> String {
+pub(crate) fn named(name: &str, url: &str, more: &str) -> String {
     format!(
         "[[gateway.destination]]\nname = '{name}'\n{more}\n[[gateway.destination.endpoint]]\nurl = '{url}'\n"
     )
 }
 
-fn sunk(filter: &str, destination: &str) -> String {
+pub(crate) fn sunk(filter: &str, destination: &str) -> String {
     format!(
         "[[gateway.sinkers]]\ncategories = ['L']\nfilters = [\"{{ f = '{filter}' }}\"]\n{destination}\n"
     )
