@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use levada_clients::net::Net;
+use levada_codec::compression::Compression;
 use levada_model::Category;
 use levada_runtime::{ShutdownHandle, SystemClock, TaskKind};
 use levada_telemetry::metrics::Registry;
@@ -13,7 +14,7 @@ use crate::gateway::{Gateway, Way};
 use crate::ingest::{Bounds, Write};
 use crate::metrics::show_pipeline;
 use crate::rules::RulesSpec;
-use crate::wal::Encoding;
+use crate::wal::{Encoding, Queue};
 
 fn spec(name: &str, spread: Spread, urls: &[&str]) -> DestinationSpec {
     DestinationSpec {
