@@ -1,37 +1,37 @@
 //! The gateway of a server: from settings to destinations that are sent to.
 
+pub mod circles;
+mod estate;
 mod inside;
 mod reload;
 mod specs;
 pub mod writers;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use levada_api::gateway::GatewayApi;
 use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint};
 use levada_clients::net::Net;
-use levada_gateway::destination::{self, DestinationError, DestinationSpec, Shared};
+use levada_gateway::destination::{DestinationError, DestinationSpec, Destinations};
 use levada_gateway::gateway::Gateway;
 use levada_gateway::ingest::Encoder;
 use levada_gateway::metrics::{
     CacheMetrics, DatawayMetrics, EndpointMetrics, NetMetrics, QueueFamilies, show_pipeline,
 };
 use levada_gateway::pull::Puller;
-use levada_gateway::rules::{DestinationId, RulesError, RulesSpec, Target};
+use levada_gateway::rules::RulesError;
 use levada_gateway::tenants::Tenants;
-use levada_runtime::{Shutdown, ShutdownHandle, TaskKind};
+use levada_runtime::{Shutdown, TaskKind};
 use levada_telemetry::metrics::MetricsError;
 use thiserror::Error;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::estate::{Estate, Ground};
 pub use self::reload::ReadSettings;
 use self::reload::Reloader;
 use crate::flows::Host;
-use inside::InThisProcess;
 use writers::GatewayWriters;
 
 /// The folder of the queues, in the data folder.
@@ -47,13 +47,7 @@ const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 pub struct GatewayHost {
     api: Arc<GatewayApi>,
     host: Host,
-    /// Ends the senders; later than the shutdown of the server, so that what is under way may arrive.
-    stop: ShutdownHandle,
-    senders: Mutex<Vec<JoinHandle<()>>>,
-    /// What can go on while everything else has ended: destinations that are not in this process.
-    outside: Vec<DestinationId>,
-    /// Those of them that lose what waits when the process ends.
-    in_memory: Vec<DestinationId>,
+    estate: Arc<Estate>,
 }
 
 /// Why a gateway did not start.
@@ -101,35 +95,32 @@ impl GatewayHost {
         let head = Arc::clone(metrics.head());
         let encoder = Encoder::new(bounds.clone(), random);
         let encoder = Arc::new(encoder.watched(Arc::clone(&head) as _, Arc::clone(&clock)));
-        let destinations = specs::destinations(settings)?;
-        let dir: PathBuf = host.settings.data.dir.join(FOLDER);
-        let shared = Shared {
-            dir: &dir,
+        let wanted = specs::destinations(settings)?;
+        let ground = Ground {
+            host: host.clone(),
+            dir: host.settings.data.dir.join(FOLDER),
             encoder: Arc::clone(&encoder),
-            clock: Arc::clone(&clock),
-            tasks: &host.tasks,
-            watch: Some(Arc::clone(&metrics) as _),
-            net: net.clone(),
-            insiders: Some(Arc::new(InThisProcess(host.joins.clone()))),
+            metrics: Arc::clone(&metrics),
+            net,
+            net_metrics,
         };
-        let opened = destination::open(&destinations, &shared).await?;
-        net_metrics.watches(specs::names(&destinations));
-        let rules = specs::rules(settings, &opened.targets)?;
-        metrics.set_sunk_to(sunk_to(&rules, &opened));
-        let gateway = Arc::new(Gateway::new(opened.outlets, rules, bounds, encoder)?);
-        let outside: Vec<&DestinationSpec> =
-            destinations.iter().filter(|spec| !spec.kind.is_inside()).collect();
-        let in_memory = outside.iter().copied().filter(|spec| specs::is_in_memory(spec));
-        let in_memory = ids(in_memory, &opened.targets);
-        let outside = ids(outside.into_iter(), &opened.targets);
+        let shared = ground.shared();
+        let (destinations, _) =
+            Destinations::default().plan(&wanted, &shared).await?.open(&shared).await?;
+        drop(shared);
+        let places = destinations.places();
+        let rules = specs::rules(settings, &places.targets)?;
+        let circles = host.joins.circles();
+        circles.set_gateway(&wanted, &rules, &places.targets).map_err(GatewayError::Setting)?;
+        let gateway = Arc::new(Gateway::with(places, rules, bounds, encoder)?);
         let (own, tasks) = (Arc::clone(&gateway), host.tasks.clone());
-        let writers = GatewayWriters::new(own, opened.targets.clone(), tasks, Arc::clone(&clock));
-        gateway.watch(Arc::clone(&head) as _);
+        let writers = GatewayWriters::new(own, tasks, Arc::clone(&clock), circles);
+        gateway.watch(Arc::clone(&head) as _, Arc::clone(&clock));
         head.filters_changed(clock.now());
         let tenants = specs::tenants(settings);
         let tenants =
             Tenants::new(settings.token.expose(), tenants, Arc::clone(&clock), &host.metrics)?;
-        let centre = centre(settings, &destinations).await?;
+        let centre = centre(settings, &wanted).await?;
         if let (Some((client, endpoint)), true) = (&centre, settings.pull_filters) {
             let (client, endpoint) = (client.clone(), endpoint.clone());
             let puller = Puller::new(client, endpoint, Arc::clone(&gateway), Arc::clone(&clock));
@@ -139,22 +130,10 @@ impl GatewayHost {
                 puller.run(shutdown).await;
             });
         }
-        let (stop, stopping) = ShutdownHandle::new();
-        let senders = opened.senders.iter().map(|sender| {
-            let (sender, stopping) = (Arc::clone(sender), stopping.clone());
-            let name = format!("sender of {}", sender.name());
-            host.tasks.spawn(TaskKind::Gateway, &name, async move { sender.run(stopping).await })
-        });
-        let senders = Mutex::new(senders.collect());
-        for sender in &opened.senders {
-            let (sender, stopping) = (Arc::clone(sender), stopping.clone());
-            let name = format!("names of {}", sender.name());
-            let work = async move { sender.watch_names(stopping).await };
-            drop(host.tasks.spawn(TaskKind::Gateway, &name, work));
-        }
+        let estate = Arc::new(Estate::new(ground, Arc::clone(&gateway), destinations)?);
         let api = Arc::new(GatewayApi {
             gateway,
-            senders: opened.senders,
+            senders: Arc::clone(&estate.senders),
             tenants,
             metrics: Some(metrics),
             tasks: host.tasks.clone(),
@@ -166,18 +145,11 @@ impl GatewayHost {
         show(host, &api)?;
         host.joins.set_gateway(Arc::new(writers));
         if let Some(read) = read {
-            let reloader = Reloader {
-                read,
-                gateway: Arc::clone(&api.gateway),
-                destinations,
-                targets: opened.targets,
-                started: settings.clone(),
-                clock,
-                head,
-            };
+            let (estate, started) = (Arc::clone(&estate), settings.clone());
+            let reloader = Reloader { read, estate, started, clock, head };
             reloader.watch(&host.tasks, shutdown.clone());
         }
-        Ok(Some(GatewayHost { api, host: host.clone(), stop, senders, outside, in_memory }))
+        Ok(Some(GatewayHost { api, host: host.clone(), estate }))
     }
 
     /// Gives what routes work with.
@@ -193,77 +165,34 @@ impl GatewayHost {
     /// Waits until everything has been delivered, for as long as deliveries go on, and then stops; for commands that end with
     /// their work. Gives how many copies of points wait for the next start.
     pub async fn finish(&self) -> u64 {
-        let outlets = self.api.gateway.outlets();
-        outlets.iter().for_each(|outlet| outlet.queue.drain());
+        self.estate.hurry();
         let clock = &self.host.clock;
-        let (mut left, mut since) = (self.queued(&self.outside), clock.monotonic());
+        // What goes on while everything else has ended: destinations that are not in this process.
+        let queued = || self.estate.queued(|spec| !spec.kind.is_inside());
+        let (mut left, mut since) = (queued().await, clock.monotonic());
         while left > 0 && clock.monotonic().saturating_sub(since) < LAST_DELIVERIES {
             clock.sleep(LOOK_EVERY).await;
-            let now = self.queued(&self.outside);
+            let now = queued().await;
             if now != left {
                 (left, since) = (now, clock.monotonic());
             }
         }
         self.stop().await;
-        outlets.iter().map(|outlet| outlet.queue.counts().queued).sum()
-    }
-
-    /// Gives how many copies of points wait for some destinations.
-    fn queued(&self, destinations: &[DestinationId]) -> u64 {
-        let outlets = self.api.gateway.outlets();
-        destinations.iter().map(|id| outlets[usize::from(*id)].queue.counts().queued).sum()
+        self.estate.queued(|_| true).await
     }
 
     /// Takes no more. What is in memory is sent while there is time, what is on the disk stays there; requests under way end.
     pub async fn stop(&self) {
-        let outlets = self.api.gateway.outlets();
-        outlets.iter().for_each(|outlet| outlet.queue.drain());
+        self.estate.hurry();
         let clock = &self.host.clock;
         let patience: Duration = self.host.settings.runtime.drain_timeout.into();
         let deadline = clock.monotonic() + patience;
-        while self.queued(&self.in_memory) > 0 && clock.monotonic() < deadline {
+        let is_lost = |spec: &DestinationSpec| !spec.kind.is_inside() && specs::is_in_memory(spec);
+        while self.estate.queued(is_lost).await > 0 && clock.monotonic() < deadline {
             clock.sleep(LOOK_EVERY).await;
         }
-        self.stop.drain();
-        let senders =
-            std::mem::take(&mut *self.senders.lock().unwrap_or_else(PoisonError::into_inner));
-        for sender in senders {
-            let left = deadline.saturating_sub(clock.monotonic());
-            tokio::select! {
-                ended = sender => if let Err(error) = ended {
-                    tracing::warn!(%error, "a sender ended unexpectedly");
-                },
-                () = clock.sleep(left) => self.stop.abort(),
-            }
-        }
-        for outlet in outlets {
-            outlet.queue.close().await;
-            let left = outlet.queue.counts().queued;
-            if left > 0 {
-                tracing::info!(
-                    destination = outlet.name,
-                    points = left,
-                    "points wait for the next start"
-                );
-            }
-        }
+        self.estate.end(deadline).await;
     }
-}
-
-/// Gives the queues of destinations.
-fn ids<'s>(
-    specs: impl Iterator<Item = &'s DestinationSpec>,
-    targets: &BTreeMap<String, Target>,
-) -> Vec<DestinationId> {
-    specs.filter_map(|spec| targets.get(&spec.name)).flat_map(specs::ids).collect()
-}
-
-/// Gives the queues that only sinkers send to.
-fn sunk_to(rules: &RulesSpec, opened: &destination::Opened) -> BTreeSet<String> {
-    let of_default = rules.default.as_ref().map(specs::ids).unwrap_or_default();
-    let ids = rules.sinkers.iter().flat_map(|sinker| specs::ids(&sinker.target));
-    let ids = ids.filter(|id| !of_default.contains(id));
-    ids.map(|id| opened.outlets[usize::from(id)].name.clone()).collect()
 }
 
 /// Makes a client of the first endpoint, which is asked what only a centre knows.
@@ -294,22 +223,28 @@ async fn centre(
 /// Shows all numbers at every scrape.
 fn show(host: &Host, api: &Arc<GatewayApi>) -> Result<(), GatewayError> {
     let families = QueueFamilies::new(&host.metrics)?;
-    let outlets = api.gateway.outlets();
-    let queues: Vec<_> = outlets.iter().map(|outlet| families.of(&outlet.name)).collect();
-    show_pipeline(&host.metrics, &api.gateway, &api.senders)?;
+    show_pipeline(&host.metrics, &api.gateway, &[])?;
     let own = EndpointMetrics::new(&host.metrics)?;
-    let caches = CacheMetrics::new(&host.metrics, host.clock.now())?;
-    let state = Mutex::new((queues, own, caches));
+    let caches = CacheMetrics::new(&host.metrics)?;
+    let state = Mutex::new((BTreeMap::new(), own, caches));
     // A gateway that is gone is shown no more.
     let (api, clock) = (Arc::downgrade(api), Arc::clone(&host.clock));
     host.metrics.before_render(move || {
         let Some(api) = api.upgrade() else { return };
         let (queues, own, caches) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
-        for (metrics, outlet) in queues.iter_mut().zip(api.gateway.outlets()) {
+        let outlets = api.gateway.outlets();
+        queues.retain(|name, _| outlets.iter().any(|outlet| outlet.name == *name));
+        for outlet in &*outlets {
+            let metrics = queues.entry(outlet.name.clone());
+            let metrics = metrics.or_insert_with(|| families.of(&outlet.name));
             metrics.show(&outlet.queue.status());
         }
-        let senders: Vec<_> = api.senders.iter().map(|sender| &**sender).collect();
-        caches.show(&api.gateway);
+        let senders = api.senders.list();
+        let senders: Vec<_> = senders.iter().map(|sender| &**sender).collect();
+        caches.show(&api.gateway, clock.now());
+        if let Some(metrics) = &api.metrics {
+            metrics.elections().show(api.elections.leaders(clock.monotonic()));
+        }
         own.show(api.gateway.stats(), &senders, clock.monotonic());
     });
     Ok(())

@@ -14,6 +14,7 @@ use levada_connectors::Links;
 use levada_connectors::gateway::{GatewayTarget, GatewayTargets, LineFeeds};
 use levada_connectors::points::PointTargets;
 
+use crate::gateway::circles::Circles;
 use crate::gateway::writers::GatewayWriters;
 
 /// What the parts of one process hand each other; cheap to clone.
@@ -25,6 +26,7 @@ struct Parts {
     feeds: LineFeeds,
     gateway: OnceLock<Arc<GatewayWriters>>,
     tasks: OnceLock<PointTargets>,
+    circles: Arc<Circles>,
 }
 
 // === impl Joins ===
@@ -33,6 +35,11 @@ impl Joins {
     /// Gives the flows that read from the gateway.
     pub fn feeds(&self) -> &LineFeeds {
         &self.0.feeds
+    }
+
+    /// Gives what knows where points go round.
+    pub fn circles(&self) -> Arc<Circles> {
+        Arc::clone(&self.0.circles)
     }
 
     /// Gives the gateway, when there is one.

@@ -161,6 +161,7 @@ impl Server {
         let identity = identity::load(&settings.data.dir).map_err(ServeError::Data)?;
         let documents = documents(&settings, &host).await?;
         let config = config(&settings, &documents, &host).await?;
+        host.joins.circles().set_flows(jobs.iter().map(|job| &job.flow));
         // First: tasks and alerts look for it.
         let gateway = GatewayHost::start(&host, read_settings, &shutdown).await?;
         let alerts = crate::alerts::open(&documents, &config, &host).await?;

@@ -20,6 +20,7 @@ mod group;
 mod health;
 mod rate;
 mod sender;
+mod senders;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub(crate) use self::dataway::content_type;
 pub use self::group::{Group, Member, Strategy};
 pub use self::health::{BreakerPolicy, EndpointState};
 pub use self::sender::{Attempt, NAMES_EVERY, SendStats, Sender, SenderParts, Watch};
+pub use self::senders::Senders;
 
 use async_trait::async_trait;
 use levada_model::Timestamp;

@@ -15,16 +15,18 @@ use levada_clients::ClientError;
 use levada_clients::dataway::EndpointError;
 use levada_clients::http::TlsOptions;
 use levada_clients::net::Net;
-use levada_codec::compression::Compression;
 use levada_runtime::{Clock, Tasks};
 use thiserror::Error;
 
-use crate::deliver::{Group, Member, SendPolicy, Sender, SenderParts, Strategy, Watch};
+pub use self::change::{Changes, Destinations, Plan, Unit};
+use crate::deliver::{Member, SendPolicy, Sender, Watch};
 use crate::egress::{Insiders, Kind, OpenReceiverError, Tools};
-use crate::gateway::Outlet;
+use crate::gateway::{Outlet, Places};
 use crate::ingest::{Encoder, Form};
-use crate::rules::{DestinationId, Target};
-use crate::wal::{OpenError, Queue, QueueSettings};
+use crate::rules::Target;
+use crate::wal::{OpenError, QueueSettings};
+
+mod change;
 
 /// How the endpoints of a destination share its points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,52 +167,50 @@ pub async fn open(
     specs: &[DestinationSpec],
     shared: &Shared<'_>,
 ) -> Result<Opened, DestinationError> {
-    let mut opened = Opened::default();
-    for spec in specs {
-        check(spec, &opened)?;
-        let mut members = Vec::new();
-        let alone = [EndpointSpec::default()];
-        let endpoints = if spec.kind.has_urls() { &spec.endpoints[..] } else { &alone };
-        for (at, endpoint) in endpoints.iter().enumerate() {
-            members.push(member(spec, at, endpoint, shared).await?);
-        }
-        let target = match &spec.spread {
-            Spread::Failover | Spread::Weighted => {
-                Target::Each(vec![opened.add(spec, &spec.name, members, shared)?])
-            }
-            Spread::Broadcast => {
-                let ids = opened.add_each(spec, members, shared)?;
-                Target::Each(ids.into_iter().map(|(id, _)| id).collect())
-            }
-            Spread::Hash { key } => {
-                let among = opened.add_each(spec, members, shared)?;
-                Target::Hash { key: key.clone(), among }
-            }
-        };
-        opened.targets.insert(spec.name.clone(), target);
-    }
-    Ok(opened)
+    let none = Destinations::default();
+    let (all, _) = none.plan(specs, shared).await?.open(shared).await?;
+    let Places { slots, targets, .. } = all.places();
+    Ok(Opened {
+        outlets: slots.into_iter().flatten().collect(),
+        senders: all.units().map(|unit| Arc::clone(&unit.sender)).collect(),
+        targets,
+    })
 }
 
-fn check(spec: &DestinationSpec, opened: &Opened) -> Result<(), DestinationError> {
+fn check(specs: &[DestinationSpec]) -> Result<(), DestinationError> {
     let is_name = |name: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         !name.is_empty() && name.len() <= 100 && name.bytes().all(is_part) && !name.starts_with('.')
     };
-    let problem = if !is_name(&spec.name) {
-        "the name is to be made of up to 100 letters, digits, `-`, `_` and `.`"
-    } else if opened.targets.contains_key(&spec.name) {
-        "the name is there twice"
-    } else if spec.endpoints.is_empty() && spec.kind.has_urls() {
-        "it has no endpoint"
-    } else if !spec.endpoints.is_empty() && !spec.kind.has_urls() {
-        "a destination of its kind has no endpoints"
-    } else if opened.outlets.len() + spec.endpoints.len().max(1) > usize::from(DestinationId::MAX) {
-        "there are too many destinations"
-    } else {
-        return Ok(());
-    };
-    Err(DestinationError::Invalid { name: spec.name.clone(), problem })
+    for (at, spec) in specs.iter().enumerate() {
+        let problem = if !is_name(&spec.name) {
+            "the name is to be made of up to 100 letters, digits, `-`, `_` and `.`"
+        } else if specs[..at].iter().any(|other| other.name == spec.name) {
+            "the name is there twice"
+        } else if spec.endpoints.is_empty() && spec.kind.has_urls() {
+            "it has no endpoint"
+        } else if !spec.endpoints.is_empty() && !spec.kind.has_urls() {
+            "a destination of its kind has no endpoints"
+        } else {
+            continue;
+        };
+        return Err(DestinationError::Invalid { name: spec.name.clone(), problem });
+    }
+    Ok(())
+}
+
+/// Makes the clients of a destination.
+async fn members(
+    spec: &DestinationSpec,
+    shared: &Shared<'_>,
+) -> Result<Vec<Member>, DestinationError> {
+    let alone = [EndpointSpec::default()];
+    let endpoints = if spec.kind.has_urls() { &spec.endpoints[..] } else { &alone };
+    let mut members = Vec::new();
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        members.push(member(spec, at, endpoint, shared).await?);
+    }
+    Ok(members)
 }
 
 async fn member(
@@ -232,68 +232,6 @@ async fn member(
         }
     })?;
     Ok(Member { receiver, weight: endpoint.weight, priority: endpoint.priority })
-}
-
-// === impl Opened ===
-
-impl Opened {
-    /// Adds a queue for each endpoint; its name holds that of the endpoint, so that a queue stays with its endpoint when
-    /// others come and go.
-    fn add_each(
-        &mut self,
-        spec: &DestinationSpec,
-        members: Vec<Member>,
-        shared: &Shared<'_>,
-    ) -> Result<Vec<(DestinationId, u32)>, DestinationError> {
-        let mut added: Vec<(DestinationId, u32)> = Vec::new();
-        let mut names: Vec<String> = Vec::new();
-        for member in members {
-            let weight = member.weight;
-            let place = folder_of(member.receiver.label());
-            let mut name = format!("{}@{place}", spec.name);
-            let same = names.iter().filter(|known| **known == name).count();
-            names.push(name.clone());
-            if same > 0 {
-                name.push_str(&format!("#{}", same + 1));
-            }
-            added.push((self.add(spec, &name, vec![member], shared)?, weight));
-        }
-        Ok(added)
-    }
-
-    fn add(
-        &mut self,
-        spec: &DestinationSpec,
-        name: &str,
-        members: Vec<Member>,
-        shared: &Shared<'_>,
-    ) -> Result<DestinationId, DestinationError> {
-        let clock = Arc::clone(&shared.clock);
-        let dir = shared.dir.join(name);
-        let queue = Queue::open(&dir, name, spec.queue.clone(), shared.tasks, Arc::clone(&clock))?;
-        let strategy = match spec.spread {
-            Spread::Weighted => Strategy::Weighted,
-            _ => Strategy::Failover,
-        };
-        let seed = clock.now().0.unsigned_abs();
-        let sender = Sender::new(SenderParts {
-            name: name.to_owned(),
-            queue: queue.clone(),
-            group: Group::new(strategy, members, &spec.policy, seed),
-            policy: spec.policy.clone(),
-            compression: match spec.kind.sends_as_queued() {
-                true => spec.form.compression,
-                false => Compression::None,
-            },
-            encoder: Arc::clone(&shared.encoder),
-            clock,
-            watch: shared.watch.clone().filter(|_| spec.kind.is_dataway()),
-        });
-        let id = self.outlets.len() as DestinationId;
-        self.outlets.push(Outlet { name: name.to_owned(), form: spec.form, queue });
-        self.senders.push(Arc::new(sender));
-        Ok(id)
-    }
 }
 
 /// Gives scheme, host and port as a part of the name of a folder.

@@ -159,6 +159,9 @@ pub enum WriteError {
     /// The library that compresses failed.
     #[error("cannot encode the body")]
     Encode(#[source] CompressionError),
+    /// It was to go to a destination that is no longer there.
+    #[error("there is no destination `{0}`")]
+    NoDestination(String),
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopped,
@@ -212,6 +215,8 @@ pub struct Written {
     pub bodies: u64,
     /// Values of `X-Global-Tags` among them.
     pub groups: u64,
+    /// How long drop filters looked at them.
+    pub filters_took: Duration,
     /// How long they waited for room.
     pub waited: Duration,
     /// How often they waited for room.
@@ -386,7 +391,7 @@ impl WriteError {
             // Whatever the queue says, a part was taken: it is no fault of the body.
             WriteError::Partial { .. } => ErrorKind::Unavailable,
             WriteError::Queue(error) => error.kind(),
-            WriteError::Stopped => ErrorKind::Unavailable,
+            WriteError::Stopped | WriteError::NoDestination(_) => ErrorKind::Unavailable,
             _ => ErrorKind::Invalid,
         }
     }
@@ -410,6 +415,7 @@ impl WriteError {
             WriteError::Full
             | WriteError::Queue(_)
             | WriteError::Partial { .. }
+            | WriteError::NoDestination(_)
             | WriteError::Stopped => "queueNotAvailable",
         }
     }

@@ -10,6 +10,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
+// What tests inside and outside of the crate share is written as from outside.
+#[cfg(test)]
+extern crate self as levada_gateway;
+
+#[cfg(test)]
+#[path = "../tests/support/bench.rs"]
+mod bench;
 pub mod deliver;
 pub mod destination;
 pub mod egress;

@@ -1,6 +1,7 @@
 //! The metrics of the gateway; no name of one appears anywhere else.
 
 mod dataway;
+mod election;
 mod head;
 mod net;
 mod own;
@@ -13,11 +14,12 @@ use levada_telemetry::metrics::{
 };
 
 pub use self::dataway::DatawayMetrics;
+pub use self::election::ElectionMetrics;
 pub use self::head::{CacheMetrics, HeadMetrics};
 pub use self::net::NetMetrics;
 pub use self::own::{EndpointMetrics, TenantFamilies};
 use crate::deliver::{SendStats, Sender};
-use crate::gateway::{Gateway, GatewayStats};
+use crate::gateway::{Gateway, GatewayStats, Outlet};
 use crate::wal::{DropReason, QueueStatus};
 
 /// Where every point is, by destination.
@@ -316,22 +318,30 @@ pub fn show_pipeline(
         let read = move || counter(gateway.stats()).load(Ordering::Relaxed);
         registry.counter_fn(name, help, &[], read)?;
     }
-    for sender in senders {
-        for (name, help, counter) in SEND_COUNTERS {
-            let labels = [("destination", sender.name())];
-            let shown = Arc::clone(sender);
-            let read = move || counter(shown.stats()).load(Ordering::Relaxed);
-            registry.counter_fn(name, help, &labels, read)?;
-        }
+    senders.iter().try_for_each(|sender| show_sender(registry, sender))
+}
+
+/// Shows what a sender does, read at every scrape; it takes the place of another with its name.
+pub fn show_sender(registry: &Registry, sender: &Arc<Sender>) -> Result<(), MetricsError> {
+    for (name, help, counter) in SEND_COUNTERS {
+        let labels = [("destination", sender.name())];
         let shown = Arc::clone(sender);
-        registry.gauge_fn(
-            "levada_gateway_requests_in_flight",
-            "Records that are being sent.",
-            &[("destination", sender.name())],
-            move || shown.stats().in_flight.load(Ordering::Relaxed) as f64,
-        )?;
+        let read = move || counter(shown.stats()).load(Ordering::Relaxed);
+        registry.counter_fn(name, help, &labels, read)?;
     }
-    Ok(())
+    let shown = Arc::clone(sender);
+    registry.gauge_fn(
+        "levada_gateway_requests_in_flight",
+        "Records that are being sent.",
+        &[("destination", sender.name())],
+        move || shown.stats().in_flight.load(Ordering::Relaxed) as f64,
+    )
+}
+
+/// Shows nothing of a queue any more.
+pub fn forget_queue(registry: &Registry, outlet: &Outlet) {
+    registry.remove_series(&[("destination", &outlet.name)]);
+    registry.remove_series(&[("path", &outlet.queue.dir().display().to_string())]);
 }
 
 #[cfg(test)]

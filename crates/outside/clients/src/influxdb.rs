@@ -109,6 +109,13 @@ pub trait InfluxDb: Send + Sync + 'static {
     /// Writes lines.
     async fn write(&self, target: &WriteTarget, lines: Bytes) -> Result<(), ClientError>;
 
+    /// Is told that a task will write to it.
+    ///
+    /// - Errors: it may not.
+    fn begins(&self, _task: &str) -> Result<(), ClientError> {
+        Ok(())
+    }
+
     /// Creates a database when there is none, with a default retention policy of this name when it is not empty.
     async fn create_database(&self, database: &str, retention: &str) -> Result<(), ClientError>;
 }

@@ -6,6 +6,7 @@
 //!
 //! Source: dataway reference §5.5.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -20,11 +21,18 @@ use async_trait::async_trait;
 use levada_runtime::{Clock, SystemClock};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Response, Url};
+use rustls::NamedGroup;
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
+use rustls_pki_types::ServerName;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::error::ClientError;
 use crate::http::{self, TlsOptions};
+use crate::tls;
 
 /// How long a name may be looked up. Source: dataway reference §5.5.
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);
@@ -46,6 +54,8 @@ pub trait NetWatch: Send + Sync + 'static {
     fn looked_up(&self, took: Duration);
     /// A connection was made, TLS included.
     fn connected(&self, took: Duration);
+    /// A connection was made secure; that is a part of what it took to make it.
+    fn secured(&self, took: Duration);
     /// The head of an answer has come: over which connection, how long after the request; and for one that was used before,
     /// how long it was idle.
     fn answered(&self, remote: Option<SocketAddr>, took: Duration, idle: Option<Duration>);
@@ -219,7 +229,16 @@ impl Fresh {
 
 impl Make {
     async fn client(&self, links: &Arc<Links>) -> Result<Client, ClientError> {
-        let builder = http::builder_through(&self.tls, &self.proxy, self.idle_max).await?;
+        let mut builder = http::builder_through(&self.tls, &self.proxy, self.idle_max).await?;
+        if self.net.watch.is_some() {
+            let mut config = tls::client_config(&self.tls).await?;
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            config.resumption = Resumption::store(Arc::new(Sessions {
+                kept: ClientSessionMemoryCache::new(SESSIONS_MAX),
+                clock: Arc::clone(&self.net.clock),
+            }));
+            builder = builder.tls_backend_preconfigured(config);
+        }
         http::built(followed(builder, links))
     }
 }
@@ -287,14 +306,76 @@ where
         let links = self.links.clone();
         let started = links.net.clock.monotonic();
         let connecting = self.inner.call(request);
-        Box::pin(async move {
+        let connecting = HELLO.scope(Cell::new(None), async {
             let connection = connecting.await?;
+            Ok::<_, S::Error>((connection, HELLO.with(Cell::get)))
+        });
+        Box::pin(async move {
+            let (connection, hello) = connecting.await?;
             links.made.fetch_add(1, Ordering::AcqRel);
             if let Some(watch) = &links.net.watch {
-                watch.connected(links.net.clock.monotonic().saturating_sub(started));
+                let now = links.net.clock.monotonic();
+                if let Some(hello) = hello {
+                    watch.secured(now.saturating_sub(hello));
+                }
+                watch.connected(now.saturating_sub(started));
             }
             Ok(connection)
         })
+    }
+}
+
+tokio::task_local! {
+    /// When the last handshake began of the connection that is being made: behind a proxy, that with the server.
+    static HELLO: Cell<Option<Duration>>;
+}
+
+/// Sessions of TLS that can be gone on with, as many as the library keeps by itself.
+const SESSIONS_MAX: usize = 256;
+
+/// Sessions of TLS. A handshake begins with a look at them, and nothing else tells when it begins.
+struct Sessions {
+    kept: ClientSessionMemoryCache,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kept.fmt(f)
+    }
+}
+
+impl ClientSessionStore for Sessions {
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        self.kept.set_kx_hint(server, group);
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        let noted = HELLO.try_with(|hello| hello.set(Some(self.clock.monotonic())));
+        if noted.is_err() {
+            tracing::trace!("a handshake outside of a connection is not measured");
+        }
+        self.kept.kx_hint(server)
+    }
+
+    fn set_tls12_session(&self, server: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.kept.set_tls12_session(server, value);
+    }
+
+    fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.kept.tls12_session(server)
+    }
+
+    fn remove_tls12_session(&self, server: &ServerName<'static>) {
+        self.kept.remove_tls12_session(server);
+    }
+
+    fn insert_tls13_ticket(&self, server: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.kept.insert_tls13_ticket(server, value);
+    }
+
+    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.kept.take_tls13_ticket(server)
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levada_clients::dataway::{Dataway, Endpoint};
-use levada_gateway::deliver::Sender;
+use levada_gateway::deliver::Senders;
 use levada_gateway::gateway::Gateway;
 use levada_gateway::metrics::DatawayMetrics;
 use levada_gateway::tenants::Tenants;
@@ -38,7 +38,7 @@ pub struct GatewayApi {
     /// Takes points.
     pub gateway: Arc<Gateway>,
     /// Who sends them, one for each queue.
-    pub senders: Vec<Arc<Sender>>,
+    pub senders: Arc<Senders>,
     /// Who may write.
     pub tenants: Tenants,
     /// Counts what comes in, where it is counted.

@@ -398,6 +398,9 @@ fn queue_table(queues: &[Value]) -> Table {
         let states = list(queue, "endpoints").iter().map(|endpoint| text(endpoint, "state"));
         let mut states: Vec<String> = states.collect();
         states.dedup();
+        if queue["leaving"] == true {
+            states.push("leaving".to_owned());
+        }
         table.row([
             text(queue, "name"),
             states.join(","),

@@ -1,35 +1,52 @@
-//! Rules that are read again while the server runs.
+//! Destinations and rules that are read again while the server runs.
 //!
-//! SIGHUP reads the settings as they would be read at a start. Sinkers, drop filters and what decides about them take effect
-//! at once, all of them or none; destinations stay as they are, for their queues are open. A sinker can only send to what is
-//! open: a URL that no destination has, like any other difference, waits for the next start.
+//! SIGHUP reads the settings as they would be read at a start. Destinations, sinkers, drop filters and what decides about
+//! them take effect at once, all of them or none:
+//!
+//! | a destination that | |
+//! |---|---|
+//! | is new | is opened |
+//! | is as it was | stays as it is |
+//! | is sent to in another way | gets another sender, its queue stays |
+//! | queues in another way | goes on as it was until the next start |
+//! | is there no more | is closed when its queue has been emptied |
+//!
+//! Whatever else differs, such as tenants, waits for the next start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use levada_gateway::destination::DestinationSpec;
-use levada_gateway::gateway::Gateway;
+use levada_gateway::destination::{DestinationSpec, Destinations, Unit};
 use levada_gateway::metrics::HeadMetrics;
-use levada_gateway::rules::{RulesSpec, Target};
+use levada_gateway::rules::Target;
 use levada_runtime::{Clock, Shutdown, TaskKind, Tasks};
 use levada_settings::{Gateway as Settings, Settings as All};
 
+use super::estate::Estate;
 use super::specs;
 
 /// Reads the settings again: the file, the environment, the flags.
 pub type ReadSettings = Arc<dyn Fn() -> Result<All, String> + Send + Sync>;
 
-/// Reads rules again.
+/// How often is looked whether a queue that is no longer wanted is empty.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Reads settings again.
 pub(super) struct Reloader {
     pub(super) read: ReadSettings,
-    pub(super) gateway: Arc<Gateway>,
-    /// Destinations that are open, and what their names stand for.
-    pub(super) destinations: Vec<DestinationSpec>,
-    pub(super) targets: BTreeMap<String, Target>,
+    pub(super) estate: Arc<Estate>,
     /// The settings of the start.
     pub(super) started: Settings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) head: Arc<HeadMetrics>,
+}
+
+/// What is wanted, under the names that its queues have.
+struct Placed {
+    wanted: Vec<DestinationSpec>,
+    /// What the names of URLs of sinkers stand for.
+    names: BTreeMap<String, String>,
 }
 
 // === impl Reloader ===
@@ -42,80 +59,130 @@ impl Reloader {
             Ok(hangup) => hangup,
             Err(error) => return tracing::warn!(%error, "SIGHUP is not noticed by the gateway"),
         };
-        tasks.spawn(TaskKind::Gateway, "rules that are read again", async move {
+        tasks.spawn(TaskKind::Gateway, "settings that are read again", async move {
+            let mut has_left = false;
             loop {
                 tokio::select! {
                     biased;
                     () = shutdown.draining() => return,
                     received = hangup.recv() => match received {
-                        Some(()) => self.reload(),
+                        Some(()) => self.reload().await,
                         None => return,
                     },
+                    () = self.clock.sleep(LOOK_EVERY), if has_left => self.estate.close_empty().await,
                 }
+                has_left = self.estate.open().await.has_left();
             }
         });
     }
 
-    fn reload(&self) {
-        let read = (self.read)().and_then(|settings| self.rules(&settings.gateway));
-        match self.gateway.reload(self.clock.now(), read) {
+    async fn reload(&self) {
+        let now = self.clock.now();
+        match self.read(now).await {
             Ok(()) => {
-                self.head.filters_changed(self.clock.now());
-                let rules = self.gateway.rules();
+                self.head.filters_changed(now);
+                let rules = self.estate.gateway.rules();
                 let (sinkers, filters) =
                     (rules.spec().sinkers.len(), rules.spec().drop_filters.len());
-                tracing::info!(sinkers, filters, "the rules of the gateway were read again");
+                tracing::info!(sinkers, filters, "the settings of the gateway were read again");
             }
             Err(error) => {
-                self.head.filters_refused(&error, "settings", self.clock.now());
-                tracing::error!(error, "the rules of the gateway stay as they were");
+                self.head.filters_refused(&error, "settings", now);
+                tracing::error!(error, "the gateway stays as it was");
             }
         }
     }
 
-    /// Gives the rules of settings, with the destinations that are open.
-    fn rules(&self, settings: &Settings) -> Result<RulesSpec, String> {
-        let wanted = specs::destinations(settings).map_err(|error| error.to_string())?;
-        let mut targets = BTreeMap::new();
-        for spec in &wanted {
-            // The place of a sinker names the destination of its URL, and the place may be another now.
-            let open = self.destinations.iter().find(|open| {
-                open.name == spec.name && open.endpoints == spec.endpoints && open.kind == spec.kind
-            });
-            let open = open.or_else(|| {
-                let is_same = |open: &&DestinationSpec| {
-                    DestinationSpec { name: spec.name.clone(), ..(*open).clone() } == *spec
-                };
-                self.destinations.iter().find(is_same)
-            });
-            let target = open.and_then(|open| self.targets.get(&open.name));
-            if let Some(target) = target {
-                targets.insert(spec.name.clone(), target.clone());
-            }
-        }
-        let rules = specs::rules(settings, &targets).map_err(|error| {
-            format!("{error}; a destination that is new or another than at the start is opened at the next start")
-        })?;
-        if self.differs(settings) {
+    async fn read(&self, now: levada_model::Timestamp) -> Result<(), String> {
+        let open = &mut *self.estate.open().await;
+        let wanted = (self.read)().and_then(|settings| {
+            let placed = placed(&settings.gateway, &open.destinations)?;
+            Ok((settings.gateway, placed))
+        });
+        let (settings, Placed { wanted, names }) = match wanted {
+            Ok(read) => read,
+            Err(error) => return self.estate.gateway.reload(now, Err(error)).map(drop),
+        };
+        let rules = |mut targets: BTreeMap<String, Target>| {
+            let renamed = names
+                .iter()
+                .filter_map(|(name, queue)| Some((name.clone(), targets.get(queue)?.clone())));
+            let renamed: Vec<(String, Target)> = renamed.collect();
+            targets.extend(renamed);
+            specs::rules(&settings, &targets).map_err(|error| error.to_string())
+        };
+        self.estate.change(open, &wanted, rules, now).await?;
+        if self.differs(&settings) {
             tracing::warn!(
-                "settings of the gateway beside its rules have changed; they take effect at the next start"
+                "settings of the gateway beside destinations and rules have changed; they take effect at the next start"
             );
         }
-        Ok(rules)
+        Ok(())
     }
 
-    /// Says whether anything but rules is another than at the start.
+    /// Says whether anything but destinations and rules is another than at the start.
     fn differs(&self, settings: &Settings) -> bool {
-        let without_rules = |settings: &Settings| Settings {
-            sinkers: Vec::new(),
-            filters: BTreeMap::new(),
-            sink_mode: self.started.sink_mode,
-            filter_compat: self.started.filter_compat,
-            enable_sinker: false,
-            global_tags: Vec::new(),
-            global_customer_keys: Vec::new(),
-            ..settings.clone()
+        let others = |settings: &Settings| {
+            let first = settings.urls.first().map(|url| url.expose().clone());
+            (
+                (first, settings.pull_filters, settings.token.clone(), settings.tenants.clone()),
+                (
+                    settings.max_http_body_bytes,
+                    settings.max_plain_bytes,
+                    settings.max_raw_body_size,
+                ),
+            )
         };
-        without_rules(settings) != without_rules(&self.started)
+        others(settings) != others(&self.started)
     }
+}
+
+/// Gives what is wanted. The place of a sinker names the destination of its URL, and the place may be another now: then the
+/// queue stays with the URL, not with the place.
+///
+/// - Errors: a destination that cannot be, or a queue that holds points for another URL than the one that has its name now.
+fn placed(settings: &Settings, open: &Destinations) -> Result<Placed, String> {
+    let mut wanted = specs::destinations(settings).map_err(|error| error.to_string())?;
+    let of_sinkers = specs::of_sinkers(settings);
+    let mut names = BTreeMap::new();
+    let is_same = |known: &DestinationSpec, spec: &DestinationSpec| {
+        DestinationSpec { name: spec.name.clone(), ..known.clone() } == *spec
+    };
+    let first = wanted.len() - of_sinkers.len();
+    let mut taken: Vec<String> = wanted[..first].iter().map(|spec| spec.name.clone()).collect();
+    // Those that are there take their names before those that are new.
+    let mut new = Vec::new();
+    for at in first..wanted.len() {
+        let spec = &wanted[at];
+        let is_free =
+            |unit: &&Unit| unit.outlet.name == unit.spec.name && !taken.contains(&unit.spec.name);
+        let same = open.units().filter(is_free).filter(|unit| is_same(&unit.spec, spec));
+        let same: Vec<&str> = same.map(|unit| &*unit.spec.name).collect();
+        match same.iter().find(|name| **name == spec.name).or(same.first()) {
+            Some(name) => {
+                let name = (*name).to_owned();
+                taken.push(name.clone());
+                names.insert(spec.name.clone(), name);
+            }
+            None => new.push(at),
+        }
+    }
+    for at in new {
+        let name = wanted[at].name.clone();
+        let queue = open.units().find(|unit| unit.outlet.name == name);
+        let waits = queue.map_or(0, |unit| unit.outlet.queue.counts().queued);
+        if taken.contains(&name) || waits > 0 {
+            return Err(format!(
+                "the queue `{name}` belongs to the URL of another sinker; give the new one a destination with a name"
+            ));
+        }
+        taken.push(name.clone());
+        names.insert(name.clone(), name);
+    }
+    for spec in &mut wanted[first..] {
+        if let Some(name) = names.get(&spec.name) {
+            spec.name.clone_from(name);
+        }
+    }
+    Ok(Placed { wanted, names })
 }

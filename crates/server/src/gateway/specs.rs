@@ -26,10 +26,6 @@ mod kinds;
 /// Bodies at least this large are compressed when they are queued, smaller ones together when they are sent.
 const COMPRESS_BYTES_MIN: usize = 16 << 10;
 
-/// How long a smaller one waits for others. A hundred destinations that each get ten lines of every body would cost more
-/// requests than points are worth; agents wait ten seconds for the same reason.
-const LINGER: Duration = Duration::from_millis(50);
-
 pub(super) fn bounds(settings: &Settings) -> Bounds {
     Bounds {
         body_bytes_max: settings.max_http_body_bytes.as_usize(),
@@ -146,7 +142,8 @@ fn destination(
                 _ => limit.in_flight,
             },
             join_bytes_max: settings.max_raw_body_size.as_usize(),
-            linger: LINGER,
+            // A hundred destinations that each get ten lines of every body would cost more requests than points are worth.
+            linger: one.linger.unwrap_or(settings.linger).into(),
         },
         queue: queue(&one.queue.over(&settings.queue), age_max)?,
     })
@@ -282,8 +279,8 @@ pub(super) fn is_in_memory(spec: &DestinationSpec) -> bool {
 }
 
 /// Gives how many names the URLs of destinations have.
-pub(super) fn names(destinations: &[DestinationSpec]) -> usize {
-    let urls = destinations.iter().flat_map(|one| &one.endpoints);
+pub(super) fn names<'s>(destinations: impl Iterator<Item = &'s DestinationSpec>) -> usize {
+    let urls = destinations.flat_map(|one| &one.endpoints);
     let hosts = urls.filter_map(|endpoint| {
         let rest = endpoint.url.split_once("//")?.1;
         let authority = rest.split(['/', '?', '#']).next()?;
@@ -301,6 +298,13 @@ pub(super) fn ids(target: &Target) -> Vec<DestinationId> {
         Target::Each(ids) => ids.clone(),
         Target::Hash { among, .. } => among.iter().map(|(id, _)| *id).collect(),
     }
+}
+
+/// Gives the names of destinations that URLs of sinkers make.
+pub(super) fn of_sinkers(settings: &Settings) -> Vec<String> {
+    let sinkers = settings.sinkers.iter().enumerate();
+    let with_url = sinkers.filter(|(_, sinker)| !sinker.url.expose().is_empty());
+    with_url.map(|(at, _)| sinker_destination(at)).collect()
 }
 
 /// The name of the destination that the URL of a sinker makes.

@@ -4,7 +4,7 @@
 //! anew.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,10 +17,10 @@ use levada_codec::points::Unit;
 use levada_connectors::gateway::{GatewayTarget, GatewayTargetError};
 use levada_gateway::gateway::{Gateway, Way};
 use levada_gateway::ingest::{Write, WriteError};
-use levada_gateway::rules::Target;
 use levada_model::{Category, ErrorKind};
 use levada_runtime::{Clock, Tasks};
 
+use super::circles::Circles;
 use crate::joins::Joins;
 
 /// The name under which scripts find the gateway among the clusters: `|influxDBOut().cluster('gateway')`.
@@ -31,11 +31,12 @@ pub const CLUSTER: &str = "gateway";
 /// Takes lines for the gateway.
 pub struct GatewayWriters {
     gateway: Arc<Gateway>,
-    by_rules: Way,
-    /// The ways straight to a destination, by its name.
-    straight: BTreeMap<String, Way>,
+    by_rules: Arc<Way>,
+    /// The ways straight to a destination, by its name, as far as somebody went there.
+    straight: Mutex<BTreeMap<String, Arc<Way>>>,
     tasks: Tasks,
     clock: Arc<dyn Clock>,
+    circles: Arc<Circles>,
 }
 
 /// The gateway as a cluster of `InfluxDB`.
@@ -52,12 +53,12 @@ pub(crate) struct GatewayEvents(pub(crate) Joins);
 impl GatewayWriters {
     pub(super) fn new(
         gateway: Arc<Gateway>,
-        targets: BTreeMap<String, Target>,
         tasks: Tasks,
         clock: Arc<dyn Clock>,
+        circles: Arc<Circles>,
     ) -> Self {
-        let straight = targets.into_iter().map(|(name, target)| (name, Way::to(target))).collect();
-        GatewayWriters { gateway, by_rules: Way::default(), straight, tasks, clock }
+        let (by_rules, straight) = Default::default();
+        GatewayWriters { gateway, by_rules, straight, tasks, clock, circles }
     }
 
     /// Gives the gateway as clusters that scripts can name, one for each category.
@@ -73,14 +74,18 @@ impl GatewayWriters {
     }
 
     /// Gives the way to a destination; the empty name stands for what the rules say.
-    fn way(&self, destination: &str) -> Result<&Way, GatewayTargetError> {
+    fn way(&self, destination: &str) -> Result<Arc<Way>, GatewayTargetError> {
         if destination.is_empty() {
-            return Ok(&self.by_rules);
+            return Ok(Arc::clone(&self.by_rules));
         }
-        self.straight.get(destination).ok_or_else(|| {
-            let known: Vec<&str> = self.straight.keys().map(String::as_str).collect();
-            GatewayTargetError::Unknown { name: destination.to_owned(), known: known.join(", ") }
-        })
+        let mut straight = self.straight.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.gateway.has_target(destination) {
+            straight.remove(destination);
+            let known = self.gateway.targets().join(", ");
+            return Err(GatewayTargetError::Unknown { name: destination.to_owned(), known });
+        }
+        let way = straight.entry(destination.to_owned());
+        Ok(Arc::clone(way.or_insert_with(|| Arc::new(Way::to(destination)))))
     }
 
     fn lines(&self, category: Category, lines: Bytes, precision: Precision) -> Write {
@@ -124,7 +129,7 @@ impl GatewayTarget for GatewayWriters {
     ) -> Result<(), GatewayTargetError> {
         let way = self.way(destination)?;
         let write = self.lines(category, lines, Precision::Nanoseconds);
-        self.write(way, Write { is_strict, ..write }).await.map_err(|error| {
+        self.write(&way, Write { is_strict, ..write }).await.map_err(|error| {
             match is_about_lines(&error) {
                 true => GatewayTargetError::Refused(text(&error)),
                 false => GatewayTargetError::Later(text(&error)),
@@ -147,7 +152,7 @@ impl EventPoints for GatewayEvents {
         let way = writers.way(destination);
         let way = way.map_err(|error| HandlerError::new(error.to_string()).finally())?;
         let write = writers.lines(category, lines, Precision::Nanoseconds);
-        writers.write(way, write).await.map_err(|error| {
+        writers.write(&way, write).await.map_err(|error| {
             let failed = HandlerError::new("failed to write the event to the gateway")
                 .with("error", text(&error));
             if is_about_lines(&error) { failed.finally() } else { failed }
@@ -180,6 +185,11 @@ impl InfluxDb for GatewayCluster {
         let write = self.writers.lines(self.category, lines, precision);
         let written = self.writers.write(&self.writers.by_rules, write).await;
         written.map_err(|error| ClientError::new(error.kind(), text(&error)))
+    }
+
+    fn begins(&self, task: &str) -> Result<(), ClientError> {
+        let begins = self.writers.circles.task_writes(task, self.category);
+        begins.map_err(|circle| ClientError::new(ErrorKind::Invalid, circle))
     }
 
     async fn create_database(&self, _: &str, _: &str) -> Result<(), ClientError> {

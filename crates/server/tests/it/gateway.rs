@@ -541,8 +541,22 @@ fn agents_get_filters_elections_the_time_and_echoes() {
         let receiver = Receiver::start();
         let urls = format!("gateway.urls={}", receiver.url("tkn_x"));
         let filters = "gateway.filters.logging=[\"{ source = 'drop' }\"]";
-        let server = start(data.path(), &[&urls, filters]).await;
+        let tags = ["gateway.enable-sinker=true", "gateway.global-tags=host=a"];
+        let server = start(data.path(), &[&*urls, filters, tags[0], tags[1]]).await;
         let ask = Ask::new(&server);
+        for (path, expected) in [
+            ("/v1/global/host/tags", r#"{"content":{"host":"a"}}"#),
+            ("/v1/global/election/tags", r#"{"content":{}}"#),
+            ("/v1/check/t", r#"{"code":200,"errorCode":"","message":""}"#),
+            ("/v1/check/token/t", r#"{"code":200,"errorCode":"","message":""}"#),
+        ] {
+            let answered = answer(ask.request(Method::GET, path)).await;
+            assert_eq!(answered, (200, expected.to_owned()), "{path}");
+        }
+        let unknown = answer(ask.request(Method::GET, "/v1/global/other/tags")).await;
+        assert_eq!(unknown.0, 404);
+        assert!(unknown.1.starts_with(r#"{"error_code":"datakit.notFound","#), "{unknown:?}");
+        assert!(ask.json("/v1/ntp/").await["timestamp_sec"].is_u64());
         let pulled = ask.json("/v1/datakit/pull?token=t&filters=true").await;
         assert_eq!(pulled["filters"]["logging"][0], "{ source = 'drop' }");
         assert_eq!(pulled["pull_interval"], 10_000_000_000_u64);
@@ -579,8 +593,17 @@ fn agents_get_filters_elections_the_time_and_echoes() {
         );
         assert_eq!(receiver.lines(), ["keep f=2i,status=\"info\" 1700000000000000000"]);
         let metrics = ask.metrics().await;
-        let line = "datakit_filter_point_dropped_total{category=\"logging\",filters=\"{ source = 'drop' }\",source=\"local\"} 1";
-        assert!(metrics.contains(line), "{metrics}");
+        for line in [
+            "datakit_filter_point_dropped_total{category=\"logging\",filters=\"{ source = 'drop' }\",source=\"local\"} 1",
+            "datakit_filter_latency_seconds_count{category=\"logging\",filters=\"{ source = 'drop' }\",source=\"local\"} 1",
+            "datakit_election_status{elected_id=\"a\",id=\"a\",namespace=\"n\",status=\"success\"} 1",
+            "datakit_election_seconds_count{namespace=\"n\",status=\"defeat\"} 1",
+            "datakit_io_queue_points{category=\"logging\"} 0",
+            "datakit_io_chan_usage{category=\"logging\"} 0",
+            "datakit_io_flush_total{category=\"logging\"} 1",
+        ] {
+            assert!(metrics.contains(line), "{line}\n{metrics}");
+        }
         server.stop().await;
     });
 }

@@ -184,6 +184,24 @@ fn what_only_a_centre_can_do_is_asked_of_the_centre() {
                 "parts",
                 "POST /v1/write/rum/replay?token=tkn_centre me parts",
             ),
+            (
+                Method::PUT,
+                "/v1/sourcemap?token=tkn_a&app_id=x&env=e&version=1&platform=web",
+                "parts",
+                "PUT /v1/sourcemap?token=tkn_centre&app_id=x&env=e&version=1&platform=web me parts",
+            ),
+            (
+                Method::DELETE,
+                "/v1/sourcemap?app_id=x&token=tkn_a",
+                "",
+                "DELETE /v1/sourcemap?token=tkn_centre&app_id=x me",
+            ),
+            (
+                Method::GET,
+                "/v1/sourcemap/check?app_id=x&token=tkn_a",
+                "",
+                "GET /v1/sourcemap/check?token=tkn_centre&app_id=x me",
+            ),
         ] {
             let request = ask.request(method, path).header("Host-Name", "me").body(body);
             assert_eq!(answer(request).await, (200, r#"{"content":[]}"#.to_owned()), "{path}");
@@ -201,7 +219,19 @@ fn what_only_a_centre_can_do_is_asked_of_the_centre() {
         assert_eq!(answer(stranger).await.0, 403);
         let asked = seen.lock().unwrap().len();
         assert_eq!(asked, 2, "a stranger is not passed on");
+        let refused = r#"{"content":null,"errorMsg":["token not found"],"success":false,"error_code":"kodo.tokenNotFound","message":"token not found"}"#;
+        let stranger = ask.request(Method::PUT, "/v1/sourcemap?token=tkn_b").body("parts");
+        assert_eq!(answer(stranger).await, (403, refused.to_owned()));
         is_away.store(true, Ordering::SeqCst);
+        let away = ask.request(Method::GET, "/v1/sourcemap/check?token=tkn_a");
+        let (status, text) = answer(away).await;
+        assert_eq!(status, 502, "{text}");
+        let text: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&text["success"], &text["error_code"]),
+            (&false.into(), &"datakit.centreFailed".into())
+        );
+        assert_eq!(text["errorMsg"][0], text["message"]);
         let (status, text) = ask.post("/v1/log?token=tkn_a", "text").await;
         assert_eq!(status, 502, "{text}");
         assert!(!text.contains("tkn_centre"), "{text}");

@@ -10,14 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use levada_runtime::ShutdownHandle;
-use levada_server::flows::Host;
-use levada_server::serve::{Server, ServerDeps};
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use levada_testkit::proxy::{Link, Proxy};
 use serde_json::Value;
 
-use crate::started::{Started, log, run};
+use crate::started::{Started, run};
 
 /// Row, what is kept, and where the tests are: a file, and functions in it.
 type Row = (u8, &'static str, &'static str, &'static [&'static str]);
@@ -356,21 +353,9 @@ fn a_sinker_that_is_wrong_keeps_the_server_from_starting() {
             (r#"{"categories":["M"],"url":"ftp://127.0.0.1:1"}"#, "not supported scheme"),
         ] {
             let data = tempfile::tempdir().unwrap();
-            let loader = levada_settings::Loader::new()
-                .flag("--data", "data.dir", &data.path().to_string_lossy())
-                .flag("--listen", "http.listen", "127.0.0.1:0")
-                .assignment("--set", &format!("gateway.sinkers=[{sinker}]"));
-            let host = Host::new(loader.load().unwrap().settings).unwrap();
-            let (_handle, shutdown) = ShutdownHandle::new();
-            let deps =
-                ServerDeps { host, log: log(), shutdown, flows: Vec::new(), read_settings: None };
-            let error = Server::start(deps).await.err().expect(sinker);
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(deeper) = cause {
-                text.push_str(&format!(": {deeper}"));
-                cause = deeper.source();
-            }
+            let settings = format!("gateway.sinkers=[{sinker}]");
+            let failed = Started::try_with(data.path(), &[&settings], None, "").await;
+            let text = failed.err().expect(sinker);
             assert!(text.contains(expected), "{text}");
         }
     });

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,33 +12,42 @@ use serde_json::Value;
 use crate::started::{Started, run};
 
 /// A receiver that counts lines.
-struct Receiver {
+pub(crate) struct Receiver {
     server: FakeServer,
     lines: Arc<Mutex<usize>>,
+    fails: Arc<AtomicBool>,
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let lines = Arc::<Mutex<usize>>::default();
-        let kept = lines.clone();
+        let (kept, fails) = (lines.clone(), Arc::<AtomicBool>::default());
+        let is_away = fails.clone();
         let server = FakeServer::start(move |request| {
+            if is_away.load(Ordering::Acquire) {
+                return Reply::new(503, "");
+            }
             let points: usize = request.header("x-points").unwrap().parse().unwrap();
             *kept.lock().unwrap() += points;
             Reply::new(200, "")
         });
-        Receiver { server, lines }
+        Receiver { server, lines, fails }
     }
 
-    fn url(&self) -> String {
+    fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Release);
+    }
+
+    pub(crate) fn url(&self) -> String {
         self.server.url("?token=tkn_x")
     }
 
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         *self.lines.lock().unwrap()
     }
 }
 
-async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
     for _ in 0..2_000 {
         if is_met().await {
             return;
@@ -47,19 +57,19 @@ async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
     panic!("{what}: waited too long");
 }
 
-async fn status(server: &Started) -> Value {
+pub(crate) async fn status(server: &Started) -> Value {
     let url = format!("{}/api/v1/gateway/status", server.url);
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
-async fn write(server: &Started, category: &str, body: &str) {
+pub(crate) async fn write(server: &Started, category: &str, body: &str) {
     let url = format!("{}/v1/write/{category}", server.url);
     let answer = reqwest::Client::new().post(url).body(body.to_owned()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
 
-fn rules(path: &Path, text: &str) {
+pub(crate) fn rules(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
@@ -116,9 +126,9 @@ fn rules_are_read_again_as_a_whole_or_not_at_all() {
             (
                 sinkers(
                     "{ f = 'a' }",
-                    "[[gateway.sinkers]]\ncategories = ['L']\nurl = 'http://127.0.0.1:1'\n",
+                    "[[gateway.sinkers]]\ncategories = ['L']\nurl = 'ftp://127.0.0.1:1'\n",
                 ),
-                "next start",
+                "endpoints[0].url",
             ),
             (sinkers("{ f = 'a' }", "[gateway.filters]\nnonsense = ['{}']\n"), "nonsense"),
         ];
@@ -135,13 +145,222 @@ fn rules_are_read_again_as_a_whole_or_not_at_all() {
             assert_eq!(shown["sinkers"].as_array().unwrap().len(), 2);
             assert_eq!((&shown["sinkers"][1]["points"], &shown["reloads"]), (&2.into(), &1.into()));
         }
-        let metrics = reqwest::get(format!("{}/metrics", server.url)).await.unwrap();
-        let metrics = metrics.text().await.unwrap();
+        let metrics = metrics(&server).await;
         for line in
             ["levada_gateway_rule_reload_errors_total 4", "levada_gateway_rule_reloads_total 1"]
         {
             assert!(metrics.contains(line), "{line}");
         }
+        server.stop().await;
+    });
+}
+
+async fn metrics(server: &Started) -> String {
+    let metrics = reqwest::get(format!("{}/metrics", server.url)).await.unwrap();
+    metrics.text().await.unwrap()
+}
+
+/// Gives what is shown of a destination, if it is there.
+async fn destination(server: &Started, name: &str) -> Option<Value> {
+    let shown = status(server).await["destinations"].clone();
+    shown.as_array().unwrap().iter().find(|one| one["name"] == name).cloned()
+}
+
+/// Reads the file again, and waits until that has been done.
+pub(crate) async fn read_again(server: &Started, path: &Path, text: &str) -> Option<String> {
+    let done = async || {
+        let rules = status(server).await["rules"].clone();
+        rules["reloads"].as_u64().unwrap() + rules["reload_errors"].as_u64().unwrap()
+    };
+    let before = done().await;
+    rules(path, text);
+    hang_up();
+    eventually("the file is read", async || done().await > before).await;
+    status(server).await["rules"]["last_error"].as_str().map(str::to_owned)
+}
+
+pub(crate) fn named(name: &str, url: &str, more: &str) -> String {
+    format!(
+        "[[gateway.destination]]\nname = '{name}'\n{more}\n[[gateway.destination.endpoint]]\nurl = '{url}'\n"
+    )
+}
+
+pub(crate) fn sunk(filter: &str, destination: &str) -> String {
+    format!(
+        "[[gateway.sinkers]]\ncategories = ['L']\nfilters = [\"{{ f = '{filter}' }}\"]\n{destination}\n"
+    )
+}
+
+#[test]
+fn destinations_come_and_go_while_points_are_written() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("levada.toml");
+        let (a, b, rest) = (Receiver::start(), Receiver::start(), Receiver::start());
+        let base = format!(
+            "[gateway]\nurls = ['{}']\n[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n",
+            rest.url()
+        );
+        rules(&file, &base);
+        let server = Started::with(data.path(), &[], Some(&file)).await;
+        write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\n").await;
+        eventually("the rest", async || rest.lines() == 2).await;
+
+        // A new one gets points, as does the URL of a sinker; the one that stays counts on.
+        let with_a =
+            format!("{base}{}{}", named("a", &a.url(), ""), sunk("a", "destination = 'a'"));
+        let with_both = format!("{with_a}{}", sunk("b", &format!("url = '{}'", b.url())));
+        assert_eq!(read_again(&server, &file, &with_both).await, None);
+        write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\nsrc f=\"c\"\n").await;
+        eventually("all", async || (a.lines(), b.lines(), rest.lines()) == (1, 1, 3)).await;
+        let shown = destination(&server, "default").await.unwrap();
+        assert_eq!((&shown["accepted"], &shown["leaving"]), (&3.into(), &false.into()));
+        assert!(destination(&server, "sinker-2").await.is_some());
+        let text = metrics(&server).await;
+        for line in [
+            "levada_gateway_accepted_points_total{destination=\"a\"} 1",
+            "levada_gateway_requests_total{destination=\"a\"} 1",
+            "datakit_io_dataway_sink_point_total{category=\"logging\",status=\"OK\"} 2",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+
+        // One that is gone delivers what it holds, and is closed then.
+        a.fail(true);
+        write(&server, "logging", "src f=\"a\"\nsrc f=\"a\"\n").await;
+        eventually("they wait", async || destination(&server, "a").await.unwrap()["queued"] == 2)
+            .await;
+        assert_eq!(read_again(&server, &file, &base).await, None);
+        write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\n").await;
+        eventually("the rest", async || rest.lines() == 5).await;
+        let leaving = destination(&server, "a").await.unwrap();
+        assert_eq!((&leaving["leaving"], &leaving["queued"]), (&true.into(), &2.into()));
+        eventually("b is closed", async || destination(&server, "sinker-2").await.is_none()).await;
+        a.fail(false);
+        eventually("a is closed", async || destination(&server, "a").await.is_none()).await;
+        assert_eq!(a.lines(), 3, "it delivered what it held");
+        let text = metrics(&server).await;
+        assert!(!text.contains("destination=\"a\""), "{text}");
+
+        // The same name again: its queue goes on where it was.
+        assert_eq!(read_again(&server, &file, &with_a).await, None);
+        write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\n").await;
+        eventually("a and the rest", async || (a.lines(), rest.lines()) == (4, 6)).await;
+        let shown = destination(&server, "a").await.unwrap();
+        assert_eq!((&shown["accepted"], &shown["leaving"]), (&4.into(), &false.into()));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn one_that_is_wanted_again_before_it_is_empty_stays_open() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("levada.toml");
+        let (a, b) = (Receiver::start(), Receiver::start());
+        let base = "[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n";
+        let only_b =
+            format!("{base}{}{}", named("b", &b.url(), ""), sunk("b", "destination = 'b'"));
+        let with_a = |url: &str, more: &str| {
+            format!("{only_b}{}{}", named("a", url, more), sunk("a", "destination = 'a'"))
+        };
+        rules(&file, &with_a(&a.url(), ""));
+        let server = Started::with(data.path(), &[], Some(&file)).await;
+        a.fail(true);
+        write(&server, "logging", "src f=\"a\"\n").await;
+        assert_eq!(read_again(&server, &file, &only_b).await, None);
+        assert_eq!(destination(&server, "a").await.unwrap()["leaving"], true);
+        assert_eq!(read_again(&server, &file, &with_a(&a.url(), "")).await, None);
+        write(&server, "logging", "src f=\"a\"\n").await;
+        let shown = destination(&server, "a").await.unwrap();
+        assert_eq!((&shown["leaving"], &shown["queued"]), (&false.into(), &2.into()));
+
+        // It moves: what waits goes where it is now.
+        assert_eq!(read_again(&server, &file, &with_a(&b.url(), "")).await, None);
+        eventually("what waited", async || b.lines() == 2).await;
+        assert_eq!(a.lines(), 0);
+
+        // How it queues waits for the next start; it goes on.
+        let other = with_a(&b.url(), "queue = { capacity = '1MiB' }");
+        assert_eq!(read_again(&server, &file, &other).await, None);
+        write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\n").await;
+        eventually("both", async || b.lines() == 4).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_file_that_fails_opens_and_closes_nothing() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("levada.toml");
+        let (a, b) = (Receiver::start(), Receiver::start());
+        let good = format!("{}{}", named("a", &a.url(), ""), sunk("a", "destination = 'a'"));
+        rules(&file, &good);
+        let server = Started::with(data.path(), &[], Some(&file)).await;
+        let folder = data.path().join("gateway");
+        let folders = || {
+            let entries = fs::read_dir(&folder).unwrap();
+            entries.map(|one| one.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(folders(), ["a"]);
+        // A folder that is none: the queue of `c` cannot be opened, after that of `b` could.
+        fs::write(folder.join("c"), "in the way").unwrap();
+        let new = named("b", &b.url(), "");
+        for (text, expected) in [
+            (format!("{new}{}", sunk("b", "destination = 'z'")), "there is no destination `z`"),
+            (format!("{new}{}", sunk("b' = 'b", "destination = 'b'")), "parse error"),
+            (format!("{new}{}", named("d", "http://a:99999", "")), "endpoints[0].url"),
+            (format!("{new}{}", named("c", &b.url(), "")), "`c`"),
+            (format!("{new}{new}"), "there twice"),
+        ] {
+            let error = read_again(&server, &file, &text).await.unwrap_or_default();
+            assert!(error.contains(expected), "{expected}: {error}");
+            let shown = status(&server).await["destinations"].clone();
+            let names: Vec<&str> =
+                shown.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+            assert_eq!(names, ["a"], "{text}");
+        }
+        write(&server, "logging", "src f=\"a\"\n").await;
+        eventually("a", async || a.lines() == 1).await;
+        assert_eq!(b.lines(), 0);
+        fs::remove_file(folder.join("c")).unwrap();
+        assert_eq!(
+            read_again(&server, &file, &format!("{good}{new}{}", sunk("b", "destination = 'b'")))
+                .await,
+            None
+        );
+        write(&server, "logging", "src f=\"b\"\n").await;
+        eventually("b", async || b.lines() == 1).await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_url_keeps_its_queue_when_sinkers_change_places() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("levada.toml");
+        let (a, b, c) = (Receiver::start(), Receiver::start(), Receiver::start());
+        let of = |filter: &str, to: &Receiver| sunk(filter, &format!("url = '{}'", to.url()));
+        let base = "[gateway]\n[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n";
+        rules(&file, &format!("{base}{}{}", of("a", &a), of("b", &b)));
+        let server = Started::with(data.path(), &[], Some(&file)).await;
+        [&a, &b].iter().for_each(|one| one.fail(true));
+        let both = "src f=\"a\"\nsrc f=\"b\"\n";
+        write(&server, "logging", both).await;
+        let swapped = format!("{base}{}{}", of("b", &b), of("a", &a));
+        assert_eq!(read_again(&server, &file, &swapped).await, None);
+        write(&server, "logging", both).await;
+        // Neither queue may be given to another URL while it holds points.
+        let third = format!("{base}{}{}", of("c", &c), of("a", &a));
+        let error = read_again(&server, &file, &third).await.unwrap_or_default();
+        assert!(
+            error.contains("the queue `sinker-1` belongs to the URL of another sinker"),
+            "{error}"
+        );
+        [&a, &b].iter().for_each(|one| one.fail(false));
+        eventually("both", async || (a.lines(), b.lines()) == (2, 2)).await;
         server.stop().await;
     });
 }

@@ -7,6 +7,7 @@ mod auth;
 mod config;
 mod flood;
 mod gateway;
+mod gateway_circles;
 mod gateway_dialects;
 mod gateway_kinds;
 mod gateway_register;

@@ -90,7 +90,26 @@ impl Started {
         Self::with_all(data, settings, file, "").await
     }
 
-    async fn with_all(data: &Path, settings: &[&str], file: Option<&Path>, manifest: &str) -> Self {
+    /// Starts one with all of that.
+    pub(crate) async fn with_all(
+        data: &Path,
+        settings: &[&str],
+        file: Option<&Path>,
+        manifest: &str,
+    ) -> Self {
+        let started = Self::try_with(data, settings, file, manifest).await;
+        started.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Tries to start one.
+    ///
+    /// - Errors: why it does not start, with all causes.
+    pub(crate) async fn try_with(
+        data: &Path,
+        settings: &[&str],
+        file: Option<&Path>,
+        manifest: &str,
+    ) -> Result<Self, String> {
         let flows = jobs(manifest, data);
         let settings: Vec<String> = settings.iter().map(|text| (*text).to_owned()).collect();
         let (data, file) = (data.to_owned(), file.map(Path::to_owned));
@@ -113,9 +132,17 @@ impl Started {
         let (handle, shutdown) = ShutdownHandle::new();
         let read_settings: Option<ReadSettings> = Some(Arc::new(read));
         let deps = ServerDeps { host, log: log(), shutdown, flows, read_settings };
-        let server = Server::start(deps).await.unwrap();
+        let server = Server::start(deps).await.map_err(|error| {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(deeper) = cause {
+                text.push_str(&format!(": {deeper}"));
+                cause = deeper.source();
+            }
+            text
+        })?;
         let url = format!("http://{}", server.addresses()[0]);
-        Started { url, server, handle }
+        Ok(Started { url, server, handle })
     }
 
     /// Gives the server itself.

@@ -307,6 +307,7 @@ logging = ["{ source = 'x' and a in [1, 2] }"]
 name = "team-a"
 strategy = "weighted"
 queue = { capacity = "1MiB", sync = "always" }
+linger = "0s"
 [[gateway.destination.endpoint]]
 url = "http://b:9528"
 token = "tkn_secret"
@@ -334,6 +335,8 @@ fn a_gateway_is_read_with_its_lists() {
     let queue = team.queue.over(&gateway.queue);
     assert_eq!((queue.capacity.bytes(), queue.sync), (1 << 20, crate::gateway::QueueSync::Always));
     assert_eq!(queue.dead_letters_max, 10_000);
+    assert_eq!(gateway.linger, crate::Duration::from_millis(50));
+    assert_eq!(team.linger, Some(crate::Duration::default()));
     assert_eq!(gateway.filters["logging"].len(), 1);
     assert_eq!(gateway.sinkers[0].destination, "team-a");
     let shown: String = loaded.entries.iter().map(|entry| entry.value.clone()).collect();
@@ -496,6 +499,28 @@ fn what_is_wrong_with_a_gateway_is_found() {
     }
     let (_folder, loader) = in_file("[[gateway.sinkers]]\nfilter = ['{}']\n");
     assert!(problems(loader)[0].contains("unknown field `filter`"));
+}
+
+#[test]
+fn bodies_wait_for_others_no_longer_than_agents_do() {
+    let text = |usual: &str, own: &str| {
+        format!(
+            "[gateway]\nlinger = '{usual}'\n[[gateway.destination]]\nname = 'a'\nlinger = '{own}'\n\
+            endpoint = [{{url = 'http://a'}}]\n"
+        )
+    };
+    let (_folder, loader) = in_file(&text("10s", "0s"));
+    let gateway = loader.load().unwrap().settings.gateway;
+    assert_eq!(gateway.linger, crate::Duration::from_secs(10));
+    assert_eq!(gateway.destination[0].linger, Some(crate::Duration::default()));
+    let (_folder, loader) = in_file(&text("10001ms", "11s"));
+    let found = problems(loader);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].ends_with("gateway.linger: must be at most 10s"), "{found:#?}");
+    assert!(
+        found[1].ends_with("gateway.destination: [0].linger must be at most 10s"),
+        "{found:#?}"
+    );
 }
 
 #[test]

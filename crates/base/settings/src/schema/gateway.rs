@@ -39,6 +39,8 @@ pub struct Gateway {
     pub gzip: bool,
     /// Bytes of a body that is sent, before it is compressed.
     pub max_raw_body_size: ByteSize,
+    /// How long a small body waits for others, to be sent together with them; zero means not at all.
+    pub linger: Duration,
     /// The largest body that is taken, as it comes.
     pub max_http_body_bytes: ByteSize,
     /// The largest body that is taken, unpacked, and the most bytes of its points when each has what they share.
@@ -192,6 +194,9 @@ pub struct Destination {
     /// Whether bodies are compressed, if not as usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gzip: Option<bool>,
+    /// How long a small body waits for others, if not as usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linger: Option<Duration>,
     /// Points that wait longer are given up, if not as usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_expired_package_at: Option<Duration>,
@@ -386,6 +391,9 @@ pub enum WhenFull {
     DropOld,
 }
 
+/// The longest `linger`. Agents wait as long before they send.
+const LINGER_MAX: Duration = Duration::from_secs(10);
+
 /// The destination that `urls` makes.
 pub const DEFAULT_DESTINATION: &str = "default";
 
@@ -448,6 +456,10 @@ impl Gateway {
                 add(key, "must be in 1 to 10000".into());
             }
         }
+        let lingers = "must be at most 10s";
+        if self.linger > LINGER_MAX {
+            add("gateway.linger", lingers.into());
+        }
         if self.queue.fresh_share > 100 {
             add("gateway.queue.fresh-share", "must be in 0 to 100".into());
         }
@@ -472,6 +484,9 @@ impl Gateway {
             }
             if destination.endpoint.is_empty() && destination.kind.has_urls() {
                 add("gateway.destination", format!("{place} must have an endpoint"));
+            }
+            if destination.linger.is_some_and(|linger| linger > LINGER_MAX) {
+                add("gateway.destination", format!("{place}.linger {lingers}"));
             }
             egress::check(destination, |text| add("gateway.destination", format!("{place}{text}")));
             if destination.strategy == Strategy::Hash && destination.hash_key.is_empty() {

@@ -2,13 +2,14 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use levada_codec::compression::Compression;
 use levada_model::Category;
 use levada_runtime::{Clock, Shutdown};
+use tokio::sync::Notify;
 
 use super::concurrency::Adaptive;
 use super::health::Wait;
@@ -24,6 +25,9 @@ pub struct Sender {
     requests: Rate,
     bytes: Rate,
     stats: SendStats,
+    /// Nothing waits for company any more.
+    hurries: AtomicBool,
+    hurry: Notify,
 }
 
 /// What a sender is made of.
@@ -149,6 +153,8 @@ impl Sender {
             requests: Rate::new(parts.policy.requests_per_second),
             bytes: Rate::new(parts.policy.bytes_per_second),
             stats: SendStats::default(),
+            hurries: AtomicBool::new(false),
+            hurry: Notify::new(),
             parts,
         }
     }
@@ -173,6 +179,12 @@ impl Sender {
         &self.stats
     }
 
+    /// From now on small bodies do not wait for others: the end is near.
+    pub fn hurry(&self) {
+        self.hurries.store(true, Ordering::Release);
+        self.hurry.notify_one();
+    }
+
     /// Sends until the queue is closed or the shutdown begins; then what is under way may end, and what waits for another
     /// attempt goes back.
     pub async fn run(&self, shutdown: Shutdown) {
@@ -190,7 +202,10 @@ impl Sender {
                 continue;
             }
             let takes = is_open && has_room;
-            let rest = gathered.until.saturating_sub(self.parts.clock.monotonic());
+            let rest = match self.hurries.load(Ordering::Acquire) {
+                true => Duration::ZERO,
+                false => gathered.until.saturating_sub(self.parts.clock.monotonic()),
+            };
             tokio::select! {
                 biased;
                 () = &mut draining, if is_open => is_open = false,
@@ -199,6 +214,7 @@ impl Sender {
                     Some(lease) => self.gather(lease, &mut gathered),
                     None => is_open = false,
                 },
+                () = self.hurry.notified() => {}
                 () = self.parts.clock.sleep(rest), if takes && !gathered.leases.is_empty() => {
                     gathered.is_full = true;
                 }

@@ -8,17 +8,16 @@ use std::time::Duration;
 use levada_clients::dataway::{Dataway, DatawayOptions, Endpoint};
 use levada_codec::compression::{Compression, decompress_all};
 use levada_model::{Category, Timestamp};
-use levada_runtime::{Clock, ShutdownHandle, SystemClock, TaskKind, Tasks};
+use levada_runtime::{Clock, SystemClock};
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 
 use super::*;
-use crate::gateway::{Gateway, Outlet};
-use crate::ingest::{Bounds, Encoder, Form, Write};
+use crate::bench::TOO_LONG;
+use crate::destination::{DestinationSpec, EndpointSpec, Spread};
+use crate::egress::Kind;
+use crate::ingest::{Form, Write};
 use crate::rules::{RulesSpec, SinkerSpec, Target};
-use crate::wal::{Counts, DropReason, Encoding, Keep, Queue, QueueSettings};
-
-/// A test that takes longer has failed.
-const TOO_LONG: Duration = Duration::from_secs(20);
+use crate::wal::{Counts, DropReason, Encoding, Keep, QueueSettings};
 
 /// How a test's destination is sent.
 struct Setup {
@@ -58,90 +57,60 @@ impl Default for Setup {
 }
 
 /// A gateway with its senders running.
-struct Bench {
-    gateway: Arc<Gateway>,
-    senders: Vec<Arc<Sender>>,
-    tasks: Tasks,
-    shutdown: ShutdownHandle,
-    running: Vec<tokio::task::JoinHandle<()>>,
-    _dir: tempfile::TempDir,
+struct Bench(crate::bench::Bench);
+
+impl std::ops::Deref for Bench {
+    type Target = crate::bench::Bench;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl Bench {
     /// Starts one destination for each list of URLs; all points go to all, unless rules say otherwise.
     async fn start(urls: &[&[String]], setup: Setup, rules: Option<RulesSpec>) -> Self {
-        let (tasks, dir) = (Tasks::new(), tempfile::tempdir().unwrap());
-        let clock: Arc<dyn Clock> = SystemClock::new();
-        let encoder = Arc::new(Encoder::new(Bounds::default(), 7));
-        let (shutdown, observer) = ShutdownHandle::new();
-        let (mut outlets, mut senders, mut running) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, urls) in urls.iter().enumerate() {
-            let mut members = Vec::new();
-            for (priority, url) in (0..).zip(*urls) {
-                let options = DatawayOptions {
-                    timeout: setup.timeout,
-                    user_agent: "datakit-linux-amd64/1.0/host-a".into(),
-                    ..DatawayOptions::default()
-                };
-                let endpoint = Endpoint::parse(url, None).unwrap();
-                let client = Dataway::new(&endpoint, options).await.unwrap();
-                let receiver = Arc::new(DatawayReceiver::new(client, endpoint));
-                members.push(Member { receiver, weight: 1, priority });
-            }
-            let (name, queue) = (format!("d{at}"), setup.queue.clone());
-            let queue =
-                Queue::open(&dir.path().join(&name), &name, queue, &tasks, clock.clone()).unwrap();
-            let sender = Arc::new(Sender::new(SenderParts {
-                name: name.clone(),
-                queue: queue.clone(),
-                group: Group::new(Strategy::Failover, members, &setup.policy, 7),
+        let specs = urls.iter().enumerate().map(|(at, urls)| {
+            let endpoint = |(priority, url): (u32, &String)| EndpointSpec {
+                url: url.clone(),
+                timeout: setup.timeout,
+                user_agent: "datakit-linux-amd64/1.0/host-a".into(),
+                priority,
+                ..EndpointSpec::default()
+            };
+            DestinationSpec {
+                name: format!("d{at}"),
+                kind: Kind::Dataway,
+                spread: Spread::Failover,
+                endpoints: (0..).zip(*urls).map(endpoint).collect(),
+                form: setup.form,
                 policy: setup.policy.clone(),
-                compression: setup.form.compression,
-                encoder: encoder.clone(),
-                clock: clock.clone(),
-                watch: None,
-            }));
-            let (run, observer) = (sender.clone(), observer.clone());
-            let work = async move { run.run(observer).await };
-            running.push(tasks.spawn(TaskKind::Gateway, "sender", work));
-            outlets.push(Outlet { name, form: setup.form, queue });
-            senders.push(sender);
-        }
-        let all = (0..urls.len() as u16).collect();
-        let to_all = || RulesSpec { default: Some(Target::Each(all)), ..RulesSpec::default() };
-        let rules = rules.unwrap_or_else(to_all);
-        let gateway = Gateway::new(outlets, rules, Bounds::default(), encoder).unwrap();
-        let gateway = Arc::new(gateway);
-        Bench { gateway, senders, tasks, shutdown, running, _dir: dir }
+                queue: setup.queue.clone(),
+            }
+        });
+        Bench(crate::bench::Bench::open(&specs.collect::<Vec<_>>(), rules).await)
     }
 
     /// Writes so many points, numbered from `first` on.
     async fn write(&self, first: usize, count: usize) {
         let line = |n: usize| format!("m,host=h{n} n={n}i {}\n", 1_700_000_000_000_000_000 + n);
         let body: String = (first..first + count).map(line).collect();
-        let write = Write::lines(Category::Logging, body, now());
-        self.gateway.write(write, &self.tasks).await.unwrap();
+        self.write_as(Category::Logging, body).await;
     }
 
     fn counts(&self, destination: usize) -> Counts {
-        let counts = self.gateway.outlets()[destination].queue.counts();
-        assert!(counts.is_balanced(), "{counts:?}");
-        counts
+        self.counts_of(destination)
     }
 
     /// Waits until nothing is queued for a destination.
     async fn drained(&self, destination: usize) -> Counts {
-        self.until(|| self.counts(destination).queued == 0).await;
-        self.counts(destination)
-    }
-
-    async fn until(&self, mut holds: impl FnMut() -> bool) {
-        let waiting = async {
-            while !holds() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(TOO_LONG, waiting).await.expect("it takes too long");
+        self.drained_of(destination).await
     }
 }
 
@@ -383,6 +352,35 @@ fn small_bodies_travel_together() {
         assert_eq!(bench.drained(0).await.delivered, 200);
         assert_eq!(seen.points(), (0..200).map(|n| (n, 1)).collect());
         assert!(seen.requests().len() < 10, "{} requests", seen.requests().len());
+    });
+}
+
+#[test]
+fn a_small_body_waits_for_others_as_long_as_it_may() {
+    on_threads!(async {
+        let (server, seen) = server(|_, _| Reply::new(200, ""));
+        let setup = |linger| {
+            let policy = SendPolicy { linger, ..Setup::default().policy };
+            Setup { policy, ..Setup::default() }
+        };
+        let bench = Bench::start(&[&[url(&server)]], setup(TOO_LONG * 2), None).await;
+        for n in 0..5 {
+            bench.write(n, 1).await;
+        }
+        bench.until(|| bench.gateway.outlets()[0].queue.status().leased_records == 5).await;
+        assert_eq!(seen.requests().len(), 0, "they wait for more");
+        bench.senders[0].hurry();
+        assert_eq!(bench.drained(0).await.delivered, 5);
+        assert_eq!(seen.requests().len(), 1, "they went together");
+        bench.write(5, 1).await;
+        assert_eq!(bench.drained(0).await.delivered, 6);
+
+        let bench = Bench::start(&[&[url(&server)]], setup(Duration::from_millis(100)), None).await;
+        let clock = SystemClock::new();
+        let started = clock.monotonic();
+        bench.write(6, 1).await;
+        assert_eq!(bench.drained(0).await.delivered, 1);
+        assert!(clock.monotonic() - started >= Duration::from_millis(100));
     });
 }
 

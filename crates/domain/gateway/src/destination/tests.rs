@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use levada_clients::net::Net;
+use levada_codec::compression::Compression;
 use levada_model::Category;
 use levada_runtime::{ShutdownHandle, SystemClock, TaskKind};
 use levada_telemetry::metrics::Registry;
@@ -13,7 +14,7 @@ use crate::gateway::{Gateway, Way};
 use crate::ingest::{Bounds, Write};
 use crate::metrics::show_pipeline;
 use crate::rules::RulesSpec;
-use crate::wal::Encoding;
+use crate::wal::{Encoding, Queue};
 
 fn spec(name: &str, spread: Spread, urls: &[&str]) -> DestinationSpec {
     DestinationSpec {
@@ -168,9 +169,11 @@ async fn a_writer_may_go_straight_to_a_destination_but_not_past_drop_filters() {
         ..RulesSpec::default()
     };
     let encoder = Arc::new(Encoder::new(Bounds::default(), 9));
-    let gateway =
-        Arc::new(Gateway::new(outlets, rules.clone(), Bounds::default(), encoder).unwrap());
-    let straight = Way::to(targets["other"].clone());
+    let slots = outlets.into_iter().map(Some).collect();
+    let places = Places { slots, targets, ..Places::default() };
+    let gateway = Gateway::with(places, rules.clone(), Bounds::default(), encoder).unwrap();
+    let gateway = Arc::new(gateway);
+    let straight = Way::to("other");
     let counts = || [0, 1].map(|at: usize| queues[at].counts().accepted);
     let body = "m,host=bad f=1i\nm,host=good f=2i\n";
     let write = || Write::lines(Category::Network, body, SystemClock::new().now());

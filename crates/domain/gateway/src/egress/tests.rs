@@ -11,109 +11,16 @@ use levada_codec::compression::{Compression, decompress_all};
 use levada_codec::points::line::write_point;
 use levada_codec::points::remote_write::Reader;
 use levada_codec::snappy;
-use levada_model::Category;
-use levada_runtime::backoff::BackoffPolicy;
-use levada_runtime::{Clock, ShutdownHandle, SystemClock, TaskKind, Tasks};
+use levada_runtime::{Clock, SystemClock, Tasks};
 use levada_settings::Secret;
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 
 use super::*;
-use crate::deliver::{BreakerPolicy, SendPolicy, Sender};
-use crate::destination::{self, DestinationSpec, Shared, Spread};
-use crate::gateway::Gateway;
-use crate::ingest::{Bounds, Form, Write};
-use crate::rules::{RulesSpec, Target};
-use crate::wal::{Counts, DropReason, QueueSettings};
+use crate::bench::{Bench, TOO_LONG};
+use crate::ingest::Bounds;
+use crate::wal::DropReason;
 
-const TOO_LONG: Duration = Duration::from_secs(20);
 const NANOS: i64 = 1_700_000_000_000_000_000;
-
-/// A gateway with one destination that is being sent to.
-struct Bench {
-    gateway: Arc<Gateway>,
-    senders: Vec<Arc<Sender>>,
-    tasks: Tasks,
-    shutdown: ShutdownHandle,
-    running: Vec<tokio::task::JoinHandle<()>>,
-    _dir: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn start(kind: Kind, endpoints: Vec<EndpointSpec>) -> Self {
-        let (tasks, dir) = (Tasks::new(), tempfile::tempdir().unwrap());
-        let clock: Arc<dyn Clock> = SystemClock::new();
-        let encoder = Arc::new(Encoder::new(Bounds::default(), 7));
-        let moment = Duration::from_millis(5);
-        let spec = DestinationSpec {
-            name: "d".into(),
-            kind,
-            spread: Spread::Failover,
-            endpoints,
-            form: Form {
-                encoding: Encoding::LineProtocol,
-                compression: Compression::Zstd,
-                has_global_tags: false,
-            },
-            policy: SendPolicy {
-                retry: BackoffPolicy { initial: moment, max: moment, attempts_max: 0 },
-                breaker: BreakerPolicy {
-                    failures: 1_000,
-                    pause: moment,
-                    open: moment,
-                    ..BreakerPolicy::default()
-                },
-                age_max: None,
-                ..SendPolicy::default()
-            },
-            queue: QueueSettings { sync: crate::wal::Sync::None, ..QueueSettings::default() },
-        };
-        let shared = Shared {
-            dir: dir.path(),
-            encoder: encoder.clone(),
-            clock,
-            tasks: &tasks,
-            watch: None,
-            net: Net::default(),
-            insiders: None,
-        };
-        let opened = destination::open(&[spec], &shared).await.unwrap();
-        let (shutdown, observer) = ShutdownHandle::new();
-        let running = opened.senders.iter().map(|sender| {
-            let (sender, observer) = (sender.clone(), observer.clone());
-            tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await })
-        });
-        let running = running.collect();
-        let rules = RulesSpec { default: Some(Target::Each(vec![0])), ..RulesSpec::default() };
-        let gateway = Gateway::new(opened.outlets, rules, Bounds::default(), encoder).unwrap();
-        let (gateway, senders) = (Arc::new(gateway), opened.senders);
-        Bench { gateway, senders, tasks, shutdown, running, _dir: dir }
-    }
-
-    async fn write(&self, body: impl Into<Bytes>) {
-        let write = Write::lines(Category::Tracing, body, SystemClock::new().now());
-        self.gateway.write(write, &self.tasks).await.unwrap();
-    }
-
-    async fn drained(&self) -> Counts {
-        let queue = &self.gateway.outlets()[0].queue;
-        let waiting = async {
-            while queue.counts().queued > 0 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(TOO_LONG, waiting).await.expect("the queue is emptied");
-        let counts = queue.counts();
-        assert!(counts.is_balanced(), "{counts:?}");
-        counts
-    }
-
-    async fn stop(self) {
-        self.shutdown.drain();
-        for one in self.running {
-            one.await.unwrap();
-        }
-    }
-}
 
 fn endpoint(server: &FakeServer, path: &str, token: &str) -> EndpointSpec {
     EndpointSpec { url: server.url(path), token: token.into(), ..EndpointSpec::default() }
@@ -162,7 +69,9 @@ async fn influxdb_gets_lines_that_it_takes() {
         (bucket, "t", "/x/api/v2/write?org=o&bucket=b&precision=ns", "Token t", "u=1u"),
     ] {
         let (server, seen) = server(|_, _| Reply::new(204, ""));
-        let bench = Bench::start(influx(target), vec![endpoint(&server, "/x/", token)]).await;
+        let bench =
+            Bench::start(influx(target), vec![endpoint(&server, "/x/", token)], Compression::Zstd)
+                .await;
         bench.write(format!("m,t=a u=1u,s=\"x\",b=\"aGk=\"b,a=[1i,2i] {NANOS}\n")).await;
         let counts = bench.drained().await;
         assert_eq!((counts.accepted, counts.delivered), (1, 1));
@@ -181,7 +90,8 @@ async fn influxdb_gets_lines_that_it_takes() {
 #[tokio::test]
 async fn what_influxdb_cannot_hold_is_counted() {
     let (server, _) = server(|_, _| Reply::new(204, ""));
-    let bench = Bench::start(influx(database()), vec![endpoint(&server, "", "")]).await;
+    let bench =
+        Bench::start(influx(database()), vec![endpoint(&server, "", "")], Compression::Zstd).await;
     let large = "18446744073709551615u";
     bench.write(format!("m u={large} {NANOS}\nm u={large},f=1 {NANOS}\n")).await;
     let counts = bench.drained().await;
@@ -210,7 +120,8 @@ async fn the_bad_points_of_a_body_are_found_and_only_they_are_kept_apart() {
             n => Reply::new(400, format!("{{\"error\":\"partial write: conflict dropped={n}\"}}")),
         }
     });
-    let bench = Bench::start(influx(database()), vec![endpoint(&server, "", "")]).await;
+    let bench =
+        Bench::start(influx(database()), vec![endpoint(&server, "", "")], Compression::Zstd).await;
     let line = |n: i64| {
         let name = if n == 3 || n == 77 { "bad" } else { "m" };
         format!("{name} f={n}i {}\n", NANOS + n)
@@ -251,7 +162,8 @@ async fn answers_of_influxdb_mean_what_they_mean_elsewhere() {
         _ if unpacked(request).lines().count() > 3 => Reply::new(413, ""),
         _ => Reply::new(204, ""),
     });
-    let bench = Bench::start(influx(database()), vec![endpoint(&server, "", "")]).await;
+    let bench =
+        Bench::start(influx(database()), vec![endpoint(&server, "", "")], Compression::Zstd).await;
     bench.write((0..10).map(|n| format!("m f={n}i {}\n", NANOS + n)).collect::<String>()).await;
     let counts = bench.drained().await;
     assert_eq!((counts.accepted, counts.delivered), (10, 10));
@@ -271,7 +183,7 @@ async fn remote_write_gets_samples() {
             ..RemoteWriteSpec::default()
         };
         let urls = vec![endpoint(&server, "/api/v1/write?a=b", "t")];
-        let bench = Bench::start(Kind::RemoteWrite(spec), urls).await;
+        let bench = Bench::start(Kind::RemoteWrite(spec), urls, Compression::Zstd).await;
         bench.write(format!("cpu,h=a user=1.5,n=2i,s=\"x\" {NANOS}\nlog s=\"x\" {NANOS}\n")).await;
         let counts = bench.drained().await;
         assert_eq!((counts.delivered, counts.dropped_for(DropReason::EncodeError)), (1, 1));
@@ -312,7 +224,9 @@ async fn a_receiver_that_does_not_say_what_it_wrote_has_written_nothing() {
         _ => Reply::new(200, "").with("X-Prometheus-Remote-Write-Samples-Written", "1"),
     });
     let spec = RemoteWriteSpec { version: RemoteWriteVersion::V2, ..RemoteWriteSpec::default() };
-    let bench = Bench::start(Kind::RemoteWrite(spec), vec![endpoint(&server, "", "")]).await;
+    let bench =
+        Bench::start(Kind::RemoteWrite(spec), vec![endpoint(&server, "", "")], Compression::Zstd)
+            .await;
     bench.write(format!("cpu user=1.5 {NANOS}\n")).await;
     let counts = bench.drained().await;
     assert_eq!((counts.delivered, server.requests()), (1, 3));
@@ -328,7 +242,7 @@ async fn a_file_gets_whole_bodies_and_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("points.lp");
     fs::write(&path, "m f=0i 1\nm f=torn").unwrap();
-    let bench = Bench::start(file(&path, 60, 2), Vec::new()).await;
+    let bench = Bench::start(file(&path, 60, 2), Vec::new(), Compression::Zstd).await;
     let line = |n: i64| format!("m f={n}i {}", NANOS + n);
     for n in 0..6 {
         bench.write(line(n)).await;
@@ -354,7 +268,7 @@ async fn what_a_dead_process_has_left_is_cut_off() {
         (&*format!("m f=0i 1\n{}", "x".repeat(200_000)), "m f=0i 1\n"),
     ] {
         fs::write(&path, before).unwrap();
-        let bench = Bench::start(file(&path, 0, 0), Vec::new()).await;
+        let bench = Bench::start(file(&path, 0, 0), Vec::new(), Compression::Zstd).await;
         let line = format!("m f=1i {NANOS}\n");
         bench.write(line.clone()).await;
         bench.drained().await;
@@ -367,7 +281,7 @@ async fn what_a_dead_process_has_left_is_cut_off() {
 async fn a_file_that_cannot_be_written_or_is_moved_away_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sub").join("points.lp");
-    let bench = Bench::start(file(&path, 0, 0), Vec::new()).await;
+    let bench = Bench::start(file(&path, 0, 0), Vec::new(), Compression::Zstd).await;
     let line = |n: i64| format!("m f={n}i {}\n", NANOS + n);
     bench.write(line(0)).await;
     tokio::time::sleep(Duration::from_millis(30)).await;
@@ -392,7 +306,7 @@ async fn kafka_that_is_away_is_waited_for() {
         timeout: Duration::from_millis(200),
         ..KafkaSpec::default()
     };
-    let bench = Bench::start(Kind::Kafka(spec.clone()), Vec::new()).await;
+    let bench = Bench::start(Kind::Kafka(spec.clone()), Vec::new(), Compression::Zstd).await;
     bench.write(format!("m f=1i {NANOS}\n")).await;
     let waiting = async {
         while bench.senders[0].stats().requests.load(Ordering::Relaxed) < 2 {

@@ -277,3 +277,45 @@ async fn a_writer_of_a_large_body_that_goes_away_is_counted_for_what_it_brought(
     assert_eq!(bench.accepted(), [1_000, 1_000]);
     assert_eq!(of(&bench.gateway.stats().copies), 2_000);
 }
+
+/// Points that wait, and bodies that were taken.
+#[derive(Default)]
+struct Entrance([AtomicU64; 2]);
+
+impl PutWatch for Entrance {
+    fn put(&self, _: &Queue, _: u64, _: Duration) {}
+
+    fn entered(&self, category: Category, points: u64) {
+        assert_eq!(category, Category::Logging);
+        self.0[0].fetch_add(points, Ordering::Relaxed);
+    }
+
+    fn left(&self, _: Category, points: u64, is_taken: bool) {
+        self.0[0].fetch_sub(points, Ordering::Relaxed);
+        self.0[1].fetch_add(u64::from(is_taken), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_room_is_told() {
+    let bench = Bench::new(Keep::Memory, Sync::None);
+    let entrance = Arc::new(Entrance::default());
+    bench.gateway.watch(entrance.clone(), SystemClock::new());
+    let [waiting, taken] = &entrance.0;
+    let mut bodies = 0;
+    while bench.write(Some(Duration::ZERO)).await.is_ok() {
+        bodies += 1;
+    }
+    assert_eq!(taken.load(Ordering::Relaxed), bodies);
+    let patient = bench.write(None);
+    let mut patient = std::pin::pin!(patient);
+    assert!(tokio::time::timeout(MOMENT, &mut patient).await.is_err(), "it waits");
+    assert_eq!(waiting.load(Ordering::Relaxed), 10);
+    let outlets = bench.gateway.outlets();
+    while let Some(lease) = outlets[1].queue.try_next() {
+        lease.done(Outcome::Delivered);
+    }
+    patient.await.unwrap();
+    let numbers = [waiting.load(Ordering::Relaxed), taken.load(Ordering::Relaxed)];
+    assert_eq!(numbers, [0, bodies + 1]);
+}

@@ -14,7 +14,7 @@ use levada_telemetry::metrics::{
     CounterFamily, GaugeFamily, MetricsError, Registry, SummaryFamily, SummaryOptions,
 };
 
-use super::HeadMetrics;
+use super::{ElectionMetrics, HeadMetrics};
 use crate::deliver::{Answer, Attempt, Watch};
 use crate::ingest::Written;
 use crate::rules::RuleSet;
@@ -39,8 +39,10 @@ pub struct DatawayMetrics {
     last_feed: GaugeFamily<2>,
     filter_points: CounterFamily<3>,
     filter_dropped_points: CounterFamily<3>,
+    filter_latency: SummaryFamily<3>,
     /// Those of later versions that need to hear the same.
     head: Arc<HeadMetrics>,
+    elections: ElectionMetrics,
     /// The destinations that only sinkers send to.
     sunk_to: Mutex<BTreeSet<String>>,
     clock: Arc<dyn Clock>,
@@ -155,6 +157,13 @@ impl DatawayMetrics {
                 "Points that drop filters dropped",
                 &["category", "filters", "source"],
             )?,
+            filter_latency: registry.summary_family(
+                "datakit_filter_latency_seconds",
+                "How long drop filters looked at the points of one body",
+                &["category", "filters", "source"],
+                full(),
+            )?,
+            elections: ElectionMetrics::new(registry)?,
             head: Arc::new(HeadMetrics::new(registry)?),
             sunk_to: Mutex::default(),
             clock,
@@ -164,6 +173,11 @@ impl DatawayMetrics {
     /// Gives the metrics of later versions.
     pub fn head(&self) -> &Arc<HeadMetrics> {
         &self.head
+    }
+
+    /// Gives the metrics of elections.
+    pub fn elections(&self) -> &ElectionMetrics {
+        &self.elections
     }
 
     /// Says which destinations only sinkers send to; others count no sink points.
@@ -206,6 +220,7 @@ impl DatawayMetrics {
             let labels = [category_name, text, spec.drop_source.name()];
             self.filter_points.with(&labels).add(written.points);
             self.filter_dropped_points.with(&labels).add(written.filtered);
+            self.filter_latency.with(&labels).observe(written.filters_took.as_secs_f64());
         }
     }
 }

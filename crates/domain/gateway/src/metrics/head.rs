@@ -4,6 +4,8 @@
 //!
 //! Source: dataway reference §7.3, §7.4.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use levada_codec::compression::Compression;
@@ -38,6 +40,10 @@ pub struct HeadMetrics {
     put_bytes: SummaryFamily<1>,
     put_cost: SummaryFamily<1>,
     get_bytes: SummaryFamily<1>,
+    get_cost: SummaryFamily<1>,
+    waiting_points: IntGaugeFamily<1>,
+    waiting_bodies: IntGaugeFamily<1>,
+    flushes: CounterFamily<1>,
 }
 
 /// A number of a queue, as the disk cache of the original calls it.
@@ -65,6 +71,15 @@ const CACHE_GAUGES: &[CacheNumber] = &[
     ("diskcache_datafiles", "Files of bodies.", |_, s| s.segments as u64),
 ];
 
+/// What is shown of one queue.
+struct CacheShown {
+    /// The last one is for notes of progress.
+    counters: Vec<Shown>,
+    expired: [u64; Category::ALL.len()],
+    opened_at: f64,
+    is_there: bool,
+}
+
 /// Shows what queues are at every scrape.
 pub struct CacheMetrics {
     counters: Vec<CounterFamily<1>>,
@@ -73,9 +88,10 @@ pub struct CacheMetrics {
     noted: CounterFamily<2>,
     in_memory: IntGaugeFamily<1>,
     expired: Vec<(Category, Shown)>,
-    /// By queue, then by counter, the last one for notes of progress.
-    shown: Vec<Vec<Shown>>,
-    opened_at: f64,
+    /// By the folder of the queue, those that are there.
+    shown: BTreeMap<String, CacheShown>,
+    /// Bodies that waited too long in queues that are there no more.
+    expired_before: [u64; Category::ALL.len()],
 }
 
 // === impl HeadMetrics ===
@@ -180,6 +196,27 @@ impl HeadMetrics {
                 &["path"],
                 full(),
             )?,
+            get_cost: registry.summary_family(
+                "diskcache_get_latency",
+                "How long a body took to be read from a file, ahead of who sends it, seconds",
+                &["path"],
+                full(),
+            )?,
+            waiting_points: registry.int_gauge_family(
+                "datakit_io_queue_points",
+                "Points that were read and are not yet in the queues of their destinations",
+                &["category"],
+            )?,
+            waiting_bodies: registry.int_gauge_family(
+                "datakit_io_chan_usage",
+                "Bodies whose writers wait for the queues of destinations",
+                &["category"],
+            )?,
+            flushes: registry.counter_family(
+                "datakit_io_flush_total",
+                "Bodies that queues took",
+                &["category"],
+            )?,
         })
     }
 
@@ -218,6 +255,12 @@ impl HeadMetrics {
 
     pub(super) fn expired(&self, category: Category) {
         self.expired.with(&[category.name()]).inc();
+    }
+
+    /// Measures how long the bodies of a queue take to be read.
+    pub fn watch_reads(&self, queue: &Queue) {
+        let took = self.get_cost.with(&[&path_of(queue)]);
+        queue.watch_reads(Arc::new(move |read| took.observe(read.as_secs_f64())));
     }
 
     /// Counts a pull of filters.
@@ -261,13 +304,26 @@ impl PutWatch for HeadMetrics {
         observe(&self.put_bytes, bytes as f64);
         observe(&self.put_cost, took.as_secs_f64());
     }
+
+    fn entered(&self, category: Category, points: u64) {
+        self.waiting_points.with(&[category.name()]).add(super::gauge_of(points));
+        self.waiting_bodies.with(&[category.name()]).add(1);
+    }
+
+    fn left(&self, category: Category, points: u64, is_taken: bool) {
+        self.waiting_points.with(&[category.name()]).sub(super::gauge_of(points));
+        self.waiting_bodies.with(&[category.name()]).sub(1);
+        if is_taken {
+            self.flushes.with(&[category.name()]).inc();
+        }
+    }
 }
 
 // === impl CacheMetrics ===
 
 impl CacheMetrics {
-    /// Registers the metrics; `now` is when the queues were opened.
-    pub fn new(registry: &Registry, now: Timestamp) -> Result<Self, MetricsError> {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let counters = CACHE_COUNTERS
             .iter()
             .map(|(name, help, _)| registry.counter_family(name, help, &["path"]));
@@ -301,27 +357,32 @@ impl CacheMetrics {
                 .iter()
                 .map(|one| (*one, Shown::new(expired.with(&[one.name()]))))
                 .collect(),
-            shown: Vec::new(),
-            opened_at: seconds(now),
+            shown: BTreeMap::new(),
+            expired_before: [0; Category::ALL.len()],
         })
     }
 
-    /// Shows the numbers of one instant.
-    pub fn show(&mut self, gateway: &Gateway) {
-        let outlets = gateway.outlets();
-        let (mut in_memory, mut expired) = ([0; Category::ALL.len()], [0; Category::ALL.len()]);
-        while self.shown.len() < outlets.len() {
-            let path = path_of(&outlets[self.shown.len()].queue);
-            let mut counters: Vec<Shown> =
-                self.counters.iter().map(|one| Shown::new(one.with(&[&path]))).collect();
-            counters.push(Shown::new(self.noted.with(&["get", &path])));
-            self.shown.push(counters);
-        }
-        for (outlet, shown) in outlets.iter().zip(&mut self.shown) {
+    /// Shows the numbers of one instant; a queue that is new was opened at `now`.
+    pub fn show(&mut self, gateway: &Gateway, now: Timestamp) {
+        let (mut in_memory, mut expired) = ([0; Category::ALL.len()], self.expired_before);
+        self.shown.values_mut().for_each(|shown| shown.is_there = false);
+        for outlet in &*gateway.outlets() {
             let (queue, status) = (&outlet.queue, outlet.queue.status());
             let path = path_of(queue);
+            if !self.shown.contains_key(&path) {
+                let mut counters: Vec<Shown> =
+                    self.counters.iter().map(|one| Shown::new(one.with(&[&path]))).collect();
+                counters.push(Shown::new(self.noted.with(&["get", &path])));
+                let (expired, opened_at) = ([0; Category::ALL.len()], seconds(now));
+                let shown = CacheShown { counters, expired, opened_at, is_there: true };
+                self.shown.insert(path.clone(), shown);
+            }
+            let Some(shown) = self.shown.get_mut(&path) else { continue };
+            shown.is_there = true;
+            shown.expired = status.expired;
             let numbers = CACHE_COUNTERS.iter().map(|(_, _, read)| read(queue, &status));
-            for (counter, number) in shown.iter_mut().zip(numbers.chain([status.io.cursor_writes]))
+            for (counter, number) in
+                shown.counters.iter_mut().zip(numbers.chain([status.io.cursor_writes]))
             {
                 counter.show(number);
             }
@@ -330,12 +391,21 @@ impl CacheMetrics {
             }
             let no_sync = (queue.settings().sync == crate::wal::Sync::None).to_string();
             let labels = ["false", "false", "false", &no_sync, &path];
-            self.opened.with(&labels).set(self.opened_at);
+            self.opened.with(&labels).set(shown.opened_at);
             for at in 0..Category::ALL.len() {
                 in_memory[at] += status.in_memory[at];
                 expired[at] += status.expired[at];
             }
         }
+        self.shown.retain(|_, shown| {
+            if !shown.is_there {
+                for at in 0..Category::ALL.len() {
+                    self.expired_before[at] += shown.expired[at];
+                    expired[at] += shown.expired[at];
+                }
+            }
+            shown.is_there
+        });
         for (category, shown) in &mut self.expired {
             shown.show(expired[*category as usize]);
             if let Some(alias) = category.alias() {

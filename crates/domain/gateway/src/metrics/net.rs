@@ -1,7 +1,4 @@
 //! Metrics of connections, as the original names them.
-//!
-//! The client does not tell how long the TLS handshake alone took, so there is no `datakit_httpcli_tls_handshake_seconds`: it
-//! is part of `…_http_connect_cost_seconds`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +18,7 @@ pub struct NetMetrics {
     idle: Summary,
     dns: Summary,
     connect: Summary,
+    handshake: Summary,
     first_byte: Summary,
     domains: Counter,
     moved: CounterFamily<1>,
@@ -67,6 +65,10 @@ impl NetMetrics {
                 "datakit_httpcli_http_connect_cost_seconds",
                 "How long a connection took to be made, TLS included",
             )?,
+            handshake: summary(
+                "datakit_httpcli_tls_handshake_seconds",
+                "How long a connection took to be made secure, a part of how long it took to be made",
+            )?,
             first_byte: summary(
                 "datakit_httpcli_got_first_resp_byte_cost_seconds",
                 "How long the head of an answer took to come",
@@ -101,6 +103,10 @@ impl NetWatch for NetMetrics {
 
     fn connected(&self, took: Duration) {
         self.connect.observe(took.as_secs_f64());
+    }
+
+    fn secured(&self, took: Duration) {
+        self.handshake.observe(took.as_secs_f64());
     }
 
     fn answered(&self, remote: Option<SocketAddr>, took: Duration, idle: Option<Duration>) {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use levada_condition::filter::{Compat, FilterIndex, FilterList, Key, Keys, Lookup};
 use levada_model::Category;
+use levada_runtime::Clock;
 use smallvec::SmallVec;
 use std::hash::BuildHasher as _;
 
@@ -50,7 +52,20 @@ pub struct Scratch {
     drop_hits: Vec<(u32, u32, u64)>,
     sinker_hits: Vec<u64>,
     unmatched: u64,
+    timer: Timer,
 }
+
+/// Tells how long drop filters take.
+#[derive(Default)]
+struct Timer {
+    clock: Option<Arc<dyn Clock>>,
+    looks: u64,
+    timed: u32,
+    took: Duration,
+}
+
+/// One look of so many is timed: the clock takes as long as a filter.
+const TIMED_EVERY: u64 = 64;
 
 /// What becomes of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +247,9 @@ impl RuleSet {
         scratch.targets.clear();
         scratch.default_copies = 0;
         if let Some((at, list)) = &rules.drops {
+            let started = scratch.timer.start();
             let hit = if rules.drops_all { Some(0) } else { list.first_match(point) };
+            scratch.timer.stop(started);
             if let Some(rule) = hit {
                 scratch.count_drop(*at, rule as u32);
                 return Verdict::Drop;
@@ -383,9 +400,51 @@ fn rendezvous(text: &str, among: &[(DestinationId, u32)]) -> Option<DestinationI
         .map(|(id, _)| id)
 }
 
+// === impl Timer ===
+
+impl Timer {
+    fn start(&mut self) -> Option<Duration> {
+        self.looks += 1;
+        let clock = self.clock.as_ref().filter(|_| self.looks % TIMED_EVERY == 1)?;
+        Some(clock.monotonic())
+    }
+
+    fn stop(&mut self, started: Option<Duration>) {
+        if let (Some(clock), Some(started)) = (&self.clock, started) {
+            self.timed += 1;
+            self.took += clock.monotonic().saturating_sub(started);
+        }
+    }
+
+    fn take(&mut self) -> Duration {
+        let (looks, timed) = (std::mem::take(&mut self.looks), std::mem::take(&mut self.timed));
+        let took = std::mem::take(&mut self.took);
+        match timed {
+            0 => Duration::ZERO,
+            timed => took.mul_f64(looks as f64 / f64::from(timed)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Timer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Timer").field("looks", &self.looks).finish_non_exhaustive()
+    }
+}
+
 // === impl Scratch ===
 
 impl Scratch {
+    /// Tells the time to what is measured.
+    pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
+        self.timer.clock = Some(clock);
+    }
+
+    /// Gives how long drop filters took since that was last asked: as long for all points as for those that were timed.
+    pub(crate) fn filters_took(&mut self) -> Duration {
+        self.timer.take()
+    }
+
     /// Gives how many points sinkers took since they were last counted, once for each sinker.
     pub(crate) fn sunk(&self) -> u64 {
         self.sinker_hits.iter().sum()

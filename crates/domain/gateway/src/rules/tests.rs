@@ -314,3 +314,47 @@ fn modes_have_names() {
             .ends_with("known: all, first, remaining, compat-1.6")
     );
 }
+
+/// Shows a millisecond more at each look.
+#[derive(Debug, Default)]
+struct Ticking(std::sync::atomic::AtomicU64);
+
+impl levada_runtime::Clock for Ticking {
+    fn now(&self) -> levada_model::Timestamp {
+        levada_model::Timestamp(0)
+    }
+
+    fn monotonic(&self) -> std::time::Duration {
+        let looks = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::time::Duration::from_millis(looks)
+    }
+
+    fn sleep(&self, _: std::time::Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[test]
+fn drop_filters_are_timed_by_samples() {
+    let rules = rules(RulesSpec {
+        drop_filters: vec![(Category::Logging, vec!["{ a = 'b' }".into()])],
+        default: Some(Target::Each(vec![0])),
+        ..RulesSpec::default()
+    });
+    let clock = std::sync::Arc::new(Ticking::default());
+    let mut scratch = Scratch::default();
+    scratch.set_clock(clock.clone());
+    let point = record("x", &[]);
+    for (points, looks) in [(1, 2), (64, 2), (65, 4), (1_000, 32)] {
+        let before = clock.0.load(std::sync::atomic::Ordering::Relaxed);
+        for _ in 0..points {
+            rules.decide(Category::Logging, &point, &mut scratch);
+        }
+        let after = clock.0.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(after - before, looks, "looks at the clock for {points} points");
+        assert_eq!(scratch.filters_took(), std::time::Duration::from_millis(points));
+    }
+    // What no filter looks at takes no time, and no look at the clock.
+    rules.decide(Category::Metric, &point, &mut scratch);
+    assert_eq!(scratch.filters_took(), std::time::Duration::ZERO);
+}

@@ -58,7 +58,7 @@ pub use intake::Receipt;
 pub use lanes::Lane;
 pub use lease::{Lease, Outcome};
 pub use ledger::{Counts, DropReason};
-pub use queue::{Queue, QueueStatus};
+pub use queue::{Queue, QueueStatus, ReadWatch};
 pub use record::{Encoding, Record};
 pub use reserve::{Here, Reservation, Waiting};
 pub use settings::{Categories, Keep, QueueSettings, Sync, WhenFull};

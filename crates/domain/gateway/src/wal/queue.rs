@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use levada_runtime::{Clock, TaskKind, Tasks};
@@ -75,9 +75,14 @@ pub(super) struct Shared {
     pub(super) jobs: Mutex<Jobs>,
     pub(super) wake_writer: Condvar,
     pub(super) is_ended: AtomicBool,
+    /// Hears how long reads take.
+    pub(super) reads: OnceLock<ReadWatch>,
     /// The lock of the folder; it ends with the file.
     pub(super) lock_file: Mutex<Option<File>>,
 }
+
+/// Is told how long it took to read a record from a file.
+pub type ReadWatch = Arc<dyn Fn(Duration) + Send + Sync>;
 
 // === impl Queue ===
 
@@ -112,6 +117,7 @@ impl Queue {
             jobs: Mutex::default(),
             wake_writer: Condvar::new(),
             is_ended: AtomicBool::new(false),
+            reads: OnceLock::new(),
             lock_file: Mutex::new(lock_file),
         });
         let upkeep = keep_up(Arc::clone(&shared));
@@ -166,6 +172,13 @@ impl Queue {
     /// Gives the next record to send, if one is at hand.
     pub fn try_next(&self) -> Option<Lease> {
         if self.shared().is_ended() { None } else { self.shared().pick() }
+    }
+
+    /// Lets somebody hear how long reads take; the first one stays.
+    pub fn watch_reads(&self, watch: ReadWatch) {
+        if self.shared().reads.set(watch).is_err() {
+            tracing::debug!("somebody hears of the reads of the queue already");
+        }
     }
 
     /// Takes no more records; [`Queue::next`] goes on until none waits and none is under way.

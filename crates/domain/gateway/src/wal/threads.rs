@@ -126,8 +126,12 @@ impl Shared {
     fn fetch(&self) {
         let _running = Running { shared: self, job: |jobs| &mut jobs.fetcher };
         loop {
+            let started = self.engine.now();
             let is_failed = match self.engine.fetch_one() {
                 Ok(true) => {
+                    if let Some(watch) = self.reads.get() {
+                        watch(self.engine.now().saturating_sub(started));
+                    }
                     self.ready.notify_one();
                     continue;
                 }

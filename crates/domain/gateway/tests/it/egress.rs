@@ -1,116 +1,20 @@
 //! Destinations that are real servers: what was written is there, value by value, also when the connection was cut or held in
 //! between.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use levada_clients::net::Net;
 use levada_codec::compression::Compression;
-use levada_gateway::deliver::{BreakerPolicy, SendPolicy};
-use levada_gateway::destination::{self, DestinationSpec, EndpointSpec, Shared, Spread};
+use levada_gateway::destination::EndpointSpec;
 use levada_gateway::egress::{InfluxSpec, InfluxTarget, KafkaSpec, Kind, RemoteWriteSpec};
-use levada_gateway::gateway::Gateway;
-use levada_gateway::ingest::{Bounds, Encoder, Form, Write};
-use levada_gateway::rules::{RulesSpec, Target};
-use levada_gateway::wal::{Counts, Encoding, QueueSettings, Sync};
-use levada_model::Category;
-use levada_runtime::{BackoffPolicy, Clock, ShutdownHandle, SystemClock, TaskKind, Tasks};
+use levada_runtime::{Clock, SystemClock, TaskKind};
 use levada_settings::Secret;
 use levada_testkit::instance::Instance;
 use levada_testkit::kafka::Proxy as KafkaProxy;
 use levada_testkit::proxy::{Link, Proxy};
 use levada_testkit::services::{INFLUXDB, KAFKA, VICTORIA_METRICS};
 
-const TOO_LONG: Duration = Duration::from_secs(60);
-
-/// A gateway with one destination.
-struct Bench {
-    gateway: Arc<Gateway>,
-    tasks: Tasks,
-    shutdown: ShutdownHandle,
-    running: Vec<tokio::task::JoinHandle<()>>,
-    _dir: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn start(kind: Kind, endpoints: Vec<EndpointSpec>, compression: Compression) -> Self {
-        let (tasks, dir) = (Tasks::new(), tempfile::tempdir().unwrap());
-        let clock: Arc<dyn Clock> = SystemClock::new();
-        let encoder = Arc::new(Encoder::new(Bounds::default(), 7));
-        let moment = Duration::from_millis(50);
-        let spec = DestinationSpec {
-            name: "d".into(),
-            kind,
-            spread: Spread::Failover,
-            endpoints,
-            form: Form { encoding: Encoding::LineProtocol, compression, has_global_tags: false },
-            policy: SendPolicy {
-                retry: BackoffPolicy { initial: moment, max: moment, attempts_max: 0 },
-                breaker: BreakerPolicy {
-                    open: moment,
-                    open_max: moment,
-                    pause: moment,
-                    ..BreakerPolicy::default()
-                },
-                ..SendPolicy::default()
-            },
-            queue: QueueSettings { sync: Sync::None, ..QueueSettings::default() },
-        };
-        let shared = Shared {
-            dir: dir.path(),
-            encoder: encoder.clone(),
-            clock,
-            tasks: &tasks,
-            watch: None,
-            net: Net::default(),
-            insiders: None,
-        };
-        let opened = destination::open(&[spec], &shared).await.unwrap();
-        let (shutdown, observer) = ShutdownHandle::new();
-        let running = opened.senders.iter().map(|sender| {
-            let (sender, observer) = (sender.clone(), observer.clone());
-            tasks.spawn(TaskKind::Gateway, "sender", async move { sender.run(observer).await })
-        });
-        let running = running.collect();
-        let rules = RulesSpec { default: Some(Target::Each(vec![0])), ..RulesSpec::default() };
-        let gateway =
-            Arc::new(Gateway::new(opened.outlets, rules, Bounds::default(), encoder).unwrap());
-        Bench { gateway, tasks, shutdown, running, _dir: dir }
-    }
-
-    async fn write(&self, body: String) {
-        let write = Write::lines(Category::Tracing, body, SystemClock::new().now());
-        self.gateway.write(write, &self.tasks).await.unwrap();
-    }
-
-    fn counts(&self) -> Counts {
-        self.gateway.outlets()[0].queue.counts()
-    }
-
-    async fn drained(&self) -> Counts {
-        let emptied = until(async || self.counts().queued == 0).await;
-        let counts = self.counts();
-        assert!(emptied && counts.is_balanced(), "{counts:?}");
-        counts
-    }
-
-    async fn stop(self) {
-        self.shutdown.drain();
-        for one in self.running {
-            one.await.unwrap();
-        }
-    }
-}
-
-async fn until(is_met: impl AsyncFn() -> bool) -> bool {
-    let waiting = async {
-        while !is_met().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(TOO_LONG, waiting).await.is_ok()
-}
+use crate::bench::{Bench, TOO_LONG};
 
 /// Gives a name that no other run has.
 fn unique(name: &str) -> String {
@@ -133,7 +37,8 @@ async fn write_through_faults(
 ) -> i64 {
     for round in 0..ROUNDS {
         fault(round);
-        bench.write((round * POINTS..(round + 1) * POINTS).map(&line).collect()).await;
+        let body: String = (round * POINTS..(round + 1) * POINTS).map(&line).collect();
+        bench.write(body).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     ROUNDS * POINTS
@@ -254,13 +159,20 @@ async fn victoria_metrics_has_every_sample_after_faults() {
     let written = write_through_faults(&bench, line, |round| fault(&proxy, round)).await;
     let counts = bench.drained().await;
     assert_eq!(counts.delivered, u64::try_from(written).unwrap());
+    let seen = samples(&address, &metric, second, |n| n as f64 / 4.0).await;
+    assert_eq!(seen, usize::try_from(written).unwrap());
+    bench.stop().await;
+}
+
+/// Gives how many samples of a metric VictoriaMetrics has, ten of each second, and makes sure that each has its value.
+async fn samples(address: &str, metric: &str, second: i64, value_of: impl Fn(i64) -> f64) -> usize {
     get(&format!("http://{address}/internal/force_flush"), &[]).await;
     let select = format!("{{__name__=\"{metric}_v\"}}");
     let export = format!("http://{address}/api/v1/export");
     let times = [(second - 10).to_string(), (second + 4_000).to_string()];
     let query = [("match[]", &*select), ("start", &times[0]), ("end", &times[1])];
     let text = get(&export, &query).await;
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for line in text.lines() {
         let one: serde_json::Value = serde_json::from_str(line).unwrap();
         let series = one["metric"]["series"].as_str().unwrap();
@@ -268,22 +180,22 @@ async fn victoria_metrics_has_every_sample_after_faults() {
         let values = one["values"].as_array().unwrap().iter();
         for (value, at) in values.zip(one["timestamps"].as_array().unwrap()) {
             let n = (at.as_i64().unwrap() / 1_000 - second) * 10 + series;
-            assert_eq!(value.as_f64(), Some(n as f64 / 4.0));
-            seen.insert(n, ());
+            assert_eq!(value.as_f64(), Some(value_of(n)));
+            seen.insert(n);
         }
     }
-    assert_eq!(seen.len(), usize::try_from(written).unwrap());
-    bench.stop().await;
+    seen.len()
 }
 
-/// Writes through a server that is killed and started again, and gives how many points that were.
-async fn write_through_a_crash(
+/// Writes through a server that is ended and started again, and gives how many points that were.
+async fn write_through_an_end(
     bench: &Bench,
     server: &Instance,
+    end: fn(&Instance),
     line: impl Fn(i64) -> String,
 ) -> i64 {
     let written = write_through_faults(bench, line, |round| match round {
-        10 => server.kill(),
+        10 => end(server),
         25 => server.restart(),
         _ => {}
     });
@@ -299,9 +211,6 @@ async fn influxdb_that_crashes_has_every_point_afterwards() {
     let Some(server) = Instance::start(INFLUXDB, &[], test) else { return };
     let address = server.address();
     let query = format!("http://{address}/query");
-    let create = [("q", "CREATE DATABASE crash")];
-    let url = reqwest::Url::parse_with_params(&query, create).unwrap();
-    assert!(reqwest::Client::new().post(url).send().await.unwrap().status().is_success());
     let kind = Kind::Influx(InfluxSpec {
         target: InfluxTarget::Database { name: "crash".into(), retention_policy: String::new() },
         username: String::new(),
@@ -314,10 +223,13 @@ async fn influxdb_that_crashes_has_every_point_afterwards() {
         ..EndpointSpec::default()
     };
     let bench = Bench::start(kind, vec![endpoint], Compression::Zstd).await;
+    let create = [("q", "CREATE DATABASE crash")];
+    let url = reqwest::Url::parse_with_params(&query, create).unwrap();
+    assert!(reqwest::Client::new().post(url).send().await.unwrap().status().is_success());
     let second = start();
     let line =
         |n: i64| format!("m,t={} n={n}i {}000000{:03}\n", n % 7, second + n / 1_000, n % 1_000);
-    let written = write_through_a_crash(&bench, &server, line).await;
+    let written = write_through_an_end(&bench, &server, Instance::kill, line).await;
     let text = get(&query, &[("db", "crash"), ("q", "SELECT n FROM m"), ("epoch", "ns")]).await;
     let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
     let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap().clone();
@@ -331,9 +243,6 @@ async fn influxdb_that_crashes_has_every_point_afterwards() {
 
 #[tokio::test]
 async fn kafka_has_every_body_after_faults() {
-    use rdkafka::consumer::{BaseConsumer, Consumer as _};
-    use rdkafka::message::{Headers as _, Message as _};
-
     let Some(address) = KAFKA.address("kafka_has_every_body_after_faults") else { return };
     let topic = unique("gateway-egress");
     let proxy = KafkaProxy::start(&address);
@@ -356,18 +265,30 @@ async fn kafka_has_every_body_after_faults() {
     .await;
     let counts = bench.drained().await;
     assert_eq!(counts.delivered, u64::try_from(written).unwrap());
+    let seen = bodies(&bench, &address, &topic, written).await;
+    for (n, text) in &seen {
+        assert_eq!(text, line(*n).trim_end());
+    }
+    bench.stop().await;
+}
+
+/// Gives the lines of a topic by the numbers in them; waits until so many are there.
+async fn bodies(bench: &Bench, address: &str, topic: &str, count: i64) -> BTreeMap<i64, String> {
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    use rdkafka::message::{Headers as _, Message as _};
+
     let consumer: BaseConsumer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &address)
-        .set("group.id", &topic)
+        .set("bootstrap.servers", address)
+        .set("group.id", topic)
         .set("auto.offset.reset", "earliest")
         .create()
         .unwrap();
-    consumer.subscribe(&[&topic]).unwrap();
+    consumer.subscribe(&[topic]).unwrap();
     let mut seen = BTreeMap::new();
     let reading = bench.tasks.spawn_thread(TaskKind::Gateway, "consumer", move || {
         let clock = SystemClock::new();
         let started = clock.monotonic();
-        while seen.len() < usize::try_from(written).unwrap() {
+        while seen.len() < usize::try_from(count).unwrap() {
             assert!(clock.monotonic() - started < TOO_LONG, "{} are there", seen.len());
             let Some(message) = consumer.poll(Duration::from_millis(200)) else { continue };
             let message = message.unwrap();
@@ -395,7 +316,48 @@ async fn kafka_has_every_body_after_faults() {
         }
         seen
     });
-    let seen = reading.await.unwrap();
+    reading.await.unwrap()
+}
+
+#[tokio::test]
+async fn victoria_metrics_that_restarts_has_every_sample_afterwards() {
+    let test = "victoria_metrics_that_restarts_has_every_sample_afterwards";
+    let Some(server) = Instance::start(VICTORIA_METRICS, &[], test) else { return };
+    let endpoint = EndpointSpec {
+        url: format!("http://{}/api/v1/write", server.address()),
+        timeout: Duration::from_secs(5),
+        ..EndpointSpec::default()
+    };
+    let kind = Kind::RemoteWrite(RemoteWriteSpec::default());
+    let bench = Bench::start(kind, vec![endpoint], Compression::Zstd).await;
+    let second = start();
+    let line = |n: i64| {
+        let (series, at) = (n % 10, second + n / 10);
+        format!("m,series=s{series} v={} {at}000000000\n", n as f64 / 4.0)
+    };
+    // What it has taken it writes down some seconds later, or when it is told to end: a kill would lose that.
+    let written = write_through_an_end(&bench, &server, Instance::stop, line).await;
+    let seen = samples(&server.address(), "m", second, |n| n as f64 / 4.0).await;
+    assert_eq!(seen, usize::try_from(written).unwrap());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn kafka_that_crashes_has_every_body_afterwards() {
+    let test = "kafka_that_crashes_has_every_body_afterwards";
+    let Some(server) = Instance::start(KAFKA, &[], test) else { return };
+    let kind = Kind::Kafka(KafkaSpec {
+        brokers: vec![server.address()],
+        topic: "crash".into(),
+        timeout: Duration::from_secs(5),
+        ..KafkaSpec::default()
+    });
+    let bench = Bench::start(kind, Vec::new(), Compression::Gzip).await;
+    let second = start();
+    let line = |n: i64| format!("m,t={} n={n}i {}000000000\n", n % 3, second + n);
+    let written = write_through_an_end(&bench, &server, Instance::kill, line).await;
+    let seen = bodies(&bench, &server.address(), "crash", written).await;
+    assert_eq!(seen.len(), usize::try_from(written).unwrap());
     for (n, text) in &seen {
         assert_eq!(text, line(*n).trim_end());
     }

@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../support/bench.rs"]
+mod bench;
 mod egress;
 mod queue;

@@ -193,6 +193,7 @@ impl Services for SideServices<'_> {
 
     fn influxdb_out(&self, out: &InfluxdbOut) -> Result<(), String> {
         let client = self.cluster(&out.cluster)?;
+        client.begins(&out.task).map_err(|error| error.to_string())?;
         self.sides.writers.open(out, client);
         Ok(())
     }

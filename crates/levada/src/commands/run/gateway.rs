@@ -29,6 +29,7 @@ pub(super) async fn start(
     if flow.is_none() && !scripts.iter().any(is_named) {
         return Ok(None);
     }
+    host.joins.circles().set_flows(jobs.iter().map(|job| &job.flow));
     let started =
         GatewayHost::start(host, None, shutdown).await.map_err(|error| output::chain(&error))?;
     match (&started, flow) {

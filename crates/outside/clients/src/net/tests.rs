@@ -39,6 +39,11 @@ impl NetWatch for Heard {
     fn connected(&self, _: Duration) {
         self.0.lock().unwrap().push("connected".into());
     }
+    fn secured(&self, took: Duration) {
+        let is_short = took < Duration::from_millis(80);
+        let took = if is_short { "at once" } else { "after 80 ms" };
+        self.0.lock().unwrap().push(format!("secured {took}"));
+    }
     fn answered(&self, remote: Option<SocketAddr>, _: Duration, idle: Option<Duration>) {
         let again = if idle.is_some() { " again" } else { "" };
         self.0.lock().unwrap().push(format!("answered by {}{again}", remote.unwrap().ip()));
@@ -175,11 +180,7 @@ async fn tls_server(
 
 #[tokio::test]
 async fn a_certificate_that_is_over_is_not_believed_until_it_is_renewed() {
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let pem = params.self_signed(&key).unwrap().pem();
-    let authority = rcgen::Issuer::new(params, key);
+    let (authority, pem) = authority();
     let dir = tempfile::tempdir().unwrap();
     let ca_file = dir.path().join("ca.pem");
     std::fs::write(&ca_file, pem).unwrap();
@@ -200,4 +201,48 @@ async fn a_certificate_that_is_over_is_not_believed_until_it_is_renewed() {
     let (_, renewed) = tls_server(port, &authority, 2090).await;
     assert_eq!(post(&writer).await.unwrap(), 204);
     renewed.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_are_measured_by_themselves() {
+    let (authority, pem) = authority();
+    let dir = tempfile::tempdir().unwrap();
+    let ca_file = dir.path().join("ca.pem");
+    std::fs::write(&ca_file, pem).unwrap();
+    let (port, server) = tls_server(0, &authority, 2090).await;
+    // What comes from the server is late: that of the handshake, too, but not the connection itself.
+    let slow = Proxy::start(&format!("127.0.0.1:{port}"));
+    slow.set(Link::Delay(Duration::from_millis(100)));
+    let slow_port = slow.address().rsplit(':').next().unwrap().parse().unwrap();
+    for (port, expected) in [
+        (port, ["secured at once", "connected"]),
+        (slow_port, ["secured after 80 ms", "connected"]),
+    ] {
+        let heard = Heard::default();
+        let writer = Writer::new(WriterOptions {
+            url: format!("https://localhost:{port}"),
+            tls: TlsOptions { ca_file: ca_file.clone(), ..TlsOptions::default() },
+            net: Net { watch: Some(Arc::new(heard.clone())), ..Net::default() },
+            timeout: SECONDS,
+            ..WriterOptions::default()
+        });
+        assert_eq!(post(&writer.await.unwrap()).await.unwrap(), 204);
+        let heard = heard.0.lock().unwrap().clone();
+        assert_eq!(heard[1..3], expected, "{heard:?}");
+    }
+    // Without TLS there is no handshake.
+    let (heard, plain) = (Heard::default(), FakeServer::start(|_| Reply::new(204, "")));
+    let net = Net { watch: Some(Arc::new(heard.clone())), ..Net::default() };
+    assert_eq!(post(&writer(plain.url(""), net, SECONDS).await).await.unwrap(), 204);
+    assert!(heard.0.lock().unwrap().iter().all(|one| !one.starts_with("secured")));
+    server.abort();
+}
+
+/// Makes an authority, and gives what believes in it.
+fn authority() -> (rcgen::Issuer<'static, rcgen::KeyPair>, String) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    (rcgen::Issuer::new(params, key), pem)
 }

@@ -7,7 +7,8 @@
 //!   the process dies, what was not finished comes again.
 //! - A flow that is slower than the points makes them wait in that queue.
 //! - Several parts are under way at once, so points of one queue may come in another order.
-//! - Nobody notices a circle: a flow that sends its records back to the destination that feeds it goes on for ever.
+//! - A flow that sends all of its records back to the destination that feeds it is refused by the gateway. Where it depends
+//!   on the records, a warning names the circle.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -94,7 +94,13 @@ pub(super) fn over(over: &Over) -> ApiError {
 
 /// Answers as the original does.
 pub(super) fn refuse(error: &ApiError) -> Answer {
-    let error_code = match (error.code, error.status) {
+    let envelope = Envelope { error_code: code_of(error), message: &error.text };
+    error.finish(Answer::compact(error.status, &envelope))
+}
+
+/// Gives the code of an error in the envelope.
+pub(super) fn code_of(error: &ApiError) -> &'static str {
+    match (error.code, error.status) {
         ("", StatusCode::PAYLOAD_TOO_LARGE) => "datakit.bodyTooLarge",
         ("", StatusCode::REQUEST_TIMEOUT) => "datakit.readBodyTimeout",
         ("", StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => TOKEN_NOT_FOUND,
@@ -102,7 +108,5 @@ pub(super) fn refuse(error: &ApiError) -> Answer {
         ("", StatusCode::BAD_REQUEST) => "datakit.badRequest",
         ("", _) => "datakit.internal",
         (code, _) => code,
-    };
-    let envelope = Envelope { error_code, message: &error.text };
-    error.finish(Answer::compact(error.status, &envelope))
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! What only a centre knows is asked of the centre, where there is one. Source: dataway reference §9.3–9.5.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,11 +38,24 @@ pub(super) const ROUTES: &[Route] = &[
     .token()
     .refuses(refuse),
     Route::new(Method::GET, "/v1/ntp", |api, _| Box::pin(ntp(api))).open().refuses(refuse),
+    // Source: dataway reference §9.6: as the server writes it.
+    Route::new(Method::GET, "/v1/ntp/", |api, _| Box::pin(ntp(api))).open().refuses(refuse),
     Route::new(Method::GET, "/v1/ping", |api, _| Box::pin(ping(api))).open().refuses(refuse),
     Route::new(Method::GET, "/v1/check/token/{token}", |api, request| {
         Box::pin(check_token(api, request))
     })
     .open()
+    .refuses(refuse),
+    // Source: dataway reference §9.6: as the server writes it.
+    Route::new(Method::GET, "/v1/check/{token}", |api, request| {
+        Box::pin(check_token(api, request))
+    })
+    .open()
+    .refuses(refuse),
+    Route::new(Method::GET, "/v1/global/{whose}/tags", |api, request| {
+        Box::pin(global_tags(api, request))
+    })
+    .token()
     .refuses(refuse),
     Route::new(Method::GET, "/v1/lasterror", |api, _| Box::pin(last_error(api)))
         .token()
@@ -114,6 +127,13 @@ impl Elections {
         }
         leader.id.clone()
     }
+
+    /// Gives namespaces and who leads there.
+    pub fn leaders(&self, now: Duration) -> BTreeSet<(String, String)> {
+        let leaders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let leading = leaders.iter().filter(|(_, leader)| leader.until > now);
+        leading.map(|((_, namespace), leader)| (namespace.clone(), leader.id.clone())).collect()
+    }
 }
 
 async fn election(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
@@ -126,9 +146,15 @@ async fn election(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
         return Err(ApiError::bad_request("id missing or too long").code("datakit.badRequest"));
     }
     let token = request.query.text("token").to_owned();
-    let incumbent = gateway.elections.ask((token, namespace.to_owned()), id, api.clock.monotonic());
+    let started = api.clock.monotonic();
+    let incumbent = gateway.elections.ask((token, namespace.to_owned()), id, started);
+    let status = if incumbent == id { "success" } else { "defeat" };
+    if let Some(metrics) = &gateway.metrics {
+        let took = api.clock.monotonic().saturating_sub(started);
+        metrics.elections().answered(namespace, status, took);
+    }
     let content = ElectionAnswer {
-        status: if incumbent == id { "success" } else { "defeat" },
+        status,
         namespace,
         id,
         incumbency_id: &incumbent,
@@ -220,6 +246,19 @@ async fn last_error(api: Arc<Api>) -> Result<Answer, ApiError> {
     Ok(Answer::compact(StatusCode::OK, &json!({"content": list})))
 }
 
+/// Gives the tags that stand for this host, or those of who leads: there are none, for no input runs here.
+async fn global_tags(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let gateway = gateway(&api)?;
+    let tags = match request.param("whose") {
+        "host" => gateway.gateway.rules().global_tags().map(|own| own.tags.clone()),
+        "election" => None,
+        _ => return Err(ApiError::not_found("not found")),
+    };
+    let tags: Map<String, Value> =
+        tags.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into())).collect();
+    Ok(Answer::compact(StatusCode::OK, &json!({"content": tags})))
+}
+
 async fn list_dataway(api: Arc<Api>) -> Result<Answer, ApiError> {
     gateway(&api)?;
     // Only this one is known, and it is known to who asks.
@@ -260,7 +299,11 @@ mod tests {
         assert_eq!(ask("b", 4), "a");
         assert_eq!(ask("a", 8), "a");
         assert_eq!(ask("b", 19), "a");
+        let leads = |id: &str| BTreeSet::from([("n".to_owned(), id.to_owned())]);
+        assert_eq!(elections.leaders(Duration::from_secs(19)), leads("a"));
+        assert!(elections.leaders(Duration::from_secs(20)).is_empty(), "it was silent too long");
         assert_eq!(ask("b", 20), "b");
+        assert_eq!(elections.leaders(Duration::from_secs(20)), leads("b"));
         assert_eq!(ask("a", 21), "b");
         assert_eq!(elections.ask(("t".into(), "m".into()), "a", Duration::from_secs(21)), "a");
     }

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{Method, StatusCode};
 use levada_clients::dataway::Forward;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::admit::{gateway, refuse};
+use super::admit::{code_of, gateway, refuse};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
@@ -29,7 +29,12 @@ pub(super) const ROUTES: &[Route] = &[
     passed(Method::POST, "/v1/log"),
     passed(Method::POST, "/v1/upload/profiling"),
     passed(Method::POST, "/v1/write/rum/replay"),
+    passed(Method::PUT, SOURCE_MAP).refuses(refuse_map),
+    passed(Method::DELETE, SOURCE_MAP).refuses(refuse_map),
+    passed(Method::GET, "/v1/sourcemap/check").refuses(refuse_map),
 ];
+
+const SOURCE_MAP: &str = "/v1/sourcemap";
 
 /// Headers that go on, beside those that say what the body is.
 const HEADERS: [&str; 3] = ["host-name", "x-global-tags", "x-points"];
@@ -79,6 +84,15 @@ async fn pass(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     })?;
     let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::BAD_GATEWAY);
     Ok(Answer::bytes(status, &answered.content_type, answered.body.to_vec()))
+}
+
+/// Refuses in the envelope of source maps, which is another; who knows the usual one finds that in it as well.
+fn refuse_map(error: &ApiError) -> Answer {
+    let envelope = json!({
+        "content": null, "errorMsg": [error.text], "success": false,
+        "error_code": code_of(error), "message": error.text,
+    });
+    error.finish(Answer::compact(error.status, &envelope))
 }
 
 /// Puts another token in the place of that of a document; what is none goes on as it is, for the centre to refuse.

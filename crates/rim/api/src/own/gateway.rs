@@ -107,7 +107,7 @@ async fn queues(api: Arc<Api>) -> Result<Answer, ApiError> {
 async fn queue(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let gateway = gateway(&api)?;
     let outlet = outlet(gateway, request.param("name"))?;
-    Ok(Answer::json(StatusCode::OK, &one(&api, gateway, outlet)))
+    Ok(Answer::json(StatusCode::OK, &one(&api, gateway, &outlet)))
 }
 
 async fn letters(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
@@ -124,7 +124,7 @@ async fn letters(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     };
     let mut list = Vec::new();
     let mut is_more = false;
-    for outlet in gateway.gateway.outlets() {
+    for outlet in &*gateway.gateway.outlets() {
         if !wanted.is_empty() && outlet.name != wanted {
             continue;
         }
@@ -174,9 +174,9 @@ fn number(request: &Request) -> Result<u64, ApiError> {
         .map_err(|_| ApiError::bad_request(format!("{text:?} is no number of a dead letter")))
 }
 
-fn outlet<'g>(gateway: &'g GatewayApi, name: &str) -> Result<&'g Outlet, ApiError> {
+fn outlet(gateway: &GatewayApi, name: &str) -> Result<Outlet, ApiError> {
     let outlets = gateway.gateway.outlets();
-    outlets.iter().find(|outlet| outlet.name == name).ok_or_else(|| {
+    outlets.iter().find(|outlet| outlet.name == name).cloned().ok_or_else(|| {
         let known: Vec<&str> = outlets.iter().map(|outlet| &*outlet.name).collect();
         ApiError::not_found(format!("there is no queue {name:?}; there are: {}", known.join(", ")))
     })
@@ -200,22 +200,23 @@ fn all(api: &Api, gateway: &GatewayApi) -> Vec<Value> {
 /// Gives where the points of a queue are, and how its endpoints are.
 fn one(api: &Api, gateway: &GatewayApi, outlet: &Outlet) -> Value {
     let status = outlet.queue.status();
-    let sender = gateway.senders.iter().find(|sender| sender.name() == outlet.name);
+    let sender = gateway.senders.find(&outlet.name);
     let now = api.clock.monotonic();
     let endpoints: Vec<Endpoint> = sender
+        .as_ref()
         .map(|sender| sender.group().states(now))
         .unwrap_or_default()
         .into_iter()
         .map(|(endpoint, state)| Endpoint { endpoint, state: word(state) })
         .collect();
-    let sent = sender.map(|sender| sender.stats());
+    let sent = sender.as_ref().map(|sender| sender.stats());
     let of = |read: fn(&levada_gateway::deliver::SendStats) -> &AtomicU64| {
         sent.map_or(0, |stats| read(stats).load(Ordering::Relaxed))
     };
     let QueueStatus { counts, queued_records, queued_bytes, segments, dead_letters, .. } = status;
     let Counts { accepted, delivered, dead_lettered, queued, .. } = counts;
     json!({
-        "name": outlet.name,
+        "name": outlet.name, "leaving": gateway.gateway.is_leaving(&outlet.name),
         "accepted": accepted, "delivered": delivered, "dropped": dropped(&counts),
         "dropped_total": counts.dropped_total(), "dead_lettered": dead_lettered, "queued": queued,
         "balanced": counts.is_balanced(),
