@@ -25,7 +25,7 @@ mod quick;
 pub(crate) mod quotes;
 mod straight;
 
-use std::io;
+use std::io::{self, BufRead};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -108,6 +108,28 @@ pub fn batch(line: &[u8]) -> Result<Option<RecordedBatch>, RecordingError> {
     let written = members.get("tmax").filter(|tmax| !tmax.is_null()).map(time).transpose()?;
     let time = written.map_or(last, |written| written.max(last));
     Ok(Some(RecordedBatch { name, key, time, points }))
+}
+
+/// Reads up to the end of a line, or so many bytes, behind what is in the buffer; gives how many. The standard library looks
+/// for the end more slowly.
+fn read_line(input: &mut impl BufRead, most: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let mut read = 0;
+    loop {
+        let ahead = match input.fill_buf() {
+            Ok(ahead) => ahead,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let ahead = &ahead[..ahead.len().min(most - read)];
+        let end = memchr::memchr(b'\n', ahead).map(|at| at + 1);
+        let used = end.unwrap_or(ahead.len());
+        buffer.extend_from_slice(&ahead[..used]);
+        input.consume(used);
+        read += used;
+        if end.is_some() || used == 0 {
+            return Ok(read);
+        }
+    }
 }
 
 /// Puts U+FFFD in place of escapes that are half of a character, as Go reads them; nothing when there are none.

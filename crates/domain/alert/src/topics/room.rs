@@ -260,6 +260,10 @@ mod tests {
         }
     }
 
+    /// Patience in steps, that where nothing moves, looks that find it full, looks that find that something moved; what comes
+    /// of it, and the steps that were waited.
+    type Case = (u32, u32, u64, &'static [u64], Look, u64);
+
     /// Nearly full for so many looks; something moves at some of them.
     #[derive(Default)]
     struct Fake {
@@ -286,8 +290,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_longer_than_the_settings_say() {
         let steps = |count: u32| STEP * count;
-        // Patience, that where nothing moves, looks that find it full, looks that find that something moved.
-        let cases: &[(u32, u32, u64, &'static [u64], Look, u64)] = &[
+        let cases: &[Case] = &[
             (5, 9, u64::MAX, &[], Look::InVain, 5),
             (5, 9, 6, &[], Look::InVain, 5),
             (5, 9, 5, &[], Look::Enough, 5),

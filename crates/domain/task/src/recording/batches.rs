@@ -1,6 +1,6 @@
 //! Recordings of batches: one file per query node, a batch per line of it, read in the order of their times.
 
-use std::io::{self, BufRead, Read as _, Seek, Write};
+use std::io::{self, BufRead, Seek, Write};
 
 use levada_alert::json;
 use levada_model::{FieldValue, Point, Series, Timestamp};
@@ -8,7 +8,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::quick::Batches;
-use super::{LINE_BYTES_MAX, ReadError, RecordedBatch};
+use super::{LINE_BYTES_MAX, ReadError, RecordedBatch, read_line};
 
 /// Where recorded times are put.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,14 +95,9 @@ impl<R: BufRead> Input<R> {
     fn advance(&mut self) -> Result<(), ReadError> {
         loop {
             self.buffer.clear();
-            let read = (&mut self.input)
-                .take(LINE_BYTES_MAX as u64)
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(|source| ReadError::Io {
-                    input: self.index,
-                    line: self.line + 1,
-                    source,
-                })?;
+            let read = read_line(&mut self.input, LINE_BYTES_MAX, &mut self.buffer);
+            let (input, line) = (self.index, self.line + 1);
+            let read = read.map_err(|source| ReadError::Io { input, line, source })?;
             if read == 0 {
                 return Ok(());
             }

@@ -20,7 +20,7 @@ use levada_codec::line_protocol::{LineError, Parser, Precision, write_point};
 use levada_model::{Point, Str, Timestamp};
 
 use super::quotes::Quotes;
-use super::{LINE_BYTES_MAX, ReadError};
+use super::{LINE_BYTES_MAX, ReadError, read_line};
 
 /// Begins the second form.
 const MARK: &str = "#levada point ";
@@ -251,10 +251,8 @@ impl<R: BufRead> PointReader<R> {
 
     /// Reads a line behind what is there; `false` at the end.
     fn read_more(&mut self) -> Result<bool, ReadError> {
-        let limit = LINE_BYTES_MAX.saturating_sub(self.buffer.len()) as u64;
-        let read = (&mut self.input)
-            .take(limit)
-            .read_until(b'\n', &mut self.buffer)
+        let most = LINE_BYTES_MAX.saturating_sub(self.buffer.len());
+        let read = read_line(&mut self.input, most, &mut self.buffer)
             .map_err(|source| ReadError::Io { input: 0, line: self.line + 1, source })?;
         self.line += u64::from(read > 0);
         if self.buffer.len() >= LINE_BYTES_MAX && self.buffer.last() != Some(&b'\n') {
