@@ -18,7 +18,9 @@ use levada_codec::compression::Compression;
 use levada_model::{Category, Timestamp};
 use levada_runtime::{Clock, TaskKind, Tasks};
 
-use crate::ingest::{self, Bounds, Encoder, Form, Outgoing, Workspace, Write, WriteError, Written};
+use crate::ingest::{
+    self, Bounds, Encoder, Form, HOPS_MAX, Outgoing, Workspace, Write, WriteError, Written,
+};
 use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec, Target};
 use crate::wal::{AppendError, Encoding, Queue, Receipt, Record, Reservation};
 
@@ -262,6 +264,10 @@ impl Gateway {
         tasks: &Tasks,
         patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
+        if write.hops > HOPS_MAX {
+            self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+            return Err(WriteError::Circle);
+        }
         let state = self.state();
         let rules = way.rules(&state)?;
         let prepared = if write.body.len() > INLINE_BYTES_MAX {
