@@ -20,7 +20,7 @@ use levada_model::{Category, Timestamp};
 use levada_runtime::{Clock, TaskKind, Tasks};
 
 use self::submit::{Entered, Prepared};
-use crate::ingest::{self, Bounds, Encoder, Form, Workspace, Write, WriteError, Written};
+use crate::ingest::{self, Bounds, Encoder, Form, HOPS_MAX, Workspace, Write, WriteError, Written};
 use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec, Target};
 use crate::wal::{Encoding, Queue};
 
@@ -212,6 +212,10 @@ impl Gateway {
         tasks: &Tasks,
         patience: Option<Duration>,
     ) -> Result<Written, WriteError> {
+        if write.hops > HOPS_MAX {
+            self.stats.refused_bodies.fetch_add(1, Ordering::Relaxed);
+            return Err(WriteError::Circle);
+        }
         let state = self.state();
         let rules = way.rules(&state)?;
         if write.body.len() <= INLINE_BYTES_MAX {

@@ -34,7 +34,8 @@ use thiserror::Error;
 pub use self::body::Coding;
 pub use self::bucket::Buckets;
 pub use self::encode::{
-    EncodeWatch, Encoder, Form, GLOBAL_TAGS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split, can_join,
+    EncodeWatch, Encoder, Form, GLOBAL_TAGS, HOPS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split,
+    can_join,
 };
 
 use crate::rules::{RuleSet, Scratch};
@@ -87,7 +88,12 @@ pub struct Write {
     pub global_tags: Option<Box<str>>,
     /// The index that its points are stored in.
     pub storage_index: Option<Box<str>>,
+    /// How often its points have left the gateway for a flow and come back.
+    pub hops: u8,
 }
+
+/// How often points may come back to the gateway: more flows in a row are a circle.
+pub const HOPS_MAX: u8 = 16;
 
 /// Bounds of bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +165,9 @@ pub enum WriteError {
     /// The library that compresses failed.
     #[error("cannot encode the body")]
     Encode(#[source] CompressionError),
+    /// Its points go round.
+    #[error("the points have come back to the gateway from a flow {HOPS_MAX} times: they go round")]
+    Circle,
     /// It was to go to a destination that is no longer there.
     #[error("there is no destination `{0}`")]
     NoDestination(String),
@@ -356,6 +365,7 @@ impl Write {
             is_strict: false,
             global_tags: None,
             storage_index: None,
+            hops: 0,
         }
     }
 }
@@ -411,6 +421,7 @@ impl WriteError {
             WriteError::Protobuf(_) => "invalidProtobufPoint",
             WriteError::Warning { .. } => "pointGotWarning",
             WriteError::Headers => "invalidHeader",
+            WriteError::Circle => "circle",
             WriteError::Encode(_) => "internal",
             WriteError::Full
             | WriteError::Queue(_)

@@ -17,6 +17,9 @@ use levada_model::Category;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+/// The metadata that tells how often a record has come out of the gateway, so that a circle ends.
+pub const HOPS: &str = "gatewayHops";
+
 /// Parts that wait for a flow; the rest waits in the queue of the gateway, which is made for that.
 const PARTS_MAX: usize = 16;
 
@@ -53,12 +56,14 @@ pub trait GatewayTarget: Send + Sync {
     ///
     /// - `destination`: empty for what the rules say.
     /// - `is_strict`: a point that would have to be changed is refused.
+    /// - `hops`: how often the points have come out of the gateway; those that go round are refused some time.
     async fn write(
         &self,
         destination: &str,
         category: Category,
         lines: Bytes,
         is_strict: bool,
+        hops: u8,
     ) -> Result<(), GatewayTargetError>;
 }
 
@@ -83,6 +88,8 @@ pub struct LinePart {
     pub category: Category,
     /// The lines.
     pub lines: Bytes,
+    /// How often they have come out of the gateway, this time included.
+    pub hops: u8,
     done: oneshot::Sender<()>,
 }
 
@@ -111,12 +118,13 @@ pub enum FeedError {
 // === impl LineFeeds ===
 
 impl LineFeeds {
-    /// Hands lines to a flow; returns when the flow has finished every one of them.
+    /// Hands lines to a flow; returns when the flow has finished every one of them. They have come out `hops` times.
     pub async fn hand(
         &self,
         name: &str,
         category: Category,
         lines: Bytes,
+        hops: u8,
     ) -> Result<(), FeedError> {
         let parts = match self.lock().get(name) {
             Some(feed) => feed.parts.clone(),
@@ -124,7 +132,7 @@ impl LineFeeds {
         };
         let stopped = || FeedError::Stopped(name.to_owned());
         let (done, finished) = oneshot::channel();
-        parts.send(LinePart { category, lines, done }).await.map_err(|_| stopped())?;
+        parts.send(LinePart { category, lines, hops, done }).await.map_err(|_| stopped())?;
         finished.await.map_err(|_| stopped())
     }
 
@@ -192,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn lines_are_handed_over_until_the_flow_has_finished_them() {
         let feeds = LineFeeds::default();
-        let hand = || feeds.hand("logs", Category::Logging, Bytes::from_static(b"a f=1 1\n"));
+        let hand = || feeds.hand("logs", Category::Logging, Bytes::from_static(b"a f=1 1\n"), 1);
         assert_eq!(hand().await, Err(FeedError::Nobody("logs".to_owned())));
         let mut reader = feeds.read("logs").unwrap();
         assert_eq!(feeds.read("logs").err(), Some(FeedError::Taken("logs".to_owned())));

@@ -11,6 +11,7 @@ use levada_codec::line_protocol::{Limits, Parser, Precision};
 use levada_codec::points::LeftOut;
 use levada_gateway::deliver::{Answer, Receiver};
 use levada_gateway::egress::{Inside, Insiders};
+use levada_gateway::ingest::HOPS;
 use levada_gateway::wal::{Encoding, Record};
 use levada_model::{Point, Str, Timestamp};
 
@@ -100,7 +101,9 @@ impl Receiver for ToFlow {
             Ok(lines) => lines,
             Err(reason) => return Answer::Refused { status: BAD, reason },
         };
-        match self.joins.feeds().hand(&self.name, record.category, lines).await {
+        let hops = record.attributes.get(HOPS).and_then(|text| text.parse::<u8>().ok());
+        let hops = hops.unwrap_or(0).saturating_add(1);
+        match self.joins.feeds().hand(&self.name, record.category, lines, hops).await {
             Ok(()) => Answer::Delivered { status: TAKEN, left_out: LeftOut::default() },
             Err(error) => later(error.to_string()),
         }

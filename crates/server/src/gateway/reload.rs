@@ -152,8 +152,7 @@ fn placed(settings: &Settings, open: &Destinations) -> Result<Placed, String> {
     let mut taken: Vec<String> = wanted[..first].iter().map(|spec| spec.name.clone()).collect();
     // Those that are there take their names before those that are new.
     let mut new = Vec::new();
-    for at in first..wanted.len() {
-        let spec = &wanted[at];
+    for (at, spec) in wanted.iter().enumerate().skip(first) {
         let is_free =
             |unit: &&Unit| unit.outlet.name == unit.spec.name && !taken.contains(&unit.spec.name);
         let same = open.units().filter(is_free).filter(|unit| is_same(&unit.spec, spec));

@@ -126,10 +126,11 @@ impl GatewayTarget for GatewayWriters {
         category: Category,
         lines: Bytes,
         is_strict: bool,
+        hops: u8,
     ) -> Result<(), GatewayTargetError> {
         let way = self.way(destination)?;
         let write = self.lines(category, lines, Precision::Nanoseconds);
-        self.write(&way, Write { is_strict, ..write }).await.map_err(|error| {
+        self.write(&way, Write { is_strict, hops, ..write }).await.map_err(|error| {
             match is_about_lines(&error) {
                 true => GatewayTargetError::Refused(text(&error)),
                 false => GatewayTargetError::Later(text(&error)),

@@ -118,3 +118,41 @@ fn a_task_may_not_write_to_what_feeds_it() {
         server.stop().await;
     });
 }
+
+#[test]
+fn points_that_go_round_because_they_always_match_are_refused_some_time() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let receiver = Receiver::start();
+        let settings = [
+            format!("gateway.urls={}", receiver.url()),
+            "gateway.linger=0s".to_owned(),
+            "gateway.destination=[{\"name\":\"keep\",\"kind\":\"flow\"}]".to_owned(),
+            "gateway.sinkers=[{\"categories\":[\"L\"],\"filters\":[\"{ f > 0 }\"],\"destination\":\"keep\"}]"
+                .to_owned(),
+        ];
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let refused = "  errors: { type: file, config: { path: refused.ndjson } }\n";
+        let manifest = flow("keep", "") + refused;
+        let server = Started::with_flows(data.path(), &settings, &manifest).await;
+        write(&server, "logging", "raw f=1i\nraw f=0i\n").await;
+        eventually("it is refused", async || {
+            let names = std::fs::read_dir(data.path()).unwrap();
+            let mut names = names.map(|one| one.unwrap().file_name().into_string().unwrap());
+            names.any(|name| name.contains("refused.ndjson"))
+        })
+        .await;
+        eventually("nothing is under way", async || {
+            let shown = status(&server).await["destinations"].clone();
+            shown.as_array().unwrap().iter().all(|one| one["queued"] == 0)
+        })
+        .await;
+        let shown = status(&server).await;
+        let destinations = shown["destinations"].as_array().unwrap();
+        let keep = destinations.iter().find(|one| one["name"] == "keep").unwrap();
+        // Once as it came, and as often as it may come back.
+        assert_eq!((&keep["accepted"], &keep["delivered"]), (&17.into(), &17.into()), "{keep}");
+        assert_eq!(receiver.lines(), 1, "what does not match goes its way");
+        server.stop().await;
+    });
+}

@@ -57,7 +57,7 @@ enum Place {
     /// It stays as it is.
     Same(Unit),
     /// Somebody else sends its queue.
-    Other(Unit, Parts),
+    Other(Box<(Unit, Parts)>),
     /// Its queue is opened.
     New(Parts),
 }
@@ -208,7 +208,8 @@ impl Plan {
             let unit = match place {
                 None => None,
                 Some(Place::Same(unit)) => Some(unit),
-                Some(Place::Other(unit, parts)) => {
+                Some(Place::Other(both)) => {
+                    let (unit, parts) = *both;
                     let unit = parts.unit(unit.outlet.queue, shared);
                     changes.resent.push(unit.clone());
                     Some(unit)
@@ -253,7 +254,7 @@ impl Plan {
         let is_sent_alike = DestinationSpec { queue, ..unit.spec.clone() } == parts.spec;
         self.places[usize::from(id)] = Some(match is_sent_alike {
             true => Place::Same(Unit { spec: parts.spec, ..unit.clone() }),
-            false => Place::Other(unit.clone(), parts),
+            false => Place::Other(Box::new((unit.clone(), parts))),
         });
         id
     }

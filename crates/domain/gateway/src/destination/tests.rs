@@ -269,3 +269,111 @@ async fn a_destination_in_this_process_is_sent_to_like_any_other() {
     running.await.unwrap();
     queue.close().await;
 }
+
+/// Gives the names of queues by place, and those that only wait to be emptied.
+fn places(all: &Destinations) -> (Vec<Option<String>>, Vec<String>) {
+    let places = all.places();
+    let name = |slot: &Option<crate::gateway::Outlet>| slot.as_ref().map(|it| it.name.clone());
+    (places.slots.iter().map(name).collect(), places.leaving.into_iter().collect())
+}
+
+#[tokio::test]
+async fn queues_keep_their_places_while_others_come_and_go() {
+    let (dir, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
+    let shared = Shared {
+        dir: dir.path(),
+        encoder: Arc::new(Encoder::new(Bounds::default(), 7)),
+        clock: SystemClock::new(),
+        tasks: &tasks,
+        watch: None,
+        net: Net::default(),
+        insiders: None,
+    };
+    let one = |name: &str, url: &str| spec(name, Spread::Failover, &[url]);
+    let broadcast = |urls: &[&str]| spec("all", Spread::Broadcast, urls);
+    let names = |opened: &[Unit]| -> Vec<String> {
+        opened.iter().map(|unit| unit.outlet.name.clone()).collect()
+    };
+    let some = |names: &[&str]| -> Vec<Option<String>> {
+        names.iter().map(|name| (!name.is_empty()).then(|| (*name).to_owned())).collect()
+    };
+    let mut all = Destinations::default();
+    let mut other_queue = one("a", "http://moved");
+    other_queue.queue.bytes_max += 1;
+    for (what, wanted, opened, resent, later, slots, leaving) in [
+        (
+            "three queues",
+            vec![one("a", "http://a"), broadcast(&["http://x", "http://y"])],
+            vec!["a", "all@http___x", "all@http___y"],
+            vec![],
+            vec![],
+            vec!["a", "all@http___x", "all@http___y"],
+            vec![],
+        ),
+        (
+            "one endpoint goes and another comes",
+            vec![one("a", "http://a"), broadcast(&["http://y", "http://z"])],
+            vec!["all@http___z"],
+            vec![],
+            vec![],
+            vec!["a", "all@http___x", "all@http___y", "all@http___z"],
+            vec!["all@http___x"],
+        ),
+        (
+            "another sender for the same queue",
+            vec![one("a", "http://moved"), broadcast(&["http://y", "http://z"])],
+            vec![],
+            vec!["a"],
+            vec![],
+            vec!["a", "all@http___x", "all@http___y", "all@http___z"],
+            vec!["all@http___x"],
+        ),
+        (
+            "a queue that would be another",
+            vec![other_queue.clone(), broadcast(&["http://x", "http://y", "http://z"])],
+            vec![],
+            vec![],
+            vec!["a"],
+            vec!["a", "all@http___x", "all@http___y", "all@http___z"],
+            vec![],
+        ),
+        (
+            "only one is left",
+            vec![other_queue],
+            vec![],
+            vec![],
+            vec![],
+            vec!["a", "all@http___x", "all@http___y", "all@http___z"],
+            vec!["all@http___x", "all@http___y", "all@http___z"],
+        ),
+    ] {
+        let plan = all.plan(&wanted, &shared).await.unwrap();
+        let targets = plan.targets();
+        let (new, changes) = plan.open(&shared).await.unwrap();
+        all = new;
+        assert_eq!(names(&changes.opened), opened, "{what}");
+        assert_eq!(names(&changes.resent), resent, "{what}");
+        assert_eq!(changes.later, later, "{what}");
+        assert_eq!(places(&all), (some(&slots), leaving.iter().map(|n| (*n).to_owned()).collect()));
+        assert_eq!(all.places().targets, targets, "{what}");
+        assert_eq!(targets.len(), wanted.len(), "{what}");
+    }
+    // A place that is free is taken by the next one; one that is wanted cannot be taken out.
+    assert!(all.remove("a").is_none());
+    all.remove("all@http___y").unwrap().outlet.queue.close().await;
+    assert_eq!(places(&all).0, some(&["a", "all@http___x", "", "all@http___z"]));
+    let wanted = [one("a", "http://moved"), one("b", "http://b"), one("c", "http://c")];
+    let (all, _) = all.plan(&wanted, &shared).await.unwrap().open(&shared).await.unwrap();
+    assert_eq!(places(&all).0, some(&["a", "all@http___x", "b", "all@http___z", "c"]));
+    assert_eq!(all.places().targets["b"], Target::Each(vec![2]));
+    // One that cannot be opened leaves the others as they were, and none of them half open.
+    std::fs::write(dir.path().join("e"), "in the way").unwrap();
+    let wanted = [one("d", "http://d"), one("e", "http://e")];
+    assert!(all.plan(&wanted, &shared).await.unwrap().open(&shared).await.is_err());
+    let (all, changes) =
+        all.plan(&wanted[..1], &shared).await.unwrap().open(&shared).await.unwrap();
+    assert_eq!(names(&changes.opened), ["d"]);
+    for unit in all.units() {
+        unit.outlet.queue.close().await;
+    }
+}

@@ -85,6 +85,8 @@ pub const PACKAGE_ID: &str = "X-Pkg-Id";
 pub const GLOBAL_TAGS: &str = "X-Global-Tags";
 /// The name of the index among the attributes.
 pub const STORAGE_INDEX: &str = "X-Storage-Index-Name";
+/// The name of how often points have come back, among the attributes; none when they have not.
+pub const HOPS: &str = "hops";
 
 /// Source: the hash function of Fowler, Noll and Vo, FNV-1a with 64 bits.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
@@ -156,7 +158,8 @@ impl Encoder {
         let mut records = Vec::new();
         for part in buckets.parts(bucket) {
             let id = self.ids.next(write.now.0.div_euclid(1_000_000_000));
-            let attributes = attributes(&id, header, write.storage_index.as_deref())?;
+            let index = write.storage_index.as_deref();
+            let attributes = attributes(&id, header, index, write.hops)?;
             let mut record = Record {
                 category: write.category,
                 points: part.points,
@@ -346,14 +349,22 @@ pub fn can_join(one: &Record, other: &Record) -> bool {
         && other.compression == Compression::None
         && alike(GLOBAL_TAGS)
         && alike(STORAGE_INDEX)
+        && alike(HOPS)
 }
 
 fn attributes(
     id: &str,
     header: Option<&str>,
     index: Option<&str>,
+    hops: u8,
 ) -> Result<Attributes, WriteError> {
-    let pairs = [(PACKAGE_ID, Some(id)), (GLOBAL_TAGS, header), (STORAGE_INDEX, index)];
+    let hops = (hops > 0).then(|| hops.to_string());
+    let pairs = [
+        (PACKAGE_ID, Some(id)),
+        (GLOBAL_TAGS, header),
+        (STORAGE_INDEX, index),
+        (HOPS, hops.as_deref()),
+    ];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
     Attributes::new(pairs).map_err(|_| WriteError::Headers)
 }

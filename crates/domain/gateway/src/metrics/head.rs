@@ -399,9 +399,10 @@ impl CacheMetrics {
         }
         self.shown.retain(|_, shown| {
             if !shown.is_there {
-                for at in 0..Category::ALL.len() {
-                    self.expired_before[at] += shown.expired[at];
-                    expired[at] += shown.expired[at];
+                let before = self.expired_before.iter_mut().zip(&mut expired);
+                for ((before, now), gone) in before.zip(shown.expired) {
+                    *before += gone;
+                    *now += gone;
                 }
             }
             shown.is_there

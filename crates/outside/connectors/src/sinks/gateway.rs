@@ -14,52 +14,40 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use levada_model::{Category, ErrorClass, RecordBatch, RecordError};
+use levada_model::{Category, ErrorClass, RecordBatch, RecordError, Value};
 use levada_registry::{FieldPath, Report};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::influxdb;
 use super::influxdb::encode::Encoder;
+use super::mapped::mapped_spec;
 use crate::context::BuildContext;
-use crate::gateway::{GatewayTarget, GatewayTargetError, GatewayTargets, NO_GATEWAY};
+use crate::gateway::{GatewayTarget, GatewayTargetError, GatewayTargets, HOPS, NO_GATEWAY};
 use crate::mapping::time::TimeUnit;
 use crate::spec::{BuildError, SinkSpec};
 use crate::traits::{Outcomes, Sink, SinkError};
 
-/// Settings of the `gateway` sink.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
-#[schemars(rename = "GatewaySink")]
-pub struct Spec {
-    /// The destination of the gateway that gets the points, whatever its sinkers say; drop filters hold all the
-    /// same. Default: where the rules of the gateway send them.
-    pub name: String,
-    /// What the points are about, by name (`metric`, `logging`, `keyevent`, `object`, …) or by alias (`M`, `L`,
-    /// `E`, `O`, …). Default `metric`.
-    pub category: String,
-    /// The measurement: a text, a path such as `$.metric` or a template such as `host_{metric}`.
-    /// Required.
-    pub measurement: String,
-    /// Tags by name: a text, a path or a template each. Records without one do not have that tag.
-    /// Default: none.
-    pub tags: BTreeMap<String, String>,
-    /// Paths of objects whose members become tags under their own names. Default: none.
-    pub tags_from: Vec<String>,
-    /// Paths of the fields; the last key is the field's name. Default: every text, number and boolean
-    /// at the top of the record that has no other use.
-    pub fields: Vec<String>,
-    /// How numbers become fields: `asWritten` (`5` is an integer, `5.0` a float) or `float` (all are floats).
-    /// Default `asWritten`.
-    pub numbers: influxdb::Numbers,
-    /// Path of the time. Default: when the record was received.
-    pub timestamp: String,
-    /// The unit of times that are numbers: `auto`, `s`, `ms`, `us` or `ns`. Default `auto`.
-    pub timestamp_unit: TimeUnit,
-    /// Reject a record that breaks a rule of its category, such as a metric with a text. Without it the point is
-    /// changed as a Dataway would: a metric loses its texts, a log without `status` gets `info`, and the gateway counts
-    /// that. Default `false`.
-    pub strict: bool,
+mapped_spec! {
+    /// Settings of the `gateway` sink.
+    #[schemars(rename = "GatewaySink")]
+    Spec {
+        /// The destination of the gateway that gets the points, whatever its sinkers say; drop filters hold all the
+        /// same. Default: where the rules of the gateway send them.
+        name: String,
+        /// What the points are about, by name (`metric`, `logging`, `keyevent`, `object`, …) or by alias (`M`, `L`,
+        /// `E`, `O`, …). Default `metric`.
+        category: String,
+        [
+            /// How numbers become fields: `asWritten` (`5` is an integer, `5.0` a float) or `float` (all are floats).
+            /// Default `asWritten`.
+            numbers: influxdb::Numbers
+        ],
+        /// Reject a record that breaks a rule of its category, such as a metric with a text. Without it the point is
+        /// changed as a Dataway would: a metric loses its texts, a log without `status` gets `info`, and the gateway counts
+        /// that. Default `false`.
+        strict: bool,
+    }
 }
 
 struct GatewaySink {
@@ -74,20 +62,9 @@ struct GatewaySink {
 // === impl Spec ===
 
 impl Spec {
-    /// The same mapping, as the sink writes it that sends points over the network.
     fn mapping(&self) -> influxdb::Spec {
-        influxdb::Spec {
-            measurement: self.measurement.clone(),
-            tags: self.tags.clone(),
-            tags_from: self.tags_from.clone(),
-            fields: self.fields.clone(),
-            numbers: self.numbers,
-            // The gateway tells unsigned integers from others.
-            unsigned: true,
-            timestamp: self.timestamp.clone(),
-            timestamp_unit: self.timestamp_unit,
-            ..influxdb::Spec::default()
-        }
+        // The gateway tells unsigned integers from others.
+        influxdb::Spec { unsigned: true, ..self.mapped(self.numbers) }
     }
 
     /// Gives the category, or the names of those that there are.
@@ -143,17 +120,19 @@ impl GatewaySink {
         self.target.as_ref().ok_or_else(|| SinkError::new(ErrorClass::Unknown, NO_GATEWAY))
     }
 
-    /// The lines of a batch, and the records that they were made of; what is no point is rejected.
-    fn lines(&mut self, batch: &RecordBatch, outcomes: &mut Outcomes) -> (Vec<u8>, Vec<usize>) {
+    /// The lines of a batch, and the records that they were made of, by how often these have come out of the gateway; what is
+    /// no point is rejected.
+    fn lines(&mut self, batch: &RecordBatch, outcomes: &mut Outcomes) -> BTreeMap<u8, Lines> {
         let received = match batch.received_at {
             time if time == Default::default() => self.ctx.clock.now(),
             time => time,
         };
         let is_resolved = outcomes.resolved_flags(batch.len());
-        let (mut lines, mut records) = (Vec::new(), Vec::with_capacity(batch.len()));
+        let mut all: BTreeMap<u8, Lines> = BTreeMap::new();
         for index in (0..batch.len()).filter(|index| !is_resolved[*index]) {
+            let (lines, records) = all.entry(hops(batch, index)).or_default();
             let start = lines.len();
-            match self.encoder.push(batch, index, received, &mut lines) {
+            match self.encoder.push(batch, index, received, lines) {
                 Ok(()) if is_before_1970(&lines[start..]) => {
                     lines.truncate(start);
                     let text = "the time is before 1970, and the gateway has no such times";
@@ -163,7 +142,21 @@ impl GatewaySink {
                 Err(error) => outcomes.rejected(index, error),
             }
         }
-        (lines, records)
+        all.retain(|_, (_, records)| !records.is_empty());
+        all
+    }
+}
+
+/// Lines, and the records that they were made of.
+type Lines = (Vec<u8>, Vec<usize>);
+
+/// Gives how often a record has come out of the gateway.
+fn hops(batch: &RecordBatch, index: usize) -> u8 {
+    match batch.meta(index).and_then(|meta| meta.get(HOPS)) {
+        Some(Value::UInt(hops)) => u8::try_from(*hops).unwrap_or(u8::MAX),
+        Some(Value::Int(hops)) => u8::try_from(*hops).unwrap_or(u8::MAX),
+        Some(Value::Number(text)) => text.parse().unwrap_or(u8::MAX),
+        _ => 0,
     }
 }
 
@@ -186,24 +179,24 @@ impl Sink for GatewaySink {
         outcomes: &mut Outcomes,
     ) -> Result<(), SinkError> {
         let target = Arc::clone(self.target()?);
-        let (lines, records) = self.lines(batch, outcomes);
-        if records.is_empty() {
-            return Ok(());
-        }
-        match target.write(&self.name, self.category, lines.into(), self.is_strict).await {
-            Ok(()) => {
-                records.into_iter().for_each(|record| outcomes.delivered(record..record + 1));
-                Ok(())
+        for (hops, (lines, records)) in self.lines(batch, outcomes) {
+            let lines = lines.into();
+            let written = target.write(&self.name, self.category, lines, self.is_strict, hops);
+            match written.await {
+                Ok(()) => records.into_iter().for_each(|at| outcomes.delivered(at..at + 1)),
+                Err(GatewayTargetError::Refused(reason)) => {
+                    return Err(SinkError {
+                        is_about_records: true,
+                        ..SinkError::new(ErrorClass::InvalidData, reason)
+                    });
+                }
+                Err(error @ GatewayTargetError::Later(_)) => {
+                    return Err(SinkError::new(ErrorClass::Transient, error.to_string()));
+                }
+                Err(error) => return Err(SinkError::new(ErrorClass::Unknown, error.to_string())),
             }
-            Err(GatewayTargetError::Refused(reason)) => Err(SinkError {
-                is_about_records: true,
-                ..SinkError::new(ErrorClass::InvalidData, reason)
-            }),
-            Err(error @ GatewayTargetError::Later(_)) => {
-                Err(SinkError::new(ErrorClass::Transient, error.to_string()))
-            }
-            Err(error) => Err(SinkError::new(ErrorClass::Unknown, error.to_string())),
         }
+        Ok(())
     }
 }
 

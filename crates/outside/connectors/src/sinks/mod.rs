@@ -9,6 +9,7 @@ pub mod http;
 pub mod iceberg;
 pub mod influxdb;
 pub mod kafka;
+mod mapped;
 pub mod memory;
 pub mod nessie;
 pub mod postgresql;

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::influxdb;
 use super::influxdb::encode::Encoder;
+use super::mapped::mapped_spec;
 use crate::context::BuildContext;
 use crate::mapping::time::TimeUnit;
 use crate::points::{PointTarget, PointTargetError, PointTargets};
@@ -26,36 +27,23 @@ const DATABASE_DEFAULT: &str = "levada";
 /// Used when no retention policy is named. Source: the default policy of InfluxDB.
 const RETENTION_DEFAULT: &str = "autogen";
 
-/// Settings of the `task` sink.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
-#[schemars(rename = "TaskSink")]
-pub struct Spec {
-    /// The task that gets the points, by the name of its file without `.tick`. Default: every task that
-    /// listens to the database and retention policy.
-    pub name: String,
-    /// The database that the points belong to, as `dbrp` of a script names it. Default `levada`.
-    pub database: String,
-    /// The retention policy. Default `autogen`.
-    pub retention_policy: String,
-    /// The measurement: a text, a path such as `$.metric` or a template such as `host_{metric}`.
-    /// Required.
-    pub measurement: String,
-    /// Tags by name: a text, a path or a template each. Records without one do not have that tag.
-    /// Default: none.
-    pub tags: BTreeMap<String, String>,
-    /// Paths of objects whose members become tags under their own names. Default: none.
-    pub tags_from: Vec<String>,
-    /// Paths of the fields; the last key is the field's name. Default: every text, number and boolean
-    /// at the top of the record that has no other use.
-    pub fields: Vec<String>,
-    /// How numbers become fields: `asWritten` (`5` is an integer, `5.0` a float) or `float` (all are floats,
-    /// as scripts usually want them). Default `float`.
-    pub numbers: Option<influxdb::Numbers>,
-    /// Path of the time. Default: when the record was received.
-    pub timestamp: String,
-    /// The unit of times that are numbers: `auto`, `s`, `ms`, `us` or `ns`. Default `auto`.
-    pub timestamp_unit: TimeUnit,
+mapped_spec! {
+    /// Settings of the `task` sink.
+    #[schemars(rename = "TaskSink")]
+    Spec {
+        /// The task that gets the points, by the name of its file without `.tick`. Default: every task that
+        /// listens to the database and retention policy.
+        name: String,
+        /// The database that the points belong to, as `dbrp` of a script names it. Default `levada`.
+        database: String,
+        /// The retention policy. Default `autogen`.
+        retention_policy: String,
+        [
+            /// How numbers become fields: `asWritten` (`5` is an integer, `5.0` a float) or `float` (all are floats,
+            /// as scripts usually want them). Default `float`.
+            numbers: Option<influxdb::Numbers>
+        ],
+    }
 }
 
 struct TaskSink {
@@ -72,18 +60,8 @@ struct TaskSink {
 // === impl Spec ===
 
 impl Spec {
-    /// The same mapping, as the sink writes it that sends points over the network.
     fn mapping(&self) -> influxdb::Spec {
-        influxdb::Spec {
-            measurement: self.measurement.clone(),
-            tags: self.tags.clone(),
-            tags_from: self.tags_from.clone(),
-            fields: self.fields.clone(),
-            numbers: self.numbers.unwrap_or(influxdb::Numbers::Float),
-            timestamp: self.timestamp.clone(),
-            timestamp_unit: self.timestamp_unit,
-            ..influxdb::Spec::default()
-        }
+        self.mapped(self.numbers.unwrap_or(influxdb::Numbers::Float))
     }
 }
 

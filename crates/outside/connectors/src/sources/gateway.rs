@@ -8,7 +8,8 @@
 //! - A flow that is slower than the points makes them wait in that queue.
 //! - Several parts are under way at once, so points of one queue may come in another order.
 //! - A flow that sends all of its records back to the destination that feeds it is refused by the gateway. Where it depends
-//!   on the records, a warning names the circle.
+//!   on the records, a warning names the circle, and records that have come out a good many times are refused: the metadata
+//!   `gatewayHops` counts that.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::context::BuildContext;
-use crate::gateway::{FeedError, LineFeeds, LinePart, LineReader, NO_GATEWAY};
+use crate::gateway::{FeedError, HOPS, LineFeeds, LinePart, LineReader, NO_GATEWAY};
 use crate::spec::{BuildError, SourceSpec};
 use crate::traits::{Source, SourceError};
 
@@ -71,7 +72,7 @@ struct GatewaySource {
     unfinished: VecDeque<(u64, LinePart)>,
     /// How many parts were read.
     read: u64,
-    metas: Vec<(Category, Arc<Meta>)>,
+    metas: Vec<(Category, u8, Arc<Meta>)>,
     record: Vec<u8>,
 }
 
@@ -110,7 +111,7 @@ impl GatewaySource {
     /// Reads lines of the part at hand until it ends or the batch is full; gives the part when it has ended.
     fn fill(&mut self, batch: &mut RecordBatch) -> Option<LinePart> {
         let (part, at) = self.part.take()?;
-        let meta = self.meta(part.category);
+        let meta = self.meta(part.category, part.hops);
         batch.set_shared_meta(Some(meta));
         let position = |parts: u64| serde_json::json!({ PARTS: parts });
         let origin = batch.push_origin(self.partition.clone(), position(self.read));
@@ -163,13 +164,15 @@ impl GatewaySource {
         None
     }
 
-    fn meta(&mut self, category: Category) -> Arc<Meta> {
-        if let Some((_, meta)) = self.metas.iter().find(|(known, _)| *known == category) {
+    fn meta(&mut self, category: Category, times: u8) -> Arc<Meta> {
+        let is_it = |one: &&(Category, u8, Arc<Meta>)| (one.0, one.1) == (category, times);
+        if let Some((_, _, meta)) = self.metas.iter().find(is_it) {
             return Arc::clone(meta);
         }
-        let meta: Meta = [("category".into(), category.name().into())].into_iter().collect();
-        let meta = Arc::new(meta);
-        self.metas.push((category, Arc::clone(&meta)));
+        let hops = levada_model::Value::UInt(u64::from(times));
+        let pairs = [("category".into(), category.name().into()), (HOPS.into(), hops)];
+        let meta = Arc::new(pairs.into_iter().collect::<Meta>());
+        self.metas.push((category, times, Arc::clone(&meta)));
         meta
     }
 

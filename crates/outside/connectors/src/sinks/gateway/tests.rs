@@ -30,6 +30,7 @@ impl GatewayTarget for Kept {
         category: Category,
         lines: Bytes,
         is_strict: bool,
+        _hops: u8,
     ) -> Result<(), GatewayTargetError> {
         if let Some(error) = self.answer.lock().unwrap().clone() {
             return Err(error);

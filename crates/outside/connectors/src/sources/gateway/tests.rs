@@ -27,7 +27,7 @@ impl Case {
     fn hand(&self, category: Category, lines: &'static str) -> JoinHandle<Result<(), FeedError>> {
         let feeds = self.feeds.clone();
         self.tasks.spawn(TaskKind::Gateway, "hand", async move {
-            feeds.hand("logs", category, Bytes::from_static(lines.as_bytes())).await
+            feeds.hand("logs", category, Bytes::from_static(lines.as_bytes()), 1).await
         })
     }
 
