@@ -19,7 +19,7 @@ use levada_codec::compression::Compression;
 use levada_model::{Category, Timestamp};
 use levada_runtime::{Clock, TaskKind, Tasks};
 
-use self::submit::{Entered, Prepared};
+use self::submit::{Begun, Entered, Prepared};
 use crate::ingest::{self, Bounds, Encoder, Form, HOPS_MAX, Workspace, Write, WriteError, Written};
 use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec, Target};
 use crate::wal::{Encoding, Queue};
@@ -226,11 +226,11 @@ impl Gateway {
         let work = move || gateway.prepare_with(&write, &rules, state).map(|it| gateway.begin(it));
         let begun = tasks.spawn_thread(TaskKind::Gateway, "write", work).await;
         match begun.unwrap_or(Err(WriteError::Stopped))? {
-            Ok(submission) => {
+            Begun::Yes(submission) => {
                 let until = patience.map(|patience| submission.now() + patience);
                 self.finish(submission, until).await
             }
-            Err(prepared) => self.submit(prepared, patience).await,
+            Begun::No(prepared) => self.submit(prepared, patience).await,
         }
     }
 

@@ -34,6 +34,14 @@ pub(super) struct Entered {
     is_taken: bool,
 }
 
+/// Whether there was room for a body.
+pub(super) enum Begun {
+    /// It is on its way into the queues.
+    Yes(Submission),
+    /// Nothing of it is queued.
+    No(Prepared),
+}
+
 /// A body for which there is room in all queues.
 pub(super) struct Submission {
     state: Arc<State>,
@@ -148,9 +156,9 @@ impl Gateway {
     /// queue has no room now.
     ///
     /// A hundred small records cost less when they are written here than when a hundred threads are woken for them.
-    pub(super) fn begin(self: &Arc<Self>, prepared: Prepared) -> Result<Submission, Prepared> {
+    pub(super) fn begin(self: &Arc<Self>, prepared: Prepared) -> Begun {
         let rooms = prepared.state.try_rooms(&groups(&prepared.outgoing));
-        let Ok(Ok(rooms)) = rooms else { return Err(prepared) };
+        let Ok(Ok(rooms)) = rooms else { return Begun::No(prepared) };
         let mut submission = Submission::new(self, prepared, rooms);
         for mut one in std::mem::take(&mut submission.rest) {
             one.started = submission.now();
@@ -168,7 +176,7 @@ impl Gateway {
             };
             submission.rest.push(one);
         }
-        Ok(submission)
+        Begun::Yes(submission)
     }
 
     /// Queues what a body became. Dropped while it waits for room, nothing is taken; dropped later, all of it is.

@@ -185,7 +185,7 @@ async fn a_writer_that_goes_away_is_counted_for_what_it_brought() {
 
 /// A body that is prepared on a thread of its own, and written by it.
 fn large(number: usize) -> String {
-    let line = |n: usize| format!("m,host=h{number} f={n}i,text=\"{}\"\n", "x".repeat(40));
+    let line = |n: usize| format!("m,host=h{number} f={n}i,text=\"{}\"\n", "x".repeat(60));
     (0..1_000).map(line).collect()
 }
 
@@ -228,7 +228,7 @@ async fn large_bodies_of_many_writers_are_all_in_their_queues() {
 
 #[tokio::test]
 async fn a_large_body_that_finds_no_room_leaves_nothing_anywhere() {
-    let bench = Bench::with(Keep::Disk, Sync::None, [1 << 20, 100 << 10]);
+    let bench = Bench::with(Keep::Disk, Sync::None, [1 << 20, 150 << 10]);
     let write = |number| {
         let write = Write::lines(Category::Logging, large(number), SystemClock::new().now());
         let way = Way::default();

@@ -513,6 +513,9 @@ fn bodies_that_share_memory_one_after_the_other_stay_what_they_were() {
                 let (buckets, _) = prepare(&write, &rules, &bounds, &mut workspace).unwrap();
                 let outgoing = encoder.encode(&buckets, &write, &forms).unwrap();
                 workspace.reclaim(buckets);
+                // What is not compressed again stands in the memory of the body.
+                let is_free = forms == [GZIP, GZIP] && text.len() > 2 * bounds.compress_bytes_min;
+                assert!(!is_free || workspace.unpacked.capacity() >= text.len(), "{lines} {tags}");
                 all.push((outgoing, parts.clone()));
             }
         }
@@ -522,7 +525,6 @@ fn bodies_that_share_memory_one_after_the_other_stay_what_they_were() {
             assert_eq!(&sent(&outgoing, id as DestinationId), part);
         }
     }
-    assert!(workspace.unpacked.capacity() > 0, "memory came back");
 }
 
 #[test]
