@@ -450,9 +450,9 @@ fn the_order_of_series_is_learnt() {
         assert_eq!(parser.series.expected(scope, body, 0), None);
     }
     parse_with(&mut parser, nanoseconds, body);
-    let (first, end) = parser.series.expected(scope, body, 0).unwrap();
+    let (first, end) = parser.series.expected(scope, body, 0).expect("the first series");
     assert_eq!(end, "m,t=1".len());
-    let (second, end) = parser.series.expected(scope, body, 12).unwrap();
+    let (second, end) = parser.series.expected(scope, body, 12).expect("the one after it");
     assert_eq!((end, first != second), (17, true));
     assert_eq!(parser.series.expected(scope + 1, body, 24), None, "another database");
     for other in ["nn f=1 1", "n,t=1 f=1", "n\\ f=1", "n\tf=1", "n", "m,t=1 f=1", ""] {
