@@ -285,7 +285,7 @@ async fn a_file_that_cannot_be_written_or_is_moved_away_loses_nothing() {
     let line = |n: i64| format!("m f={n}i {}\n", NANOS + n);
     bench.write(line(0)).await;
     tokio::time::sleep(Duration::from_millis(30)).await;
-    assert_eq!(bench.gateway.outlets()[0].queue.counts().queued, 1, "its folder is not there");
+    assert_eq!(bench.counts_of(0).queued, 1, "its folder is not there");
     fs::create_dir(dir.path().join("sub")).unwrap();
     bench.drained().await;
     fs::rename(&path, dir.path().join("away")).unwrap();
@@ -314,7 +314,7 @@ async fn kafka_that_is_away_is_waited_for() {
         }
     };
     tokio::time::timeout(TOO_LONG, waiting).await.expect("it is tried again");
-    let counts = bench.gateway.outlets()[0].queue.counts();
+    let counts = bench.counts_of(0);
     assert_eq!((counts.queued, counts.delivered), (1, 0));
     bench.stop().await;
     let tools = (Arc::new(Encoder::new(Bounds::default(), 7)), SystemClock::new(), Tasks::new());

@@ -2,6 +2,7 @@
 //! between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use levada_codec::compression::Compression;
@@ -108,8 +109,9 @@ async fn influxdb_has_every_point_after_faults() {
     };
     // The database is not there at first: the points wait for it.
     bench.write(line(0)).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(bench.counts().queued, 1);
+    let retries = &bench.senders[0].stats().retries;
+    bench.until(|| retries.load(Ordering::Relaxed) > 0).await;
+    assert_eq!(bench.counts_of(0).queued, 1);
     query(format!("CREATE DATABASE {database}")).await;
     let written = write_through_faults(&bench, line, |round| fault(&proxy, round)).await;
     let counts = bench.drained().await;

@@ -1,5 +1,4 @@
 //! A gateway whose senders run, for tests inside and outside of the crate.
-#![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,11 +110,6 @@ impl Bench {
     pub(crate) async fn write_as(&self, category: Category, body: impl Into<bytes::Bytes>) {
         let write = Write::lines(category, body, SystemClock::new().now());
         self.gateway.write(write, &self.tasks).await.unwrap();
-    }
-
-    /// Gives the counts of the first destination.
-    pub(crate) fn counts(&self) -> Counts {
-        self.counts_of(0)
     }
 
     /// Gives the counts of a destination.
