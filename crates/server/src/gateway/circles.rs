@@ -48,6 +48,9 @@ struct Parts {
     gateway: Ways,
 }
 
+/// What led where from the gateway.
+pub(super) struct GatewayWays(Ways);
+
 // === impl Circles ===
 
 impl Circles {
@@ -58,7 +61,7 @@ impl Circles {
         self.parts().flows = ways;
     }
 
-    /// Says whether points would go round if the gateway were so, and remembers that it is.
+    /// Says whether points would go round if the gateway were so, and remembers that it is. Gives how it was.
     ///
     /// - Errors: the circle, in words; then it is not.
     pub(super) fn set_gateway(
@@ -66,7 +69,7 @@ impl Circles {
         destinations: &[DestinationSpec],
         rules: &RulesSpec,
         targets: &BTreeMap<String, Target>,
-    ) -> Result<(), String> {
+    ) -> Result<GatewayWays, String> {
         let mut parts = self.parts();
         let gateway = gateway_ways(destinations, rules, targets);
         let all = merged([&parts.flows, &parts.tasks, &gateway]);
@@ -77,8 +80,12 @@ impl Circles {
                 words(&circle)
             );
         }
-        parts.gateway = gateway;
-        Ok(())
+        Ok(GatewayWays(std::mem::replace(&mut parts.gateway, gateway)))
+    }
+
+    /// Remembers that the gateway is as it was.
+    pub(super) fn restore_gateway(&self, before: GatewayWays) {
+        self.parts().gateway = before.0;
     }
 
     /// Says whether points would go round if a task wrote to the gateway, and remembers that it does.

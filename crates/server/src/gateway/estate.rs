@@ -154,32 +154,35 @@ impl Estate {
         rules: impl FnOnce(BTreeMap<String, Target>) -> Result<RulesSpec, String>,
         at: Timestamp,
     ) -> Result<(), String> {
-        let shared = self.ground.shared();
+        let (shared, circles) = (self.ground.shared(), self.ground.host.joins.circles());
+        let mut ways = None;
         let prepared = async {
             let plan = open.destinations.plan(wanted, &shared).await.map_err(|e| text(&e))?;
             let rules = rules(plan.targets())?;
             RuleSet::new(rules.clone(), plan.places()).map_err(|error| error.to_string())?;
-            let circles = self.ground.host.joins.circles();
-            circles.set_gateway(wanted, &rules, &plan.targets())?;
+            ways = Some(circles.set_gateway(wanted, &rules, &plan.targets())?);
             let (new, changes) = plan.open(&shared).await.map_err(|e| text(&e))?;
             Ok((new, changes, rules))
         };
-        let (new, changes, rules) = match prepared.await {
-            Ok(prepared) => prepared,
-            Err(error) => return self.gateway.reload(at, Err(error)).map(drop),
-        };
-        match self.gateway.reload(at, Ok((new.places(), rules))) {
-            Ok(before) => {
-                self.changed(open, new, changes, &before);
-                Ok(())
-            }
-            Err(error) => {
-                for unit in changes.opened {
-                    unit.outlet.queue.close().await;
+        let outcome = match prepared.await {
+            Ok((new, changes, rules)) => match self.gateway.reload(at, Ok((new.places(), rules))) {
+                Ok(before) => {
+                    self.changed(open, new, changes, &before);
+                    return Ok(());
                 }
-                Err(error)
-            }
+                Err(error) => {
+                    for unit in changes.opened {
+                        unit.outlet.queue.close().await;
+                    }
+                    Err(error)
+                }
+            },
+            Err(error) => self.gateway.reload(at, Err(error)).map(drop),
+        };
+        if let Some(ways) = ways {
+            circles.restore_gateway(ways);
         }
+        outcome
     }
 
     /// Begins to send what is new, and to wait for what is no longer wanted.
