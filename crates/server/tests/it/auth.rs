@@ -12,8 +12,16 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// What is open to everybody: that a server is there, what time it is, and what clients of Influx ask before they write.
-const OPEN: &[&str] =
-    &["/health", "/gateway/ping", "/gateway/query", "/v1/ntp", "/v1/ping", "/v1/check/token/x"];
+const OPEN: &[&str] = &[
+    "/health",
+    "/gateway/ping",
+    "/gateway/query",
+    "/v1/ntp",
+    "/v1/ntp/",
+    "/v1/ping",
+    "/v1/check/token/x",
+    "/v1/check/x",
+];
 
 /// How paths of the gateway begin, which are for those who write points.
 const GATEWAY: &[&str] = &["/v1/", "/v2/", "/gateway/"];
