@@ -178,7 +178,8 @@ Examples:
   levada serve flow.yaml                   runs a flow as well, such as one with `sink: {type: gateway, …}`
   KAPACITOR_URL=http://127.0.0.1:9092 kapacitor list tasks
 
-Ctrl-C takes no more requests, finishes what is under way and stops; a second Ctrl-C stops at once.")]
+Ctrl-C takes no more requests, finishes what is under way and stops; a second Ctrl-C stops at once.
+SIGHUP reads the gateway's destinations and rules, and the folder `task.load-dir`, again.")]
     Serve(Serve),
     /// Print the JSON Schema of flows, for editors
     #[command(after_help = "Example:\n  levada schema > dataflow.schema.json")]
