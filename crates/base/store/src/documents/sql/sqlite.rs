@@ -28,7 +28,7 @@ const CACHE_READ: &str = "-512";
 const LOG_BYTES_KEPT: &str = "16777216";
 /// Pages of 4 KiB in the log from which on they are moved into the file: as many as the log keeps. A page that changes often
 /// is moved once for all of its changes.
-const LOG_PAGES: &str = "4096";
+const LOG_PAGES: &str = "1024";
 
 static STATEMENTS: Statements = Statements {
     begin: "BEGIN IMMEDIATE",
@@ -36,7 +36,7 @@ static STATEMENTS: Statements = Statements {
     state: "SELECT count(*) FILTER (WHERE name = 'levada_documents_migrations'), count(*) FROM sqlite_schema",
     // The transaction has the only lock there is.
     lock_migrations: "",
-    migrations: migrations!("sqlite": "0001_documents"),
+    migrations: migrations!("sqlite": "0001_documents" "0002_row_numbers"),
 };
 
 /// A file of SQLite.
@@ -75,6 +75,7 @@ impl Sqlite {
             .disable_statement_logging();
         let options = match role {
             Role::Write => options
+                .page_size(16384)
                 .journal_mode(SqliteJournalMode::Wal)
                 // What was confirmed survives a loss of power.
                 .synchronous(SqliteSynchronous::Full)
