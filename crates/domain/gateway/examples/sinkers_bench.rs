@@ -9,6 +9,8 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the real clock")]
 #![expect(clippy::print_stdout, reason = "a measurement prints its result")]
 
+mod load;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,29 +19,25 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use levada_codec::compression::{Compression, compress_all};
+use levada_codec::compression::Compression;
 use levada_codec::points::LeftOut;
 use levada_gateway::deliver::{
     Answer, Group, Member, Receiver, SendPolicy, Sender, SenderParts, Strategy,
 };
 use levada_gateway::gateway::{Gateway, Outlet};
-use levada_gateway::ingest::{Bounds, Coding, Encoder, Form, Write};
-use levada_gateway::rules::{RulesSpec, SinkerSpec, Target};
-use levada_gateway::wal::{Encoding, Queue, QueueSettings, Record};
+use levada_gateway::ingest::{Bounds, Coding, Encoder, Write};
+use levada_gateway::rules::{RulesSpec, Target};
+use levada_gateway::wal::{Queue, QueueSettings, Record};
 use levada_model::{Category, Timestamp};
 use levada_runtime::{Clock, ShutdownHandle, SystemClock, TaskKind, Tasks};
+use levada_testkit::process::{own_cpu_seconds, own_status};
+
+use load::{FORM, LINES, SINKERS, body, gzip, sinker};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const LINES: u64 = 5_000;
-const SINKERS: u16 = 100;
 const WRITERS: u64 = 8;
-const FORM: Form = Form {
-    encoding: Encoding::LineProtocol,
-    compression: Compression::Gzip,
-    has_global_tags: false,
-};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -136,8 +134,9 @@ async fn run(
         ..RulesSpec::default()
     };
     let gateway = Arc::new(Gateway::new(outlets, rules, Bounds::default(), encoder)?);
-    let texts = (0..WRITERS).map(|seed| body(seed, is_gzip)).collect::<Result<Vec<_>, _>>()?;
-    let (cpu, started) = (cpu_seconds()?, Instant::now());
+    let coded = |body: Bytes| if is_gzip { gzip(&body) } else { body };
+    let texts: Vec<Bytes> = (0..WRITERS).map(|seed| coded(body(seed))).collect();
+    let (cpu, started) = (own_cpu_seconds(), Instant::now());
     let coding = if is_gzip { Coding::Gzip } else { Coding::Identity };
     let writers = texts.into_iter().map(|text| {
         let (gateway, clock) = (Arc::clone(&gateway), Arc::clone(&clock));
@@ -165,84 +164,16 @@ async fn run(
     }
     let all = started.elapsed().as_secs_f64();
     clock.sleep(Duration::from_millis(500)).await;
-    let cpu = cpu_seconds()? - cpu;
+    let cpu = own_cpu_seconds() - cpu;
     println!(
         "{mode:5} {:6} {:5} {:6.2} CPU s/M  {:7.1} MB  load {load:5.2} s  all {all:5.2} s  {} requests  {} threads",
         if is_gzip { "gzip" } else { "plain" },
         if is_away { "away" } else { "up" },
         cpu / (points as f64 / 1e6),
-        status("VmHWM:")? as f64 / 1e3,
+        own_status("VmHWM:") as f64 / 1e3,
         counter.requests.load(Ordering::Relaxed),
-        status("Threads:")?,
+        own_status("Threads:"),
     );
     shutdown.drain();
     Ok(())
-}
-
-/// Ten conditions, of which the last decides.
-fn sinker(number: u16, tenant: &str, target: Target) -> SinkerSpec {
-    let conditions = [
-        "region match ['^eu-']".to_owned(),
-        "usage_user >= 0".to_owned(),
-        "idle >= 0".to_owned(),
-        "service != 'none'".to_owned(),
-        "rack notin ['r98', 'r99']".to_owned(),
-        "load < 1000".to_owned(),
-        "usage_system >= 0 and usage_system < 1000".to_owned(),
-        "measurement = 'cpu'".to_owned(),
-        "region in ['eu-0', 'eu-1', 'eu-2', 'eu-3']".to_owned(),
-        format!("host = '{tenant}-{number:03}'"),
-    ];
-    SinkerSpec {
-        name: format!("s{number}"),
-        categories: vec![Category::Metric],
-        filters: vec![format!("{{ {} }}", conditions.join(", "))],
-        target,
-    }
-}
-
-/// Lines with four tags and four fields.
-fn body(seed: u64, is_gzip: bool) -> Result<Bytes, Failure> {
-    let mut random = seed;
-    let mut next = |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (random >> 33) % below
-    };
-    let line = |n: u64| {
-        format!(
-            "cpu,host=web-{:03},rack=r{:02},region=eu-{},service=svc-{} usage_user={}.{:03},usage_system={}.{:03},idle={}i,load={}.{} {}\n",
-            next(500),
-            next(40),
-            next(4),
-            next(30),
-            next(100),
-            next(1_000),
-            next(100),
-            next(1_000),
-            next(1_000_000),
-            next(16),
-            next(100),
-            1_700_000_000_000_000_000 + n * 1_000_000
-        )
-    };
-    let text: String = (0..LINES).map(line).collect();
-    Ok(match is_gzip {
-        true => compress_all(Compression::Gzip, text.as_bytes())?.into(),
-        false => text.into(),
-    })
-}
-
-/// Gives the CPU time of the process, from Linux's `/proc/self/stat`: user and system time in ticks of 10 ms.
-fn cpu_seconds() -> Result<f64, Failure> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let behind = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = behind.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
-    Ok(ticks as f64 / 100.0)
-}
-
-/// Gives a number of `/proc/self/status`.
-fn status(name: &str) -> Result<u64, Failure> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    Ok(line.and_then(|rest| rest.split_whitespace().next()).ok_or("no such line")?.parse()?)
 }

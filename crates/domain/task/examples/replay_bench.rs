@@ -25,6 +25,7 @@ use levada_task::recording::batches::{BatchReader, BatchWriter, Times};
 use levada_task::recording::points::{PointReader, PointWriter};
 use levada_task::recording::{batch, files};
 use levada_task::runtime::context::{Compat, Limits as TaskLimits};
+use levada_testkit::process::own_cpu_seconds;
 use levada_tick::lambda::Env;
 
 const STREAM: &str =
@@ -48,7 +49,7 @@ impl Effects for Nowhere {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let begun = cpu_seconds();
+    let begun = own_cpu_seconds();
     let points = match words[..] {
         ["stream", "make", file, ..] => make_stream(Path::new(file), rows(&words)),
         ["batch", "make", file, ..] => make_batch(Path::new(file), rows(&words)),
@@ -62,7 +63,7 @@ fn main() {
             exit(2);
         }
     };
-    let cpu = cpu_seconds() - begun;
+    let cpu = own_cpu_seconds() - begun;
     println!(
         "{}",
         serde_json::json!({
@@ -197,15 +198,4 @@ fn batches(path: &Path, mut playback: Option<Playback>) -> u64 {
         }
     }
     count
-}
-
-/// User and system time of this process.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program, in parentheses, may hold blanks.
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    // Source: proc(5), fields 14 and 15; a tick is 10 ms.
-    (ticks(11) + ticks(12)) / 100.0
 }

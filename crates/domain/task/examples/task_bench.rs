@@ -15,6 +15,7 @@ use levada_runtime::{Clock, SystemClock, Tasks};
 use levada_task::definition::{DefineOptions, define};
 use levada_task::dry_run::Unconfigured;
 use levada_task::engine::{Master, MasterDeps, Overflow, TaskOptions, TopicAlerts, Workers};
+use levada_testkit::process::{own_cpu_seconds, own_status};
 
 /// A workload: its name, its script, its series, and the measurements its points take turns in.
 struct Workload {
@@ -162,7 +163,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
     let mut ingest = master.routes().ingest();
     let mut parser = Parser::new(Limits::default());
     let (database, retention) = (Str::from("db"), Str::from("rp"));
-    let (cpu_before, began) = (cpu_seconds(), clock.monotonic());
+    let (cpu_before, began) = (own_cpu_seconds(), clock.monotonic());
     let mut dropped = 0;
     for body in bodies {
         let mut parsed = ingest.buffer();
@@ -180,7 +181,7 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
     while !master.is_drained() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let (cpu, wall) = (cpu_seconds() - cpu_before, (clock.monotonic() - began).as_secs_f64());
+    let (cpu, wall) = (own_cpu_seconds() - cpu_before, (clock.monotonic() - began).as_secs_f64());
     let status = master.status(workload.name).expect("the task runs");
     workers.stop();
     println!(
@@ -192,30 +193,11 @@ fn run(workload: &Workload, points: usize, workers: usize, bodies: &[String]) {
             "cpu_seconds_per_million": cpu / points as f64 * 1e6,
             "wall_seconds": wall,
             "points_per_second": points as f64 / wall,
-            "peak_memory_mb": peak_memory_mb(),
+            "peak_memory_mb": own_status("VmHWM:") as f64 / 1024.0,
             "input_mb": bodies.iter().map(String::len).sum::<usize>() as f64 / 1e6,
             "dropped": dropped,
             "error": status.error,
             "nodes": status.nodes,
         })
     );
-}
-
-/// User and system time of this process.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program, in parentheses, may hold blanks.
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    // Source: proc(5), fields 14 and 15; a tick is 10 ms.
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-fn peak_memory_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
-    let kilobytes: f64 =
-        line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0.0);
-    kilobytes / 1024.0
 }
