@@ -14,6 +14,11 @@ use levada_alert::service::{AlertService, ServiceDeps, ServiceSettings};
 use levada_alert::topics::{HandlerSetup, OutboxSettings, Topics, TopicsSettings};
 use levada_model::{Batch, FieldValue, Group, GroupKey, Point, Series, Shape, Str, Timestamp};
 use levada_runtime::{SystemClock, Tasks};
+use levada_testkit::process::own_cpu_seconds;
+
+// As in the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TOPIC: &str = "main:task:alert3";
 const SERIES: usize = 1_000;
@@ -32,14 +37,14 @@ fn main() {
     let log = folder.path().join("alerts.log");
     let service = runtime.block_on(service(&store, &log.display().to_string()));
     let made: Vec<Event> = (0..events).map(|number| event(number, points)).collect();
-    let before = cpu_seconds();
+    let before = own_cpu_seconds();
     let topics = service.topics().clone();
     std::thread::spawn(move || publish(&topics, made)).join().expect("all is published");
     while service.topics().stats().outbox.waiting > 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     runtime.block_on(service.shut_down(Duration::from_secs(10)));
-    let cpu = cpu_seconds() - before;
+    let cpu = own_cpu_seconds() - before;
     let lines = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
     println!(
         "{}",
@@ -128,15 +133,4 @@ fn event(number: usize, points: usize) -> Event {
         data,
         hops: 0,
     }
-}
-
-/// User and system time of this process.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program, in parentheses, may hold blanks.
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    // Source: proc(5), fields 14 and 15; a tick is 10 ms.
-    (ticks(11) + ticks(12)) / 100.0
 }

@@ -7,18 +7,16 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use levada_codec::json_text::append_f64;
 use levada_model::{FieldValue, Timestamp};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// From these sizes on Go writes an exponent.
-const SMALL: f64 = 1e-6;
-const LARGE: f64 = 1e21;
-
 /// Appends a text with quotes.
 pub fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
     let mut copied = 0;
     let mut at = 0;
     while at < bytes.len() {
@@ -50,9 +48,8 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
                 HEX[usize::from(bytes[at + 2] & 15)],
             ]),
             _ => {
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(byte >> 4)]);
-                out.push(HEX[usize::from(byte & 15)]);
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
             }
         }
         at += length;
@@ -75,22 +72,9 @@ pub fn write_int(number: i64, out: &mut Vec<u8>) {
 
 /// Appends a float: the shortest digits that are read back, an exponent only when it is very small or large.
 pub fn write_float(number: f64, out: &mut Vec<u8>) {
-    if !number.is_finite() {
+    if append_f64(out, number).is_err() {
         out.extend_from_slice(b"null");
-        return;
     }
-    let size = number.abs();
-    if size != 0.0 && !(SMALL..LARGE).contains(&size) {
-        let start = out.len();
-        write_to(out, format_args!("{number:e}"));
-        if size >= LARGE
-            && let Some(at) = out[start..].iter().position(|byte| *byte == b'e')
-        {
-            out.insert(start + at + 1, b'+');
-        }
-        return;
-    }
-    write_to(out, format_args!("{number}"));
 }
 
 /// Appends a time as RFC 3339 with the digits it needs.

@@ -331,7 +331,7 @@ mod float_text {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match number {
-            Some(number) => serializer.collect_str(&format_args!("{number:?}")),
+            Some(number) => serializer.serialize_str(ryu::Buffer::new().format(*number)),
             None => serializer.serialize_str(""),
         }
     }

@@ -89,7 +89,7 @@ impl Handler for Log {
 
     async fn handle_all(&self, events: &[&Event]) -> Result<(), HandlerError> {
         let mut lines = Vec::new();
-        events.iter().for_each(|event| lines.extend_from_slice(&event.to_json()));
+        events.iter().for_each(|event| event.write_json(&mut lines));
         self.append(&lines).await
     }
 }

@@ -7,7 +7,7 @@
 //! | `~~~<number>-gone` | the places of those that are gone while others are left: `[0,7]` |
 //! | any other | one item, as earlier versions stored it |
 //!
-//! - A bundle is deleted with its last item. When three quarters are gone, the rest is written anew, so that one item that
+//! - A bundle is deleted with its last item. When seven of eight are gone, the rest is written anew, so that one item that
 //!   stays for days does not keep the text of many.
 //! - Whether a bundle is there whose writing failed is not known: its name is kept, and what it may have left behind is
 //!   deleted with the next changes of the space.
@@ -45,7 +45,7 @@ const ITEMS_MAX: usize = 256;
 const BYTES_MAX: usize = 64 << 10;
 
 /// Of a bundle of which no more than one in so many items is left the rest is written anew. Ours.
-const SHARE_MIN: usize = 4;
+const SHARE_MIN: usize = 8;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
