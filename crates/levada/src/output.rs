@@ -37,15 +37,3 @@ pub(crate) fn note(text: &str) {
     // Nobody is left to tell when standard error is gone.
     let _gone = writeln!(io::stderr().lock(), "{text}").is_err();
 }
-
-/// Gives an error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -43,6 +43,18 @@ impl ErrorKind {
     }
 }
 
+/// Gives an error with its causes in one line: `cannot read it: no such file`.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text.push_str(": ");
+        text.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    text
+}
+
 /// The class of a failed record.
 ///
 /// Source: dataflow `error_type` labels, second generation; `transformation_error` is the first's.

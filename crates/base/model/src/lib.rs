@@ -25,7 +25,7 @@ pub use ack::{Ack, AckTracker, Position};
 pub use batch::{Origin, Record, RecordBatch, Root};
 pub use category::Category;
 pub use envelope::Envelope;
-pub use error::{ErrorClass, ErrorKind, RecordError};
+pub use error::{ErrorClass, ErrorKind, RecordError, with_causes};
 pub use group::{Batch, BatchRef, Group, GroupKey};
 pub use meta::Meta;
 pub use name::ObjectRef;

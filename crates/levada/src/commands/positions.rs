@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use comfy_table::{ContentArrangement, Table, presets};
 use levada_flow::engine::Start;
 use levada_flow::spec::{Delivery, Flow};
-use levada_model::{Position, Str};
+use levada_model::{Position, Str, with_causes};
 use levada_server::flows::{Host, Job};
 use serde_json::json;
 
@@ -70,14 +70,14 @@ fn load_job(of: &PositionsOf) -> Result<Job, Failed> {
 
 fn host(common: &Common) -> Result<Host, Failed> {
     let settings = log::settings(common).map_err(Failed::Invalid)?;
-    Host::new(settings).map_err(|error| Failed::Runtime(output::chain(&error)))
+    Host::new(settings).map_err(|error| Failed::Runtime(with_causes(&error)))
 }
 
 fn show(of: &PositionsOf, common: &Common) -> Result<(), Failed> {
     let job = load_job(of)?;
     let name = name_of(&job.flow);
     let found =
-        host(common)?.checkpoint(&name).map_err(|error| Failed::Runtime(output::chain(&error)))?;
+        host(common)?.checkpoint(&name).map_err(|error| Failed::Runtime(with_causes(&error)))?;
     let mut positions = BTreeMap::new();
     let mut epoch = None;
     if let Some(found) = found {

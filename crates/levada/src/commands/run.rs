@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use levada_flow::engine::{Counters, FlowError, Guarantee, Outcome, Start};
 use levada_flow::spec::secrets::Secrets;
+use levada_model::with_causes;
 use levada_runtime::{ShutdownHandle, TaskKind};
 use levada_server::flows::{Host, Job};
 use levada_server::probes::Probes;
@@ -122,7 +123,7 @@ pub(super) fn run_jobs(
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
     let host = match options.no_checkpoints {
         true => Host::without_store(settings),
-        false => Host::new(settings).map_err(|error| output::chain(&error))?,
+        false => Host::new(settings).map_err(|error| with_causes(&error))?,
     };
     let exit = runtime.block_on(supervise(host, jobs, options, common, &console));
     // A thread that waits for input, such as one on standard input, must not keep the process.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use levada_model::with_causes;
 use levada_runtime::ShutdownHandle;
 use levada_server::flows::{Host, Job};
 use levada_server::serve::{ReadSettings, Server, ServerDeps};
@@ -53,7 +54,7 @@ fn serve(args: &Serve, common: &Common) -> Result<Exit, String> {
         builder.worker_threads(settings.runtime.worker_threads);
     }
     let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
-    let host = Host::new(settings).map_err(|error| output::chain(&error))?;
+    let host = Host::new(settings).map_err(|error| with_causes(&error))?;
     let exit =
         runtime.block_on(supervise(host, jobs, Arc::new(adjustable), args, &common, &console));
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -115,7 +116,7 @@ async fn supervise(
         flows,
         read_settings: Some(read_settings),
     };
-    let server = Server::start(deps).await.map_err(|error| output::chain(&error))?;
+    let server = Server::start(deps).await.map_err(|error| with_causes(&error))?;
     let ready =
         Ready { ready: true, listen: server.addresses().iter().map(ToString::to_string).collect() };
     tell(&ready, args, console)?;

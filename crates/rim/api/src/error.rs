@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
+use levada_model::with_causes;
 use levada_store::DocumentError;
 use serde::Serialize;
 
@@ -111,12 +112,7 @@ impl ApiError {
 
 impl From<DocumentError> for ApiError {
     fn from(error: DocumentError) -> Self {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let text = with_causes(&error);
         match error {
             DocumentError::Conflict { .. } => Self::new(StatusCode::CONFLICT, text),
             DocumentError::Invalid { .. } => Self::bad_request(text),

@@ -12,7 +12,7 @@ use levada_gateway::gateway::{Before, Gateway, Places};
 use levada_gateway::ingest::Encoder;
 use levada_gateway::metrics::{DatawayMetrics, NetMetrics, forget_queue, show_sender};
 use levada_gateway::rules::{RuleSet, RulesSpec, Target};
-use levada_model::Timestamp;
+use levada_model::{Timestamp, with_causes};
 use levada_runtime::{ShutdownHandle, TaskKind};
 use levada_telemetry::metrics::MetricsError;
 use tokio::sync::{Mutex, MutexGuard};
@@ -157,11 +157,12 @@ impl Estate {
         let (shared, circles) = (self.ground.shared(), self.ground.host.joins.circles());
         let mut ways = None;
         let prepared = async {
-            let plan = open.destinations.plan(wanted, &shared).await.map_err(|e| text(&e))?;
+            let plan =
+                open.destinations.plan(wanted, &shared).await.map_err(|e| with_causes(&e))?;
             let rules = rules(plan.targets())?;
             RuleSet::new(rules.clone(), plan.places()).map_err(|error| error.to_string())?;
             ways = Some(circles.set_gateway(wanted, &rules, &plan.targets())?);
-            let (new, changes) = plan.open(&shared).await.map_err(|e| text(&e))?;
+            let (new, changes) = plan.open(&shared).await.map_err(|e| with_causes(&e))?;
             Ok((new, changes, rules))
         };
         let outcome = match prepared.await {
@@ -307,15 +308,4 @@ fn sunk_to(rules: &RulesSpec, places: &Places) -> BTreeSet<String> {
     let ids = ids.filter(|id| !of_default.contains(id));
     let outlets = ids.filter_map(|id| places.slots.get(usize::from(id))?.as_ref());
     outlets.map(|outlet| outlet.name.clone()).collect()
-}
-
-/// Gives an error with its causes.
-fn text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -17,7 +17,7 @@ use levada_codec::points::Unit;
 use levada_connectors::gateway::{GatewayTarget, GatewayTargetError};
 use levada_gateway::gateway::{Gateway, Way};
 use levada_gateway::ingest::{Write, WriteError};
-use levada_model::{Category, ErrorKind};
+use levada_model::{Category, ErrorKind, with_causes};
 use levada_runtime::{Clock, Tasks};
 
 use super::circles::Circles;
@@ -103,17 +103,6 @@ fn is_about_lines(error: &WriteError) -> bool {
     matches!(error.kind(), ErrorKind::Invalid | ErrorKind::TooLarge)
 }
 
-/// Gives an error with its causes.
-fn text(error: &WriteError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
-
 #[async_trait]
 impl GatewayTarget for GatewayWriters {
     fn check(&self, destination: &str) -> Result<(), GatewayTargetError> {
@@ -132,8 +121,8 @@ impl GatewayTarget for GatewayWriters {
         let write = self.lines(category, lines, Precision::Nanoseconds);
         self.write(&way, Write { is_strict, hops, ..write }).await.map_err(|error| {
             match is_about_lines(&error) {
-                true => GatewayTargetError::Refused(text(&error)),
-                false => GatewayTargetError::Later(text(&error)),
+                true => GatewayTargetError::Refused(with_causes(&error)),
+                false => GatewayTargetError::Later(with_causes(&error)),
             }
         })
     }
@@ -155,7 +144,7 @@ impl EventPoints for GatewayEvents {
         let write = writers.lines(category, lines, Precision::Nanoseconds);
         writers.write(&way, write).await.map_err(|error| {
             let failed = HandlerError::new("failed to write the event to the gateway")
-                .with("error", text(&error));
+                .with("error", with_causes(&error));
             if is_about_lines(&error) { failed.finally() } else { failed }
         })
     }
@@ -185,7 +174,7 @@ impl InfluxDb for GatewayCluster {
         };
         let write = self.writers.lines(self.category, lines, precision);
         let written = self.writers.write(&self.writers.by_rules, write).await;
-        written.map_err(|error| ClientError::new(error.kind(), text(&error)))
+        written.map_err(|error| ClientError::new(error.kind(), with_causes(&error)))
     }
 
     fn begins(&self, task: &str) -> Result<(), ClientError> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use levada_model::with_causes;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Response};
 
@@ -144,9 +145,9 @@ fn make(filter: &AddressFilter, tls: &Tls) -> Result<Client, String> {
         .tls_danger_accept_invalid_certs(tls.skips_verification)
         .retry(reqwest::retry::never())
         .user_agent(concat!("levada/", env!("CARGO_PKG_VERSION")));
-    with_files(builder, tls)?
-        .build()
-        .map_err(|error| format!("cannot set up the HTTP client: {}", chain(&error.without_url())))
+    with_files(builder, tls)?.build().map_err(|error| {
+        format!("cannot set up the HTTP client: {}", with_causes(&error.without_url()))
+    })
 }
 
 fn redirect(filter: &AddressFilter, attempt: Attempt<'_>) -> reqwest::redirect::Action {
@@ -200,18 +201,6 @@ pub(super) async fn read_answer(mut answer: Response) -> String {
         }
     }
     String::from_utf8_lossy(&body).into_owned()
-}
-
-/// Gives an error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use levada_model::with_causes;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::address_filter::Denied;
 use super::deps::HandlerDeps;
-use super::http::{Clients, Tls, chain, read_answer};
+use super::http::{Clients, Tls, read_answer};
 use crate::event::Event;
 use crate::topics::{Handler, HandlerError};
 
@@ -187,7 +188,7 @@ impl Sender {
         request.send().await.map_err(|error| match find_denied(&error) {
             Some(found) => denied(found),
             // The address may hold secrets.
-            None => HandlerError::new(chain(&error.without_url())),
+            None => HandlerError::new(with_causes(&error.without_url())),
         })
     }
 

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use levada_model::{Str, Timestamp};
+use levada_model::{Str, Timestamp, with_causes};
 use levada_store::{Document, DocumentError, Documents, Range, Write};
 use serde::{Deserialize, Serialize};
 
@@ -393,17 +393,5 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(space: &str, document: &Documen
 }
 
 fn failed(error: DocumentError) -> TopicStoreError {
-    TopicStoreError { message: chain(&error), kind: error.kind() }
-}
-
-/// Gives an error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    TopicStoreError { message: with_causes(&error), kind: error.kind() }
 }

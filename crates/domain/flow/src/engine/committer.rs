@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use levada_model::{ErrorKind, Position, Str};
+use levada_model::{ErrorKind, Position, Str, with_causes};
 use levada_runtime::{TaskKind, Tasks, fault};
 use levada_store::{Checkpoint, CheckpointStore};
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::processor::{Deps, Shared, panicked};
-use super::report::{FlowError, chain};
+use super::report::FlowError;
 use super::writer::SyncRequest;
 use crate::spec::Flow;
 
@@ -125,7 +125,11 @@ impl CommitterParts {
 }
 
 pub(super) fn store_error(error: levada_store::StoreError) -> FlowError {
-    FlowError::Stage { stage: "checkpoint".into(), message: chain(&error), kind: error.kind() }
+    FlowError::Stage {
+        stage: "checkpoint".into(),
+        message: with_causes(&error),
+        kind: error.kind(),
+    }
 }
 
 /// Stores finished positions on an interval and at the end.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use levada_connectors::Links;
-use levada_model::{ErrorKind, Position, Str};
+use levada_model::{ErrorKind, Position, Str, with_causes};
 use levada_runtime::TaskKind;
 use levada_store::{Checkpoint, CheckpointStore, StoreError};
 use tracing::info;
@@ -14,7 +14,7 @@ use super::built::{Built, Planned};
 use super::committer::{SOURCE, store_error};
 use super::limits::Limits;
 use super::processor::{Deps, flow_name, panicked};
-use super::report::{FlowError, chain};
+use super::report::FlowError;
 use crate::spec::Flow;
 
 /// What was changed.
@@ -58,7 +58,7 @@ pub async fn rewind(
         && let Some(main) = sinks.into_iter().next()
     {
         let mut sink = main.0.sink;
-        let error = |error| failed("sink", chain(&error));
+        let error = |error| failed("sink", with_causes(&error));
         sink.open().await.map_err(error)?;
         if let Some(transactional) = sink.transactional() {
             // A sink that may not keep positions has none to change.
@@ -78,10 +78,10 @@ pub async fn rewind(
     if let Some(mut sink) = kept
         && let Some(transactional) = sink.transactional()
     {
-        transactional.rewind(&all).await.map_err(|error| failed("sink", chain(&error)))?;
+        transactional.rewind(&all).await.map_err(|error| failed("sink", with_causes(&error)))?;
         places.push("sink");
     }
-    let error = |error| failed("source", chain(&error));
+    let error = |error| failed("source", with_causes(&error));
     if source.rewind(to.unwrap_or_default()).await.map_err(error)? {
         places.push("source");
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use levada_connectors::{Links, Source};
-use levada_model::{ErrorKind, RecordError};
+use levada_model::{ErrorKind, RecordError, with_causes};
 use levada_runtime::{
     Backoff, Clock, EdgeReceiver, EdgeSender, Shutdown, ShutdownHandle, TaskKind, Tasks, edge,
     fault,
@@ -27,7 +27,7 @@ use super::metrics::FlowMetrics;
 use super::pipeline::{Pipeline, stage_name};
 use super::pool::BatchPool;
 use super::reader::Reader;
-use super::report::{Counters, FlowError, Guarantee, Summary, chain};
+use super::report::{Counters, FlowError, Guarantee, Summary};
 use super::transaction::ExactlyOnce;
 use super::worker::{Outputs, Worker};
 use super::writer::{Duty, Ending, SyncRequest, Waiting, Writer};
@@ -539,7 +539,10 @@ impl Running {
             match source.commit(positions).await {
                 Ok(()) => fault::point("source.committed"),
                 Err(error) => {
-                    warn!(error = chain(&error), "the source could not take the last positions");
+                    warn!(
+                        error = with_causes(&error),
+                        "the source could not take the last positions"
+                    );
                 }
             }
         }
@@ -648,7 +651,11 @@ pub(super) fn panicked(stage: &str, error: &tokio::task::JoinError) -> FlowError
 }
 
 fn internal(error: impl std::error::Error) -> FlowError {
-    FlowError::Stage { stage: "metrics".into(), message: chain(&error), kind: ErrorKind::Internal }
+    FlowError::Stage {
+        stage: "metrics".into(),
+        message: with_causes(&error),
+        kind: ErrorKind::Internal,
+    }
 }
 
 struct Plumbing {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use levada_connectors::{Source, SourceError};
-use levada_model::{ErrorKind, Position, Str};
+use levada_model::{ErrorKind, Position, Str, with_causes};
 use levada_runtime::{Backoff, EdgeSender, Shutdown, fault};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::batching::Parcel;
 use super::processor::Shared;
-use super::report::{Counters, FlowError, chain};
+use super::report::{Counters, FlowError};
 
 /// The task that owns the source.
 pub(super) struct Reader {
@@ -173,18 +173,18 @@ impl Reader {
         };
         if delay.is_some() && shared.is_exactly_once() {
             // Records under way may be read again: their transaction must not be committed.
-            shared.restart(chain(&error));
+            shared.restart(with_causes(&error));
             return Ok(());
         }
         let Some(delay) = delay else {
             return Err(FlowError::Stage {
                 stage: format!("source {kind}"),
-                message: chain(&error),
+                message: with_causes(&error),
                 kind: source_kind(&error),
             });
         };
         Counters::add(&shared.counters.retries, 1);
-        warn!(error = chain(&error), ?delay, "source failed, trying again");
+        warn!(error = with_causes(&error), ?delay, "source failed, trying again");
         let sleep = shared.clock.sleep(delay);
         tokio::select! {
             () = self.shutdown.draining() => {}

@@ -16,13 +16,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use levada_connectors::{DeliversAtLeastOnce, Outcomes, Sink, SinkError, Transactional};
-use levada_model::{Ack, ErrorClass, Position, RecordBatch, RecordError, Str};
+use levada_model::{Ack, ErrorClass, Position, RecordBatch, RecordError, Str, with_causes};
 use levada_runtime::{Backoff, fault};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::batching::append;
-use super::report::{Guarantee, chain};
+use super::report::Guarantee;
 use super::writer::{Event, Operation, Stop, Writer};
 
 /// What a writer needs to write exactly once.
@@ -118,7 +118,7 @@ impl Writer {
                 .take_if(|_| error.class == ErrorClass::AuthError || is_outside && is_refused)
             {
                 warn!(
-                    error = chain(&error),
+                    error = with_causes(&error),
                     "the sink may not keep positions, so records are delivered at least once"
                 );
                 self.sink = plain;
@@ -132,7 +132,8 @@ impl Writer {
                 // Nothing is under way yet that a restart would have to throw away.
                 Some(delay) => self.wait(&error, delay).await?,
                 None => {
-                    let text = format!("it may not keep the source's positions: {}", chain(&error));
+                    let text =
+                        format!("it may not keep the source's positions: {}", with_causes(&error));
                     return Err(self.failed(error.class, text));
                 }
             }
@@ -172,13 +173,13 @@ impl Writer {
         let is_outside =
             self.sink.transactional().is_some_and(|sink| sink.keeps_positions_of_source());
         if error.class == ErrorClass::ContextCanceled || is_outside && error.class.is_transient() {
-            self.shared.restart(chain(error));
+            self.shared.restart(with_causes(error));
             return Err(Stop::Aborted);
         }
         let delay = if error.class.is_transient() { backoff.next_delay() } else { None };
         match delay {
             Some(delay) => self.wait(error, delay).await,
-            None => Err(self.failed(error.class, chain(error))),
+            None => Err(self.failed(error.class, with_causes(error))),
         }
     }
 
@@ -354,7 +355,7 @@ impl Writer {
                         parts.push(range);
                     }
                     Err(error) if range.len() <= 1 => {
-                        let message = chain(&error);
+                        let message = with_causes(&error);
                         bad.push((range.start, RecordError { class: error.class, message }));
                     }
                     Err(_) => {
@@ -435,7 +436,7 @@ impl Writer {
                 let sink = &mut self.sink;
                 let undone = async { transactional(sink)?.rollback().await }.await;
                 if let Err(error) = undone {
-                    warn!(error = chain(&error), "the last transaction could not be undone");
+                    warn!(error = with_causes(&error), "the last transaction could not be undone");
                 }
                 return Err(Stop::Aborted);
             }

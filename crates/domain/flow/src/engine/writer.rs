@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use levada_connectors::{Outcomes, Sink, SinkBatching, SinkError};
-use levada_model::{Ack, ErrorClass, RecordBatch, RecordError};
+use levada_model::{Ack, ErrorClass, RecordBatch, RecordError, with_causes};
 use levada_runtime::{Backoff, EdgeReceiver, EdgeSender, Shutdown, fault};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
@@ -14,7 +14,7 @@ use super::batching::{Parcel, append};
 use super::dead_letter::DeadLetter;
 use super::metrics::SinkMetrics;
 use super::processor::Shared;
-use super::report::{Counters, FlowError, chain};
+use super::report::{Counters, FlowError};
 use super::transaction::ExactlyOnce;
 use crate::spec::AckPolicy;
 
@@ -123,7 +123,7 @@ impl Writer {
         let kept = tokio::time::timeout(LAST_SYNC_MAX, self.sink.sync()).await;
         if let Err(text) = match kept {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(chain(&error)),
+            Ok(Err(error)) => Err(with_causes(&error)),
             Err(_) => Err("it took too long".to_owned()),
         } {
             warn!(
@@ -222,7 +222,7 @@ impl Writer {
                 () = self.shutdown.aborting() => return Err(Stop::Aborted),
                 ending = decided => break ending,
                 Some(request) = self.syncs.recv() => {
-                    let result = self.sink.sync().await.map_err(|error| chain(&error));
+                    let result = self.sink.sync().await.map_err(|error| with_causes(&error));
                     // The committer may be gone; then nobody needs the answer.
                     let _gone = request.send(result).is_err();
                 }
@@ -242,7 +242,7 @@ impl Writer {
     }
 
     async fn sync(&mut self, request: SyncRequest) {
-        let result = self.sink.sync().await.map_err(|error| chain(&error));
+        let result = self.sink.sync().await.map_err(|error| with_causes(&error));
         // The committer may be gone; then nobody needs the answer.
         let _gone = request.send(result).is_err();
     }
@@ -356,7 +356,7 @@ impl Writer {
     ) -> Result<(), Stop> {
         if error.class.is_transient() {
             let Some(delay) = backoff.next_delay() else {
-                return Err(self.failed(error.class, format!("gave up: {}", chain(&error))));
+                return Err(self.failed(error.class, format!("gave up: {}", with_causes(&error))));
             };
             self.wait(&error, delay).await?;
             self.has_failed = true;
@@ -364,11 +364,11 @@ impl Writer {
             return Ok(());
         }
         if !error.is_about_records {
-            return Err(self.failed(error.class, chain(&error)));
+            return Err(self.failed(error.class, with_causes(&error)));
         }
         if rest.len() == 1 {
             let mut outcomes = Outcomes::default();
-            outcomes.rejected(0, RecordError { class: error.class, message: chain(&error) });
+            outcomes.rejected(0, RecordError { class: error.class, message: with_causes(&error) });
             let mut rest = rest;
             self.settle(&mut rest, &outcomes, backoff.attempts() + 1).await;
             self.shared.pool.give(rest);
@@ -389,7 +389,7 @@ impl Writer {
         Counters::add(&self.shared.counters.retries, 1);
         self.metrics.retries.add(1);
         self.metrics.connected.set(0.0);
-        let cause = chain(error);
+        let cause = with_causes(error);
         warn!(route = self.route, error = cause, ?delay, "sink failed, trying again");
         let sleep = self.shared.clock.sleep(delay);
         tokio::pin!(sleep);
@@ -399,7 +399,7 @@ impl Writer {
                 () = self.shutdown.aborting() => return Err(Stop::Aborted),
                 // What others wrote meanwhile may be committed; this sink owes nothing it has not written.
                 Some(request) = self.syncs.recv() => {
-                    let result = self.sink.sync().await.map_err(|error| chain(&error));
+                    let result = self.sink.sync().await.map_err(|error| with_causes(&error));
                     // The committer may be gone; then nobody needs the answer.
                     let _gone = request.send(result).is_err();
                 }
@@ -569,7 +569,7 @@ impl Writer {
             };
             match delay {
                 Some(delay) => self.wait(&error, delay).await?,
-                None => return Err(self.failed(error.class, chain(&error))),
+                None => return Err(self.failed(error.class, with_causes(&error))),
             }
         }
     }

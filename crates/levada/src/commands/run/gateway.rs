@@ -1,6 +1,7 @@
 //! The gateway of `levada run`: that of the settings, when a flow or a script of this run has to do with it.
 
 use levada_flow::spec::Flow;
+use levada_model::with_causes;
 use levada_runtime::Shutdown;
 use levada_server::flows::{Host, Job};
 use levada_server::gateway::GatewayHost;
@@ -31,7 +32,7 @@ pub(super) async fn start(
     }
     host.joins.circles().set_flows(jobs.iter().map(|job| &job.flow));
     let started =
-        GatewayHost::start(host, None, shutdown).await.map_err(|error| output::chain(&error))?;
+        GatewayHost::start(host, None, shutdown).await.map_err(|error| with_causes(&error))?;
     match (&started, flow) {
         (None, Some(flow)) => Err(format!(
             "flow `{}` has to do with the gateway, and the settings have none; add to levada.toml\n\n  \

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use levada_gateway::gateway::Way;
 use levada_gateway::ingest::{Coding, Format, Write, WriteError, Written};
-use levada_model::ErrorKind;
+use levada_model::{ErrorKind, with_causes};
 
 use super::GatewayApi;
 use super::admit::over;
@@ -60,12 +60,7 @@ pub(super) fn refused(error: &WriteError) -> ApiError {
         ErrorKind::Busy | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause {
-        text.push_str(&format!(": {deeper}"));
-        cause = deeper.source();
-    }
+    let text = with_causes(error);
     let code = match error.code() {
         "emptyBody" => "datakit.emptyBody",
         "noPoints" => "datakit.noPoints",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use levada_alert::json::write_time;
-use levada_model::{ErrorKind, Timestamp};
+use levada_model::{ErrorKind, Timestamp, with_causes};
 use levada_task::recordings::{
     RecordBatch, RecordQuery, RecordStream, Recording, RecordingType, Recordings, RecordingsError,
     Status,
@@ -113,15 +113,11 @@ pub(super) fn refusal(error: RecordingsError, context: &str) -> ApiError {
         }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let mut text = match status {
-        StatusCode::NOT_FOUND => format!("{context}{error}"),
-        _ => error.to_string(),
+    let text = with_causes(&error);
+    let text = match status {
+        StatusCode::NOT_FOUND => format!("{context}{text}"),
+        _ => text,
     };
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
     ApiError::new(status, text)
 }
 

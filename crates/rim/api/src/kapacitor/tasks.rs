@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use levada_alert::json::write_float;
-use levada_model::{ErrorKind, Str, Timestamp};
+use levada_model::{ErrorKind, Str, Timestamp, with_causes};
 use levada_pattern::Glob;
 use levada_task::engine;
 use levada_task::recordings::Executing;
@@ -300,12 +300,7 @@ pub(super) fn time(time: Timestamp) -> String {
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let text = with_causes(&error);
         match error.kind() {
             ErrorKind::Invalid => ApiError::bad_request(text),
             ErrorKind::NotFound => ApiError::not_found(text),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use levada_codec::compression::Compression;
 use levada_codec::csv::CsvOptions;
-use levada_model::{ErrorClass, Meta, RecordBatch, Timestamp};
+use levada_model::{ErrorClass, Meta, RecordBatch, Timestamp, with_causes};
 use levada_runtime::Clock;
 
 use super::output::{Output, OutputError, Tail, sync_folder};
@@ -149,7 +149,7 @@ impl FileSink {
                 && let Err(error) = self.finish(name, true)
             {
                 // The records are written; the file is only larger than it should be.
-                tracing::warn!(error = chain(&error), "a full file cannot get its name yet");
+                tracing::warn!(error = with_causes(&error), "a full file cannot get its name yet");
             }
         }
         Ok(())
@@ -316,7 +316,7 @@ impl FileSink {
                 Err(error) => {
                     tracing::warn!(
                         name,
-                        error = chain(&error),
+                        error = with_causes(&error),
                         "an unfinished file stays as it is"
                     );
                 }
@@ -385,7 +385,10 @@ impl FileSink {
                 if self.is_full(&name)
                     && let Err(error) = self.finish(&name, true)
                 {
-                    tracing::warn!(error = chain(&error), "a full file cannot get its name yet");
+                    tracing::warn!(
+                        error = with_causes(&error),
+                        "a full file cannot get its name yet"
+                    );
                 }
             }
         }
@@ -461,16 +464,4 @@ impl Groups {
 
 fn sink_error(error: OutputError) -> SinkError {
     SinkError::io(error.to_string(), error.source)
-}
-
-/// Gives an error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

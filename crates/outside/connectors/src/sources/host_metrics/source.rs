@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use levada_model::value::Str;
-use levada_model::{ErrorClass, Position, RecordBatch};
+use levada_model::{ErrorClass, Position, RecordBatch, with_causes};
 use levada_registry::{FieldPath, Report};
 use levada_runtime::TaskKind;
 use tokio::task::JoinHandle;
@@ -176,17 +176,6 @@ impl HostMetricsSource {
         }
         self.failing = failing;
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn broken() -> SourceError {

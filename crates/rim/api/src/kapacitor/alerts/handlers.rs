@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use levada_alert::service::{Definition, DefinitionError};
+use levada_model::with_causes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -69,18 +70,8 @@ fn refused(action: &str, error: &DefinitionError) -> ApiError {
         }
         DefinitionError::Unknown(id) => unknown(id),
         DefinitionError::Refused(text) => ApiError::bad_request(text),
-        other => ApiError::internal(format!("failed to {action} handler: {}", chain(other))),
+        other => ApiError::internal(format!("failed to {action} handler: {}", with_causes(other))),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
