@@ -18,6 +18,9 @@ const MODE_DEFAULT: i64 = 0o600;
 /// Events that are written at once: some hundred kilobytes. Ours: opening the file for each costs more than writing it.
 const EVENTS_MAX: usize = 256;
 
+/// What is set aside for a line before its size is known. Ours: an event of one point with its details.
+const LINE_BYTES: usize = 1 << 10;
+
 /// The owner must be able to write.
 const OWNER_WRITES: i64 = 0o200;
 
@@ -88,7 +91,7 @@ impl Handler for Log {
     }
 
     async fn handle_all(&self, events: &[&Event]) -> Result<(), HandlerError> {
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(events.len() * LINE_BYTES);
         events.iter().for_each(|event| event.write_json(&mut lines));
         self.append(&lines).await
     }

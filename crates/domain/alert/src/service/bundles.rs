@@ -44,6 +44,9 @@ const ITEMS_MAX: usize = 256;
 /// among them, so large ones make every change slower.
 const BYTES_MAX: usize = 64 << 10;
 
+/// What is set aside for an item before its size is known. Ours: an event of one point with its details.
+const ITEM_BYTES: usize = 1 << 10;
+
 /// Of a bundle of which no more than one in so many items is left the rest is written anew. Ours.
 const SHARE_MIN: usize = 8;
 
@@ -209,8 +212,10 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
             let number = changed.next;
             changed.next += 1;
             let name = name_of(number);
-            let mut bytes = format!("{{{head},\"{ITEMS}\":[").into_bytes();
-            let mut items = Vec::new();
+            let room = stored.len().saturating_mul(ITEM_BYTES).min(BYTES_MAX) + ITEM_BYTES;
+            let mut bytes = Vec::with_capacity(room);
+            bytes.extend_from_slice(format!("{{{head},\"{ITEMS}\":[").as_bytes());
+            let mut items = Vec::with_capacity(stored.len().min(ITEMS_MAX));
             while items.len() < ITEMS_MAX
                 && bytes.len() < BYTES_MAX
                 && let Some((item, content)) = stored.next()

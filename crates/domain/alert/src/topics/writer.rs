@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering as Order;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ use super::transition::Transition;
 /// Changes per call of the store, unless those of one event are more. Ours: a transaction of a fair size; while the next
 /// ones are written these are sent, and who waits for room sees that something moves.
 const CHANGES_MAX: usize = 2_000;
+
+/// Changes of a flush from which on the store counts as busy. Ours: more than two events that come by chance at one time.
+const BUSY_FROM: usize = 8;
 
 pub(super) struct Writer {
     store: Arc<dyn TopicStore>,
@@ -43,6 +46,8 @@ pub(super) struct Writer {
     room: Room,
     /// Transactions that were written.
     written: AtomicU64,
+    /// Changes of the last flush.
+    last: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -83,6 +88,7 @@ impl Writer {
             records_dropped: AtomicU64::new(0),
             room: Room::default(),
             written: AtomicU64::new(0),
+            last: AtomicUsize::new(0),
         }
     }
 
@@ -117,6 +123,11 @@ impl Writer {
     pub(super) fn failures(&self) -> (u64, u64) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (read(&self.failures), read(&self.records_dropped))
+    }
+
+    /// Says whether so many changes came together that it is worth gathering more before the next flush.
+    pub(super) fn is_busy(&self) -> bool {
+        self.last.load(Ordering::Relaxed) >= BUSY_FROM
     }
 
     /// Stores everything noted before the call; what fails waits for the next one.
@@ -181,6 +192,7 @@ impl Writer {
                 Change::Dequeue { topic, handler, number: *number }
             }));
         }
+        self.last.store(changes.len(), Ordering::Relaxed);
         let mut from = 0;
         while from < changes.len() {
             let mut to = changes.len().min(from + CHANGES_MAX);

@@ -24,10 +24,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// when it is needed: with less, pages of a large transaction are written and read again within it.
 const CACHE_WRITE: &str = "-8192";
 const CACHE_READ: &str = "-512";
+/// Bytes of a page of a new file; one that is there keeps its own. Ours: documents of several kilobytes take a few pages, each
+/// of which is written twice, with a call of the system and a checksum.
+const PAGE_BYTES: u32 = 16_384;
 /// The log is cut to so many bytes when its content has moved into the file.
 const LOG_BYTES_KEPT: &str = "16777216";
-/// Pages of 4 KiB in the log from which on they are moved into the file: as many as the log keeps. A page that changes often
-/// is moved once for all of its changes.
+/// Pages in the log from which on they are moved into the file: as many as the log keeps. A page that changes often is moved
+/// once for all of its changes.
 const LOG_PAGES: &str = "1024";
 
 static STATEMENTS: Statements = Statements {
@@ -75,7 +78,7 @@ impl Sqlite {
             .disable_statement_logging();
         let options = match role {
             Role::Write => options
-                .page_size(16384)
+                .page_size(PAGE_BYTES)
                 .journal_mode(SqliteJournalMode::Wal)
                 // What was confirmed survives a loss of power.
                 .synchronous(SqliteSynchronous::Full)

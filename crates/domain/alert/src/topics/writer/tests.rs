@@ -100,3 +100,16 @@ async fn an_event_is_stored_whole_while_others_are_published() {
     assert_eq!(store.events.load(Ordering::Relaxed), EVENTS * PUBLISHERS);
     assert!(store.calls.load(Ordering::Relaxed) > 2, "more than one transaction is needed");
 }
+
+#[tokio::test]
+async fn the_store_is_busy_while_many_changes_come_together() {
+    let clock = VirtualClock::new(Timestamp(1_000_000_000_000));
+    let writer = Writer::new(Arc::new(MemoryTopicStore::default()), clock, None, 10);
+    for (changes, is_busy) in [(0, false), (BUSY_FROM - 1, false), (BUSY_FROM, true), (0, false)] {
+        for number in 0..changes {
+            writer.set(&"t".into(), &number.to_string().into(), None);
+        }
+        writer.flush().await.unwrap();
+        assert_eq!(writer.is_busy(), is_busy, "{changes} changes");
+    }
+}

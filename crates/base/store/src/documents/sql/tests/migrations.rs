@@ -8,21 +8,22 @@ use crate::documents::sql::connection::Connection;
 use crate::documents::sql::dialect::{Dialect, Role};
 use crate::open_documents;
 
-/// What was done to the register, and what is said about it.
+/// What was done to the register, and what is said about it; `{last}` is the last migration that this program knows.
 const CASES: [(&str, &str); 4] = [
     (
-        "INSERT INTO levada_documents_migrations (number, name, checksum) VALUES (2, '0002_more', '00000000')",
-        "a newer program changed its tables with migration `0002_more`, this one knows them up to `0001_documents`; \
+        "INSERT INTO levada_documents_migrations (number, name, checksum)
+         SELECT max(number) + 1, 'more', '00000000' FROM levada_documents_migrations",
+        "a newer program changed its tables with migration `more`, this one knows them up to `{last}`; \
          run that program, or restore a backup from before",
     ),
     (
-        "DELETE FROM levada_documents_migrations WHERE number = 2;
+        "DELETE FROM levada_documents_migrations WHERE name = 'more';
          UPDATE levada_documents_migrations SET checksum = '00000000'",
         "another program made its tables: migration 1 there is `0001_documents` with checksum 00000000, \
          here 1 is `0001_documents` with ",
     ),
     (
-        "UPDATE levada_documents_migrations SET number = 7",
+        "UPDATE levada_documents_migrations SET number = number + 6",
         "another program made its tables: migration 7 there is",
     ),
     (
@@ -33,14 +34,16 @@ const CASES: [(&str, &str); 4] = [
 
 async fn are_refused(dialect: &dyn Dialect, address: &str) {
     let tasks = Tasks::new();
+    let last = dialect.statements().migrations.last().unwrap().name;
     for (change, expected) in CASES {
+        let expected = expected.replace("{last}", last);
         let mut connection: Connection = dialect.connect(Role::Write).await.unwrap();
         connection.script(change).await.unwrap();
         connection.close().await.unwrap();
         dialect.release();
         let error = open_documents(address, &tasks).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(told(&error).contains(expected), "{}", told(&error));
+        assert!(told(&error).contains(&expected), "{}", told(&error));
         assert!(told(&error).starts_with("cannot keep documents in "), "{}", told(&error));
     }
 }
@@ -55,6 +58,50 @@ async fn changed_migrations_in_a_file_are_refused() {
     open_documents(address, &tasks).await.unwrap().close().await;
     let sqlite = crate::documents::sql::sqlite::Sqlite::open(&path, &tasks).await.unwrap();
     are_refused(&sqlite, address).await;
+}
+
+/// A file of the first version, with pages of 4 KiB and rows in the tree of names.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_file_of_the_first_version_keeps_its_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("documents.db");
+    let tasks = Tasks::new();
+    let address = path.to_str().unwrap();
+    open_documents(address, &tasks).await.unwrap().close().await;
+    let sqlite = crate::documents::sql::sqlite::Sqlite::open(&path, &tasks).await.unwrap();
+    let mut connection: Connection = sqlite.connect(Role::Write).await.unwrap();
+    connection
+        .script(
+            "DROP TABLE levada_documents;
+             DROP TABLE levada_documents_version;
+             DELETE FROM levada_documents_migrations WHERE number > 1",
+        )
+        .await
+        .unwrap();
+    connection
+        .script(include_str!("../../../../migrations/sqlite/0001_documents.sql"))
+        .await
+        .unwrap();
+    connection
+        .script(
+            "INSERT INTO levada_documents (space, key, value, version)
+             VALUES ('s', 'b', x'62', 7), ('s', 'a', zeroblob(100000), 8), ('t', 'a', x'', 9);
+             UPDATE levada_documents_version SET version = 9",
+        )
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    sqlite.release();
+    let documents = open_documents(address, &tasks).await.unwrap();
+    let found = documents.list("s", crate::Range::default()).await.unwrap();
+    let found: Vec<_> = found.iter().map(|one| (&*one.key, one.value.len(), one.version)).collect();
+    assert_eq!(found, [("a", 100_000, 8), ("b", 1, 7)]);
+    assert_eq!(documents.spaces("").await.unwrap(), ["s", "t"]);
+    documents.apply(vec![crate::Write::replace("s", "b", 7, "new")]).await.unwrap();
+    let changed = documents.get("s", "b").await.unwrap().unwrap();
+    assert_eq!((&*changed.value, changed.version), (&b"new"[..], 10));
+    documents.close().await;
 }
 
 #[cfg(feature = "postgresql")]
