@@ -83,22 +83,27 @@ struct ReplayAnswer<'a> {
     status: &'static str,
     progress: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stats: Option<Stats<'a>>,
+    stats: Option<Stats>,
 }
 
 /// `null` until the replay has ended well, as Go's maps are.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Stats<'a> {
-    task_stats: Option<&'a Value>,
-    node_stats: Option<&'a Value>,
+struct Stats {
+    task_stats: Option<Value>,
+    node_stats: Option<Value>,
 }
 
 fn answer(replay: &Replay, has_stats: bool) -> ReplayAnswer<'_> {
-    let stats = Stats {
-        task_stats: replay.stats.get("task-stats"),
-        node_stats: replay.stats.get("node-stats"),
+    // Their keys come sorted, as those of tasks do.
+    let part = |name: &str| {
+        let mut part = replay.stats.get(name).cloned();
+        if let Some(part) = &mut part {
+            part.sort_all_objects();
+        }
+        part
     };
+    let stats = Stats { task_stats: part("task-stats"), node_stats: part("node-stats") };
     ReplayAnswer {
         link: Link::to(&format!("replays/{}", replay.id)),
         id: &replay.id,
