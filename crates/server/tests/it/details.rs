@@ -78,3 +78,20 @@ fn what_is_shown_of_recordings_and_replays_looks_as_go_writes_it() {
         server.stop().await;
     });
 }
+
+#[test]
+fn what_cannot_be_there_is_deleted_already() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let server = Started::new(data.path(), &[]).await;
+        let client = Client::new(&server);
+        let long = "a".repeat(300);
+        for kind in ["tasks", "templates", "recordings", "replays"] {
+            for id in ["nothing", "a/b", "a%2Fb", "a%20b", "a%00b", "%ff", &long] {
+                let answer = client.ask(Method::DELETE, &format!("{API}/{kind}/{id}"), "").await;
+                assert_eq!((answer.status, &*answer.text), (204, ""), "{kind} {id}");
+            }
+        }
+        server.stop().await;
+    });
+}

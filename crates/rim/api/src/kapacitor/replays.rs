@@ -43,9 +43,11 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/replays/{id}/effects", |api, request| {
         Box::pin(effects(api, request))
     }),
-    Route::new(Method::DELETE, "/kapacitor/v1/replays/{id}", |api, request| {
+    Route::new(Method::DELETE, "/kapacitor/v1/replays/{*id}", |api, request| {
         Box::pin(delete(api, request))
     }),
+    Route::new(Method::GET, "/kapacitor/v1/replays/", |_, _| Box::pin(no_id())),
+    Route::new(Method::DELETE, "/kapacitor/v1/replays/", |_, _| Box::pin(no_id())),
 ];
 
 const FIELDS: &[&str] =
@@ -171,6 +173,10 @@ async fn query(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let options = options(&document)?;
     let Document { query, cluster, .. } = document;
     created(recordings(&api)?.replay_query(ReplayQuery { options, query, cluster }).await)
+}
+
+async fn no_id() -> Result<Answer, ApiError> {
+    Err(ApiError::bad_request("must specify replay id on path"))
 }
 
 async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
