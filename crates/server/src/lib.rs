@@ -5,6 +5,7 @@
 mod alerts;
 pub mod flows;
 pub mod gateway;
+mod identity;
 pub mod influxdb;
 pub mod inputs;
 pub mod joins;

@@ -1,7 +1,6 @@
 //! The server: its store, its tasks and alerts, its listeners.
 
 mod flows;
-mod identity;
 mod listen;
 mod load;
 mod metrics;
@@ -30,6 +29,7 @@ use thiserror::Error;
 use crate::flows::{Host, Job};
 pub use crate::gateway::ReadSettings;
 use crate::gateway::{GatewayError, GatewayHost};
+use crate::identity;
 use crate::influxdb::{InfluxDbs, InfluxDeps, own_elements};
 use crate::inputs::metrics::InputMetrics;
 use crate::inputs::{InputDeps, Inputs};

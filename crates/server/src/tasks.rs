@@ -4,6 +4,7 @@ mod functions;
 mod kafka;
 mod metrics;
 mod sideload;
+mod states;
 pub(crate) mod vitals;
 
 use std::io;
@@ -19,6 +20,7 @@ use levada_alert::handlers::{Connections, HandlerDeps};
 use levada_alert::service::AlertService;
 use levada_alert::services::Services as ServiceConfig;
 use levada_alert::topics::{Topics, TopicsDeps, TopicsSettings};
+use levada_api::Identity;
 use levada_clients::http::{Poster, TlsOptions};
 use levada_clients::influxdb::Clusters;
 use levada_connectors::points::{PointTarget, PointTargetError, PointTargets};
@@ -32,7 +34,7 @@ use levada_task::engine::requests::RequestLimits;
 use levada_task::engine::writer::WriterLimits;
 use levada_task::engine::{
     Master, MasterDeps, Offer, Overflow, Restart, SideSettings, StartError, StateStore,
-    StateStoreError, TaskOptions, TaskStatus, TopicAlerts, Workers,
+    TaskOptions, TaskStatus, TopicAlerts, Workers,
 };
 use levada_task::nodes::sideload::Source;
 use levada_task::recordings::{Recordings, RecordingsDeps, RecordingsError, RecordingsSettings};
@@ -44,9 +46,10 @@ use levada_task::udf::Udfs;
 use levada_task::watermark::WatermarkSettings;
 
 use crate::flows::Host;
-use crate::influxdb;
+use crate::{identity, influxdb};
 pub use functions::of_settings as functions_of_settings;
 use sideload::Fetcher;
+use states::FileStates;
 pub use vitals::Ingress;
 
 /// Used for scripts without a `dbrp` statement; the `task` sink of flows has the same defaults.
@@ -86,8 +89,6 @@ pub struct TaskJob {
     /// The script, understood.
     pub definition: Arc<Definition>,
 }
-
-struct FileStates(StateFiles);
 
 struct LiveServices {
     alerts: TopicAlerts,
@@ -137,7 +138,7 @@ impl TaskHost {
         let store = match keeps_state {
             true => {
                 let files = StateFiles::open(settings.data.dir.join("tasks"))?;
-                Some(Arc::new(FileStates(files)) as Arc<dyn StateStore>)
+                Some(Arc::new(FileStates::new(files)) as Arc<dyn StateStore>)
             }
             false => None,
         };
@@ -146,7 +147,7 @@ impl TaskHost {
             alerts: alerts.clone(),
             config: Arc::clone(&deps.services),
             fetcher: Fetcher::new().await?,
-            server: server_info(),
+            server: server_info(&settings, keeps_state)?,
         });
         let master = Master::new(MasterDeps {
             workers: Arc::clone(&workers),
@@ -480,9 +481,13 @@ fn deadman(config: &dyn ServiceConfig) -> Deadman {
     }
 }
 
-fn server_info() -> ServerInfo {
-    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    ServerInfo { hostname, ..ServerInfo::default() }
+/// Gives what templates of alerts can say of this server; one that keeps nothing has no IDs.
+fn server_info(settings: &Settings, keeps_state: bool) -> io::Result<ServerInfo> {
+    if !keeps_state {
+        return Ok(ServerInfo { hostname: identity::host(), ..ServerInfo::default() });
+    }
+    let Identity { host, cluster_id, server_id, .. } = identity::load(&settings.data.dir)?;
+    Ok(ServerInfo { hostname: host, cluster_id, server_id })
 }
 
 struct Targets {
@@ -514,33 +519,6 @@ impl PointTarget for Targets {
                 }
             }
         }
-    }
-}
-
-// === impl FileStates ===
-
-impl FileStates {
-    fn failed(task: &str, what: &'static str) -> impl FnOnce(io::Error) -> StateStoreError {
-        let task = task.to_owned();
-        move |source| StateStoreError { task, what, source }
-    }
-}
-
-impl StateStore for FileStates {
-    fn save(&self, task: &str, shard: u32, state: &[u8]) -> Result<(), StateStoreError> {
-        self.0.save(&format!("{task}.{shard}"), state).map_err(Self::failed(task, "stored"))
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn load(&self, task: &str, shard: u32) -> Result<Option<Vec<u8>>, StateStoreError> {
-        self.0.load(&format!("{task}.{shard}")).map_err(Self::failed(task, "read"))
-    }
-
-    fn delete(&self, task: &str) -> Result<(), StateStoreError> {
-        self.0.delete(&format!("{task}.")).map_err(Self::failed(task, "deleted"))
     }
 }
 

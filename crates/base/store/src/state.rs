@@ -28,6 +28,8 @@ type Digest = (u64, u32);
 const MAGIC: &[u8] = b"LEVADA-STATE 1\n";
 const HEAD: usize = MAGIC.len() + 12;
 const SUFFIX: &str = ".state";
+/// The longest name of a file. Source: most file systems.
+const FILE_NAME_MAX: usize = 255;
 
 // === impl StateFiles ===
 
@@ -114,6 +116,11 @@ impl StateFiles {
             }
         }
         Ok(())
+    }
+
+    /// Says whether a file can have this name.
+    pub fn can_name(name: &str) -> bool {
+        escape(name).len() + SUFFIX.len() <= FILE_NAME_MAX
     }
 
     /// - `name`: escaped.

@@ -214,6 +214,9 @@ impl Recordings {
 
     /// Deletes a recording and its file; one that is under way ends. One that is not there is deleted already.
     pub async fn recording_delete(&self, id: &str) -> Result<(), RecordingsError> {
+        if !folder::is_name(id) {
+            return Ok(());
+        }
         self.0.jobs.cancel(RECORDINGS, id).await;
         for kind in [RecordingType::Stream, RecordingType::Batch] {
             self.0.folder.delete(&kind.file_name(id))?;
@@ -272,6 +275,9 @@ impl Recordings {
     ///
     /// - Differs: upstream lets it run on.
     pub async fn replay_delete(&self, id: &str) -> Result<(), RecordingsError> {
+        if !folder::is_name(id) {
+            return Ok(());
+        }
         self.0.jobs.cancel(REPLAYS, id).await;
         self.0.folder.delete(&folder::effects_name(id))?;
         kept::delete(&*self.0.deps.documents, REPLAYS, id).await

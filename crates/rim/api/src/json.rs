@@ -58,6 +58,19 @@ impl<F: Formatter> Formatter for Go<F> {
         writer.write_all(&text)
     }
 
+    /// A number that was read, or was part of a tree: a float among them is written as any other.
+    fn write_number_str<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
+        let float = text.contains(['.', 'e', 'E']).then(|| text.parse::<f64>().ok()).flatten();
+        match float.filter(|value| value.is_finite()) {
+            Some(value) => self.write_f64(writer, value),
+            None => writer.write_all(text.as_bytes()),
+        }
+    }
+
     fn write_string_fragment<W: ?Sized + io::Write>(
         &mut self,
         writer: &mut W,
@@ -107,6 +120,10 @@ mod tests {
         assert_eq!(pretty, expected);
         let floats = (1.0, 0.1, 1e21, 1e-7, -0.0, 123_456_789.0);
         assert_eq!(compact(&floats), b"[1,0.1,1e+21,1e-7,-0,123456789]");
+        let tree: serde_json::Value =
+            serde_json::from_str("[1.0, 2e3, 18446744073709551616, 1e400, 0.50]").unwrap();
+        assert_eq!(compact(&tree), b"[1,2000,18446744073709551616,1e+400,0.5]");
+        assert_eq!(compact(&json!([1.0, 0.0])), b"[1,0]");
         assert_eq!(compact(&"a\u{8}\u{c}\n\u{2028}\"\\"), br#""a\u0008\u000c\n\u2028\"\\""#);
     }
 }

@@ -24,6 +24,11 @@ fn refusal(text: &str) -> String {
     format!("{{\n    \"error\": \"{text}\",\n    \"message\": \"{text}\"\n}}")
 }
 
+/// As the routes for points say it.
+fn line(text: &str) -> String {
+    format!("{text}\n")
+}
+
 fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(bytes).unwrap();
@@ -62,7 +67,7 @@ fn points_without_room_are_refused_in_time() {
         let is_right = |refused: Asked| {
             let refused = refused.within(SECOND, 503, "write");
             assert_eq!(refused.retry_after.as_deref(), Some("1"));
-            assert_eq!(refused.text, refusal(FULL));
+            assert_eq!(refused.text, line(FULL));
         };
         is_right(refused);
         // More writers than take turns, all at once.
@@ -101,7 +106,7 @@ fn bodies_above_the_limit_are_refused() {
         let client = Client::new(&server);
         let body = |bytes: usize| format!("m value=1 1\n{}", "#".repeat(bytes - 12));
         client.write(body(1024)).await.within(SECOND, 204, "exactly the limit");
-        let text = refusal("the body has more than 1024 bytes; send it in parts");
+        let text = line("the body has more than 1024 bytes; send it in parts");
         assert_eq!(client.write(body(1025)).await.within(SECOND, 413, "one more").text, text);
         let text = refusal("the body has more than 2048 bytes; send it in parts");
         let large = client.task("large", &"#".repeat(2048)).await.within(SECOND, 413, "document");
@@ -238,7 +243,7 @@ fn who_is_slow_is_cut_off_while_others_are_served() {
             assert!(took < SECOND * 2, "{took:?}");
             assert!(answer.starts_with(status), "`{answer}`, not `{status}`");
             if status.starts_with("HTTP/1.1 408") {
-                assert!(answer.ends_with(&refusal("the body took more than 400ms")), "{answer}");
+                assert!(answer.ends_with(&line("the body took more than 400ms")), "{answer}");
             }
         }
         // More than all places were taken once: they are free again.

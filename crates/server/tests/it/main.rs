@@ -5,6 +5,7 @@
 mod ask;
 mod auth;
 mod config;
+mod details;
 mod flood;
 mod gateway;
 mod gateway_circles;

@@ -34,6 +34,11 @@ pub(super) struct Partial {
 const PARTIAL: &str = ".partial";
 const EFFECTS: &str = ".effects";
 
+/// Says whether a file of the folder can be named by an ID.
+pub(super) fn is_name(id: &str) -> bool {
+    !id.contains(['/', '\0'])
+}
+
 pub(super) fn effects_name(id: &str) -> String {
     format!("{EFFECTS}/{id}.jsonl")
 }
@@ -64,14 +69,15 @@ impl Folder {
         found.is_file().then_some(found.len())
     }
 
-    /// Deletes a file, if it is there.
+    /// Deletes a file, if it is there; none is there whose name is too long.
     pub(super) fn delete(&self, name: &str) -> Result<(), RecordingsError> {
         let path = self.path(name);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("delete", &path)(error))
-            }
-            _ => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => Ok(()),
+                _ => Err(failed("delete", &path)(error)),
+            },
         }
     }
 

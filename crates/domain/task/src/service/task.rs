@@ -132,11 +132,12 @@ impl TaskService {
         mode: Mode,
     ) -> Result<TaskView, ServiceError> {
         let new_id = if change.id.is_empty() { id } else { &*change.id };
+        let (_held, stored) = self.hold(id, new_id, &change.template_id).await?;
+        let before = stored.record;
+        // After the look for the task: what is not there cannot have a wrong new name.
         if !id::is_valid(new_id) {
             return Err(ServiceError::TaskId(new_id.to_owned()));
         }
-        let (_held, stored) = self.hold(id, new_id, &change.template_id).await?;
-        let before = stored.record;
         if new_id != id && self.stored_task(new_id).await?.is_some() {
             return Err(ServiceError::NewTaskExists);
         }
@@ -318,6 +319,10 @@ impl TaskService {
     }
 
     async fn delete_now(&self, id: &str) -> Result<(), ServiceError> {
+        // What cannot be stored is not there.
+        if !id::is_valid(id) {
+            return Ok(());
+        }
         let _held = self.0.locks.tasks(&[], &[id]).await;
         let failed = |source| ServiceError::Store { action: "failed to delete task", source };
         self.documents().apply(vec![Write::delete(TASKS, id)]).await.map_err(failed)?;

@@ -89,11 +89,12 @@ impl TaskService {
         mode: Mode,
     ) -> Result<TemplateView, ServiceError> {
         let new_id = if change.id.is_empty() { id.to_owned() } else { change.id };
+        let mut held = self.0.locks.templates(&[id, &new_id]).await;
+        let stored = self.stored_template(id).await?.ok_or(ServiceError::NoTemplateToUpdate)?;
+        // After the look for the template: what is not there cannot have a wrong new name.
         if !id::is_valid(&new_id) {
             return Err(ServiceError::TemplateId(new_id));
         }
-        let mut held = self.0.locks.templates(&[id, &new_id]).await;
-        let stored = self.stored_template(id).await?.ok_or(ServiceError::NoTemplateToUpdate)?;
         if new_id != id && self.stored_template(&new_id).await?.is_some() {
             return Err(ServiceError::NewTemplateExists);
         }
@@ -203,6 +204,10 @@ impl TaskService {
     }
 
     async fn delete_template_now(&self, id: &str) -> Result<(), ServiceError> {
+        // What cannot be stored is not there.
+        if !id::is_valid(id) {
+            return Ok(());
+        }
         let mut held = self.0.locks.templates(&[id]).await;
         let tasks = self.tasks_of(id).await?;
         let ids: Vec<&str> = tasks.iter().map(|stored| &*stored.record.id).collect();

@@ -37,12 +37,14 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/recordings", |api, request| {
         Box::pin(list(api, request))
     }),
-    Route::new(Method::GET, "/kapacitor/v1/recordings/{id}", |api, request| {
+    Route::new(Method::GET, "/kapacitor/v1/recordings/{*id}", |api, request| {
         Box::pin(show(api, request))
     }),
-    Route::new(Method::DELETE, "/kapacitor/v1/recordings/{id}", |api, request| {
+    Route::new(Method::DELETE, "/kapacitor/v1/recordings/{*id}", |api, request| {
         Box::pin(delete(api, request))
     }),
+    Route::new(Method::GET, "/kapacitor/v1/recordings/", |_, _| Box::pin(no_id())),
+    Route::new(Method::DELETE, "/kapacitor/v1/recordings/", |_, _| Box::pin(no_id())),
 ];
 
 const FIELDS: &[&str] = &["type", "size", "date", "error", "status", "progress"];
@@ -187,6 +189,10 @@ async fn query(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
         ApiError::bad_request(format!("invalid type {kind:?}: it must be `stream` or `batch`"))
     })?;
     created(recordings(&api)?.record_query(RecordQuery { id, kind, query, cluster }).await)
+}
+
+async fn no_id() -> Result<Answer, ApiError> {
+    Err(ApiError::bad_request("must specify recording id on path"))
 }
 
 async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {

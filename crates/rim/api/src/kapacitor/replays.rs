@@ -43,9 +43,11 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/replays/{id}/effects", |api, request| {
         Box::pin(effects(api, request))
     }),
-    Route::new(Method::DELETE, "/kapacitor/v1/replays/{id}", |api, request| {
+    Route::new(Method::DELETE, "/kapacitor/v1/replays/{*id}", |api, request| {
         Box::pin(delete(api, request))
     }),
+    Route::new(Method::GET, "/kapacitor/v1/replays/", |_, _| Box::pin(no_id())),
+    Route::new(Method::DELETE, "/kapacitor/v1/replays/", |_, _| Box::pin(no_id())),
 ];
 
 const FIELDS: &[&str] =
@@ -83,22 +85,27 @@ struct ReplayAnswer<'a> {
     status: &'static str,
     progress: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stats: Option<Stats<'a>>,
+    stats: Option<Stats>,
 }
 
 /// `null` until the replay has ended well, as Go's maps are.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Stats<'a> {
-    task_stats: Option<&'a Value>,
-    node_stats: Option<&'a Value>,
+struct Stats {
+    task_stats: Option<Value>,
+    node_stats: Option<Value>,
 }
 
 fn answer(replay: &Replay, has_stats: bool) -> ReplayAnswer<'_> {
-    let stats = Stats {
-        task_stats: replay.stats.get("task-stats"),
-        node_stats: replay.stats.get("node-stats"),
+    // Their keys come sorted, as those of tasks do.
+    let part = |name: &str| {
+        let mut part = replay.stats.get(name).cloned();
+        if let Some(part) = &mut part {
+            part.sort_all_objects();
+        }
+        part
     };
+    let stats = Stats { task_stats: part("task-stats"), node_stats: part("node-stats") };
     ReplayAnswer {
         link: Link::to(&format!("replays/{}", replay.id)),
         id: &replay.id,
@@ -166,6 +173,10 @@ async fn query(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let options = options(&document)?;
     let Document { query, cluster, .. } = document;
     created(recordings(&api)?.replay_query(ReplayQuery { options, query, cluster }).await)
+}
+
+async fn no_id() -> Result<Answer, ApiError> {
+    Err(ApiError::bad_request("must specify replay id on path"))
 }
 
 async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {

@@ -39,11 +39,11 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/tasks/{id}", |api, request| {
         Box::pin(show(api, request))
     }),
-    Route::new(Method::PATCH, "/kapacitor/v1/tasks/{id}", |api, request| {
+    Route::new(Method::PATCH, "/kapacitor/v1/tasks/{*id}", |api, request| {
         Box::pin(update(api, request))
     })
     .takes(Body::Document),
-    Route::new(Method::DELETE, "/kapacitor/v1/tasks/{id}", |api, request| {
+    Route::new(Method::DELETE, "/kapacitor/v1/tasks/{*id}", |api, request| {
         Box::pin(delete(api, request))
     }),
     Route::new(Method::GET, "/kapacitor/v1/tasks/{id}/{*endpoint}", |api, request| {

@@ -26,14 +26,14 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/kapacitor/v1/templates/", |_, _| Box::pin(no_id())),
     Route::new(Method::PATCH, "/kapacitor/v1/templates/", |_, _| Box::pin(no_id())),
     Route::new(Method::DELETE, "/kapacitor/v1/templates/", |_, _| Box::pin(no_id())),
-    Route::new(Method::GET, "/kapacitor/v1/templates/{id}", |api, request| {
+    Route::new(Method::GET, "/kapacitor/v1/templates/{*id}", |api, request| {
         Box::pin(show(api, request))
     }),
-    Route::new(Method::PATCH, "/kapacitor/v1/templates/{id}", |api, request| {
+    Route::new(Method::PATCH, "/kapacitor/v1/templates/{*id}", |api, request| {
         Box::pin(update(api, request))
     })
     .takes(Body::Document),
-    Route::new(Method::DELETE, "/kapacitor/v1/templates/{id}", |api, request| {
+    Route::new(Method::DELETE, "/kapacitor/v1/templates/{*id}", |api, request| {
         Box::pin(delete(api, request))
     }),
 ];

@@ -22,9 +22,11 @@ use crate::router::{Body, Route};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::POST, "/kapacitor/v1/write", |api, request| Box::pin(write(api, request)))
-        .takes(Body::Points),
+        .takes(Body::Points)
+        .refuses(refuse),
     Route::new(Method::POST, "/write", |api, request| Box::pin(write(api, request)))
-        .takes(Body::Points),
+        .takes(Body::Points)
+        .refuses(refuse),
 ];
 
 /// When points may come again for which there was no room.
@@ -254,6 +256,14 @@ fn refused(error: CompressionError) -> (StatusCode, String) {
 
 fn closed() -> ApiError {
     ApiError::internal("TaskMaster is closed")
+}
+
+/// What is wrong with credentials is said as on every other route, on one line.
+fn refuse(error: &ApiError) -> Answer {
+    match error.is_compact {
+        true => error.answer(),
+        false => error.finish(plain(error.status, &error.text)),
+    }
 }
 
 /// Errors of this route are texts, whatever their type says. Source: reference (server) §1.4.

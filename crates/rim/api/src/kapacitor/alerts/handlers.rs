@@ -74,6 +74,11 @@ fn refused(action: &str, error: &DefinitionError) -> ApiError {
     }
 }
 
+/// Refuses a change of a handler that is not there before its body is looked at.
+fn known(api: &Api, topic: &str, id: &str) -> Result<(), ApiError> {
+    api.alerts.handler(topic, id).map(drop).ok_or_else(|| unknown(id))
+}
+
 pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let topic = request.param("topic");
     let pattern = pattern(&request)?;
@@ -100,6 +105,7 @@ pub(super) async fn show(api: Arc<Api>, request: Request) -> Result<Answer, ApiE
 
 pub(super) async fn replace(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let (topic, id) = (request.param("topic"), request.param("id"));
+    known(&api, topic, id)?;
     let mut new: Definition = request.object("failed to unmarshal JSON: ")?;
     // Both may be left out: the path has them.
     if new.topic.is_empty() {
@@ -115,6 +121,7 @@ pub(super) async fn replace(api: Arc<Api>, request: Request) -> Result<Answer, A
 
 pub(super) async fn patch(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let (topic, id) = (request.param("topic"), request.param("id"));
+    known(&api, topic, id)?;
     let operations: Vec<json_patch::Operation> = request.json("invalid patch json: ")?;
     let change = |old: &Definition| {
         let failed = |text: String| format!("failed to apply patch: {text}");

@@ -13,14 +13,19 @@ const KAPACITOR_VERSION: &str = "1.8.0";
 /// Reads the IDs of the data folder; the first server of a folder makes them.
 ///
 /// Source: kapacitor: `cluster.id` and `server.id` in `data_dir`.
-pub(super) fn load(folder: &Path) -> io::Result<Identity> {
+pub(crate) fn load(folder: &Path) -> io::Result<Identity> {
     Ok(Identity {
         kapacitor_version: KAPACITOR_VERSION.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host: host(),
         cluster_id: id(&folder.join("cluster.id"))?,
         server_id: id(&folder.join("server.id"))?,
     })
+}
+
+/// Gives the name of this machine.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn id(path: &Path) -> io::Result<String> {
