@@ -8,6 +8,7 @@ mod config;
 mod flood;
 mod gateway;
 mod gateway_circles;
+mod gateway_clients;
 mod gateway_dialects;
 mod gateway_kinds;
 mod gateway_register;
