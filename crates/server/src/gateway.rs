@@ -3,6 +3,7 @@
 pub mod circles;
 mod estate;
 mod inside;
+mod kept;
 mod reload;
 mod specs;
 pub mod writers;
@@ -60,7 +61,7 @@ pub enum GatewayError {
     #[error("{0}")]
     Setting(String),
     /// Rules are wrong.
-    #[error("rules of the gateway are wrong: {0}")]
+    #[error("rules of the gateway are wrong")]
     Rules(#[from] RulesError),
     /// Metrics contradict each other.
     #[error("the gateway has no metrics")]
@@ -95,7 +96,7 @@ impl GatewayHost {
         let head = Arc::clone(metrics.head());
         let encoder = Encoder::new(bounds.clone(), random);
         let encoder = Arc::new(encoder.watched(Arc::clone(&head) as _, Arc::clone(&clock)));
-        let wanted = specs::destinations(settings)?;
+        let mut wanted = specs::destinations(settings)?;
         let ground = Ground {
             host: host.clone(),
             dir: host.settings.data.dir.join(FOLDER),
@@ -104,12 +105,14 @@ impl GatewayHost {
             net,
             net_metrics,
         };
+        let sinkers = specs::of_sinkers(settings).len();
+        let names = kept::place(&mut wanted, sinkers, &ground.dir, &host.tasks, &clock).await;
         let shared = ground.shared();
         let (destinations, _) =
             Destinations::default().plan(&wanted, &shared).await?.open(&shared).await?;
         drop(shared);
         let places = destinations.places();
-        let rules = specs::rules(settings, &places.targets)?;
+        let rules = specs::rules(settings, &kept::renamed(&names, places.targets.clone()))?;
         let circles = host.joins.circles();
         circles.set_gateway(&wanted, &rules, &places.targets).map_err(GatewayError::Setting)?;
         let gateway = Arc::new(Gateway::with(places, rules, bounds, encoder)?);

@@ -37,6 +37,7 @@ pub use self::encode::{
     EncodeWatch, Encoder, Form, GLOBAL_TAGS, HOPS, Outgoing, PACKAGE_ID, STORAGE_INDEX, Split,
     can_join,
 };
+pub use self::lookup::PointLookup;
 
 use crate::rules::{RuleSet, Scratch};
 use crate::wal::Encoding;
@@ -136,6 +137,15 @@ pub enum WriteError {
     /// It cannot be decompressed.
     #[error("decode body failed")]
     Decode(#[source] CompressionError),
+    /// It cannot be unpacked from `deflate` or `br`.
+    #[error("decode body failed")]
+    Inflate(#[source] std::io::Error),
+    /// It is larger than is taken once it is unpacked from `deflate` or `br`.
+    #[error("decode body failed: it has more than {bytes_max} bytes")]
+    Inflated {
+        /// How many it may have.
+        bytes_max: usize,
+    },
     /// It is no Snappy block, or a bomb.
     #[error("decode body failed: {0}")]
     Snappy(&'static str),
@@ -393,7 +403,8 @@ impl WriteError {
             WriteError::Protobuf(ProtobufError::Points | ProtobufError::Entries) => {
                 ErrorKind::TooLarge
             }
-            WriteError::Decode(CompressionError::ExpansionLimit { .. }) => ErrorKind::TooLarge,
+            WriteError::Decode(CompressionError::ExpansionLimit { .. })
+            | WriteError::Inflated { .. } => ErrorKind::TooLarge,
             WriteError::Json(JsonError::TooLarge(_))
             | WriteError::OtlpJson(OtlpJsonError::TooLarge(_)) => ErrorKind::TooLarge,
             WriteError::Encode(_) => ErrorKind::Internal,
@@ -414,7 +425,10 @@ impl WriteError {
             WriteError::Empty => "emptyBody",
             WriteError::NoPoints => "noPoints",
             WriteError::TooLarge { .. } | WriteError::Expands { .. } => "bodyTooLarge",
-            WriteError::Decode(_) | WriteError::Snappy(_) => "decodeBodyFailed",
+            WriteError::Decode(_)
+            | WriteError::Inflate(_)
+            | WriteError::Inflated { .. }
+            | WriteError::Snappy(_) => "decodeBodyFailed",
             WriteError::Lines(BodyError::Empty) => "emptyBody",
             WriteError::Lines(_) => "invalidLinePoint",
             WriteError::Json(_) | WriteError::OtlpJson(_) => "invalidJsonPoint",

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{CONTENT_ENCODING, HeaderMap};
+use hyper::header::{AsHeaderName, CONTENT_ENCODING, HeaderMap};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
@@ -66,6 +66,11 @@ impl Request {
     pub fn is_gzip(&self) -> bool {
         self.headers.get(CONTENT_ENCODING).is_some_and(|value| value == "gzip")
     }
+}
+
+/// Gives a header as text; clients send what is not ASCII as UTF-8.
+pub(crate) fn header_text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
 }
 
 // === impl Query ===

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use levada_flow::spec::{Flow, SinkRef};
 use levada_gateway::destination::DestinationSpec;
 use levada_gateway::egress::{Inside, Kind};
-use levada_gateway::rules::{DestinationId, RulesSpec, Target};
+use levada_gateway::rules::{DestinationId, RulesSpec, SinkMode, Target};
 use levada_model::Category;
 
 use super::specs;
@@ -164,15 +164,17 @@ fn gateway_ways(
         names.into_iter().map(|name| Place::Destination(name.to_owned())).collect::<Vec<_>>()
     };
     for category in Category::ALL {
-        let is_filtered = rules.drop_filters.iter().any(|(known, _)| *known == category);
+        let mut drops = rules.drop_filters.iter().filter(|(known, _)| *known == category);
+        let is_filtered = drops.any(|(_, filters)| !filters.is_empty());
         let to = ways.entry(Place::Rules(category.name())).or_default();
-        let mut is_rest_sure = !is_filtered;
+        let (mut is_next_sure, mut is_rest_sure) = (!is_filtered, !is_filtered);
         for sinker in rules.sinkers.iter().filter(|one| one.categories.contains(&category)) {
-            let is_sure = is_rest_sure && sinker.filters.is_empty();
+            let is_sure = is_next_sure && sinker.filters.is_empty();
             for place in places(&sinker.target) {
                 *to.entry(place).or_default() |= is_sure;
             }
-            // What comes after it sees no point, or only some.
+            // Where only one takes a point, what comes after it sees none, or some.
+            is_next_sure &= matches!(rules.sink_mode, SinkMode::All | SinkMode::Compat16);
             is_rest_sure = false;
         }
         for place in rules.default.iter().flat_map(places) {

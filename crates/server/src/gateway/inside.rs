@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use levada_codec::compression::{Compression, decompress_all};
 use levada_codec::line_protocol::{Limits, Parser, Precision};
-use levada_codec::points::LeftOut;
+use levada_codec::points::{LeftOut, influx};
 use levada_gateway::deliver::{Answer, Receiver};
 use levada_gateway::egress::{Inside, Insiders};
 use levada_gateway::ingest::HOPS;
@@ -113,14 +113,30 @@ impl Receiver for ToFlow {
 // === impl ToTasks ===
 
 impl ToTasks {
-    /// Reads the points of a record; each line says for itself when it was.
-    fn points(&self, record: &Record, now: Timestamp) -> Result<Vec<Point>, String> {
+    /// Reads the points of a record, as far as tasks know what is in them.
+    fn points(&self, record: &Record, now: Timestamp) -> Result<(Vec<Point>, LeftOut), String> {
         let lines = lines(record)?;
+        let text = std::str::from_utf8(&lines).map_err(|error| error.to_string())?;
+        // The end of bytes: without it, what tasks do not know is seen when it is read.
+        if !text.contains("\"b ")
+            && let Ok(points) = self.parse(text, record, now)
+        {
+            return Ok((points, LeftOut::default()));
+        }
+        let mut plain = Vec::new();
+        let left_out = influx::append_lines(text, false, now, &mut plain);
+        let left_out = left_out.map_err(|error| error.to_string())?;
+        let plain = String::from_utf8_lossy(&plain);
+        Ok((self.parse(&plain, record, now)?, left_out))
+    }
+
+    /// Reads lines as InfluxDB has them; each says for itself when it was.
+    fn parse(&self, text: &str, record: &Record, now: Timestamp) -> Result<Vec<Point>, String> {
         let mut parser = self.parser.lock().unwrap_or_else(PoisonError::into_inner);
         let mut points = Vec::with_capacity(record.points as usize);
         let (database, retention) = (&self.database, &self.retention);
         let unit = Precision::Nanoseconds;
-        let outcome = parser.parse(database, retention, unit, now, &lines, &mut points);
+        let outcome = parser.parse(database, retention, unit, now, text.as_bytes(), &mut points);
         match outcome.problems.first() {
             Some(problem) => Err(problem.server_text()),
             None => Ok(points),
@@ -138,14 +154,14 @@ impl Receiver for ToTasks {
         let Some(tasks) = self.joins.tasks() else {
             return later("the tasks of this process have not been started yet");
         };
-        let points = match self.points(record, now) {
-            Ok(points) => points,
+        let (points, left_out) = match self.points(record, now) {
+            Ok(read) => read,
             // Only the lines that tasks cannot read are given up: halves are tried until those stand alone.
             Err(_) if record.points > 1 => return Answer::TooLarge,
             Err(reason) => return Answer::Refused { status: BAD, reason },
         };
         match tasks.0.write(&self.name, points).await {
-            Ok(()) => Answer::Delivered { status: TAKEN, left_out: LeftOut::default() },
+            Ok(()) => Answer::Delivered { status: TAKEN, left_out },
             // It has no room, or may be defined, enabled or mended some time.
             Err(error) => later(error.to_string()),
         }

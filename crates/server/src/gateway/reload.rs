@@ -24,6 +24,7 @@ use levada_runtime::{Clock, Shutdown, TaskKind, Tasks};
 use levada_settings::{Gateway as Settings, Settings as All};
 
 use super::estate::Estate;
+use super::kept::{self, Kept};
 use super::specs;
 
 /// Reads the settings again: the file, the environment, the flags.
@@ -96,22 +97,21 @@ impl Reloader {
     async fn read(&self, now: levada_model::Timestamp) -> Result<(), String> {
         let open = &mut *self.estate.open().await;
         let wanted = (self.read)().and_then(|settings| {
-            let placed = placed(&settings.gateway, &open.destinations)?;
+            let kept = kept::read(&self.estate.ground.dir);
+            let placed = placed(&settings.gateway, &open.destinations, &kept)?;
             Ok((settings.gateway, placed))
         });
         let (settings, Placed { wanted, names }) = match wanted {
             Ok(read) => read,
             Err(error) => return self.estate.gateway.reload(now, Err(error)).map(drop),
         };
-        let rules = |mut targets: BTreeMap<String, Target>| {
-            let renamed = names
-                .iter()
-                .filter_map(|(name, queue)| Some((name.clone(), targets.get(queue)?.clone())));
-            let renamed: Vec<(String, Target)> = renamed.collect();
-            targets.extend(renamed);
+        let rules = |targets: BTreeMap<String, Target>| {
+            let targets = kept::renamed(&names, targets);
             specs::rules(&settings, &targets).map_err(|error| error.to_string())
         };
         self.estate.change(open, &wanted, rules, now).await?;
+        let others = wanted.len() - names.len();
+        kept::note(&self.estate.ground.dir, wanted[others..].iter());
         if self.differs(&settings) {
             tracing::warn!(
                 "settings of the gateway beside destinations and rules have changed; they take effect at the next start"
@@ -141,7 +141,7 @@ impl Reloader {
 /// queue stays with the URL, not with the place.
 ///
 /// - Errors: a destination that cannot be, or a queue that holds points for another URL than the one that has its name now.
-fn placed(settings: &Settings, open: &Destinations) -> Result<Placed, String> {
+fn placed(settings: &Settings, open: &Destinations, kept: &Kept) -> Result<Placed, String> {
     let mut wanted = specs::destinations(settings).map_err(|error| error.to_string())?;
     let of_sinkers = specs::of_sinkers(settings);
     let mut names = BTreeMap::new();
@@ -167,7 +167,16 @@ fn placed(settings: &Settings, open: &Destinations) -> Result<Placed, String> {
         }
     }
     for at in new {
-        let name = wanted[at].name.clone();
+        let place = wanted[at].name.clone();
+        // A queue that is not open may hold points for the URL that it belongs to.
+        let is_free = |name: &String| {
+            let is_open = open.units().any(|unit| unit.outlet.name == *name);
+            is_open || kept.get(name).is_none_or(|mark| *mark == kept::mark(&wanted[at]))
+        };
+        let next = (of_sinkers.len()..).map(specs::sinker_destination);
+        let next = next.filter(|name| !taken.contains(name));
+        let name = std::iter::once(place.clone()).chain(next).find(is_free);
+        let name = name.unwrap_or_else(|| place.clone());
         let queue = open.units().find(|unit| unit.outlet.name == name);
         let waits = queue.map_or(0, |unit| unit.outlet.queue.counts().queued);
         if taken.contains(&name) || waits > 0 {
@@ -176,7 +185,7 @@ fn placed(settings: &Settings, open: &Destinations) -> Result<Placed, String> {
             ));
         }
         taken.push(name.clone());
-        names.insert(name.clone(), name);
+        names.insert(place, name);
     }
     for spec in &mut wanted[first..] {
         if let Some(name) = names.get(&spec.name) {

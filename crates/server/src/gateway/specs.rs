@@ -308,7 +308,7 @@ pub(super) fn of_sinkers(settings: &Settings) -> Vec<String> {
 }
 
 /// The name of the destination that the URL of a sinker makes.
-fn sinker_destination(at: usize) -> String {
+pub(super) fn sinker_destination(at: usize) -> String {
     format!("sinker-{}", at + 1)
 }
 

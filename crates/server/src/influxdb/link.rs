@@ -47,9 +47,9 @@ pub(super) struct Links {
 pub(super) enum LinkError {
     #[error(transparent)]
     Server(#[from] ClientError),
-    #[error("tokens of subscriptions: {0}")]
+    #[error("tokens of subscriptions")]
     Users(#[from] UserError),
-    #[error("cannot listen for datagrams of a subscription: {0}")]
+    #[error("cannot listen for datagrams of a subscription")]
     Listen(#[from] io::Error),
     #[error("the server does not listen yet")]
     Early,

@@ -364,3 +364,41 @@ fn a_url_keeps_its_queue_when_sinkers_change_places() {
         server.stop().await;
     });
 }
+
+#[test]
+fn a_url_keeps_its_queue_when_sinkers_change_places_between_two_starts() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("levada.toml");
+        let (a, b, c) = (Receiver::start(), Receiver::start(), Receiver::start());
+        let of = |filter: &str, to: &Receiver| sunk(filter, &format!("url = '{}'", to.url()));
+        let base = "[gateway]\n[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n";
+        let [of_a, of_b, of_c] = [of("a", &a), of("b", &b), of("c", &c)];
+        rules(&file, &format!("{base}{of_a}{of_b}{of_c}"));
+        let server = Started::with(data.path(), &[], Some(&file)).await;
+        [&a, &b, &c].iter().for_each(|one| one.fail(true));
+        write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\nsrc f=\"c\"\n").await;
+        server.stop().await;
+        // The first one is gone, the others have moved up, and one is new.
+        [&a, &b, &c].iter().for_each(|one| one.fail(false));
+        let d = Receiver::start();
+        rules(&file, &format!("{base}{of_b}{}{of_c}", of("d", &d)));
+        let server = Started::with(data.path(), &[], Some(&file)).await;
+        write(&server, "logging", "src f=\"b\"\nsrc f=\"d\"\n").await;
+        eventually("the others", async || (b.lines(), c.lines(), d.lines()) == (2, 1, 1)).await;
+        assert_eq!(a.lines(), 0);
+        // Nor may its queue be taken when settings are read again.
+        let e = Receiver::start();
+        let more = format!("{base}{}{of_b}{of_c}", of("e", &e));
+        assert_eq!(read_again(&server, &file, &more).await, None);
+        write(&server, "logging", "src f=\"b\"\nsrc f=\"e\"\n").await;
+        eventually("b and e", async || (b.lines(), e.lines()) == (3, 1)).await;
+        server.stop().await;
+        // It is there again.
+        rules(&file, &format!("{base}{of_b}{of_a}"));
+        let server = Started::with(data.path(), &[], Some(&file)).await;
+        eventually("a has what waited for it", async || a.lines() == 1).await;
+        assert_eq!((b.lines(), c.lines(), d.lines(), e.lines()), (3, 1, 1, 1));
+        server.stop().await;
+    });
+}

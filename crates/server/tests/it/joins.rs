@@ -342,7 +342,7 @@ fn the_gateway_feeds_tasks_and_waits_for_one_that_is_missing() {
         let mut body = String::new();
         for n in 0..50 {
             for host in ["named", "all"] {
-                writeln!(body, "cpu,host={host} v={},n={n}i {}000000000", 80 + n % 20, SECONDS + n)
+                writeln!(body, "cpu,host={host} v={},n={n}u {}000000000", 80 + n % 20, SECONDS + n)
                     .unwrap();
             }
         }

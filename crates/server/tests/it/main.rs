@@ -9,6 +9,7 @@ mod details;
 mod flood;
 mod gateway;
 mod gateway_circles;
+mod gateway_clients;
 mod gateway_dialects;
 mod gateway_kinds;
 mod gateway_register;

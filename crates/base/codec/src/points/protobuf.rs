@@ -28,7 +28,7 @@ const MAP_URL: &str = "type.googleapis.com/point.Map";
 pub enum ProtobufError {
     /// It is no message, or not this one.
     #[error("invalid protobuf point: {0}")]
-    Wire(#[from] WireError),
+    Wire(WireError),
     /// A value of a type that points do not have.
     #[error("invalid protobuf point: unknown type `{0}`")]
     Type(String),
@@ -54,6 +54,15 @@ pub struct Reader<'b> {
 
 /// Reads what one point holds, and counts.
 struct Room(usize);
+
+// === impl ProtobufError ===
+
+/// It is said in the text, and so it is no cause beside it.
+impl From<WireError> for ProtobufError {
+    fn from(error: WireError) -> Self {
+        ProtobufError::Wire(error)
+    }
+}
 
 // === impl Reader ===
 

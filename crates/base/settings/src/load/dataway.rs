@@ -11,6 +11,8 @@ use super::layer::from_json;
 enum Take {
     /// Taken as it is; a list in a variable is separated by commas, or JSON.
     Same,
+    /// A word in letters of any case.
+    Word,
     /// A number of bytes.
     Bytes,
     /// A number of gigabytes.
@@ -68,7 +70,8 @@ const ORIGINALS: &[Original] = &[
         "dataway.content_encoding",
         "ENV_DATAWAY_CONTENT_ENCODING",
         "gateway.content-encoding",
-        Take::Same,
+        // Source: dataway reference §2.2.
+        Take::Word,
     ),
     row("dataway.gzip", "", "gateway.gzip", Take::Same),
     row("", "ENV_DATAWAY_DISABLE_GZIP", "gateway.gzip", Take::Not),
@@ -194,7 +197,7 @@ pub(super) fn of_variable(name: &str, value: &str) -> Option<Taken> {
                 Value::Array(parts.map(Value::from).collect())
             }
         }
-        Take::Same => Value::from(value),
+        Take::Same | Take::Word => Value::from(value),
     };
     Some(match original.take {
         Take::Flag | Take::Not => Taken::Set(vec![(original.here.to_owned(), value)]),
@@ -226,6 +229,10 @@ impl Original {
         };
         match self.take {
             Take::Nothing => Taken::Ignored,
+            Take::Word => one(match value {
+                Value::String(word) => Value::String(word.trim().to_ascii_lowercase()),
+                other => other,
+            }),
             Take::Bytes => bytes(1.0),
             Take::Gigabytes => bytes(f64::from(1 << 30)),
             Take::Not => one(Value::Boolean(value.as_bool() == Some(false))),

@@ -526,7 +526,7 @@ fn bodies_wait_for_others_no_longer_than_agents_do() {
 #[test]
 fn sections_and_variables_of_the_original_are_taken() {
     let text = "[dataway]\nurls = ['http://a?token=t', 'http://b?token=t']\ntimeout_v2 = '7s'\ngzip = false\n\
-        content_encoding = 'v2'\nmax_raw_body_size = 2048\nmax_idle_conns = 3\n\
+        content_encoding = 'V2'\nmax_raw_body_size = 2048\nmax_idle_conns = 3\n\
         [dataway.wal]\nmax_capacity_gb = 0.5\nno_drop_categories = ['L']\n\
         [[dataway.sinkers]]\ncategories = ['M']\nurl = 'http://c?token=t'\n\
         [io]\nflush_workers = 3\nnonsense = 1\n[io.filters]\nlogging = [\"{ source = 'x' }\"]\n";
@@ -548,6 +548,9 @@ fn sections_and_variables_of_the_original_are_taken() {
         .env([("ENV_DATAWAY", "http://a,http://b"), ("LEVADA_GATEWAY_URLS", "http://c")]);
     let urls = own.load().unwrap().settings.gateway.urls;
     assert_eq!(urls.iter().map(|url| &**url.expose()).collect::<Vec<_>>(), ["http://c"]);
+    let encoding = Loader::new().env([("ENV_DATAWAY_CONTENT_ENCODING", "Line-Protocol")]);
+    let encoding = encoding.load().unwrap().settings.gateway.content_encoding;
+    assert_eq!(encoding, crate::gateway::PointEncoding::V1);
     let bad = Loader::new().env([("ENV_SINKER", "{"), ("ENV_IO_FILTERS", r#"{"nothing":["{}"]}"#)]);
     let found = problems(bad);
     assert_eq!(found.len(), 2, "{found:?}");

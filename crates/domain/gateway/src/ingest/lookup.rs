@@ -12,9 +12,12 @@ pub(super) struct LineLookup<'l, 'b> {
 }
 
 /// A point.
-pub(super) struct PointLookup<'p, 'b> {
-    pub(super) point: &'p Point<'b>,
-    pub(super) category: Category,
+#[derive(Clone, Copy, Debug)]
+pub struct PointLookup<'p, 'b> {
+    /// The point.
+    pub point: &'p Point<'b>,
+    /// Without one no key is injected.
+    pub category: Option<Category>,
 }
 
 impl Lookup for LineLookup<'_, '_> {
@@ -58,7 +61,7 @@ impl Lookup for PointLookup<'_, '_> {
     }
 
     fn category(&self) -> Option<Category> {
-        Some(self.category)
+        self.category
     }
 
     fn tag(&self, key: &Key) -> Option<&str> {

@@ -75,7 +75,7 @@ impl Splitter<'_> {
             return;
         }
         let category = self.write.category;
-        let lookup = PointLookup { point: &point, category };
+        let lookup = PointLookup { point: &point, category: Some(category) };
         let verdict = self.rules.decide(category, &lookup, &mut self.workspace.scratch);
         if !self.note(verdict) {
             return;

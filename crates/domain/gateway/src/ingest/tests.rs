@@ -382,6 +382,7 @@ fn what_points_share_does_not_make_them_larger_without_bound() {
 fn a_bad_body_is_refused_whole_and_says_why() {
     let gzip = |text: &str| Bytes::from(compress_all(Compression::Gzip, text.as_bytes()).unwrap());
     let bomb = gzip(&" ".repeat(3 << 20));
+    let zlib_bomb = deflated(&" ".repeat(3 << 20), true);
     let good = "m f=1i 1\n";
     let base = network(good);
     for (write, code, kind) in [
@@ -394,6 +395,13 @@ fn a_bad_body_is_refused_whole_and_says_why() {
         (Write { coding: Coding::Snappy, ..base.clone() }, "decodeBodyFailed", ErrorKind::Invalid),
         (
             Write { coding: Coding::Gzip, body: bomb, ..base.clone() },
+            "decodeBodyFailed",
+            ErrorKind::TooLarge,
+        ),
+        (Write { coding: Coding::Deflate, ..base.clone() }, "decodeBodyFailed", ErrorKind::Invalid),
+        (Write { coding: Coding::Brotli, ..base.clone() }, "decodeBodyFailed", ErrorKind::Invalid),
+        (
+            Write { coding: Coding::Deflate, body: zlib_bomb, ..base.clone() },
             "decodeBodyFailed",
             ErrorKind::TooLarge,
         ),
@@ -411,13 +419,46 @@ fn a_bad_body_is_refused_whole_and_says_why() {
         ),
     ] {
         let bounds = Bounds {
-            body_bytes_max: if write.coding == Coding::Gzip { 1 << 20 } else { 1_000 },
+            body_bytes_max: if write.coding == Coding::Identity { 1_000 } else { 1 << 20 },
             plain_bytes_max: 2 << 20,
             ..Bounds::default()
         };
         let error = run_with(&write, to_default(), &[PLAIN], bounds).unwrap_err();
         assert_eq!((error.code(), error.kind()), (code, kind), "{error}");
     }
+}
+
+#[test]
+fn bodies_are_unpacked_whatever_they_are_packed_with() {
+    let line = "m f=1i 1700000000000000001\n";
+    for (name, body) in [
+        ("deflate", deflated(line, true)),
+        ("Deflate", deflated(line, false)),
+        // One block that is not compressed.
+        (" BR", Bytes::from([&b"\x0b\x0d\x80"[..], line.as_bytes(), b"\x03"].concat())),
+    ] {
+        let coding = Coding::of_name(name).unwrap();
+        let write = Write { coding, body: body.clone(), ..network("") };
+        let (outgoing, _) = run(&write, to_default(), &[PLAIN]).unwrap();
+        assert_eq!(sent(&outgoing, 0), line, "{name}");
+        let half = Write { body: body.slice(..body.len() / 2), ..write };
+        let error = run(&half, to_default(), &[PLAIN]).unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("decodeBodyFailed", ErrorKind::Invalid));
+    }
+    assert_eq!(Coding::of_name("lzma"), None);
+}
+
+fn deflated(text: &str, has_header: bool) -> Bytes {
+    use std::io::Write as _;
+    let level = flate2::Compression::fast();
+    if has_header {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
+        encoder.write_all(text.as_bytes()).unwrap();
+        return encoder.finish().unwrap().into();
+    }
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap().into()
 }
 
 #[test]

@@ -215,7 +215,8 @@ impl DatawayMetrics {
         let filters =
             spec.drop_filters.iter().find(|(known, list)| *known == category && !list.is_empty());
         if let Some((_, list)) = filters {
-            let text = list.join("; ");
+            // Source: dataway reference §4.3.
+            let text = list.join(" ");
             let text = &text[..text.floor_char_boundary(FILTERS_BYTES_MAX)];
             let labels = [category_name, text, spec.drop_source.name()];
             self.filter_points.with(&labels).add(written.points);

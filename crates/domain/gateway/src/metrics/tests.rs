@@ -145,6 +145,10 @@ fn exercise(registry: &Registry, tasks: &Tasks, dir: &std::path::Path) {
     let metrics = DatawayMetrics::new(registry, clock.clone()).unwrap();
     let later =
         Answer::Later { status: None, after: None, is_overload: false, reason: String::new() };
+    let head = metrics.head();
+    let queue =
+        Queue::open(dir, "default", QueueSettings::default(), tasks, clock.clone()).unwrap();
+    head.watch_reads("default", &queue);
     for answer in [
         Answer::Delivered { status: 200, left_out: Default::default() },
         Answer::Refused { status: 400, reason: String::new() },
@@ -166,12 +170,11 @@ fn exercise(registry: &Registry, tasks: &Tasks, dir: &std::path::Path) {
         ..Written::default()
     };
     let rules = RulesSpec {
-        drop_filters: vec![(Category::Logging, vec!["{ a = 'b' }".to_owned()])],
+        drop_filters: vec![(Category::Logging, vec!["{ a = 'b' }".to_owned(), "{}".to_owned()])],
         ..RulesSpec::default()
     };
     let rules = RuleSet::new(rules, 1).unwrap();
     metrics.written("me", "v1", Category::Logging, &written, &rules);
-    let head = metrics.head();
     head.took(Category::Logging, Encoding::Protobuf, "enc", Duration::from_millis(1));
     head.made(Category::Logging, Encoding::Protobuf, 3, 100);
     head.pulled(Duration::from_millis(1), true);
@@ -185,9 +188,7 @@ fn exercise(registry: &Registry, tasks: &Tasks, dir: &std::path::Path) {
     net.answered(Some(([127, 0, 0, 1], 80).into()), Duration::from_millis(1), None);
     net.answered(None, Duration::from_millis(1), Some(Duration::from_millis(1)));
     net.watched("a.test", Duration::from_millis(1), true, true);
-    let queue = Queue::open(dir, "default", QueueSettings::default(), tasks, clock).unwrap();
     head.put(&queue, 10, Duration::from_millis(1));
-    head.watch_reads(&queue);
     head.entered(Category::Logging, 3);
     head.left(Category::Logging, 3, true);
     metrics.elections().answered("default", "success", Duration::from_millis(1));
@@ -243,6 +244,13 @@ async fn every_metric_of_the_reference_is_shown_or_there_is_a_reason() {
             }
         }
     }
+    // The metrics of a queue name the same folder.
+    let path = format!("path=\"{}", dir.path().display());
+    for line in text.lines().filter(|line| line.starts_with("diskcache_")) {
+        assert!(line.contains(&path), "{line}");
+    }
+    // Source: dataway reference §4.3: the texts, joined by one space.
+    assert!(text.contains("filters=\"{ a = 'b' } {}\""), "{text}");
     // Nothing of the original's is shown that its reference does not have.
     let seed = [
         "datakit_io_dataway_api_request_total",

@@ -1,7 +1,9 @@
 //! Tokens and quotas, and how the original refuses.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderMap};
 use levada_gateway::tenants::{Over, Stranger};
 use serde::Serialize;
 
@@ -9,6 +11,7 @@ use super::GatewayApi;
 use crate::answer::Answer;
 use crate::api::{Api, Visit};
 use crate::error::ApiError;
+use crate::request::{Query, header_text};
 use crate::router::Access;
 
 /// Source: dataway reference §9.1.
@@ -35,7 +38,7 @@ pub(crate) async fn admit(api: &Api, visit: Visit<'_>) -> Result<Option<String>,
         gateway(api)?;
         return Ok(user);
     };
-    match gateway.tenants.find(token_of(&visit)) {
+    match gateway.tenants.find(&token_of(visit.query, visit.headers)) {
         Ok(name) => Ok(Some(name.to_owned())),
         Err(Stranger::NoToken) => {
             Err(ApiError::new(StatusCode::UNAUTHORIZED, "token missing").code(TOKEN_NOT_FOUND))
@@ -55,26 +58,27 @@ pub(super) fn gateway(api: &Api) -> Result<&std::sync::Arc<GatewayApi>, ApiError
     api.gateway.as_ref().ok_or_else(missing)
 }
 
-/// Gives the token of a request: `token` of the query, a header, the password of Influx clients; empty without one.
-fn token_of<'v>(visit: &Visit<'v>) -> &'v str {
-    for name in ["token", "p"] {
-        if let Some(token) = visit.query.get(name).filter(|token| !token.is_empty()) {
-            return token;
-        }
+/// Gives the token of a request, empty without one: `token` of the query, a header, or the password of clients of InfluxDB
+/// and Prometheus.
+pub(super) fn token_of(query: &Query, headers: &HeaderMap) -> String {
+    let texts = [query.get("token"), query.get("p"), header_text(headers, "x-token")];
+    if let Some(token) = texts.into_iter().flatten().find(|token| !token.is_empty()) {
+        return token.to_owned();
     }
-    let header = |name: &str| visit.headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(token) = header("x-token") {
-        return token;
+    let value = header_text(headers, AUTHORIZATION).unwrap_or_default();
+    let (scheme, token) = value.split_once(' ').unwrap_or_default();
+    let token = token.trim();
+    match scheme.to_ascii_lowercase().as_str() {
+        "token" | "bearer" => token.to_owned(),
+        "basic" => password_of(token).unwrap_or_default(),
+        _ => String::new(),
     }
-    let value = header(AUTHORIZATION.as_str()).unwrap_or_default();
-    match value.split_once(' ') {
-        Some((scheme, token))
-            if scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer") =>
-        {
-            token.trim()
-        }
-        _ => "",
-    }
+}
+
+/// Gives the password of `user:password` in base64.
+fn password_of(encoded: &str) -> Option<String> {
+    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    text.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 /// Gives the refusal of a tenant that brings too much.

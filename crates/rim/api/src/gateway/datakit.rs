@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::GatewayApi;
-use super::admit::{gateway, refuse};
+use super::admit::{gateway, refuse, token_of};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
@@ -145,7 +145,8 @@ async fn election(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     {
         return Err(ApiError::bad_request("id missing or too long").code("datakit.badRequest"));
     }
-    let token = request.query.text("token").to_owned();
+    // Wherever it stands, the agents of one token are in one election.
+    let token = token_of(&request.query, &request.headers);
     let started = api.clock.monotonic();
     let incumbent = gateway.elections.ask((token, namespace.to_owned()), id, started);
     let status = if incumbent == id { "success" } else { "defeat" };

@@ -68,10 +68,8 @@ async fn write(api: Arc<Api>, request: Request, name: &str) -> Result<Answer, Ap
         }
     };
     let packed = request.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    let (coding, body) = coding(packed.unwrap_or_default(), &request.body)?;
     let write = Write {
-        body,
-        coding,
+        coding: coding(packed.unwrap_or_default())?,
         unit: Unit::Fixed(precision),
         checks: Some(Checks::influx()),
         ..Write::lines(Category::Metric, request.body.clone(), api.clock.now())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{Method, StatusCode};
-use levada_gateway::ingest::{Coding, Format, Write};
+use levada_gateway::ingest::{Coding, Format, Write, Written};
 use levada_model::Category;
 
 use super::admit::gateway;
@@ -50,17 +50,20 @@ async fn remote_write(api: Arc<Api>, request: Request) -> Result<Answer, ApiErro
         let text = format!("`{content_type}` is not known here, send {FIRST}");
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
-    let (coding, body) = match header(&request, CONTENT_ENCODING.as_str()) {
-        "" => (Coding::Snappy, request.body.clone()),
-        name => coding(name, &request.body)?,
+    let coding = match header(&request, CONTENT_ENCODING.as_str()) {
+        "" => Coding::Snappy,
+        name => coding(name)?,
     };
     let write = Write {
-        body,
         coding,
         format: if is_second { Format::RemoteWriteV2 } else { Format::RemoteWrite },
         ..Write::lines(Category::Metric, request.body.clone(), api.clock.now())
     };
-    let written = take(gateway, &request, write, "prometheus-remote-write").await?;
+    let written = match take(gateway, &request, write, "prometheus-remote-write").await {
+        // Prometheus sends what it knows of metrics by itself, without a sample.
+        Err(error) if error.code == "datakit.noPoints" => Written::default(),
+        written => written?,
+    };
     let answer = Answer::empty(StatusCode::NO_CONTENT);
     if !is_second {
         return Ok(answer);
@@ -74,8 +77,9 @@ async fn remote_write(api: Arc<Api>, request: Request) -> Result<Answer, ApiErro
 
 async fn otlp(api: Arc<Api>, request: Request, category: Category) -> Result<Answer, ApiError> {
     let content_type = header(&request, CONTENT_TYPE.as_str());
-    let is_json = content_type.starts_with(JSON);
-    if !is_json && !content_type.starts_with(PROTOBUF) {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is_json = media_type.eq_ignore_ascii_case(JSON);
+    if !is_json && !media_type.eq_ignore_ascii_case(PROTOBUF) {
         let text = format!("only {PROTOBUF} and {JSON} are known here");
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
@@ -101,10 +105,8 @@ async fn take_otlp(
     format: Format,
 ) -> Result<(), ApiError> {
     let gateway = gateway(api)?;
-    let (coding, body) = coding(header(request, CONTENT_ENCODING.as_str()), &request.body)?;
     let write = Write {
-        body,
-        coding,
+        coding: coding(header(request, CONTENT_ENCODING.as_str()))?,
         format,
         ..Write::lines(category, request.body.clone(), api.clock.now())
     };

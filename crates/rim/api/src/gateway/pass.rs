@@ -17,7 +17,7 @@ use super::admit::{code_of, gateway, refuse};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::request::Request;
+use crate::request::{Request, header_text};
 use crate::router::{Body, Route};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -61,10 +61,10 @@ async fn pass(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     };
     let (client, endpoint) = gateway.centre.as_ref().ok_or_else(missing)?;
     let names = [CONTENT_TYPE.as_str(), CONTENT_ENCODING.as_str()];
-    let headers = names.iter().chain(&HEADERS).filter_map(|name| {
-        let value = request.headers.get(*name)?.to_str().ok()?;
-        Some((*name, value))
-    });
+    let headers = names
+        .iter()
+        .chain(&HEADERS)
+        .filter_map(|name| Some((*name, header_text(&request.headers, *name)?)));
     let query: Vec<(&str, &str)> =
         request.query.pairs().filter(|(name, _)| *name != "token").collect();
     let body = match request.path == QUERY {

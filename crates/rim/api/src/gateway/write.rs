@@ -8,13 +8,13 @@ use levada_codec::points::Unit;
 use levada_gateway::ingest::{Format, Write};
 use levada_model::Category;
 
-use super::admit::{gateway, refuse};
+use super::admit::{gateway, over, refuse};
 use super::echo::{self, Echo};
 use super::take::{coding, refused, take};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::request::Request;
+use crate::request::{Request, header_text};
 use crate::router::{Body, Route};
 
 pub(super) const ROUTES: &[Route] =
@@ -36,16 +36,14 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
         Some(category) => category,
     };
     let query = &request.query;
-    let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name| header_text(&request.headers, name);
     let packed = query.get("encoding").filter(|name| !name.is_empty());
     let packed = packed.or_else(|| header(CONTENT_ENCODING.as_str())).unwrap_or_default();
-    let (coding, body) = coding(packed, &request.body)?;
     let index = query.get("storage_index").filter(|_| category == Category::Logging);
     let write = Write {
-        body,
-        coding,
+        coding: coding(packed)?,
         format: format(header(CONTENT_TYPE.as_str()).unwrap_or_default()),
-        unit: Unit::of_parameter(query.get("precision")),
+        unit: Unit::of_parameter(query.get("precision").filter(|name| !name.is_empty())),
         is_strict: is_true(query.get("strict")),
         global_tags: header("x-global-tags").map(Into::into),
         storage_index: index.or_else(|| header("x-storage-index-name")).map(Into::into),
@@ -60,6 +58,10 @@ async fn write(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
         None => None,
     };
     if is_true(query.get("dry")) {
+        gateway
+            .tenants
+            .admit(request.user.as_deref().unwrap_or_default(), request.body.len())
+            .map_err(|more| over(&more))?;
         let own = Arc::clone(gateway);
         on_thread(&api, move || own.gateway.check(&write).map_err(|e| refused(&e))).await?;
     } else {

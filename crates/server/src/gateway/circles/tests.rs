@@ -63,6 +63,12 @@ fn sure_circles_are_refused_with_their_path() {
     let of_logs = RulesSpec { sinkers: vec![sinker(Category::Logging, &[], 0)], ..default(1) };
     let of_some =
         RulesSpec { sinkers: vec![sinker(Category::Logging, &["{ a = 'b' }"], 0)], ..default(1) };
+    let behind = |sink_mode| RulesSpec {
+        sink_mode,
+        sinkers: vec![sinker(Category::Logging, &[], 1), sinker(Category::Logging, &[], 0)],
+        ..default(1)
+    };
+    let (each, first) = (behind(SinkMode::All), behind(SinkMode::First));
     let keep = || vec![flow("keep"), flow("nobody")];
     let pair = || vec![flow("a"), flow("b")];
     for (what, destinations, rules, read, expected) in [
@@ -101,6 +107,20 @@ fn sure_circles_are_refused_with_their_path() {
             of_logs,
             flows(&[("f", "keep", BY_RULES)]),
             Some("gateway (logging) → destination `keep`"),
+        ),
+        (
+            "by the second of two sinkers of all logs",
+            keep(),
+            each,
+            flows(&[("f", "keep", BY_RULES)]),
+            Some("gateway (logging) → destination `keep`"),
+        ),
+        (
+            "by the second, of which the first takes all",
+            keep(),
+            first,
+            flows(&[("f", "keep", BY_RULES)]),
+            None,
         ),
         ("by a sinker of metrics", keep(), of_metrics, flows(&[("f", "keep", BY_RULES)]), None),
         ("by a filter", keep(), of_some, flows(&[("f", "keep", BY_RULES)]), None),
