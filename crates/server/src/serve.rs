@@ -37,7 +37,7 @@ use crate::tasks::TaskHost;
 use crate::tasks::vitals::{Monitoring, TaskVitals};
 use flows::Flows;
 pub(crate) use listen::Bound;
-use load::LoadDirectory;
+use load::{LoadDirectory, LoadTold};
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
@@ -195,6 +195,13 @@ impl Server {
         health.add("topic handlers", move || look_at_handlers(&looked_at));
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
+        let load = load_directory(&settings, &config);
+        let load = load.map(|directory| (directory, LoadTold::default()));
+        if let Some((_, told)) = &load {
+            let (counted, looked_at) = (told.clone(), told.clone());
+            vitals.add_load(move || counted.errors());
+            health.add("load directory", move || looked_at.trouble());
+        }
         metrics::register(&host.metrics, &documents, log.feed());
         let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
         let api = Api {
@@ -221,9 +228,9 @@ impl Server {
             gateway: gateway.as_ref().map(GatewayHost::api),
             tasks: Some(service.clone()),
         };
-        if let Some(directory) = load_directory(&settings, &api.config) {
+        if let Some((directory, told)) = load {
             let (tasks, alerts) = (service, api.alerts.clone());
-            LoadDirectory { directory, tasks, alerts }.watch(&host.tasks, shutdown.clone());
+            LoadDirectory { directory, tasks, alerts, told }.watch(&host.tasks, shutdown.clone());
         }
         let bound = listen::all(&api, &host, &shutdown).await?;
         influxdb.start(&bound, &health, &shutdown);
