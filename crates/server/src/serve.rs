@@ -193,6 +193,8 @@ impl Server {
         let health = Health::default();
         let looked_at = alerts.clone();
         health.add("topic handlers", move || look_at_handlers(&looked_at));
+        let looked_at = service.clone();
+        health.add("tasks", move || look_at_tasks(&looked_at));
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
         let load = load_directory(&settings, &config);
@@ -305,6 +307,12 @@ fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
         tasks: host.tasks.clone(),
         metrics: Arc::new(metrics),
     }
+}
+
+/// Says which tasks do not run although they are enabled.
+fn look_at_tasks(tasks: &TaskService) -> Option<String> {
+    let (count, id, error) = tasks.troubled()?;
+    Some(format!("enabled tasks that do not run: {count}, e.g. `{id}`: {error}"))
 }
 
 /// Says which topic handlers do not run.
