@@ -37,7 +37,7 @@ use crate::tasks::TaskHost;
 use crate::tasks::vitals::{Monitoring, TaskVitals};
 use flows::Flows;
 pub(crate) use listen::Bound;
-use load::LoadDirectory;
+use load::{LoadDirectory, LoadTold};
 
 /// The file of the store, in the data folder.
 const DATABASE: &str = "levada.db";
@@ -193,8 +193,17 @@ impl Server {
         let health = Health::default();
         let looked_at = alerts.clone();
         health.add("topic handlers", move || look_at_handlers(&looked_at));
+        let looked_at = service.clone();
+        health.add("tasks", move || look_at_tasks(&looked_at));
         let inputs = Arc::new(Inputs::start(&settings, &input_deps, &health));
         vitals.add_entries(Arc::clone(&inputs), Arc::clone(&influxdb));
+        let load = load_directory(&settings, &config);
+        let load = load.map(|directory| (directory, LoadTold::default()));
+        if let Some((_, told)) = &load {
+            let (counted, looked_at) = (told.clone(), told.clone());
+            vitals.add_load(move || counted.errors());
+            health.add("load directory", move || looked_at.trouble());
+        }
         metrics::register(&host.metrics, &documents, log.feed());
         let parts = listen::Parts::new(&settings.http, users.as_ref(), "http.")?;
         let api = Api {
@@ -221,9 +230,9 @@ impl Server {
             gateway: gateway.as_ref().map(GatewayHost::api),
             tasks: Some(service.clone()),
         };
-        if let Some(directory) = load_directory(&settings, &api.config) {
+        if let Some((directory, told)) = load {
             let (tasks, alerts) = (service, api.alerts.clone());
-            LoadDirectory { directory, tasks, alerts }.watch(&host.tasks, shutdown.clone());
+            LoadDirectory { directory, tasks, alerts, told }.watch(&host.tasks, shutdown.clone());
         }
         let bound = listen::all(&api, &host, &shutdown).await?;
         influxdb.start(&bound, &health, &shutdown);
@@ -298,6 +307,12 @@ fn input_deps(host: &Host, tasks: &TaskHost) -> InputDeps {
         tasks: host.tasks.clone(),
         metrics: Arc::new(metrics),
     }
+}
+
+/// Says which tasks do not run although they are enabled.
+fn look_at_tasks(tasks: &TaskService) -> Option<String> {
+    let (count, id, error) = tasks.troubled()?;
+    Some(format!("enabled tasks that do not run: {count}, e.g. `{id}`: {error}"))
 }
 
 /// Says which topic handlers do not run.

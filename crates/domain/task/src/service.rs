@@ -29,7 +29,7 @@ mod template;
 pub mod view;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ struct Inner {
     /// Tasks that failed or started again by themselves since that was last stored.
     changed: Mutex<BTreeSet<Str>>,
     has_changed: Notify,
+    /// Tasks that should run and do not, with their errors.
+    troubled: Mutex<BTreeMap<String, String>>,
 }
 
 // === impl TaskService ===
@@ -100,6 +102,7 @@ impl TaskService {
             locks: locks::Locks::default(),
             changed: Mutex::default(),
             has_changed: Notify::new(),
+            troubled: Mutex::default(),
         }));
         let own = Arc::downgrade(&service.0);
         service.0.deps.master.on_change(move |id| {

@@ -7,6 +7,7 @@
 //! Where to start: [`kapacitor::ROUTES`], [`gateway::ROUTES`] and [`own::ROUTES`] list every route; a route is one line there and one function in the file of
 //! its group. What routes work with is [`Api`]; domains know nothing of HTTP or its JSON.
 
+mod access;
 mod answer;
 mod api;
 pub mod auth;

@@ -1,5 +1,6 @@
 //! What list routes of Kapacitor's dialect have in common: `pattern`, `fields`, `offset`, `limit`.
 
+use levada_tick::lambda::quote;
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
@@ -39,7 +40,7 @@ impl ListQuery {
         let mut fields: Vec<String> = Vec::new();
         for field in query.all("fields") {
             if field != "id" && field != "link" && !known.contains(&field) {
-                return Err(ApiError::bad_request(format!("unsupported field {field:?}")));
+                return Err(ApiError::bad_request(format!("unsupported field {}", quote(field))));
             }
             fields.push(field.to_owned());
         }

@@ -181,6 +181,7 @@ impl Server {
         let path = request.uri().path().to_owned();
         let origin = request.headers().get(ORIGIN).cloned();
         let accepts_gzip = accepts_gzip(request.headers());
+        let access = crate::access::Access::of(&request, self.api.clock.now());
         let id = Uuid::now_v1(&node_id(&self.api.identity.server_id)).to_string();
         // A panic is the fault of one request: it must not end the connection, let alone others.
         let outcome = std::panic::AssertUnwindSafe(self.dispatch(request)).catch_unwind().await;
@@ -194,10 +195,9 @@ impl Server {
         };
         let status = answer.status().as_u16();
         let duration = self.api.clock.monotonic().saturating_sub(started);
-        tracing::debug!(
-            service = "http", host = %peer.ip(), %method, uri = path, status, request_id = id, ?duration,
-            "http request"
-        );
+        if let Some(access) = access {
+            access.log(peer, status, &id, duration);
+        }
         let mut wire = answer.into_wire(accepts_gzip);
         let headers = wire.headers_mut();
         set(headers, "x-kapacitor-version", &self.api.identity.kapacitor_version);

@@ -1,6 +1,8 @@
 //! The load directory: tasks, templates and handlers as files. Source: reference (server) §2.6.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use levada_alert::service::{AlertService, Definition};
@@ -18,9 +20,42 @@ pub(super) struct LoadDirectory {
     pub(super) tasks: TaskService,
     /// Keeps handlers.
     pub(super) alerts: AlertService,
+    /// Knows how it went.
+    pub(super) told: LoadTold,
+}
+
+/// How loads went; cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct LoadTold(Arc<Told>);
+
+#[derive(Default)]
+struct Told {
+    /// Files of all loads that were wrong, and loads that failed as a whole.
+    errors: AtomicU64,
+    /// What is wrong since the last load.
+    trouble: Mutex<Option<String>>,
 }
 
 struct Handlers(AlertService);
+
+// === impl LoadTold ===
+
+impl LoadTold {
+    /// Counts what was wrong so far.
+    pub(super) fn errors(&self) -> u64 {
+        self.0.errors.load(Ordering::Relaxed)
+    }
+
+    /// Says what is wrong since the last load.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, errors: usize, trouble: Option<String>) {
+        self.0.errors.fetch_add(errors as u64, Ordering::Relaxed);
+        *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
 
 // === impl LoadDirectory ===
 
@@ -58,6 +93,11 @@ impl LoadDirectory {
                 let (changed, unchanged, removed) =
                     (loaded.changed, loaded.unchanged, loaded.removed);
                 let errors = loaded.errors.len();
+                let first = loaded.errors.first().map(|(path, error)| {
+                    let path = path.display();
+                    format!("files that were not loaded: {errors}, e.g. `{path}`: {error}")
+                });
+                self.told.tell(errors, first);
                 let directory = self.directory.display();
                 tracing::info!(
                     service = "load", %directory, changed, unchanged, removed, errors,
@@ -66,6 +106,7 @@ impl LoadDirectory {
             }
             Err(error) => {
                 tracing::error!(service = "load", %error, "the directory was not loaded");
+                self.told.tell(1, Some(format!("the directory was not loaded: {error}")));
             }
         }
     }

@@ -47,7 +47,11 @@ pub(crate) struct TaskVitals {
     clock: Arc<dyn Clock>,
     started: Duration,
     entries: OnceLock<Entries>,
+    load_errors: OnceLock<LoadErrors>,
 }
+
+/// Counts what was wrong with files of the load directory.
+type LoadErrors = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Where points come from by themselves.
 struct Entries {
@@ -146,13 +150,28 @@ impl TaskVitals {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let started = clock.monotonic();
-        TaskVitals { tasks, kept, spawned, clock, started, entries: OnceLock::new() }
+        TaskVitals {
+            tasks,
+            kept,
+            spawned,
+            clock,
+            started,
+            entries: OnceLock::new(),
+            load_errors: OnceLock::new(),
+        }
     }
 
     /// Adds where points come from by themselves.
     pub(crate) fn add_entries(&self, inputs: Arc<Inputs>, influxdb: Arc<InfluxDbs>) {
         if self.entries.set(Entries { inputs, influxdb }).is_err() {
             tracing::debug!("the entries of points were known already");
+        }
+    }
+
+    /// Adds the load directory: who counts what was wrong with it.
+    pub(crate) fn add_load(&self, errors: impl Fn() -> u64 + Send + Sync + 'static) {
+        if self.load_errors.set(Box::new(errors)).is_err() {
+            tracing::debug!("the load directory was known already");
         }
     }
 
@@ -308,6 +327,10 @@ impl Vitals for TaskVitals {
                 let tags = BTreeMap::from([("bind", bind)]);
                 all.push(Statistic { name: "udp", tags, values: values(&fields) });
             }
+        }
+        if let Some(errors) = self.load_errors.get() {
+            let values = values(&[("errors", errors())]);
+            all.push(Statistic { name: "load", tags: BTreeMap::new(), values });
         }
         for topic in self.tasks.topics.list(Level::Ok, |_| true) {
             let tags = BTreeMap::from([("id", topic.id.to_string())]);

@@ -114,3 +114,22 @@ fn a_new_password_ends_the_old_one() {
         server.stop().await;
     });
 }
+
+#[test]
+fn users_have_their_names_whatever_is_asked_of_them() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let server = Started::new(data.path(), SETTINGS).await;
+        let request = Client::new().get(format!("{}/kapacitor/v1/users?fields=type", server.url));
+        let listed = request.basic_auth("admin", Some("pw")).send().await.unwrap();
+        let listed: serde_json::Value =
+            serde_json::from_str(&listed.text().await.unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "link": {"rel": "self", "href": "/kapacitor/v1/users/admin"},
+            "name": "admin",
+            "type": "admin",
+        });
+        assert_eq!(listed["users"], serde_json::json!([expected]));
+        server.stop().await;
+    });
+}

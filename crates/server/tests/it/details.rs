@@ -95,3 +95,51 @@ fn what_cannot_be_there_is_deleted_already() {
         server.stop().await;
     });
 }
+
+/// Gives what `/health` says of a part.
+async fn health(client: &Client, part: &str) -> Option<String> {
+    let health = client.get("/health").await.json();
+    let mut parts = health["parts"].as_array().unwrap().iter();
+    let part = parts.find(|found| found["name"] == part).unwrap();
+    part["message"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn enabled_tasks_that_do_not_run_degrade_the_server() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let server = Started::new(data.path(), &[]).await;
+        let client = Client::new(&server);
+        assert_eq!(health(&client, "tasks").await, None);
+        let script =
+            "stream|from()|alert().crit(lambda: TRUE).kafka().cluster('none').kafkaTopic('t')";
+        assert_eq!(client.task("bad", script).await.status, 500);
+        let text = "enabled tasks that do not run: 1, e.g. `bad`: unknown cluster \"none\"";
+        assert_eq!(health(&client, "tasks").await.as_deref(), Some(text));
+        let path = format!("{API}/tasks/bad");
+        let renamed = client.ask(Method::PATCH, &path, r#"{"id": "worse"}"#).await;
+        assert_eq!(renamed.status, 500);
+        server.stop().await;
+
+        let server = Started::new(data.path(), &[]).await;
+        let client = Client::new(&server);
+        let text = text.replace("bad", "worse");
+        // Kept tasks start beside the first requests.
+        for _ in 0..500 {
+            if health(&client, "tasks").await.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(health(&client, "tasks").await, Some(text));
+        let path = format!("{API}/tasks/worse");
+        let disabled = client.ask(Method::PATCH, &path, r#"{"status": "disabled"}"#).await;
+        assert_eq!((disabled.status, health(&client, "tasks").await), (200, None));
+        let enabled = client.ask(Method::PATCH, &path, r#"{"status": "enabled"}"#).await;
+        assert_eq!(enabled.status, 500);
+        assert!(health(&client, "tasks").await.is_some());
+        assert_eq!(client.ask(Method::DELETE, &path, "").await.status, 204);
+        assert_eq!(health(&client, "tasks").await, None);
+        server.stop().await;
+    });
+}

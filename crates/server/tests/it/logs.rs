@@ -66,3 +66,29 @@ fn the_log_is_followed_by_level_and_field() {
         stopped.await.expect("the server stops");
     });
 }
+
+#[test]
+fn requests_are_told_with_who_asked_but_without_secrets() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let server = Started::new(data.path(), &[]).await;
+        let client = Client::new();
+        let url = format!("{}/kapacitor/v1preview/logs?service=http&lvl=debug", server.url);
+        let mut log = client.get(url).send().await.unwrap();
+        let ping = format!("{}/kapacitor/v1/ping?u=access-log&p=secret", server.url);
+        let answer = client.get(ping).header("user-agent", "test/1").send().await.unwrap();
+        let id = answer.headers()["request-id"].to_str().unwrap().to_owned();
+        let lines = read_until(&mut log, &id).await;
+        let line = lines.lines().find(|line| line.contains(&id)).unwrap();
+        for part in [
+            "lvl=debug msg=\"http request\" service=http host=127.0.0.1 username=access-log start=",
+            " method=GET uri=\"/kapacitor/v1/ping?u=access-log&p=[REDACTED]\" protocol=HTTP/1.1 status=204 \
+             referer=- user-agent=test/1 request-id=",
+            " duration=",
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(!line.contains("secret"), "{line}");
+        server.stop().await;
+    });
+}

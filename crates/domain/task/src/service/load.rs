@@ -160,10 +160,7 @@ impl TaskService {
                 match self.load_file(folder, &key, &file, before, handlers).await {
                     Ok(true) => loaded.changed += 1,
                     Ok(false) => loaded.unchanged += 1,
-                    Err(text) => {
-                        tracing::error!(file = %file.path.display(), error = text, "file is not loaded");
-                        loaded.errors.push((file.path, text));
-                    }
+                    Err(text) => loaded.errors.push((file.path, text)),
                 }
             }
         }

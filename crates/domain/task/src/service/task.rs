@@ -157,7 +157,10 @@ impl TaskService {
         self.store_change(&before, stored.version, &record).await?;
         let definition = compiled.map(|compiled| compiled.definition);
         let outcome = self.follow(run, id, &record, definition).await;
-        self.note(&record.id, outcome).await?;
+        if run != Run::Leave {
+            self.tell(id, "");
+            self.note(&record.id, outcome).await?;
+        }
         self.view(record, ViewOptions::default()).await
     }
 
@@ -290,7 +293,11 @@ impl TaskService {
         id: &str,
         outcome: Result<(), ServiceError>,
     ) -> Result<(), ServiceError> {
-        let Err(error) = outcome else { return Ok(()) };
+        let Err(error) = outcome else {
+            self.tell(id, "");
+            return Ok(());
+        };
+        self.tell(id, &error.to_string());
         if let Err(trouble) = self.set_error(id, &error.to_string()).await {
             tracing::warn!(task = id, error = %trouble, "the error of a task is not stored");
         }
@@ -328,6 +335,7 @@ impl TaskService {
         self.documents().apply(vec![Write::delete(TASKS, id)]).await.map_err(failed)?;
         let name = id.to_owned();
         self.stop(id, move |master| master.delete(&name)).await;
+        self.tell(id, "");
         Ok(())
     }
 

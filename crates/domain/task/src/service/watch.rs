@@ -28,6 +28,22 @@ impl TaskService {
         self.store_changed().await;
     }
 
+    /// Gives how many tasks should run and do not, and the first of them with its error.
+    pub fn troubled(&self) -> Option<(usize, String, String)> {
+        let troubled = self.0.troubled.lock().unwrap_or_else(PoisonError::into_inner);
+        let (id, error) = troubled.first_key_value()?;
+        Some((troubled.len(), id.clone(), error.clone()))
+    }
+
+    /// Remembers why a task that should run does not; an empty text means that it does, or should not.
+    pub(super) fn tell(&self, id: &str, error: &str) {
+        let mut troubled = self.0.troubled.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            "" => drop(troubled.remove(id)),
+            error => drop(troubled.insert(id.to_owned(), error.to_owned())),
+        }
+    }
+
     /// Stores the errors of tasks that failed, and that those which run again have none.
     pub async fn store_changed(&self) {
         let changed: Vec<Str> = {
@@ -42,6 +58,7 @@ impl TaskService {
                 // Somebody stopped it meanwhile; what is stored was theirs to say.
                 None => continue,
             };
+            self.tell(&id, &error);
             if let Err(trouble) = self.set_error(&id, &error).await {
                 tracing::warn!(task = &*id, error = %trouble, "the error of a task is not stored");
             }

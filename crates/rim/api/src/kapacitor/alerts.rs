@@ -15,6 +15,7 @@ use levada_alert::Level;
 use levada_alert::topics::{EventEntry, TopicStatus};
 use levada_pattern::Glob;
 use levada_template::go::duration;
+use levada_tick::lambda::quote;
 use serde::Serialize;
 
 use super::Link;
@@ -140,7 +141,7 @@ fn pattern(request: &Request) -> Result<Glob, ApiError> {
 }
 
 fn unknown_topic(topic: &str) -> ApiError {
-    ApiError::not_found(format!("unknown topic: {topic:?}"))
+    ApiError::not_found(format!("unknown topic: {}", quote(topic)))
 }
 
 fn topic_answer(status: &TopicStatus) -> TopicAnswer<'_> {
@@ -198,7 +199,7 @@ async fn topic_delete(api: Arc<Api>, request: Request) -> Result<Answer, ApiErro
     let topic = request.param("topic");
     api.alerts.topics().forget(topic);
     if !api.alerts.topics().flush().await {
-        let text = format!("failed to delete topic {topic:?}: the store failed");
+        let text = format!("failed to delete topic {}: the store failed", quote(topic));
         return Err(ApiError::internal(text));
     }
     Ok(Answer::empty(StatusCode::NO_CONTENT))
@@ -208,8 +209,9 @@ async fn event_list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError>
     let topic = request.param("topic");
     let level = min_level(&request)?;
     let page = api.alerts.topics().events(topic, level, 0, usize::MAX);
-    let failed =
-        || ApiError::not_found(format!("failed to get topic events: unknown topic {topic:?}"));
+    let failed = || {
+        ApiError::not_found(format!("failed to get topic events: unknown topic {}", quote(topic)))
+    };
     let page = page.map_err(|_| failed())?;
     until_stored(&api).await;
     let answer = EventsAnswer {
@@ -224,7 +226,8 @@ async fn event_show(api: Arc<Api>, request: Request) -> Result<Answer, ApiError>
     let (topic, id) = (request.param("topic"), request.param("event"));
     let topics = api.alerts.topics();
     let state = topics.status(topic).and_then(|_| topics.event_state(topic, id));
-    let unknown = || ApiError::not_found(format!("unknown event {id:?} in topic {topic:?}"));
+    let unknown =
+        || ApiError::not_found(format!("unknown event {} in topic {}", quote(id), quote(topic)));
     let state = state.ok_or_else(unknown)?;
     until_stored(&api).await;
     let entry = EventEntry { id: id.into(), state, is_stale: false };

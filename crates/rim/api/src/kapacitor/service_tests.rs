@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::{Method, StatusCode};
 use levada_alert::handlers::{HANDLERS, TestRule};
 use levada_pattern::Glob;
+use levada_tick::lambda::quote;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -91,7 +92,7 @@ fn tests(api: &Api) -> impl Iterator<Item = Tested> {
 }
 
 fn find(api: &Api, name: &str) -> Result<Tested, ApiError> {
-    let unknown = || ApiError::not_found(format!("service {name:?} not found"));
+    let unknown = || ApiError::not_found(format!("service {} not found", quote(name)));
     tests(api).find(|tested| tested.name() == name).ok_or_else(unknown)
 }
 

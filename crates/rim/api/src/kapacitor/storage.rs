@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::{Method, StatusCode};
+use levada_tick::lambda::quote;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
@@ -113,7 +114,7 @@ async fn list() -> Result<Answer, ApiError> {
 async fn change(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     let name = request.param("name");
     let Some((_, space)) = STORES.iter().find(|(known, _)| *known == name) else {
-        return Err(ApiError::not_found(format!("unknown storage {name:?}")));
+        return Err(ApiError::not_found(format!("unknown storage {}", quote(name))));
     };
     let change: Change = request.object("failed to unmarshal storage action ")?;
     if change.action != "rebuild" {

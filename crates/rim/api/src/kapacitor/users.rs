@@ -101,7 +101,11 @@ fn read(request: &Request) -> Result<NewUser, ApiError> {
 }
 
 async fn list(api: Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let query = ListQuery::read(&request.query, FIELDS)?;
+    let mut query = ListQuery::read(&request.query, FIELDS)?;
+    if !query.fields.is_empty() {
+        // What others have an ID for.
+        query.fields.push("name".to_owned());
+    }
     let all = users(&api)?.list().await?;
     let chosen = all.iter().filter(|user| matches(&query.pattern, &user.name));
     let mut shown: Vec<Map<String, Value>> = Vec::new();

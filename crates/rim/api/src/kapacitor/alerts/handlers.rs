@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use levada_alert::service::{Definition, DefinitionError};
 use levada_model::with_causes;
+use levada_tick::lambda::quote;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -59,7 +60,7 @@ fn sorted(value: &Value) -> Value {
 }
 
 fn unknown(id: &str) -> ApiError {
-    ApiError::not_found(format!("unknown handler: {id:?}"))
+    ApiError::not_found(format!("unknown handler: {}", quote(id)))
 }
 
 /// Gives the answer to a definition that was not taken.
