@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use levada_codec::line_protocol::Precision;
 use levada_condition::filter::Compat;
+use levada_gateway::wal::ImportTable;
 use levada_model::Category;
 
 pub(crate) use self::dlq::{Dlq, DlqFilter, DlqList, DlqReplay};
@@ -481,6 +482,34 @@ all else is there. Recordings, users and overrides of the configuration are not 
 
 Exit codes: 0 all is there, 1 something failed, 3 a server or the folder cannot be reached.")]
     Kapacitor(ImportKapacitor),
+    /// Take over what waits in the disk caches of a DataKit
+    #[command(
+        name = "datakit-cache",
+        after_help = "\
+Examples:
+  levada import datakit-cache /usr/local/datakit/cache --wrote 1.6
+  levada import datakit-cache /usr/local/datakit/cache/dw-wal --wrote 1.84 --destination team-a
+
+Neither the DataKit nor a server with this data folder may run. Bodies go into the queue of the
+destination, which the next `levada serve` sends; what has waited longer than the destination allows
+is given up then. Files that were read are renamed, so it may be run again.
+
+Exit codes: 0 done, 1 the destination or the folder is wrong or in use, or something could not be read."
+    )]
+    DatakitCache(ImportCache),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportCache {
+    /// The folder of one cache, or the folder that holds one for each category
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Who wrote it, 1.6 or 1.84: the numbers of categories differ, and nothing in the files tells
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) wrote: ImportTable,
+    /// The destination that gets it
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) destination: String,
 }
 
 #[derive(Args, Debug)]

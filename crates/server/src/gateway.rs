@@ -2,6 +2,7 @@
 
 pub mod circles;
 mod estate;
+pub mod import;
 mod inside;
 mod kept;
 mod reload;

@@ -1,11 +1,16 @@
 //! `levada filter`: which points a filter of the gateway matches, and why.
+//!
+//! Lines are read in the gateway's dialect, which knows bytes and lists, so that both see the same values.
 
 use std::io::{self, Read};
 use std::path::Path;
 
-use levada_codec::line_protocol::{Limits, Parser, Precision, whole_lines, write_point};
-use levada_condition::filter::{Categorized, Explanation, Filter};
-use levada_model::{Point, Str, Timestamp};
+use levada_codec::line_protocol::{Precision, whole_lines};
+use levada_codec::points::line::{PROBLEMS_MAX, Scanner, write_point};
+use levada_codec::points::{Point, Unit};
+use levada_condition::filter::{Explanation, Filter};
+use levada_gateway::ingest::PointLookup;
+use levada_model::Timestamp;
 use levada_task::recording::files::{self, OpenError, Plain};
 use serde_json::{Value, json};
 
@@ -89,38 +94,17 @@ fn open(input: &Path) -> Result<Plain, String> {
 }
 
 /// Reads the points of a file and gives how many lines are none; these are told.
-fn read(mut input: Plain, name: &Path, mut each: impl FnMut(&Point)) -> Result<u64, String> {
+fn read(mut input: Plain, name: &Path, mut each: impl FnMut(&Point<'_>)) -> Result<u64, String> {
     let name = load::file_name(name);
-    let mut parser = Parser::new(Limits { unsigned: true, ..Limits::default() });
-    let nothing: Str = "".into();
-    let (mut text, mut points) = (Vec::new(), Vec::new());
-    let (mut lines, mut refused) = (0, 0);
+    let (mut text, mut lines, mut refused) = (Vec::new(), 0, 0);
     loop {
         // A point that is longer than what is there makes the next piece longer, so none is looked through often.
         let wanted = CHUNK_BYTES.max(text.len()) as u64;
         let count = (&mut input).take(wanted).read_to_end(&mut text);
         let is_end = count.map_err(|error| format!("{name}: cannot be read: {error}"))? == 0;
         let end = if is_end { text.len() } else { whole_lines(&text) };
-        let body = &text[..end];
-        let outcome = parser.parse(
-            &nothing,
-            &nothing,
-            Precision::Nanoseconds,
-            Timestamp(0),
-            body,
-            &mut points,
-        );
-        for problem in &outcome.problems {
-            let line = lines + problem.line;
-            output::note(&format!("{name}:{line}:{}: {}", problem.column, problem.server_text()));
-        }
-        let silent = outcome.refused - outcome.problems.len() as u64;
-        if silent > 0 {
-            output::note(&format!("{name}: {silent} more lines are no points"));
-        }
-        refused += outcome.refused;
-        lines += body.iter().filter(|byte| **byte == b'\n').count() as u64;
-        points.drain(..).for_each(|point| each(&point));
+        refused += read_piece(&String::from_utf8_lossy(&text[..end]), &name, lines, &mut each)?;
+        lines += text[..end].iter().filter(|byte| **byte == b'\n').count();
         text.drain(..end);
         if is_end {
             return Ok(refused);
@@ -133,11 +117,46 @@ fn read(mut input: Plain, name: &Path, mut each: impl FnMut(&Point)) -> Result<u
     }
 }
 
+/// Reads the points of whole lines that come after so many others, and gives how many lines are none.
+fn read_piece(
+    text: &str,
+    name: &str,
+    lines: usize,
+    each: &mut impl FnMut(&Point<'_>),
+) -> Result<u64, String> {
+    let unit = Unit::Fixed(Precision::Nanoseconds);
+    let mut scanner = Scanner::new(text, unit).map_err(|error| format!("{name}: {error}"))?;
+    let mut refused = 0;
+    while let Some(line) = scanner.next_line() {
+        let problem = match line {
+            Ok(line) => {
+                each(&line.point(unit, Timestamp(0)));
+                continue;
+            }
+            Err(problem) => problem,
+        };
+        refused += 1;
+        if refused <= PROBLEMS_MAX as u64 {
+            let before = &text.as_bytes()[..(problem.position - 1).min(text.len())];
+            let line = lines + 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let column = before.len() - start + 1;
+            let (excerpt, cause) = (&problem.excerpt, &problem.cause);
+            output::note(&format!("{name}:{line}:{column}: unable to parse '{excerpt}': {cause}"));
+        }
+    }
+    if refused > PROBLEMS_MAX as u64 {
+        let silent = refused - PROBLEMS_MAX as u64;
+        output::note(&format!("{name}: {silent} more lines are no points"));
+    }
+    Ok(refused)
+}
+
 // === impl Printer ===
 
 impl Printer<'_> {
-    fn print(&mut self, point: &Point) {
-        let subject = Categorized { point, category: self.args.category };
+    fn print(&mut self, point: &Point<'_>) {
+        let subject = PointLookup { point, category: self.args.category };
         let is_match = self.filter.matches(&subject);
         self.points += 1;
         self.matched += u64::from(is_match);
@@ -175,10 +194,10 @@ fn explanation_json(explanation: &Explanation) -> Value {
 }
 
 /// Gives the beginning of a point, on one line.
-fn shown(point: &Point) -> String {
+fn shown(point: &Point<'_>) -> String {
     let mut bytes = Vec::new();
-    if let Err(error) = write_point(point, Precision::Nanoseconds, &mut bytes) {
-        return format!("{}: {error}", point.series.name);
+    if !write_point(point, &mut bytes) {
+        return format!("{}: it has no field that a line can hold", point.name);
     }
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_end().replace(['\n', '\r', '\t'], " ");

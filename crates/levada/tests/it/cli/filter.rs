@@ -67,7 +67,7 @@ fn people_get_a_table_and_reasons() {
         [
             "  INPUT  MATCH  POINT",
             "      1  no     cpu,host=web-1 load=1.5,status=200i 1",
-            "      2  yes    cpu,host=db-1 load=3.0,text=\"two lines\" 2",
+            "      2  yes    cpu,host=db-1 load=3,text=\"two lines\" 2",
             "      3  no     mem,host=web-2 used=7u 3",
         ]
     );
@@ -141,6 +141,21 @@ fn what_is_no_point_is_told_and_ends_with_1() {
     assert!(ran.stderr.contains("unknown category; known: unknown, metrics, metric, network"));
     let ran = run(&["filter", "{}", "--input", "-", "--compat", "1.6"], b"", &[]).ends(2);
     assert!(ran.stderr.contains("unknown filter compat `1.6`; known: seed, head, strict"));
+}
+
+#[test]
+fn bytes_and_lists_are_read_as_the_gateway_reads_them() {
+    let points = "m a=\"eHk=\"b,l=[1i,2i] 1\nm a=\"xy\" 2\nm,b=t b=\"f\" 3\n";
+    for (condition, compat, expected) in [
+        ("{ a = 'xy' }", "strict", [true, true, false]),
+        ("{ a = 'xy' }", "head", [false, true, false]),
+        ("{ l != nil }", "strict", [true, false, false]),
+        ("{ b = 'f' }", "seed", [false, false, true]),
+        ("{ b = 'f' }", "head", [false, false, false]),
+    ] {
+        let args = [condition, "--compat", compat];
+        assert_eq!(matching(&args, points), expected, "{condition} {compat}");
+    }
 }
 
 #[test]

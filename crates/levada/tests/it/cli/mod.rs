@@ -13,6 +13,7 @@ mod filter;
 mod flow_test;
 mod gateway_sink;
 mod graph;
+mod import_cache;
 mod kapacitor;
 mod positions;
 mod rules;
