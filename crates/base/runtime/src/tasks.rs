@@ -35,8 +35,19 @@ pub enum TaskKind {
 /// Spawns tasks and knows which still run; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
-    running: Arc<Mutex<Vec<(TaskKind, String, AbortHandle)>>>,
+    running: Arc<Mutex<Running>>,
 }
+
+#[derive(Debug, Default)]
+struct Running {
+    list: Vec<(TaskKind, String, AbortHandle)>,
+    /// When there are so many, those that ended are taken out: looking at hundreds whenever one more is started costs more
+    /// than starting it.
+    look_at: usize,
+}
+
+/// So few are never looked through.
+const FEW: usize = 64;
 
 impl Tasks {
     /// Makes an empty set.
@@ -72,6 +83,7 @@ impl Tasks {
     pub fn running(&self) -> Vec<(TaskKind, String)> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running
+            .list
             .iter()
             .filter(|(_, _, handle)| !handle.is_finished())
             .map(|(kind, name, _)| (*kind, name.clone()))
@@ -81,15 +93,18 @@ impl Tasks {
     /// Aborts every task that still runs; threads finish by themselves.
     pub fn abort_all(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, _, handle) in running.iter() {
+        for (_, _, handle) in &running.list {
             handle.abort();
         }
     }
 
     fn register(&self, kind: TaskKind, name: &str, handle: AbortHandle) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|(_, _, handle)| !handle.is_finished());
-        running.push((kind, name.to_owned(), handle));
+        if running.list.len() >= running.look_at.max(FEW) {
+            running.list.retain(|(_, _, handle)| !handle.is_finished());
+            running.look_at = running.list.len() * 2;
+        }
+        running.list.push((kind, name.to_owned(), handle));
     }
 }
 
@@ -107,5 +122,19 @@ mod tests {
         tasks.abort_all();
         assert!(waiting.await.is_err());
         assert_eq!(tasks.running(), []);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_follows_what_runs() {
+        let tasks = Tasks::new();
+        let known = |tasks: &Tasks| tasks.running.lock().map_or(0, |running| running.list.len());
+        let start = || tasks.spawn(TaskKind::Sink, "waits", std::future::pending::<()>());
+        let waiting: Vec<_> = (0..FEW).map(|_| start()).collect();
+        for _ in 0..10 * FEW {
+            drop(tasks.spawn(TaskKind::Sink, "ends", async {}).await);
+            assert!(known(&tasks) <= 2 * FEW + 1, "{}", known(&tasks));
+        }
+        assert_eq!(tasks.running().len(), FEW);
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

@@ -10,6 +10,7 @@
 //! taken theirs: the error says which, for who writes again doubles points there, and never loses any.
 
 mod submit;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
@@ -17,9 +18,10 @@ use std::time::Duration;
 
 use levada_codec::compression::Compression;
 use levada_model::{Category, Timestamp};
-use levada_runtime::{Clock, TaskKind, Tasks};
+use levada_runtime::{Clock, Tasks};
 
 use self::submit::{Begun, Entered, Prepared};
+use crate::crew::{Crew, CrewSettings};
 use crate::ingest::{self, Bounds, Encoder, Form, HOPS_MAX, Workspace, Write, WriteError, Written};
 use crate::rules::{DestinationId, FilterSource, RuleSet, RulesError, RulesSpec, Target};
 use crate::wal::{Encoding, Queue};
@@ -45,6 +47,7 @@ pub struct Gateway {
     bounds: Bounds,
     encoder: Arc<Encoder>,
     idle: Mutex<Vec<Workspace>>,
+    crew: Arc<Crew>,
     stats: GatewayStats,
 }
 
@@ -136,10 +139,22 @@ pub struct Reload {
     pub error: Option<String>,
 }
 
-/// A larger body is prepared on a thread of its own, so that small ones need not wait behind it.
+/// A larger body is prepared on a thread beside, so that small ones need not wait behind it.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Workspaces that are kept.
 const IDLE_MAX: usize = 16;
+/// Threads that prepare bodies, for each core: some may wait for a file while others work.
+const WRITERS_PER_CORE: usize = 2;
+
+fn writers() -> CrewSettings {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    CrewSettings {
+        name: "write",
+        threads_max: cores.max(2) * WRITERS_PER_CORE,
+        waiting_per_thread: 0,
+        linger: Duration::from_millis(100),
+    }
+}
 
 // === impl GatewayStats ===
 
@@ -191,6 +206,7 @@ impl Gateway {
             bounds,
             encoder,
             idle: Mutex::default(),
+            crew: Crew::new(writers()),
             stats: GatewayStats::default(),
         })
     }
@@ -224,7 +240,7 @@ impl Gateway {
         }
         let gateway = Arc::clone(self);
         let work = move || gateway.prepare_with(&write, &rules, state).map(|it| gateway.begin(it));
-        let begun = tasks.spawn_thread(TaskKind::Gateway, "write", work).await;
+        let begun = self.crew.run(tasks, work).await;
         match begun.unwrap_or(Err(WriteError::Stopped))? {
             Begun::Yes(submission) => {
                 let until = patience.map(|patience| submission.now() + patience);

@@ -17,6 +17,7 @@ extern crate self as levada_gateway;
 #[cfg(test)]
 #[path = "../tests/support/bench.rs"]
 mod bench;
+mod crew;
 pub mod deliver;
 pub mod destination;
 pub mod egress;

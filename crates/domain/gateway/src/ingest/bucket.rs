@@ -20,11 +20,16 @@ pub struct Buckets {
     piece_bytes_max: usize,
     known: HashMap<Address, usize, RandomState>,
     list: Vec<Bucket>,
+    /// The bucket of each destination alone without a header, by its number.
+    singles: Vec<u32>,
     /// The bucket of the line before; most lines go where the one before went.
     last: usize,
     /// The body as it came, when it was compressed with gzip.
     gzip: Option<Bytes>,
 }
+
+/// Stands for no bucket.
+const NONE: u32 = u32::MAX;
 
 /// Where the lines of a bucket go, and under which header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,7 +80,8 @@ pub(super) struct Part {
 impl Buckets {
     pub(super) fn new(body: Bytes, native: Encoding, piece_bytes_max: usize) -> Self {
         let (known, list) = (HashMap::default(), Vec::new());
-        Buckets { body, native, piece_bytes_max, known, list, last: usize::MAX, gzip: None }
+        let (singles, last) = (Vec::new(), usize::MAX);
+        Buckets { body, native, piece_bytes_max, known, list, singles, last, gzip: None }
     }
 
     /// Gives how points are written in here.
@@ -96,6 +102,28 @@ impl Buckets {
     }
 
     fn find_other(&mut self, destinations: &[DestinationId], header: Option<&str>) -> usize {
+        // Most go to one destination and under no header: those are found by number.
+        let single = match (destinations, header) {
+            ([only], None) => Some(usize::from(*only)),
+            _ => None,
+        };
+        let known = single.and_then(|only| self.singles.get(only)).copied().unwrap_or(NONE);
+        if known != NONE {
+            self.last = known as usize;
+            return self.last;
+        }
+        let at = self.find_by_address(destinations, header);
+        if let (Some(only), Ok(number)) = (single, u32::try_from(at)) {
+            if self.singles.len() <= only {
+                self.singles.resize(only + 1, NONE);
+            }
+            self.singles[only] = number;
+        }
+        self.last = at;
+        at
+    }
+
+    fn find_by_address(&mut self, destinations: &[DestinationId], header: Option<&str>) -> usize {
         let address = Address {
             destinations: destinations.iter().copied().collect(),
             header: header.map(Box::from),
@@ -106,7 +134,6 @@ impl Buckets {
             let content = Content::Body(SmallVec::new());
             self.list.push(Bucket { address, content, pieces: Vec::new(), points: 0 });
         }
-        self.last = at;
         at
     }
 

@@ -43,16 +43,26 @@ impl Lookup for LineLookup<'_, '_> {
     #[inline]
     fn field(&self, key: &Key) -> Option<Value<'_>> {
         let at = self.line.position(&key.name, false)?;
-        Some(match self.line.entry(at).1 {
-            Raw::Float(digits) => Value::Float(digits.parse().ok()?),
-            Raw::Int(digits) => Value::Int(digits.parse().ok()?),
-            Raw::UInt(digits) => Value::UInt(digits.parse().ok()?),
-            Raw::Bool(value) => Value::Bool(value),
-            Raw::Text(text) | Raw::Tag(text) | Raw::EscapedText(text) => Value::Str(text),
-            Raw::Bytes(text) => Value::Bytes(text.as_bytes()),
-            Raw::Array(_) => Value::Other,
-        })
+        value_of(self.line.entry(at).1)
     }
+
+    #[inline]
+    fn value(&self, key: &Key) -> Option<Value<'_>> {
+        value_of(self.line.find(&key.name)?)
+    }
+}
+
+#[inline]
+fn value_of(raw: Raw<'_>) -> Option<Value<'_>> {
+    Some(match raw {
+        Raw::Float(digits) => Value::Float(digits.parse().ok()?),
+        Raw::Int(digits) => Value::Int(digits.parse().ok()?),
+        Raw::UInt(digits) => Value::UInt(digits.parse().ok()?),
+        Raw::Bool(value) => Value::Bool(value),
+        Raw::Text(text) | Raw::Tag(text) | Raw::EscapedText(text) => Value::Str(text),
+        Raw::Bytes(text) => Value::Bytes(text.as_bytes()),
+        Raw::Array(_) => Value::Other,
+    })
 }
 
 impl Lookup for PointLookup<'_, '_> {

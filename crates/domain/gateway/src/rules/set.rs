@@ -375,7 +375,10 @@ impl Chosen {
 
     fn add<L: Lookup + ?Sized>(&self, point: &L, out: &mut SmallVec<[DestinationId; 8]>) {
         match self {
-            Chosen::Each(ids) => out.extend_from_slice(ids),
+            Chosen::Each(ids) => match ids[..] {
+                [only] => out.push(only),
+                _ => out.extend_from_slice(ids),
+            },
             Chosen::Hash { key, among } => {
                 let text = point.tag(key).unwrap_or_else(|| point.name());
                 out.extend(rendezvous(text, among));

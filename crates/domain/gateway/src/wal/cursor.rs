@@ -7,7 +7,8 @@
 //!     u32 number of ranges, then begin and end of each (6 × u64)
 //!     u32 CRC-32C of everything before
 //! ```
-//! Written to another file, flushed, renamed, and the folder flushed: a crash leaves the old one or the new one.
+//! Written to another file, flushed, renamed, and the folder flushed: a crash leaves the old one or the new one. Where the
+//! system can, the two files change names, and the old one is written next time.
 
 use super::ledger::{DropReason, Ledger};
 use super::ranges::Ranges;

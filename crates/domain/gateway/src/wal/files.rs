@@ -26,6 +26,10 @@ pub(crate) trait Files: Send + Sync + 'static {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Handle>>;
     /// Renames a file, in place of one that exists.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Lets two files of one folder change names, both at once.
+    ///
+    /// - Errors: [`io::ErrorKind::Unsupported`] where the system cannot; then nothing has changed.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names of a folder durable.
@@ -106,6 +110,24 @@ impl Files for SystemFiles {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+            // The file system or the kernel does not know how, or a sandbox does not know the call.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            result => result.map_err(io::Error::from),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn exchange(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

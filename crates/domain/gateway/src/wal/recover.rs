@@ -116,7 +116,7 @@ impl Engine {
         let io = IoStats { torn_bytes: end.torn_bytes, ..IoStats::default() };
         Engine {
             log: Mutex::new(Log::new(place.clone(), state.tail, active)),
-            upkeep: Mutex::new(Upkeep { has_reserve, ..Upkeep::default() }),
+            upkeep: Mutex::new(Upkeep::new(has_reserve)),
             reader: Mutex::new(Reader::default()),
             inner: Mutex::new(Inner {
                 state,

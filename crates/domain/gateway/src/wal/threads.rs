@@ -1,11 +1,10 @@
 //! The threads of a queue: one that writes, one that reads ahead, and steps of upkeep; none of them while nothing is to do.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use levada_runtime::TaskKind;
-use tokio::sync::Semaphore;
 
 use super::engine::{Engine, Step, lock};
 use super::error::StorageError;
@@ -16,6 +15,7 @@ use super::record::Record;
 use super::settings::Keep;
 use super::state::State;
 use super::upkeep::Due;
+use crate::crew::{Crew, CrewSettings};
 
 /// How long a thread that writes waits for more before it ends.
 const LINGER: Duration = Duration::from_millis(50);
@@ -23,11 +23,18 @@ const LINGER: Duration = Duration::from_millis(50);
 /// How often what waits is looked through for records that waited too long.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Most queues whose files are flushed and whose progress is noted at one time, in the whole process.
+/// The threads that flush files and note progress, of all queues of the process.
 ///
-/// With a hundred queues, each of which wants that every 20 ms, as many threads would wait for the disk: their stacks and
-/// what the allocator keeps for each of them is most of the memory then. More at once do not make a disk faster.
-static UPKEEP: Semaphore = Semaphore::const_new(16);
+/// With a hundred queues, each of which wants that every 20 ms, a thread for each would cost as much as what it does, and
+/// what is kept in memory for a hundred threads more than all else. More at once do not make a disk faster.
+static UPKEEP: LazyLock<Arc<Crew>> = LazyLock::new(|| {
+    Crew::new(CrewSettings {
+        name: "upkeep of queues",
+        threads_max: 16,
+        waiting_per_thread: 4,
+        linger: Duration::ZERO,
+    })
+});
 
 /// What became of a record.
 type AppendResult = Result<Receipt, StorageError>;
@@ -237,13 +244,9 @@ pub(super) async fn keep_up(shared: Arc<Shared>) {
 }
 
 async fn step(shared: &Arc<Shared>, work: fn(&Engine, bool), is_final: bool) {
-    // It is never closed.
-    let _turn = UPKEEP.acquire().await;
     let stepping = Arc::clone(shared);
-    let done = shared.tasks.spawn_thread(TaskKind::Gateway, "upkeep of a queue", move || {
-        work(&stepping.engine, is_final);
-    });
-    if done.await.is_err() {
+    let done = UPKEEP.run(&shared.tasks, move || work(&stepping.engine, is_final)).await;
+    if done.is_none() {
         tracing::error!(destination = shared.engine.place.destination, "upkeep of a queue failed");
     }
 }

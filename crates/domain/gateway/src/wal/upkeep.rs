@@ -2,12 +2,13 @@
 
 use std::io::IoSlice;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::cursor::{self, CURSOR_FILE, CURSOR_NEW_FILE};
 use super::engine::{Engine, lock};
 use super::error::StorageError;
-use super::files::is_full;
+use super::files::{Handle, is_full};
 use super::settings::{Keep, Sync};
 
 pub(super) const RESERVE_FILE: &str = "reserve";
@@ -22,6 +23,25 @@ pub(super) struct Upkeep {
     /// The text of the cursor; used again.
     pub(super) text: Vec<u8>,
     pub(super) has_reserve: bool,
+    cursors: Cursors,
+}
+
+/// The files of the cursor, which take turns.
+///
+/// A new file for each cursor is what most of the time went for: the system has to find a free place for it and to give up
+/// that of the one before. Only a file that is no longer the cursor on the disk, whatever happens, is written again.
+#[derive(Default)]
+struct Cursors {
+    /// The cursor, when it is on the disk under its name.
+    current: Option<CursorFile>,
+    /// The one before, under the other name.
+    spare: Option<CursorFile>,
+    cannot_exchange: bool,
+}
+
+struct CursorFile {
+    handle: Arc<dyn Handle>,
+    bytes: usize,
 }
 
 /// How long the next step may wait.
@@ -31,6 +51,14 @@ pub(super) enum Due {
     In(Duration),
     /// Until something happens.
     Never,
+}
+
+// === impl Upkeep ===
+
+impl Upkeep {
+    pub(super) fn new(has_reserve: bool) -> Self {
+        Upkeep { has_reserve, ..Upkeep::default() }
+    }
 }
 
 // === impl Engine ===
@@ -156,7 +184,8 @@ impl Engine {
 
     fn write_cursor(&self, upkeep: &mut Upkeep, is_durable: bool) -> Result<(), StorageError> {
         let new = self.place.dir.join(CURSOR_NEW_FILE);
-        match self.try_write_cursor(&upkeep.text, is_durable) {
+        let Upkeep { text, cursors, .. } = upkeep;
+        match self.try_write_cursor(text, cursors, is_durable) {
             Err(error) if is_full(&error) && upkeep.has_reserve => {
                 // This is what the reserve is for.
                 upkeep.has_reserve = false;
@@ -165,25 +194,58 @@ impl Engine {
                     .files
                     .remove(&reserve)
                     .map_err(|error| self.place.error("remove", &reserve, error))?;
-                self.try_write_cursor(&upkeep.text, is_durable)
+                self.try_write_cursor(text, cursors, is_durable)
             }
             result => result,
         }
         .map_err(|error| self.place.error("write", &new, error))
     }
 
-    fn try_write_cursor(&self, text: &[u8], is_durable: bool) -> std::io::Result<()> {
+    fn try_write_cursor(
+        &self,
+        text: &[u8],
+        cursors: &mut Cursors,
+        is_durable: bool,
+    ) -> std::io::Result<()> {
         let files = &self.place.files;
-        let new = self.place.dir.join(CURSOR_NEW_FILE);
-        let handle = files.create(&new, 0)?;
-        handle.write_at(0, &mut [IoSlice::new(text)])?;
-        if is_durable {
-            handle.sync()?;
+        let (name, new) = (self.place.dir.join(CURSOR_FILE), self.place.dir.join(CURSOR_NEW_FILE));
+        // Until all is done it is not known what the names on the disk mean.
+        let (current, spare) = (cursors.current.take(), cursors.spare.take());
+        let file = match spare {
+            Some(spare) => spare,
+            None => {
+                // What has the name may still be the cursor on the disk.
+                match files.remove(&new) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(error);
+                    }
+                    _ => CursorFile { handle: files.create(&new, 0)?, bytes: 0 },
+                }
+            }
+        };
+        file.handle.write_at(0, &mut [IoSlice::new(text)])?;
+        if file.bytes > text.len() {
+            file.handle.truncate(text.len() as u64)?;
         }
-        files.rename(&new, &self.place.dir.join(CURSOR_FILE))?;
-        if is_durable {
-            files.sync_dir(&self.place.dir)?;
+        let written = CursorFile { bytes: text.len(), ..file };
+        if !is_durable {
+            return files.rename(&new, &name);
         }
+        written.handle.sync()?;
+        let mut spare = None;
+        match current {
+            Some(current) if !cursors.cannot_exchange => match files.exchange(&new, &name) {
+                Ok(()) => spare = Some(current),
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                    cursors.cannot_exchange = true;
+                    files.rename(&new, &name)?;
+                }
+                Err(error) => return Err(error),
+            },
+            _ => files.rename(&new, &name)?,
+        }
+        files.sync_dir(&self.place.dir)?;
+        (cursors.current, cursors.spare) = (Some(written), spare);
         Ok(())
     }
 

@@ -93,12 +93,9 @@ impl<'a, L: Lookup + ?Sized> Look<'a, L> {
                 None => Found { value: field, other: None },
             };
         }
-        let value = match self.point.tag(key) {
-            Some(tag) => Some(Value::Str(tag)),
-            None => match self.point.field(key) {
-                None if key.injected.is_some() => self.injected(key).map(Value::Str),
-                field => field,
-            },
+        let value = match self.point.value(key) {
+            None if key.injected.is_some() => self.injected(key).map(Value::Str),
+            value => value,
         };
         Found { value, other: None }
     }

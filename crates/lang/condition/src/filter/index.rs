@@ -120,8 +120,10 @@ impl FilterIndex {
                 }
             }
         }
-        out.sort_unstable();
-        out.dedup();
+        if out.len() > 1 {
+            out.sort_unstable();
+            out.dedup();
+        }
     }
 
     /// Gives the lists; the number of each is its place.

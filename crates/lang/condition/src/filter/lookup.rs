@@ -42,6 +42,15 @@ pub trait Lookup {
 
     /// Gives the value of a field.
     fn field(&self, key: &Key) -> Option<Value<'_>>;
+
+    /// Gives the value of a tag, or that of a field when there is no such tag.
+    #[inline]
+    fn value(&self, key: &Key) -> Option<Value<'_>> {
+        match self.tag(key) {
+            Some(tag) => Some(Value::Str(tag)),
+            None => self.field(key),
+        }
+    }
 }
 
 /// A key that filters ask for.

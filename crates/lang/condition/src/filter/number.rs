@@ -85,6 +85,11 @@ fn compare_mixed(whole: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
     }
+    // Up to here every integer is a float, and rounding down is a call of a function and two of wide integers.
+    const EXACT_MAX: i128 = 1 << 53;
+    if (-EXACT_MAX..=EXACT_MAX).contains(&whole) {
+        return (whole as i64 as f64).partial_cmp(&float);
+    }
     // The conversion saturates, far outside of 64 bits.
     let floor = float.floor() as i128;
     Some(
@@ -123,6 +128,12 @@ mod tests {
             (Int(i64::MAX), Float(i64::MAX as f64), Ordering::Less),
             (Int(i64::MIN), Float(i64::MIN as f64), Ordering::Equal),
             (Int(9_007_199_254_740_993), Float(9_007_199_254_740_992.0), Ordering::Greater),
+            (Int(1 << 53), Float(9_007_199_254_740_992.0), Ordering::Equal),
+            (Int((1 << 53) + 1), Float(9_007_199_254_740_992.0), Ordering::Greater),
+            (Int(-(1 << 53) - 1), Float(-9_007_199_254_740_992.0), Ordering::Less),
+            (Int(1 << 53), Float(f64::MAX), Ordering::Less),
+            (Int(0), Float(-0.0), Ordering::Equal),
+            (Int(0), Float(1e-3), Ordering::Less),
             (Int(-1), Float(-1.5), Ordering::Greater),
             (Int(-2), Float(-1.5), Ordering::Less),
             (Int(0), Float(f64::NEG_INFINITY), Ordering::Greater),

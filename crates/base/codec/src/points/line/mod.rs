@@ -198,6 +198,18 @@ impl<'b> Line<'_, 'b> {
         })
     }
 
+    /// Gives the value of a tag or a field of a plain line, which has no key twice.
+    #[inline]
+    pub fn find(&self, key: &str) -> Option<Raw<'b>> {
+        let bytes = self.body.as_bytes();
+        let wanted = key.as_bytes();
+        let is_wanted = |span: &&Span| {
+            (span.key_end - span.key_start) as usize == wanted.len()
+                && is_same(&bytes[span.key_start as usize..span.key_end as usize], wanted)
+        };
+        self.spans.iter().find(is_wanted).map(|span| self.value(span))
+    }
+
     /// Gives an entry by its place.
     #[inline]
     pub fn entry(&self, at: usize) -> (&'b str, Raw<'b>) {
@@ -260,6 +272,22 @@ impl<'b> Line<'_, 'b> {
             Kind::Array => Raw::Array(text),
         }
     }
+}
+
+/// Compares two keys of the same length; most are so short that a call would take longer.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if let (Some(start), Some(end)) = (one.first_chunk::<8>(), one.last_chunk::<8>())
+        && one.len() <= 16
+    {
+        return other.first_chunk() == Some(start) && other.last_chunk() == Some(end);
+    }
+    if let (Some(start), Some(end)) = (one.first_chunk::<4>(), one.last_chunk::<4>())
+        && one.len() <= 8
+    {
+        return other.first_chunk() == Some(start) && other.last_chunk() == Some(end);
+    }
+    one == other
 }
 
 // === impl Raw ===

@@ -208,6 +208,35 @@ fn what_lines_cannot_carry_is_left_out_or_changed() {
     assert_eq!(String::from_utf8(out).unwrap(), text, "a point without a field leaves nothing");
 }
 
+#[test]
+fn keys_are_found_whatever_their_length() {
+    // Keys that differ in one byte only, wherever that is.
+    for length in 1..24 {
+        let keys: Vec<String> = (0..=length)
+            .map(|at| (0..length).map(|byte| if byte == at { 'y' } else { 'x' }).collect())
+            .collect();
+        let body = |wanted: &String| {
+            let others = keys.iter().filter(|key| *key != wanted);
+            let (tags, fields): (Vec<_>, Vec<_>) =
+                others.enumerate().partition(|(at, _)| at % 2 == 0);
+            let tags: String = tags.iter().map(|(at, key)| format!(",{key}=v{at}")).collect();
+            let fields: String = fields.iter().map(|(at, key)| format!("{key}={at},")).collect();
+            format!("m{tags} {fields}zz=1 1")
+        };
+        for wanted in &keys {
+            let text = body(wanted);
+            let mut scanner = Scanner::new(&text, NANOS).unwrap();
+            let line = scanner.next_line().unwrap().unwrap();
+            assert_eq!(line.find(wanted), None, "{wanted} in {text}");
+            for (at, key) in keys.iter().filter(|key| *key != wanted).enumerate() {
+                let (tag, number) = (format!("v{at}"), at.to_string());
+                let value = if at % 2 == 0 { Raw::Tag(&tag) } else { Raw::Float(&number) };
+                assert_eq!(line.find(key), Some(value), "{key} in {text}");
+            }
+        }
+    }
+}
+
 fn value() -> impl Strategy<Value = Value<'static>> {
     prop_oneof![
         any::<f64>().prop_filter("finite", |number| number.is_finite()).prop_map(Value::Float),

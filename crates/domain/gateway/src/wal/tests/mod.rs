@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cursors;
 mod damage;
 mod formats;
 mod full;

@@ -36,6 +36,8 @@ struct Disk {
     changes_left: Option<u64>,
     is_off: bool,
     reads: u64,
+    /// Files do not change names; half of the seeds play a system that cannot.
+    cannot_exchange: bool,
 }
 
 #[derive(Default)]
@@ -70,6 +72,8 @@ enum Naming {
     Remove(String),
     /// Both at once, as a journal does it.
     Rename(String, String, usize),
+    /// The same.
+    Exchange([(String, usize); 2]),
 }
 
 struct SimHandle {
@@ -119,6 +123,7 @@ impl Sim {
             changes_left: None,
             is_off: false,
             reads: 0,
+            cannot_exchange: seed % 2 == 1,
         })))
     }
 
@@ -147,6 +152,11 @@ impl Sim {
     /// Gives the number of reads so far.
     pub(crate) fn reads(&self) -> u64 {
         self.disk().reads
+    }
+
+    /// Gives the number of files that were ever made.
+    pub(crate) fn files_made(&self) -> usize {
+        self.disk().files.len()
     }
 
     /// The process ended, and the system goes on: nothing that was written is lost.
@@ -311,6 +321,24 @@ impl Files for Sim {
         Ok(())
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        let disk = &mut *self.disk();
+        if disk.cannot_exchange {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if disk.change()? {
+            return Disk::off();
+        }
+        let first = disk.find(one).ok_or(io::ErrorKind::NotFound)?;
+        let second = disk.find(other).ok_or(io::ErrorKind::NotFound)?;
+        let ((dir, name), (_, other_name)) = (split(one), split(other));
+        let naming = Naming::Exchange([(name.to_owned(), second), (other_name.to_owned(), first)]);
+        let folder = disk.folders.get_mut(dir).ok_or(io::ErrorKind::NotFound)?;
+        naming.apply(&mut folder.live);
+        folder.changes.push(naming);
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let disk = &mut *self.disk();
         let file = disk.find(path).ok_or(io::ErrorKind::NotFound)?;
@@ -428,6 +456,7 @@ impl Naming {
                 names.remove(from);
                 names.insert(to.clone(), *file);
             }
+            Naming::Exchange(both) => names.extend(both.iter().cloned()),
         }
     }
 }
