@@ -161,6 +161,14 @@ pub fn load<S: Properties>(
 #[macro_export]
 macro_rules! spec_properties {
     () => {
+        $crate::spec_properties!(@common);
+
+        fn calls(&self) -> Vec<$crate::property::PropertyCall> {
+            $crate::property::calls(self)
+        }
+    };
+    // All but the calls.
+    (@common) => {
         fn has_property(&self, name: &str) -> bool {
             $crate::property::find::<Self>(name).is_some()
         }
@@ -176,10 +184,6 @@ macro_rules! spec_properties {
         fn read(&self, name: &str) -> Option<levada_tick::script::Value> {
             let property = $crate::property::find::<Self>(name)?;
             Some((property.get)(self).read())
-        }
-
-        fn calls(&self) -> Vec<$crate::property::PropertyCall> {
-            $crate::property::calls(self)
         }
 
         fn boxed_clone(&self) -> Box<dyn $crate::spec::Spec> {
@@ -193,30 +197,11 @@ macro_rules! spec_properties {
 #[macro_export]
 macro_rules! spec_properties_beyond {
     ($default:expr) => {
-        fn has_property(&self, name: &str) -> bool {
-            $crate::property::find::<Self>(name).is_some()
-        }
-
-        fn set(
-            &mut self,
-            name: &str,
-            args: Vec<levada_tick::script::Value>,
-        ) -> Result<$crate::spec::Set, levada_tick::script::CallError> {
-            $crate::property::set(self, name, args).map(|()| $crate::spec::Set::Field)
-        }
-
-        fn read(&self, name: &str) -> Option<levada_tick::script::Value> {
-            let property = $crate::property::find::<Self>(name)?;
-            Some((property.get)(self).read())
-        }
+        $crate::spec_properties!(@common);
 
         fn calls(&self) -> Vec<$crate::property::PropertyCall> {
             let default: fn(&Self) -> Self = $default;
             $crate::property::calls_beyond(self, &default(self))
-        }
-
-        fn boxed_clone(&self) -> Box<dyn $crate::spec::Spec> {
-            Box::new(self.clone())
         }
     };
 }
