@@ -71,7 +71,7 @@ pub fn append_f64(out: &mut Vec<u8>, number: f64) -> Result<(), NotFinite> {
         append_u64(out, number as u64);
         return Ok(());
     }
-    let mut buffer = ryu::Buffer::new();
+    let mut buffer = zmij::Buffer::new();
     let (digits, count, point) = decimal(buffer.format_finite(number));
     let digits = &digits[..count];
     if (EXPONENT_BELOW..EXPONENT_FROM).contains(&number) {

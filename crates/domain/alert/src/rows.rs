@@ -6,6 +6,8 @@
 //!
 //! A part without content is left out, as InfluxDB does. Source: reference §5.21.
 
+use std::sync::Arc;
+
 use levada_model::{BatchRef, FieldValue, Point, Str, Timestamp};
 
 use crate::json::{write_field, write_key, write_text, write_time};
@@ -116,17 +118,23 @@ impl<'p> Row<'p> {
         }
         out.extend_from_slice(b"],\"values\":[");
         let mut comma = Comma::default();
+        // Where the columns are in the values of points of a shape; most have the same.
+        let (mut shape, mut places) = (None, Vec::with_capacity(columns.len()));
         for point in self.points() {
+            if !shape.is_some_and(|known| Arc::ptr_eq(known, &point.shape)) {
+                shape = Some(&point.shape);
+                places.clear();
+                places.extend(columns.iter().map(|column| point.shape.position(column)));
+            }
             comma.write(out);
             out.push(b'[');
             write_time(point.time, out);
-            for column in &columns {
+            for (column, place) in columns.iter().zip(&places) {
                 out.push(b',');
-                match cell(point, column) {
-                    Cell::Time(time) => write_time(time, out),
-                    Cell::Field(value) => write_field(value, out),
-                    Cell::Tag(text) => write_text(text, out),
-                    Cell::Missing => out.extend_from_slice(b"null"),
+                match place.map_or_else(|| Err(point.series.tag(column)), Ok) {
+                    Ok(at) => write_field(&point.values[at], out),
+                    Err(Some(text)) => write_text(text, out),
+                    Err(None) => out.extend_from_slice(b"null"),
                 }
             }
             out.push(b']');

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levada_model::{Batch, FieldValue, Group, GroupKey, Point, Series, Shape, Str, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Details, Event, EventData};
 use crate::level::Level;
@@ -65,7 +65,7 @@ struct StoredPoint<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fields: Option<Vec<(Text<'a>, StoredValue<'a>)>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    values: Option<Vec<StoredValue<'a>>>,
+    values: Option<StoredValues<'a>>,
     time: i64,
 }
 
@@ -79,6 +79,13 @@ struct StoredBatch<'a> {
     time: i64,
     points: Vec<StoredPoint<'a>>,
     shown: usize,
+}
+
+/// Written as they stand in the point.
+#[derive(Debug)]
+enum StoredValues<'a> {
+    Of(&'a [FieldValue]),
+    Read(Vec<StoredValue<'a>>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -202,15 +209,15 @@ impl<'a> StoredPoint<'a> {
         let series = Some(&point.series).filter(|_| !is_known);
         let is_known = before.is_some_and(|before| Arc::ptr_eq(&before.shape, &point.shape));
         let names = Some(&point.shape.names).filter(|_| !is_known);
-        let values = || point.values.iter().map(StoredValue::of);
+        let values = point.values.iter().map(StoredValue::of);
         StoredPoint {
             database: series.map(|series| text(&series.database)),
             retention: series.map(|series| text(&series.retention)),
             name: series.map(|series| text(&series.name)),
             tags: series
                 .map(|series| series.tags().map(|(key, value)| (text(key), text(value))).collect()),
-            fields: names.map(|names| names.iter().map(text).zip(values()).collect()),
-            values: is_known.then(|| values().collect()),
+            fields: names.map(|names| names.iter().map(text).zip(values).collect()),
+            values: is_known.then_some(StoredValues::Of(&point.values)),
             time: point.time.0,
         }
     }
@@ -230,7 +237,10 @@ impl<'a> StoredPoint<'a> {
             ),
         };
         let (shape, values) = match (self.fields, before) {
-            (None, Some(before)) => (Arc::clone(&before.shape), self.values.unwrap_or_default()),
+            (None, Some(before)) => {
+                let values = self.values.map(StoredValues::into_list).unwrap_or_default();
+                (Arc::clone(&before.shape), values)
+            }
             (fields, _) => {
                 let fields = fields.unwrap_or_default().into_iter();
                 let (names, values): (Vec<Str>, Vec<StoredValue<'_>>) =
@@ -287,6 +297,32 @@ impl<'a> StoredBatch<'a> {
     }
 }
 
+// === impl StoredValues ===
+
+impl<'a> StoredValues<'a> {
+    fn into_list(self) -> Vec<StoredValue<'a>> {
+        match self {
+            StoredValues::Of(values) => values.iter().map(StoredValue::of).collect(),
+            StoredValues::Read(values) => values,
+        }
+    }
+}
+
+impl Serialize for StoredValues<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            StoredValues::Of(values) => serializer.collect_seq(values.iter().map(StoredValue::of)),
+            StoredValues::Read(values) => values.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredValues<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(StoredValues::Read)
+    }
+}
+
 // === impl StoredValue ===
 
 impl<'a> StoredValue<'a> {
@@ -331,7 +367,7 @@ mod float_text {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match number {
-            Some(number) => serializer.serialize_str(ryu::Buffer::new().format(*number)),
+            Some(number) => serializer.serialize_str(zmij::Buffer::new().format(*number)),
             None => serializer.serialize_str(""),
         }
     }
