@@ -40,8 +40,7 @@ const ITEMS: &str = "items";
 /// Items of a bundle. Ours: as many as a handler that takes several gets at once.
 const ITEMS_MAX: usize = 256;
 
-/// Bytes of a bundle after which no further item is put into it. Ours: SQLite reads rows as a whole when it looks for a name
-/// among them, so large ones make every change slower.
+/// Bytes of a bundle after which no further item is put into it. Ours: what is left of one in the end is read and written anew.
 const BYTES_MAX: usize = 64 << 10;
 
 /// What is set aside for an item before its size is known. Ours: an event of one point with its details.
