@@ -135,6 +135,8 @@ pub struct Parser {
     twins: Twins,
 }
 
+/// Points that a list has room for from the beginning.
+const RESERVED_MAX: usize = 8_192;
 /// How many databases with retention policies are known at once.
 const SCOPES_MAX: usize = 1_024;
 /// How much of a line a problem shows.
@@ -259,6 +261,12 @@ impl Parser {
     ) -> Outcome {
         let scope = self.scope(database, retention);
         self.twins.begin(bytes.len());
+        if out.capacity() == 0 {
+            // Doubling leaves up to half of a list empty, and many wait in the queues of tasks. A body may have many more
+            // lines than points, so that a long list grows as others do.
+            let lines = memchr::memchr_iter(b'\n', bytes).count() + 1;
+            out.reserve_exact(lines.min(RESERVED_MAX));
+        }
         let before = out.len();
         let mut body = Body {
             bytes,

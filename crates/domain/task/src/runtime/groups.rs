@@ -1,6 +1,8 @@
 //! The groups of a task, and tables by group.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -11,12 +13,16 @@ use levada_model::{Group, GroupKey, Str};
 /// - Slots of forgotten groups are used again, so tables stay as long as the most groups at one time.
 #[derive(Debug)]
 pub struct Groups {
-    by_key: HashMap<GroupKey, Arc<Group>, RandomState>,
+    by_key: HashSet<ByKey, RandomState>,
     by_slot: Vec<Option<Arc<Group>>>,
     free: Vec<u32>,
     limit: usize,
     refused: u64,
 }
+
+/// A group that is found by its key, which is there once.
+#[derive(Debug)]
+struct ByKey(Arc<Group>);
 
 /// A table by group.
 #[derive(Debug)]
@@ -31,7 +37,7 @@ impl Groups {
     /// Makes an empty table that holds at most `limit` groups.
     pub fn new(limit: usize) -> Self {
         Groups {
-            by_key: HashMap::default(),
+            by_key: HashSet::default(),
             by_slot: Vec::new(),
             free: Vec::new(),
             limit,
@@ -41,7 +47,7 @@ impl Groups {
 
     /// Gives the group of a key; `None` when there are too many groups, which is counted.
     pub fn intern(&mut self, key: GroupKey) -> Option<Arc<Group>> {
-        if let Some(group) = self.by_key.get(&key) {
+        if let Some(ByKey(group)) = self.by_key.get(&key) {
             return Some(Arc::clone(group));
         }
         if self.by_key.len() >= self.limit {
@@ -53,9 +59,9 @@ impl Groups {
             (self.by_slot.len() - 1) as u32
         });
         let id: Str = key.text().into();
-        let group = Arc::new(Group { slot, key: key.clone(), id });
+        let group = Arc::new(Group { slot, key, id });
         self.by_slot[slot as usize] = Some(Arc::clone(&group));
-        self.by_key.insert(key, Arc::clone(&group));
+        self.by_key.insert(ByKey(Arc::clone(&group)));
         Some(group)
     }
 
@@ -65,8 +71,8 @@ impl Groups {
     pub fn release(&mut self, key: &GroupKey) {
         // One for each of the two tables.
         const OWN: usize = 2;
-        let is_free = self.by_key.get(key).is_some_and(|group| Arc::strong_count(group) == OWN);
-        if is_free && let Some(group) = self.by_key.remove(key) {
+        let is_free = self.by_key.get(key).is_some_and(|own| Arc::strong_count(&own.0) == OWN);
+        if is_free && let Some(ByKey(group)) = self.by_key.take(key) {
             self.by_slot[group.slot as usize] = None;
             self.free.push(group.slot);
         }
@@ -92,6 +98,28 @@ impl Groups {
         self.refused
     }
 }
+
+// === impl ByKey ===
+
+impl Borrow<GroupKey> for ByKey {
+    fn borrow(&self) -> &GroupKey {
+        &self.0.key
+    }
+}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
 
 // === impl PerGroup ===
 
