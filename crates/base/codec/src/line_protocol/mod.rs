@@ -32,6 +32,7 @@ mod twins;
 
 use thiserror::Error;
 
+pub use self::number::float;
 pub use self::parser::{
     EXCERPT_BYTES_MAX, Limits, LineProblem, Outcome, Parser, ParserStatistics, Precision,
 };

@@ -289,3 +289,17 @@ proptest! {
         let _outcome = decode(&text, Unit::Dynamic, NOW).is_ok();
     }
 }
+
+#[test]
+fn a_key_is_found_wherever_it_is_guessed_to_be() {
+    let body = "cpu,host=a,rack=r1 usage_user=1.5,usage_system=2i 1";
+    let mut scanner = Scanner::new(body, NANOS).unwrap();
+    let line = scanner.next_line().unwrap().unwrap();
+    for guess in 0..6 {
+        assert_eq!(line.find("host", guess), Some((0, Raw::Tag("a"))));
+        assert_eq!(line.find("usage_system", guess), Some((3, Raw::Int("2"))));
+        for unknown in ["hos", "hosts", "usage_sister", "rock", ""] {
+            assert_eq!(line.find(unknown, guess), None, "{unknown}");
+        }
+    }
+}
