@@ -34,6 +34,8 @@ use crate::error::ClientError;
 use crate::http::{self, TlsOptions};
 use crate::tls;
 
+pub use crate::tls::Authorities;
+
 /// How long a name may be looked up. Source: dataway reference §5.5.
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);
 
@@ -72,6 +74,8 @@ pub struct Net {
     pub watch: Option<Arc<dyn NetWatch>>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// What is trusted where nothing else is said.
+    pub authorities: Authorities,
 }
 
 /// A client whose connections go where the name of its server points.
@@ -106,7 +110,12 @@ struct Links {
 
 impl Default for Net {
     fn default() -> Self {
-        Net { names: Arc::new(SystemNames), watch: None, clock: SystemClock::new() }
+        Net {
+            names: Arc::new(SystemNames),
+            watch: None,
+            clock: SystemClock::new(),
+            authorities: Authorities::default(),
+        }
     }
 }
 
@@ -231,7 +240,9 @@ impl Make {
     async fn client(&self, links: &Arc<Links>) -> Result<Client, ClientError> {
         let mut builder = http::builder_through(&self.tls, &self.proxy, self.idle_max).await?;
         if self.net.watch.is_some() {
-            let mut config = tls::client_config(&self.tls).await?;
+            let Net { clock, authorities, .. } = &self.net;
+            let config = tls::client_config(&self.tls, authorities, clock.monotonic());
+            let mut config = config.await?;
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             config.resumption = Resumption::store(Arc::new(Sessions {
                 kept: ClientSessionMemoryCache::new(SESSIONS_MAX),

@@ -1,7 +1,8 @@
 //! TLS of clients that are not HTTP.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use levada_model::ErrorKind;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,15 +10,49 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::Verifier;
 
 use crate::error::ClientError;
 use crate::http::{TlsOptions, read};
 
+/// What knows the authorities of the system; clients that are made one soon after the other share it. A gateway has a client
+/// for each destination, and would hold a hundred certificates for each.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities(Arc<Mutex<Option<(Duration, Arc<Verifier>)>>>);
+
+/// After this the authorities of the system are read again: they may have changed.
+const SHARED_MAX: Duration = Duration::from_secs(60);
+
+// === impl Authorities ===
+
+impl Authorities {
+    /// - `now`: of a monotonic clock.
+    fn get(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        now: Duration,
+    ) -> Result<Arc<Verifier>, rustls::Error> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, verifier)) = &*known
+            && now.saturating_sub(*read) < SHARED_MAX
+        {
+            return Ok(Arc::clone(verifier));
+        }
+        let verifier = Arc::new(Verifier::new(Arc::clone(provider))?);
+        *known = Some((now, Arc::clone(&verifier)));
+        Ok(verifier)
+    }
+}
+
 /// Makes what TLS connections need; reads the files of `options`.
 ///
 /// - A CA wins over `insecure_skip_verify`; without either the authorities of the system are trusted.
-pub(crate) async fn client_config(options: &TlsOptions) -> Result<ClientConfig, ClientError> {
+/// - `now`: of a monotonic clock.
+pub(crate) async fn client_config(
+    options: &TlsOptions,
+    authorities: &Authorities,
+    now: Duration,
+) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let internal = |error: rustls::Error| {
         ClientError::new(ErrorKind::Internal, format!("cannot set up TLS: {error}"))
@@ -31,7 +66,8 @@ pub(crate) async fn client_config(options: &TlsOptions) -> Result<ClientConfig, 
     } else if options.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
     } else {
-        builder.with_platform_verifier().map_err(internal)?
+        let verifier = authorities.get(&provider, now).map_err(internal)?;
+        builder.dangerous().with_custom_certificate_verifier(verifier)
     };
     if has(&options.cert_file) != has(&options.key_file) {
         let text = "a client certificate needs both its file and that of its key";
@@ -108,5 +144,23 @@ impl ServerCertVerifier for AnyServer {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn authorities_are_shared_for_a_while() {
+        let (authorities, provider) =
+            (Authorities::default(), Arc::new(rustls::crypto::ring::default_provider()));
+        let at = |seconds| authorities.get(&provider, Duration::from_secs(seconds)).unwrap();
+        let first = at(7);
+        assert!(Arc::ptr_eq(&first, &at(7)) && Arc::ptr_eq(&first, &at(66)));
+        let second = at(67);
+        assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&second, &at(100)));
     }
 }

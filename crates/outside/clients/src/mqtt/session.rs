@@ -158,7 +158,9 @@ impl Session {
         let stream: Box<dyn Stream> = match has_tls {
             false => Box::new(stream),
             true => {
-                let config = tls::client_config(&self.settings.tls).await?;
+                let authorities = tls::Authorities::default();
+                let config =
+                    tls::client_config(&self.settings.tls, &authorities, Duration::ZERO).await?;
                 let name = ServerName::try_from(host.clone()).map_err(|error| {
                     ClientError::new(ErrorKind::Invalid, format!("`{}`: {error}", self.address))
                 })?;
