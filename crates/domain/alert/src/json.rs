@@ -17,46 +17,62 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');
-    let mut copied = 0;
     let mut at = 0;
     while at < bytes.len() {
-        let byte = bytes[at];
-        let length = match byte {
-            b'"' | b'\\' | b'<' | b'>' | b'&' | 0..0x20 => 1,
-            // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
-            0xe2 if bytes[at + 1] == 0x80 && bytes[at + 2] | 1 == 0xa9 => 3,
-            _ => {
-                at += 1;
-                continue;
-            }
-        };
-        out.extend_from_slice(&bytes[copied..at]);
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0xe2 => out.extend_from_slice(&[
-                b'\\',
-                b'u',
-                b'2',
-                b'0',
-                b'2',
-                HEX[usize::from(bytes[at + 2] & 15)],
-            ]),
-            _ => {
-                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            }
+        let eight = bytes[at..].first_chunk::<8>();
+        if let Some(eight) = eight.filter(|eight| !has_special(u64::from_le_bytes(**eight))) {
+            out.extend_from_slice(eight);
+            at += eight.len();
+            continue;
         }
-        at += length;
-        copied = at;
+        let end = bytes.len().min(at + 8);
+        while at < end {
+            at += write_some(bytes, at, out);
+        }
     }
-    out.extend_from_slice(&bytes[copied..]);
     out.push(b'"');
+}
+
+/// Appends what stands at a place, with an escape where it needs one; gives how many bytes that were.
+#[inline(always)]
+fn write_some(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
+    let byte = bytes[at];
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        0x0c => out.extend_from_slice(b"\\f"),
+        b'<' | b'>' | b'&' | 0..0x20 => {
+            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+        }
+        // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
+        0xe2 if bytes[at + 1] == 0x80 && bytes[at + 2] | 1 == 0xa9 => {
+            let last = HEX[usize::from(bytes[at + 2] & 15)];
+            out.extend_from_slice(&[b'\\', b'u', b'2', b'0', b'2', last]);
+            return 3;
+        }
+        _ => out.push(byte),
+    }
+    1
+}
+
+/// Says whether one of eight bytes may need an escape.
+#[inline(always)]
+fn has_special(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    // One bit is what `"` and `&` differ in, and `<` and `>`.
+    let quote_or_and = has_zero((word & !(ONES * 0x04)) ^ (ONES * u64::from(b'"')));
+    let less_or_greater = has_zero((word | (ONES * 0x02)) ^ (ONES * u64::from(b'>')));
+    let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
+    // Bytes that are not ASCII may begin a line separator.
+    (control | quote_or_and | less_or_greater | backslash | word) & HIGH != 0
 }
 
 /// Appends `"key":`.
@@ -136,6 +152,24 @@ mod tests {
             text("\"\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}/'"),
             "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u001f\u{7f}/'\""
         );
+    }
+
+    #[test]
+    fn texts_are_read_back_wherever_something_special_stands() {
+        let others = ['\u{7f}', '\u{80}', 'é', '\u{2027}', '\u{2028}', '\u{2029}', '€', '😀'];
+        for special in (0..0x7f_u8).map(char::from).chain(others) {
+            for at in 0..20 {
+                let around: String =
+                    (0..20).map(|place| if place % 9 == at % 9 { special } else { 'x' }).collect();
+                let alone = format!("{}{special}{}", "x".repeat(at), "y".repeat(20 - at));
+                for original in [around, alone] {
+                    let written = text(&original);
+                    assert_eq!(serde_json::from_str::<String>(&written).unwrap(), original);
+                    let unsafe_ones = ['<', '>', '&', '\u{2028}', '\u{2029}'];
+                    assert!(!written.contains(unsafe_ones), "{written}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Batches {
     /// Reads one line; nothing when it is out of the ordinary.
     fn quick(&mut self, line: &[u8]) -> Option<Option<RecordedBatch>> {
         let line = line.trim_ascii_end();
-        std::str::from_utf8(line).ok()?;
+        simdutf8::basic::from_utf8(line).ok()?;
         if let Some(batch) = self.straight(line) {
             return Some(Some(batch));
         }
