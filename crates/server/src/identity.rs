@@ -1,11 +1,13 @@
 //! Who this server is.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use levada_api::Identity;
 use uuid::Uuid;
+
+use crate::durable;
 
 /// The version of Kapacitor whose API is served; clients look at it.
 const KAPACITOR_VERSION: &str = "1.8.0";
@@ -37,16 +39,8 @@ fn id(path: &Path) -> io::Result<String> {
             Err(io::Error::new(io::ErrorKind::InvalidData, text))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
             let id = Uuid::new_v4().to_string();
-            let beside = path.with_extension("id.new");
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
-            file.write_all(id.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, path)?;
+            durable::replace(path, id.as_bytes())?;
             Ok(id)
         }
         Err(error) => Err(error),

@@ -11,6 +11,7 @@ pub mod batch;
 pub mod category;
 pub mod envelope;
 pub mod error;
+pub mod float;
 pub mod group;
 pub mod meta;
 pub mod name;

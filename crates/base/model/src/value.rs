@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::float;
 use crate::time::Timestamp;
 
 /// A shared text.
@@ -130,9 +131,7 @@ impl From<&str> for Value {
 
 fn write_float(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
-        let mut buffer = ryu::Buffer::new();
-        let text = buffer.format_finite(number);
-        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        float::encode_short(number, out);
     } else {
         out.extend_from_slice(b"null");
     }

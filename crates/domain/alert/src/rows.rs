@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use levada_model::{BatchRef, FieldValue, Point, Str, Timestamp};
+use levada_model::{BatchRef, FieldValue, Point, Str};
 
 use crate::json::{write_field, write_key, write_text, write_time};
 
@@ -24,8 +24,6 @@ pub enum Row<'p> {
 /// A cell of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'p> {
-    /// The time of the point.
-    Time(Timestamp),
     /// A field.
     Field(&'p FieldValue),
     /// A tag.
@@ -131,10 +129,10 @@ impl<'p> Row<'p> {
             write_time(point.time, out);
             for (column, place) in columns.iter().zip(&places) {
                 out.push(b',');
-                match place.map_or_else(|| Err(point.series.tag(column)), Ok) {
-                    Ok(at) => write_field(&point.values[at], out),
-                    Err(Some(text)) => write_text(text, out),
-                    Err(None) => out.extend_from_slice(b"null"),
+                match cell_at(point, column, *place) {
+                    Cell::Field(value) => write_field(value, out),
+                    Cell::Tag(text) => write_text(text, out),
+                    Cell::Missing => out.extend_from_slice(b"null"),
                 }
             }
             out.push(b']');
@@ -145,10 +143,14 @@ impl<'p> Row<'p> {
 
 /// Gives what a point has under a column that is not `time`.
 pub fn cell<'p>(point: &'p Point, column: &str) -> Cell<'p> {
-    match (point.field(column), point.series.tag(column)) {
-        (Some(value), _) => Cell::Field(value),
-        (None, Some(text)) => Cell::Tag(text),
-        (None, None) => Cell::Missing,
+    cell_at(point, column, point.shape.position(column))
+}
+
+/// - `place`: where the column is in the values of points of this shape.
+fn cell_at<'p>(point: &'p Point, column: &str, place: Option<usize>) -> Cell<'p> {
+    match place {
+        Some(at) => Cell::Field(&point.values[at]),
+        None => point.series.tag(column).map_or(Cell::Missing, Cell::Tag),
     }
 }
 

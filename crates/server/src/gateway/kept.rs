@@ -16,6 +16,7 @@ use levada_runtime::{Clock, Tasks};
 use sha2::{Digest as _, Sha256};
 
 use super::specs;
+use crate::durable;
 
 /// The file, beside the folders of the queues.
 const FILE: &str = "sinkers.json";
@@ -51,12 +52,9 @@ pub(super) fn note<'s>(dir: &Path, sinkers: impl Iterator<Item = &'s Destination
 }
 
 fn write(dir: &Path, kept: &Kept) {
-    let (path, next) = (dir.join(FILE), dir.join(format!("{FILE}.new")));
+    let path = dir.join(FILE);
     let text = serde_json::to_vec(kept).map_err(io::Error::other);
-    let written = text
-        .and_then(|text| std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&next, text)))
-        .and_then(|()| std::fs::rename(&next, &path));
-    if let Err(error) = written {
+    if let Err(error) = text.and_then(|text| durable::replace(&path, &text)) {
         tracing::warn!(path = %path.display(), %error, "it cannot be noted whose the queues of sinkers are");
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use levada_codec::points::Unit;
 use levada_codec::points::line::Scanner;
@@ -12,11 +11,7 @@ use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::started::{Started, run};
-
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Looks until something is given up: some 20 seconds.
-const LOOKS_MAX: u32 = 2_000;
+use crate::started::{Started, eventually, run};
 
 /// A Dataway that keeps the lines that it takes.
 pub(crate) struct Receiver {
@@ -125,17 +120,6 @@ impl Ask {
         .await;
         self.json("/api/v1/gateway/status").await
     }
-}
-
-/// Waits until something is so.
-pub(crate) async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
-    for _ in 0..LOOKS_MAX {
-        if is_met().await {
-            return;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    panic!("{what}: waited too long");
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> (u16, String) {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::gateway::Ask;
-use crate::gateway_reload::{Receiver, eventually, named, read_again, rules, status, sunk, write};
-use crate::started::{Started, run};
+use crate::gateway_reload::{Receiver, named, read_again, rules, run_alone, status, sunk, write};
+use crate::started::{Started, eventually, run};
 
 /// A flow from a destination of the gateway back to it.
 fn flow(name: &str, sink: &str) -> String {
@@ -42,7 +42,7 @@ fn a_circle_of_flows_keeps_the_server_from_starting() {
 
 #[test]
 fn a_file_that_makes_a_circle_changes_nothing() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let receiver = Receiver::start();
@@ -70,7 +70,7 @@ fn a_file_that_makes_a_circle_changes_nothing() {
 
 #[test]
 fn a_task_may_not_write_to_what_feeds_it() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let receiver = Receiver::start();

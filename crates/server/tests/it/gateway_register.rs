@@ -8,13 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use levada_testkit::fake_http::{FakeServer, Reply, Request};
 use levada_testkit::proxy::{Link, Proxy};
 use serde_json::Value;
 
-use crate::started::{Started, run};
+use crate::gateway_reload::{read_again, run_alone};
+use crate::started::{Started, eventually, run};
 
 /// Row, what is kept, and where the tests are: a file, and functions in it.
 type Row = (u8, &'static str, &'static str, &'static [&'static str]);
@@ -190,20 +190,6 @@ async fn post(server: &Started, path: &str, body: impl Into<reqwest::Body>) -> u
 async fn get(server: &Started, path: &str) -> Value {
     let text = reqwest::get(format!("{}{path}", server.url)).await.unwrap().text().await.unwrap();
     serde_json::from_str(&text).unwrap()
-}
-
-async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
-    for _ in 0..2_000 {
-        if is_met().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}: waited too long");
-}
-
-fn hang_up() {
-    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
 }
 
 #[test]
@@ -494,7 +480,7 @@ fn local_filters_take_effect() {
 
 #[test]
 fn global_tags_that_change_are_in_the_next_header() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let (target, kept) = receiver(well());
         let file = data.path().join("levada.toml");
@@ -514,12 +500,7 @@ fn global_tags_that_change_are_in_the_next_header() {
             requests.last().unwrap().header("x-global-tags").unwrap().to_owned()
         };
         assert_eq!(header(1).await, "cluster=c1");
-        fs::write(&file, text("zone")).unwrap();
-        hang_up();
-        eventually("the reload", async || {
-            get(&server, "/api/v1/gateway/status").await["rules"]["reloads"] == 1
-        })
-        .await;
+        assert_eq!(read_again(&server, &file, &text("zone")).await, None);
         assert_eq!(header(2).await, "zone=z1");
         server.stop().await;
     });

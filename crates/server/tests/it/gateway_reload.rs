@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use levada_testkit::fake_http::{FakeServer, Reply};
 use serde_json::Value;
 
-use crate::started::{Started, run};
+use crate::started::{Started, eventually, run};
+
+/// Lets what failed be tried again soon.
+const SOON: &str = "[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n";
 
 /// A receiver that counts lines.
 pub(crate) struct Receiver {
@@ -47,16 +49,6 @@ impl Receiver {
     }
 }
 
-pub(crate) async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
-    for _ in 0..2_000 {
-        if is_met().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}: waited too long");
-}
-
 pub(crate) async fn status(server: &Started) -> Value {
     let url = format!("{}/api/v1/gateway/status", server.url);
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
@@ -73,14 +65,9 @@ pub(crate) fn rules(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Tells this process what an operator tells a server.
-fn hang_up() {
-    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
-}
-
 #[test]
 fn rules_are_read_again_as_a_whole_or_not_at_all() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let (a, rest) = (Receiver::start(), Receiver::start());
@@ -101,13 +88,9 @@ fn rules_are_read_again_as_a_whole_or_not_at_all() {
         // Another rule before the one that stays, and a drop filter.
         let more = "[gateway.filters]\nlogging = [\"{ f = 'x' }\"]\n[[gateway.sinkers]]\ncategories = ['L']\n\
                     filters = [\"{ f = 'b' }\"]\ndestination = 'a'\n";
-        rules(&file, &sinkers("{ f = 'a' }", more));
-        hang_up();
-        eventually("the new rules", async || {
-            status(&server).await["rules"]["sinkers"].as_array().unwrap().len() == 2
-        })
-        .await;
+        assert_eq!(read_again(&server, &file, &sinkers("{ f = 'a' }", more)).await, None);
         let shown = status(&server).await["rules"].clone();
+        assert_eq!(shown["sinkers"].as_array().unwrap().len(), 2);
         assert_eq!(shown["sinkers"][1]["points"], 1, "a rule that stays goes on counting");
         assert_eq!((&shown["reloads"], &shown["last_error"]), (&1.into(), &Value::Null));
         write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\nsrc f=\"x\"\nsrc f=\"c\"\n").await;
@@ -133,15 +116,10 @@ fn rules_are_read_again_as_a_whole_or_not_at_all() {
             (sinkers("{ f = 'a' }", "[gateway.filters]\nnonsense = ['{}']\n"), "nonsense"),
         ];
         for (count, (text, expected)) in (1_u64..).zip(bad) {
-            rules(&file, &text);
-            hang_up();
-            eventually(expected, async || {
-                status(&server).await["rules"]["reload_errors"].as_u64() == Some(count)
-            })
-            .await;
-            let shown = status(&server).await["rules"].clone();
-            let error = shown["last_error"].as_str().unwrap();
+            let error = read_again(&server, &file, &text).await.unwrap_or_default();
             assert!(error.contains(expected), "{error}");
+            let shown = status(&server).await["rules"].clone();
+            assert_eq!(shown["reload_errors"], count, "{text}");
             assert_eq!(shown["sinkers"].as_array().unwrap().len(), 2);
             assert_eq!((&shown["sinkers"][1]["points"], &shown["reloads"]), (&2.into(), &1.into()));
         }
@@ -166,7 +144,14 @@ async fn destination(server: &Started, name: &str) -> Option<Value> {
     shown.as_array().unwrap().iter().find(|one| one["name"] == name).cloned()
 }
 
-/// Reads the file again, and waits until that has been done.
+/// Runs a test that reads its file again. The signal reaches every server of the process, so there is one such test at a time.
+pub(crate) fn run_alone(test: impl Future<Output = ()>) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    run(test);
+}
+
+/// Reads the file again, and waits until that has been done; only in tests of [`run_alone`].
 pub(crate) async fn read_again(server: &Started, path: &Path, text: &str) -> Option<String> {
     let done = async || {
         let rules = status(server).await["rules"].clone();
@@ -174,7 +159,8 @@ pub(crate) async fn read_again(server: &Started, path: &Path, text: &str) -> Opt
     };
     let before = done().await;
     rules(path, text);
-    hang_up();
+    // What an operator tells a server.
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
     eventually("the file is read", async || done().await > before).await;
     status(server).await["rules"]["last_error"].as_str().map(str::to_owned)
 }
@@ -185,6 +171,11 @@ pub(crate) fn named(name: &str, url: &str, more: &str) -> String {
     )
 }
 
+/// A sinker with an URL of its own.
+fn of(filter: &str, to: &Receiver) -> String {
+    sunk(filter, &format!("url = '{}'", to.url()))
+}
+
 pub(crate) fn sunk(filter: &str, destination: &str) -> String {
     format!(
         "[[gateway.sinkers]]\ncategories = ['L']\nfilters = [\"{{ f = '{filter}' }}\"]\n{destination}\n"
@@ -193,14 +184,11 @@ pub(crate) fn sunk(filter: &str, destination: &str) -> String {
 
 #[test]
 fn destinations_come_and_go_while_points_are_written() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let (a, b, rest) = (Receiver::start(), Receiver::start(), Receiver::start());
-        let base = format!(
-            "[gateway]\nurls = ['{}']\n[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n",
-            rest.url()
-        );
+        let base = format!("[gateway]\nurls = ['{}']\n{SOON}", rest.url());
         rules(&file, &base);
         let server = Started::with(data.path(), &[], Some(&file)).await;
         write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\n").await;
@@ -209,7 +197,7 @@ fn destinations_come_and_go_while_points_are_written() {
         // A new one gets points, as does the URL of a sinker; the one that stays counts on.
         let with_a =
             format!("{base}{}{}", named("a", &a.url(), ""), sunk("a", "destination = 'a'"));
-        let with_both = format!("{with_a}{}", sunk("b", &format!("url = '{}'", b.url())));
+        let with_both = format!("{with_a}{}", of("b", &b));
         assert_eq!(read_again(&server, &file, &with_both).await, None);
         write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\nsrc f=\"c\"\n").await;
         eventually("all", async || (a.lines(), b.lines(), rest.lines()) == (1, 1, 3)).await;
@@ -254,13 +242,12 @@ fn destinations_come_and_go_while_points_are_written() {
 
 #[test]
 fn one_that_is_wanted_again_before_it_is_empty_stays_open() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let (a, b) = (Receiver::start(), Receiver::start());
-        let base = "[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n";
         let only_b =
-            format!("{base}{}{}", named("b", &b.url(), ""), sunk("b", "destination = 'b'"));
+            format!("{SOON}{}{}", named("b", &b.url(), ""), sunk("b", "destination = 'b'"));
         let with_a = |url: &str, more: &str| {
             format!("{only_b}{}{}", named("a", url, more), sunk("a", "destination = 'a'"))
         };
@@ -291,7 +278,7 @@ fn one_that_is_wanted_again_before_it_is_empty_stays_open() {
 
 #[test]
 fn a_file_that_fails_opens_and_closes_nothing() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let (a, b) = (Receiver::start(), Receiver::start());
@@ -338,22 +325,20 @@ fn a_file_that_fails_opens_and_closes_nothing() {
 
 #[test]
 fn a_url_keeps_its_queue_when_sinkers_change_places() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let (a, b, c) = (Receiver::start(), Receiver::start(), Receiver::start());
-        let of = |filter: &str, to: &Receiver| sunk(filter, &format!("url = '{}'", to.url()));
-        let base = "[gateway]\n[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n";
-        rules(&file, &format!("{base}{}{}", of("a", &a), of("b", &b)));
+        rules(&file, &format!("{SOON}{}{}", of("a", &a), of("b", &b)));
         let server = Started::with(data.path(), &[], Some(&file)).await;
         [&a, &b].iter().for_each(|one| one.fail(true));
         let both = "src f=\"a\"\nsrc f=\"b\"\n";
         write(&server, "logging", both).await;
-        let swapped = format!("{base}{}{}", of("b", &b), of("a", &a));
+        let swapped = format!("{SOON}{}{}", of("b", &b), of("a", &a));
         assert_eq!(read_again(&server, &file, &swapped).await, None);
         write(&server, "logging", both).await;
         // Neither queue may be given to another URL while it holds points.
-        let third = format!("{base}{}{}", of("c", &c), of("a", &a));
+        let third = format!("{SOON}{}{}", of("c", &c), of("a", &a));
         let error = read_again(&server, &file, &third).await.unwrap_or_default();
         assert!(
             error.contains("the queue `sinker-1` belongs to the URL of another sinker"),
@@ -367,14 +352,12 @@ fn a_url_keeps_its_queue_when_sinkers_change_places() {
 
 #[test]
 fn a_url_keeps_its_queue_when_sinkers_change_places_between_two_starts() {
-    run(async {
+    run_alone(async {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("levada.toml");
         let (a, b, c) = (Receiver::start(), Receiver::start(), Receiver::start());
-        let of = |filter: &str, to: &Receiver| sunk(filter, &format!("url = '{}'", to.url()));
-        let base = "[gateway]\n[gateway.retry]\ninitial = '20ms'\nmax = '50ms'\n[gateway.breaker]\nopen = '20ms'\nopen-max = '50ms'\n";
         let [of_a, of_b, of_c] = [of("a", &a), of("b", &b), of("c", &c)];
-        rules(&file, &format!("{base}{of_a}{of_b}{of_c}"));
+        rules(&file, &format!("{SOON}{of_a}{of_b}{of_c}"));
         let server = Started::with(data.path(), &[], Some(&file)).await;
         [&a, &b, &c].iter().for_each(|one| one.fail(true));
         write(&server, "logging", "src f=\"a\"\nsrc f=\"b\"\nsrc f=\"c\"\n").await;
@@ -382,20 +365,20 @@ fn a_url_keeps_its_queue_when_sinkers_change_places_between_two_starts() {
         // The first one is gone, the others have moved up, and one is new.
         [&a, &b, &c].iter().for_each(|one| one.fail(false));
         let d = Receiver::start();
-        rules(&file, &format!("{base}{of_b}{}{of_c}", of("d", &d)));
+        rules(&file, &format!("{SOON}{of_b}{}{of_c}", of("d", &d)));
         let server = Started::with(data.path(), &[], Some(&file)).await;
         write(&server, "logging", "src f=\"b\"\nsrc f=\"d\"\n").await;
         eventually("the others", async || (b.lines(), c.lines(), d.lines()) == (2, 1, 1)).await;
         assert_eq!(a.lines(), 0);
         // Nor may its queue be taken when settings are read again.
         let e = Receiver::start();
-        let more = format!("{base}{}{of_b}{of_c}", of("e", &e));
+        let more = format!("{SOON}{}{of_b}{of_c}", of("e", &e));
         assert_eq!(read_again(&server, &file, &more).await, None);
         write(&server, "logging", "src f=\"b\"\nsrc f=\"e\"\n").await;
         eventually("b and e", async || (b.lines(), e.lines()) == (3, 1)).await;
         server.stop().await;
         // It is there again.
-        rules(&file, &format!("{base}{of_b}{of_a}"));
+        rules(&file, &format!("{SOON}{of_b}{of_a}"));
         let server = Started::with(data.path(), &[], Some(&file)).await;
         eventually("a has what waited for it", async || a.lines() == 1).await;
         assert_eq!((b.lines(), c.lines(), d.lines(), e.lines()), (3, 1, 1, 1));

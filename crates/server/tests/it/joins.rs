@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::gateway::{Ask, FAST, Receiver, destination, eventually};
-use crate::started::{Started, run};
+use crate::gateway::{Ask, FAST, Receiver, destination};
+use crate::started::{Started, eventually, run};
 
 /// The time of the first point; each further one is a second later.
 const SECONDS: i64 = 1_700_000_000;

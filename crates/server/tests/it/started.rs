@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use levada_flow::spec::secrets::Secrets;
 use levada_registry::Report;
@@ -12,6 +13,10 @@ use levada_server::serve::{LogControl, ReadSettings, Server, ServerDeps};
 use levada_settings::Settings;
 use levada_telemetry::feed::LogFeed;
 use tracing_subscriber::layer::SubscriberExt as _;
+
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Looks until something is given up: some 20 seconds.
+const LOOKS_MAX: u32 = 2_000;
 
 /// A server on a free port.
 pub(crate) struct Started {
@@ -60,6 +65,17 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, is_met: impl AsyncFn() -> bool) {
+    for _ in 0..LOOKS_MAX {
+        if is_met().await {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    panic!("{what}: waited too long");
 }
 
 /// Reads the flows of a manifest.

@@ -30,6 +30,7 @@ mod shared;
 mod tests;
 mod twins;
 
+use levada_model::float;
 use thiserror::Error;
 
 pub use self::number::float;
@@ -239,9 +240,7 @@ fn append_name(
 
 fn append_value(out: &mut Vec<u8>, key: &str, value: FieldValue<'_>) -> Result<(), LineError> {
     match value {
-        FieldValue::Float(number) if number.is_finite() => {
-            out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
-        }
+        FieldValue::Float(number) if number.is_finite() => float::encode(number, out),
         FieldValue::Float(_) => return Err(LineError::NotFinite { key: beginning(key) }),
         FieldValue::Int(number) => {
             out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levada_model::text::encode_string;
 use levada_model::tree::ParseError;
-use levada_model::{NodeId, NodeKind, Timestamp, Tree};
+use levada_model::{NodeId, NodeKind, Timestamp, Tree, float};
 use thiserror::Error;
 
 use super::{Details, Entry, METRIC_TYPES, Point, Remark, Unit, Value};
@@ -441,11 +441,7 @@ fn write_lettered(value: &Value<'_>, out: &mut Vec<u8>) {
 pub(super) fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Nil => out.extend_from_slice(b"null"),
-        Value::Float(number) if number.is_finite() => {
-            let mut buffer = ryu::Buffer::new();
-            let text = buffer.format_finite(*number);
-            out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
-        }
+        Value::Float(number) if number.is_finite() => float::encode_short(*number, out),
         Value::Float(_) => out.extend_from_slice(b"null"),
         Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
         Value::UInt(number) => {

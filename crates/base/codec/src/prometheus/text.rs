@@ -1,5 +1,7 @@
 //! The text format: `name{label="value"} 1.5 1770460200000`, one sample per line.
 
+use levada_model::float;
+
 use super::Sample;
 
 /// Appends the samples of a series.
@@ -59,9 +61,7 @@ fn append_escaped(value: &str, out: &mut Vec<u8>) {
 
 fn append_value(value: f64, out: &mut Vec<u8>) {
     if value.is_finite() {
-        let mut buffer = ryu::Buffer::new();
-        let text = buffer.format_finite(value);
-        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        float::encode_short(value, out);
     } else if value.is_nan() {
         out.extend_from_slice(b"NaN");
     } else {

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use levada_model::{Group, GroupKey, Series, Shape};
 
 use super::*;
+use crate::rows::{Cell, cell};
 
 pub(crate) fn point(
     name: &str,
@@ -128,6 +129,36 @@ fn rows_of_batches() {
     assert_eq!(tags, [("host", "a")], "the tags of the batch");
     assert_eq!(event.tag("core"), None);
     assert_eq!(event.name(), "cpu");
+}
+
+#[test]
+fn cells_of_points_whose_fields_are_in_other_places() {
+    let int = FieldValue::Int;
+    let points = vec![
+        point("m", &[("t", "x")], &[("a", int(1)), ("b", int(2))], 1),
+        point("m", &[("b", "tag"), ("t", "x")], &[("c", int(0)), ("a", int(3))], 2),
+        point("m", &[], &[("b", int(4)), ("a", FieldValue::Null)], 3),
+    ];
+    let batch = batch("m", &[], 3, points);
+    let row = Row::Batch(batch.as_ref());
+    let mut out = Vec::new();
+    row.write(&mut out);
+    let expected = concat!(
+        r#"{"name":"m","columns":["time","a","b","t"],"values":[["1970-01-01T00:00:01Z",1,2,"x"],"#,
+        r#"["1970-01-01T00:00:02Z",3,"tag","x"],["1970-01-01T00:00:03Z",null,4,null]]}"#
+    );
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    let (tag, x) = (Str::from("tag"), Str::from("x"));
+    let cells = [
+        [Cell::Field(&int(1)), Cell::Field(&int(2)), Cell::Tag(&x)],
+        [Cell::Field(&int(3)), Cell::Tag(&tag), Cell::Tag(&x)],
+        [Cell::Field(&FieldValue::Null), Cell::Field(&int(4)), Cell::Missing],
+    ];
+    for (point, expected) in batch.points.iter().zip(cells) {
+        let found: Vec<Cell<'_>> =
+            row.columns().into_iter().map(|column| cell(point, column)).collect();
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

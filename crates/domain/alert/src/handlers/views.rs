@@ -281,7 +281,6 @@ impl ListLike for Line<'_> {
             return Value::Time(Time::utc(self.point.time));
         };
         match cell(self.point, column) {
-            Cell::Time(time) => Value::Time(Time::utc(time)),
             Cell::Field(value) => field_value(value),
             Cell::Tag(text) => Value::from(&**text),
             Cell::Missing => Value::Nil,

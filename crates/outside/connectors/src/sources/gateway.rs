@@ -19,7 +19,7 @@ use levada_codec::line_protocol::Precision;
 use levada_codec::points::line::Scanner;
 use levada_codec::points::{Point, Unit, Value};
 use levada_model::text::encode_string;
-use levada_model::{Category, ErrorClass, Meta, Position, RecordBatch, RecordError, Str};
+use levada_model::{Category, ErrorClass, Meta, Position, RecordBatch, RecordError, Str, float};
 use levada_registry::{FieldPath, Report};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -207,9 +207,7 @@ fn write_record(category: Category, point: &Point<'_>, out: &mut Vec<u8>) {
 fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
     use base64::Engine as _;
     match value {
-        Value::Float(number) if number.is_finite() => {
-            out.extend_from_slice(ryu::Buffer::new().format_finite(*number).as_bytes());
-        }
+        Value::Float(number) if number.is_finite() => float::encode(*number, out),
         Value::Nil | Value::Float(_) => out.extend_from_slice(b"null"),
         Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
         Value::UInt(number) => {

@@ -159,7 +159,6 @@ impl Line<'_> {
             return Value::Time(Time::utc(self.point.time));
         }
         match cell(self.point, column) {
-            Cell::Time(time) => Value::Time(Time::utc(time)),
             Cell::Field(value) => field(value),
             Cell::Tag(text) => Value::text(&**text),
             Cell::Missing => Value::Nil,

@@ -13,6 +13,8 @@
 //! Fractions of seconds have as many digits as are needed, like all times that Levada prints. Years before 0000
 //! and behind 9999 have a sign, as in ISO 8601.
 
+use levada_model::float;
+
 /// Bytes of a decimal at most: some ten thousand digits. Ours: to print more takes noticeable time.
 pub(crate) const DECIMAL_BYTES_MAX: usize = 4096;
 
@@ -26,7 +28,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// The names are those of Avro's own JSON form in Java.
 pub(crate) fn push_float(number: f32, out: &mut Vec<u8>) {
     if number.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+        float::encode(number, out);
     } else {
         push_not_finite(number.into(), out);
     }
@@ -35,7 +37,7 @@ pub(crate) fn push_float(number: f32, out: &mut Vec<u8>) {
 /// See [`push_float`].
 pub(crate) fn push_double(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+        float::encode(number, out);
     } else {
         push_not_finite(number, out);
     }

@@ -1,5 +1,7 @@
 //! Writes records as compact JSON into the caller's buffer.
 
+use levada_model::float;
+
 use super::error::CollectError;
 
 /// Most bytes that one sample adds. Ours: 4,096 cores take about 1 MiB, so only broken files come
@@ -82,7 +84,7 @@ impl Record<'_, '_> {
         let value = if value.abs() < 9e12 { (value * 1000.0).round() / 1000.0 } else { value };
         let out = self.field(name);
         if value.is_finite() {
-            out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+            float::encode(value, out);
         } else {
             out.extend_from_slice(b"null");
         }

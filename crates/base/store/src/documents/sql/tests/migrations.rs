@@ -1,11 +1,16 @@
 //! Tables that another program made.
 
+#[cfg(feature = "sqlite")]
+use std::path::Path;
+
 use levada_model::ErrorKind;
 use levada_runtime::Tasks;
 
 use super::told;
 use crate::documents::sql::connection::Connection;
 use crate::documents::sql::dialect::{Dialect, Role};
+#[cfg(feature = "sqlite")]
+use crate::documents::sql::sqlite::Sqlite;
 use crate::open_documents;
 
 /// What was done to the register, and what is said about it; `{last}` is the last migration that this program knows.
@@ -48,16 +53,21 @@ async fn are_refused(dialect: &dyn Dialect, address: &str) {
     }
 }
 
+/// Makes a file in a folder; gives what opens it, and its address.
+#[cfg(feature = "sqlite")]
+async fn file(folder: &Path) -> (Sqlite, String) {
+    let (path, tasks) = (folder.join("documents.db"), Tasks::new());
+    let address = path.to_str().unwrap().to_owned();
+    open_documents(&address, &tasks).await.unwrap().close().await;
+    (Sqlite::open(&path, &tasks).await.unwrap(), address)
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn changed_migrations_in_a_file_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("documents.db");
-    let tasks = Tasks::new();
-    let address = path.to_str().unwrap();
-    open_documents(address, &tasks).await.unwrap().close().await;
-    let sqlite = crate::documents::sql::sqlite::Sqlite::open(&path, &tasks).await.unwrap();
-    are_refused(&sqlite, address).await;
+    let (sqlite, address) = file(folder.path()).await;
+    are_refused(&sqlite, &address).await;
 }
 
 /// A file of the first version, with pages of 4 KiB and rows in the tree of names.
@@ -65,11 +75,7 @@ async fn changed_migrations_in_a_file_are_refused() {
 #[tokio::test]
 async fn a_file_of_the_first_version_keeps_its_documents() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("documents.db");
-    let tasks = Tasks::new();
-    let address = path.to_str().unwrap();
-    open_documents(address, &tasks).await.unwrap().close().await;
-    let sqlite = crate::documents::sql::sqlite::Sqlite::open(&path, &tasks).await.unwrap();
+    let (sqlite, address) = file(folder.path()).await;
     let mut connection: Connection = sqlite.connect(Role::Write).await.unwrap();
     connection
         .script(
@@ -93,7 +99,7 @@ async fn a_file_of_the_first_version_keeps_its_documents() {
         .unwrap();
     connection.close().await.unwrap();
     sqlite.release();
-    let documents = open_documents(address, &tasks).await.unwrap();
+    let documents = open_documents(&address, &Tasks::new()).await.unwrap();
     let found = documents.list("s", crate::Range::default()).await.unwrap();
     let found: Vec<_> = found.iter().map(|one| (&*one.key, one.value.len(), one.version)).collect();
     assert_eq!(found, [("a", 100_000, 8), ("b", 1, 7)]);
