@@ -18,7 +18,13 @@ use crate::http::{TlsOptions, read};
 /// What knows the authorities of the system; clients that are made one soon after the other share it. A gateway has a client
 /// for each destination, and would hold a hundred certificates for each.
 #[derive(Clone, Debug, Default)]
-pub struct Authorities(Arc<Mutex<Option<(Duration, Arc<Verifier>)>>>);
+pub struct Authorities(Arc<Mutex<Option<Read>>>);
+
+#[derive(Debug)]
+struct Read {
+    at: Duration,
+    verifier: Arc<Verifier>,
+}
 
 /// After this the authorities of the system are read again: they may have changed.
 const SHARED_MAX: Duration = Duration::from_secs(60);
@@ -33,13 +39,13 @@ impl Authorities {
         now: Duration,
     ) -> Result<Arc<Verifier>, rustls::Error> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((read, verifier)) = &*known
-            && now.saturating_sub(*read) < SHARED_MAX
+        if let Some(read) = &*known
+            && now.saturating_sub(read.at) < SHARED_MAX
         {
-            return Ok(Arc::clone(verifier));
+            return Ok(Arc::clone(&read.verifier));
         }
         let verifier = Arc::new(Verifier::new(Arc::clone(provider))?);
-        *known = Some((now, Arc::clone(&verifier)));
+        *known = Some(Read { at: now, verifier: Arc::clone(&verifier) });
         Ok(verifier)
     }
 }
