@@ -248,7 +248,6 @@ pub struct Written {
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(crate) scratch: Scratch,
-    pub(crate) places: lookup::Places,
     pub(crate) text: Vec<u8>,
     pub(crate) header: String,
     /// Memory for a body that comes compressed.

@@ -33,7 +33,6 @@ mod twins;
 use levada_model::float;
 use thiserror::Error;
 
-pub use self::number::float;
 pub use self::parser::{
     EXCERPT_BYTES_MAX, Limits, LineProblem, Outcome, Parser, ParserStatistics, Precision,
 };

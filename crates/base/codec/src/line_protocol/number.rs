@@ -52,15 +52,6 @@ pub(super) fn short_number(text: &[u8], start: usize) -> Option<(FieldValue, usi
     Some((FieldValue::Float(if is_negative { -number } else { number }), at))
 }
 
-/// Reads a float as the standard library does, and faster when it is short.
-#[inline]
-pub fn float(text: &str) -> Option<f64> {
-    match short_number(text.as_bytes(), 0) {
-        Some((FieldValue::Float(number), end)) if end == text.len() => Some(number),
-        _ => text.parse().ok(),
-    }
-}
-
 /// Reads a short time: digits behind an optional minus; gives it and where it ends.
 #[inline(always)]
 pub(super) fn short_time(text: &[u8], start: usize) -> Option<(i64, usize)> {
@@ -120,12 +111,6 @@ mod tests {
             bytes[at] = byte;
             let number = std::str::from_utf8(&bytes).ok().filter(|_| byte.is_ascii_digit());
             prop_assert_eq!(eight_digits(&bytes, 0), number.and_then(|text| text.parse().ok()));
-        }
-
-        #[test]
-        fn floats_are_those_of_the_standard_library(text in "-?[0-9]{0,21}(\\.[0-9]{0,12})?([ei][+-]?[0-9]{0,3})?|[+-]?(inf|nan)|.{0,4}") {
-            let bits = |number: Option<f64>| number.map(f64::to_bits);
-            prop_assert_eq!(bits(float(&text)), bits(text.parse().ok()));
         }
 
         #[test]

@@ -6,7 +6,7 @@ use levada_codec::points::line::{BodyError, Line, PROBLEMS_MAX, Scanner};
 
 use super::WriteError;
 use super::bucket::Buckets;
-use super::lookup::{LineLookup, Places};
+use super::lookup::LineLookup;
 use super::points::Splitter;
 use crate::rules::{DestinationId, Verdict, header_value};
 
@@ -63,7 +63,7 @@ fn take(
     let verdict = match constant {
         Some(_) => Verdict::Send,
         None => {
-            let lookup = LineLookup { line, category, places: &split.workspace.places };
+            let lookup = LineLookup { line, category };
             let verdict = split.rules.decide(category, &lookup, &mut split.workspace.scratch);
             if verdict == Verdict::Send && split.rules.global_tags().is_some() {
                 line_header(line, split);
@@ -90,8 +90,7 @@ fn take(
     match constant {
         Some(bucket) => push(bucket, &split.workspace.text, buckets),
         None => {
-            let places = Places::default();
-            let lookup = LineLookup { line, category, places: &places };
+            let lookup = LineLookup { line, category };
             split
                 .each_bucket(&lookup, buckets, |bucket, text, buckets| push(bucket, text, buckets));
         }

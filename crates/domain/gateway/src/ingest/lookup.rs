@@ -1,8 +1,6 @@
 //! Points as filters see them.
 
-use std::cell::Cell;
-
-use levada_codec::points::line::{Line, Raw, float};
+use levada_codec::points::line::{Line, Raw};
 use levada_codec::points::{Point, Value as PointValue};
 use levada_condition::filter::{Key, Lookup, Value};
 use levada_model::Category;
@@ -11,16 +9,7 @@ use levada_model::Category;
 pub(super) struct LineLookup<'l, 'b> {
     pub(super) line: &'l Line<'l, 'b>,
     pub(super) category: Category,
-    pub(super) places: &'l Places,
 }
-
-/// Where keys were in the line before: most lines have the same keys, in the same order.
-///
-/// A wrong guess costs a look, so that keys share places where there are more keys.
-#[derive(Clone, Debug)]
-pub(crate) struct Places([Cell<u8>; PLACES]);
-
-const PLACES: usize = 64;
 
 /// A point.
 #[derive(Clone, Copy, Debug)]
@@ -59,33 +48,14 @@ impl Lookup for LineLookup<'_, '_> {
 
     #[inline]
     fn value(&self, key: &Key) -> Option<Value<'_>> {
-        let place = self.places.of(key);
-        let (at, raw) = self.line.find(&key.name, place.get().into())?;
-        // A place that is larger than that is not worth remembering.
-        place.set(at as u8);
-        value_of(raw)
-    }
-}
-
-// === impl Places ===
-
-impl Places {
-    #[inline]
-    fn of(&self, key: &Key) -> &Cell<u8> {
-        &self.0[key.id as usize % PLACES]
-    }
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Places([const { Cell::new(0) }; PLACES])
+        value_of(self.line.find(&key.name)?)
     }
 }
 
 #[inline]
 fn value_of(raw: Raw<'_>) -> Option<Value<'_>> {
     Some(match raw {
-        Raw::Float(digits) => Value::Float(float(digits)?),
+        Raw::Float(digits) => Value::Float(digits.parse().ok()?),
         Raw::Int(digits) => Value::Int(digits.parse().ok()?),
         Raw::UInt(digits) => Value::UInt(digits.parse().ok()?),
         Raw::Bool(value) => Value::Bool(value),

@@ -21,7 +21,6 @@ use levada_model::Timestamp;
 pub use self::error::{BodyError, Cause, LineProblem, PROBLEMS_MAX};
 pub use self::print::write_point;
 pub use self::scan::Scanner;
-pub use crate::line_protocol::float;
 
 use super::{Entry, Point, Unit, Value};
 
@@ -199,22 +198,16 @@ impl<'b> Line<'_, 'b> {
         })
     }
 
-    /// Gives the place and the value of a tag or a field of a plain line, which has no key twice.
-    ///
-    /// - `guess`: where it is looked for first, as where it was in the line before.
+    /// Gives the value of a tag or a field of a plain line, which has no key twice.
     #[inline]
-    pub fn find(&self, key: &str, guess: usize) -> Option<(usize, Raw<'b>)> {
+    pub fn find(&self, key: &str) -> Option<Raw<'b>> {
         let bytes = self.body.as_bytes();
         let wanted = key.as_bytes();
-        let is_wanted = |span: &Span| {
+        let is_wanted = |span: &&Span| {
             (span.key_end - span.key_start) as usize == wanted.len()
                 && is_same(&bytes[span.key_start as usize..span.key_end as usize], wanted)
         };
-        let at = match self.spans.get(guess) {
-            Some(span) if is_wanted(span) => guess,
-            _ => self.spans.iter().position(is_wanted)?,
-        };
-        Some((at, self.value(&self.spans[at])))
+        self.spans.iter().find(is_wanted).map(|span| self.value(span))
     }
 
     /// Gives an entry by its place.
@@ -304,7 +297,7 @@ impl<'b> Raw<'b> {
     pub fn decode(self) -> Value<'b> {
         match self {
             Raw::Tag(text) => Value::Str(value::name(text, value::Escapes::Key)),
-            Raw::Float(digits) => Value::Float(float(digits).unwrap_or(f64::NAN)),
+            Raw::Float(digits) => Value::Float(digits.parse().unwrap_or(f64::NAN)),
             Raw::Int(digits) => digits.parse().map_or(Value::Nil, Value::Int),
             Raw::UInt(digits) => digits.parse().map_or(Value::Nil, Value::UInt),
             Raw::Bool(value) => Value::Bool(value),
