@@ -353,6 +353,28 @@ async fn a_queue_in_memory_says_what_it_loses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_many_destinations_drop_is_shown_for_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = open(folder.path(), settings());
+    soon(queue.append(record(0))).await.unwrap();
+    soon(queue.next()).await.unwrap().done(Outcome::Dropped(DropReason::Poison));
+    // As many as one metric may have.
+    let registry = Registry::with_series_max(20);
+    let families = QueueFamilies::new(&registry).unwrap();
+    for number in 0..20 {
+        families.of(&format!("team-{number}")).show(&queue.status());
+    }
+    let text = registry.render();
+    for number in 0..20 {
+        let line = format!(
+            r#"levada_gateway_dropped_points_total{{destination="team-{number}",reason="poison"}} 10"#
+        );
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    assert!(!text.contains(r#"destination="other""#), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_add_up() {
     let folder = tempfile::tempdir().unwrap();
     let queue = open(folder.path(), settings());
