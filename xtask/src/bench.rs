@@ -291,25 +291,9 @@ impl Bench {
 
     fn print(&self, flow: &Flow, usages: &[Usage], floor: &[Usage]) {
         let millions = self.records as f64 / 1e6;
-        let records_per_second =
-            self.records as f64 / measure::median(usages.iter().map(|usage| usage.wall_seconds));
-        let cpu = measure::median(usages.iter().map(|usage| usage.cpu_seconds)) / millions;
-        let memory = measure::median(usages.iter().map(|usage| usage.peak_mb));
         let floor = measure::median(floor.iter().map(|usage| usage.cpu_seconds)) / millions;
 
-        println!("  records per second       {}", grouped(records_per_second as u64));
-        println!(
-            "  CPU s per million        {cpu:.2}   goal {} {}",
-            flow.goal,
-            verdict(cpu, flow.goal)
-        );
-        println!(
-            "  peak memory, MB          {memory:.1}   goal {MEMORY_GOAL_MB} {}",
-            verdict(memory, MEMORY_GOAL_MB)
-        );
-        for (name, figure) in flow.peers {
-            println!("  {name:<24} {figure} CPU s per million, {:.1} times ours", figure / cpu);
-        }
+        let cpu = print_costs(self.records, usages, flow.goal, MEMORY_GOAL_MB, flow.peers);
         let what = if flow.has_output { "read, tokenize, write" } else { "read, tokenize" };
         println!(
             "  floor                    {floor:.2} CPU s per million ({what}), ours is {:.1} times that",
@@ -342,6 +326,30 @@ fn empty(folder: &Path) -> Result<()> {
         fs::remove_dir_all(folder).with_context(|| format!("cannot empty {folder:?}"))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {folder:?}"))
+}
+
+/// Prints what a flow costs beside goals and others; gives the CPU seconds of a million records.
+fn print_costs(
+    records: u64,
+    usages: &[Usage],
+    goal: f64,
+    memory_goal: f64,
+    peers: &[(&str, f64)],
+) -> f64 {
+    let median = |value: fn(&Usage) -> f64| measure::median(usages.iter().map(value));
+    let cpu = median(|usage| usage.cpu_seconds) / (records as f64 / 1e6);
+    let memory = median(|usage| usage.peak_mb);
+    let rate = records as f64 / median(|usage| usage.wall_seconds);
+    println!("  records per second       {}", grouped(rate as u64));
+    println!("  CPU s per million        {cpu:.2}   goal {goal} {}", verdict(cpu, goal));
+    println!(
+        "  peak memory, MB          {memory:.1}   goal {memory_goal} {}",
+        verdict(memory, memory_goal)
+    );
+    for (name, figure) in peers {
+        println!("  {name:<24} {figure} CPU s per million, {:.1} times ours", figure / cpu);
+    }
+    cpu
 }
 
 fn verdict(value: f64, goal: f64) -> &'static str {

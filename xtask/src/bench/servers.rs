@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::measure::{self, Usage};
-use super::{empty, grouped, orders, verdict};
+use super::{empty, grouped, orders, print_costs};
 use crate::repo;
 
 /// Ports of the bench's own servers, so that no test is in the way.
@@ -294,23 +294,7 @@ fn verify_table(table: &str, records: u64, is_once: bool) -> Result<()> {
 }
 
 fn print(flow: &Flow, records: u64, usages: &[Usage]) {
-    let millions = records as f64 / 1e6;
-    let seconds = measure::median(usages.iter().map(|usage| usage.wall_seconds));
-    let cpu = measure::median(usages.iter().map(|usage| usage.cpu_seconds)) / millions;
-    let memory = measure::median(usages.iter().map(|usage| usage.peak_mb));
-    println!("  records per second       {}", grouped((records as f64 / seconds) as u64));
-    println!(
-        "  CPU s per million        {cpu:.2}   goal {} {}",
-        flow.goal,
-        verdict(cpu, flow.goal)
-    );
-    println!(
-        "  peak memory, MB          {memory:.1}   goal {MEMORY_GOAL_MB} {}",
-        verdict(memory, MEMORY_GOAL_MB)
-    );
-    for (name, figure) in flow.peers {
-        println!("  {name:<24} {figure} CPU s per million, {:.1} times ours", figure / cpu);
-    }
+    print_costs(records, usages, flow.goal, MEMORY_GOAL_MB, flow.peers);
     let verified = match flow.target {
         Target::Topic => format!(
             "each of {} messages equals a second computation",

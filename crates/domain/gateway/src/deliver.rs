@@ -31,7 +31,7 @@ pub use self::dataway::DatawayReceiver;
 pub(crate) use self::dataway::content_type;
 pub use self::group::{Group, Member, Strategy};
 pub use self::health::{BreakerPolicy, EndpointState};
-pub use self::sender::{Attempt, NAMES_EVERY, SendStats, Sender, SenderParts, Watch};
+pub use self::sender::{Attempt, NAMES_EVERY, ReadBytes, SendStats, Sender, SenderParts, Watch};
 pub use self::senders::Senders;
 
 use async_trait::async_trait;

@@ -93,7 +93,7 @@ impl Ground {
     }
 
     fn begin(&self, unit: &Unit) -> Result<(), MetricsError> {
-        self.metrics.head().watch_reads(&unit.outlet.name, &unit.outlet.queue);
+        self.metrics.head().watch_reads(&unit.outlet.queue);
         show_sender(&self.host.metrics, &unit.sender)
     }
 }

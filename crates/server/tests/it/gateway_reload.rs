@@ -369,6 +369,14 @@ fn a_url_keeps_its_queue_when_sinkers_change_places_between_two_starts() {
         let server = Started::with(data.path(), &[], Some(&file)).await;
         write(&server, "logging", "src f=\"b\"\nsrc f=\"d\"\n").await;
         eventually("the others", async || (b.lines(), c.lines(), d.lines()) == (2, 1, 1)).await;
+        let read = format!(
+            "diskcache_get_bytes_count{{path=\"{}\"}} 1\n",
+            data.path().join("gateway/sinker-2").display()
+        );
+        eventually("it is shown that one body was read from a file", async || {
+            metrics(&server).await.contains(&read)
+        })
+        .await;
         assert_eq!(a.lines(), 0);
         // Nor may its queue be taken when settings are read again.
         let e = Receiver::start();

@@ -25,6 +25,7 @@ pub struct Sender {
     requests: Rate,
     bytes: Rate,
     stats: SendStats,
+    reads: Option<ReadBytes>,
     /// Nothing waits for company any more.
     hurries: AtomicBool,
     hurry: Notify,
@@ -103,7 +104,15 @@ pub trait Watch: Send + Sync + 'static {
 
     /// Is told of a body that waited too long.
     fn expired(&self, _category: Category) {}
+
+    /// Gives what hears how large bodies are that were read from the files of a queue; a sender asks once.
+    fn reads(&self, _queue: &Queue) -> Option<ReadBytes> {
+        None
+    }
 }
+
+/// Is told the bytes of a request whose body was read from a file.
+pub type ReadBytes = Box<dyn Fn(usize) + Send + Sync>;
 
 /// Small records that wait to fly together.
 #[derive(Default)]
@@ -153,6 +162,7 @@ impl Sender {
             requests: Rate::new(parts.policy.requests_per_second),
             bytes: Rate::new(parts.policy.bytes_per_second),
             stats: SendStats::default(),
+            reads: parts.watch.as_ref().and_then(|watch| watch.reads(&parts.queue)),
             hurries: AtomicBool::new(false),
             hurry: Notify::new(),
             parts,
@@ -418,6 +428,9 @@ impl Sender {
             let now = clock.monotonic();
             self.stats.requests.fetch_add(1, Ordering::Relaxed);
             self.stats.retries.fetch_add(u64::from(is_retry), Ordering::Relaxed);
+            if let Some(hear) = self.reads.as_ref().filter(|_| lease.is_from_disk()) {
+                hear(bytes);
+            }
             if let Some(watch) = &self.parts.watch {
                 watch.attempted(&Attempt {
                     destination: &self.parts.name,

@@ -15,9 +15,10 @@ use levada_telemetry::metrics::{
 };
 
 use super::{ElectionMetrics, HeadMetrics};
-use crate::deliver::{Answer, Attempt, Watch};
+use crate::deliver::{Answer, Attempt, ReadBytes, Watch};
 use crate::ingest::Written;
 use crate::rules::RuleSet;
+use crate::wal::Queue;
 
 /// Counts requests, points and rules as the original does.
 pub struct DatawayMetrics {
@@ -229,6 +230,10 @@ impl DatawayMetrics {
 impl Watch for DatawayMetrics {
     fn expired(&self, category: Category) {
         self.head.expired(category);
+    }
+
+    fn reads(&self, queue: &Queue) -> Option<ReadBytes> {
+        Some(self.head.reads(queue))
     }
 
     fn attempted(&self, attempt: &Attempt<'_>) {

@@ -5,7 +5,7 @@
 //! Source: dataway reference §7.3, §7.4.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use levada_codec::compression::Compression;
@@ -16,7 +16,7 @@ use levada_telemetry::metrics::{
 };
 
 use super::Shown;
-use crate::deliver::Attempt;
+use crate::deliver::{Attempt, ReadBytes};
 use crate::gateway::{Gateway, PutWatch};
 use crate::ingest::{EncodeWatch, Written};
 use crate::wal::{Encoding, Queue, QueueStatus};
@@ -41,8 +41,6 @@ pub struct HeadMetrics {
     put_cost: SummaryFamily<1>,
     get_bytes: SummaryFamily<1>,
     get_cost: SummaryFamily<1>,
-    /// Of [`HeadMetrics::get_bytes`], by destination.
-    read_bytes: Mutex<BTreeMap<String, Summary>>,
     waiting_points: IntGaugeFamily<1>,
     waiting_bodies: IntGaugeFamily<1>,
     flushes: CounterFamily<1>,
@@ -204,7 +202,6 @@ impl HeadMetrics {
                 &["path"],
                 full(),
             )?,
-            read_bytes: Mutex::default(),
             waiting_points: registry.int_gauge_family(
                 "datakit_io_queue_points",
                 "Points that were read and are not yet in the queues of their destinations",
@@ -248,11 +245,6 @@ impl HeadMetrics {
         if !attempt.is_retry {
             self.wal_points.with(&[alias, queue]).add(u64::from(attempt.points));
         }
-        if attempt.is_from_disk
-            && let Some(bytes) = self.read_bytes().get(attempt.destination)
-        {
-            bytes.observe(attempt.sent_bytes as f64);
-        }
         if attempt.points == 1 && *attempt.answer == crate::deliver::Answer::TooLarge {
             self.skipped_points.with(&[attempt.category.name()]).inc();
         }
@@ -262,16 +254,15 @@ impl HeadMetrics {
         self.expired.with(&[category.name()]).inc();
     }
 
-    /// Measures the bodies that are read from the queue of a destination, and how long that takes.
-    pub fn watch_reads(&self, destination: &str, queue: &Queue) {
-        let path = path_of(queue);
-        let took = self.get_cost.with(&[&path]);
-        self.read_bytes().insert(destination.to_owned(), self.get_bytes.with(&[&path]));
+    /// Measures how long it takes to read bodies from a queue.
+    pub fn watch_reads(&self, queue: &Queue) {
+        let took = self.get_cost.with(&[&path_of(queue)]);
         queue.watch_reads(Arc::new(move |read| took.observe(read.as_secs_f64())));
     }
 
-    fn read_bytes(&self) -> MutexGuard<'_, BTreeMap<String, Summary>> {
-        self.read_bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn reads(&self, queue: &Queue) -> ReadBytes {
+        let bytes = self.get_bytes.with(&[&path_of(queue)]);
+        Box::new(move |sent| bytes.observe(sent as f64))
     }
 
     /// Counts a pull of filters.

@@ -148,7 +148,8 @@ fn exercise(registry: &Registry, tasks: &Tasks, dir: &std::path::Path) {
     let head = metrics.head();
     let queue =
         Queue::open(dir, "default", QueueSettings::default(), tasks, clock.clone()).unwrap();
-    head.watch_reads("default", &queue);
+    head.watch_reads(&queue);
+    metrics.reads(&queue).unwrap()(5);
     for answer in [
         Answer::Delivered { status: 200, left_out: Default::default() },
         Answer::Refused { status: 400, reason: String::new() },

@@ -2,7 +2,7 @@
 
 use levada_alert::rows::{Cell, Row, cell};
 use levada_model::{FieldValue, Point, Str};
-use levada_template::{ListLike, MapLike, StructLike, Template, Time, Value};
+use levada_template::{ListLike, MapLike, SortedTags, StructLike, Template, Time, Value};
 
 /// The address and the body of a request.
 #[derive(Debug)]
@@ -16,11 +16,9 @@ pub(super) struct Texts {
 /// The row of an item.
 struct Data<'r> {
     row: Row<'r>,
-    tags: Tags<'r>,
+    tags: SortedTags<'r, &'r Str, &'r Str>,
     values: Table<'r>,
 }
-
-struct Tags<'r>(Vec<(&'r Str, &'r Str)>);
 
 struct Table<'r>(Vec<Line<'r>>);
 
@@ -64,7 +62,8 @@ impl Texts {
         let place = columns.partition_point(|column| *column < TIME);
         columns.insert(place, TIME);
         let lines = row.points().iter().map(|point| Line { point, columns: &columns });
-        let data = Data { row, tags: Tags(row.tags().collect()), values: Table(lines.collect()) };
+        let tags: Vec<_> = row.tags().collect();
+        let data = Data { row, tags: SortedTags(&tags), values: Table(lines.collect()) };
         let render = |template: &Template| {
             let mut text = String::new();
             template
@@ -106,32 +105,6 @@ impl StructLike for Data<'_> {
             "Values" => Value::list(&self.values),
             _ => return None,
         })
-    }
-}
-
-// === impl Tags ===
-
-impl MapLike for Tags<'_> {
-    fn type_name(&self) -> &'static str {
-        "map[string]string"
-    }
-
-    fn element_type(&self) -> &'static str {
-        "string"
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, key: &str) -> Option<Value<'_>> {
-        let (_, value) = self.0.iter().find(|(known, _)| &***known == key)?;
-        Some(Value::text(&***value))
-    }
-
-    fn entry(&self, index: usize) -> (&str, Value<'_>) {
-        let (key, value) = self.0[index];
-        (key, Value::text(&**value))
     }
 }
 

@@ -3,15 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use levada_connectors::{Outcomes, Sink};
-use levada_model::{ErrorClass, RecordBatch};
+use levada_connectors::Sink;
+use levada_model::ErrorClass;
 use levada_testkit::conformance::sink;
 use levada_testkit::http::request;
 use levada_testkit::services::OPENSEARCH;
-use levada_testkit::{build, sink_suite};
+use levada_testkit::sink_suite;
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, Way};
+use super::service;
+use crate::gate::Gate;
 
 sink_suite!(elasticsearch, Opensearch { has_id: false });
 sink_suite!(elasticsearch_with_ids, Opensearch { has_id: true });
@@ -66,19 +67,8 @@ impl sink::SinkHarness for Opensearch {
     }
 
     fn abilities(&self) -> sink::Abilities {
-        let can = match OPENSEARCH.address("elasticsearch conformance") {
-            Some(_) => Ok(()),
-            None => Err("there is no OpenSearch"),
-        };
-        sink::Abilities {
-            reads_back: can,
-            has_poison: can,
-            disconnects: can,
-            slows: can,
-            ahead_max: 0,
-            restarts: can,
-            is_idempotent: self.has_id,
-        }
+        let address = OPENSEARCH.address("elasticsearch conformance");
+        service::abilities(address, "there is no OpenSearch", self.has_id)
     }
 
     async fn scene(&self) -> Box<dyn sink::SinkScene> {
@@ -104,12 +94,7 @@ impl sink::SinkHarness for Opensearch {
 #[async_trait]
 impl sink::SinkScene for Scene {
     async fn sink(&mut self) -> Box<dyn Sink> {
-        let folder = std::path::Path::new(".");
-        match self.address {
-            Some(_) => build::sink("elasticsearch", &self.settings, folder).0,
-            // Only the case that reads nothing back comes here; it was said that it is skipped.
-            None => build::sink("blackhole", &json!({}), folder).0,
-        }
+        service::sink("elasticsearch", &self.settings, self.address.is_some())
     }
 
     async fn arrived(&mut self) -> Vec<Vec<u8>> {
@@ -117,11 +102,7 @@ impl sink::SinkScene for Scene {
     }
 
     async fn set(&mut self, target: sink::Target) {
-        self.gate.as_ref().unwrap().set(match target {
-            sink::Target::Well => Way::Open,
-            sink::Target::Away => Way::Cut,
-            sink::Target::Slow => Way::Hold,
-        });
+        self.gate.as_ref().unwrap().set(service::way(target));
     }
 
     fn poison(&self) -> Vec<u8> {
@@ -137,22 +118,6 @@ impl Drop for Scene {
     }
 }
 
-async fn write(
-    settings: &Value,
-    payloads: &[&str],
-) -> (Option<levada_connectors::SinkError>, Outcomes) {
-    let mut sink = build::sink("elasticsearch", settings, std::path::Path::new(".")).0;
-    sink.open().await.unwrap();
-    let mut batch = RecordBatch::new();
-    let origin = batch.push_origin("p".into(), 1.into());
-    for payload in payloads {
-        batch.push(payload.as_bytes(), origin, 0);
-    }
-    let mut outcomes = Outcomes::default();
-    let result = sink.write(&batch, &mut outcomes).await;
-    (result.err(), outcomes)
-}
-
 #[tokio::test]
 async fn reasons_of_the_server_are_given() {
     let Some(address) = OPENSEARCH.address("reasons_of_the_server_are_given") else { return };
@@ -160,7 +125,7 @@ async fn reasons_of_the_server_are_given() {
     let url = format!("http://{address}");
     let settings = json!({"urls": [url], "index": index});
     let payloads = ["{\"id\":\"x\"}", "{\"id\":1} more", "{\"id\":", "{\"id\":\n2}"];
-    let (error, outcomes) = write(&settings, &payloads).await;
+    let (error, outcomes) = service::write("elasticsearch", &settings, &payloads).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(outcomes.delivered_ranges(), std::slice::from_ref(&(3..4)));
     let reasons = outcomes.rejected_records();
@@ -171,20 +136,22 @@ async fn reasons_of_the_server_are_given() {
     assert_eq!(documents(&address, &index), [b"{\"id\":2}"]);
 
     let settings = json!({"urls": [url], "index": index, "pipeline": "no-such-pipeline"});
-    let error = write(&settings, &["{\"id\":1}"]).await.0.unwrap();
+    let error = service::write("elasticsearch", &settings, &["{\"id\":1}"]).await.0.unwrap();
     assert_eq!(error.class, ErrorClass::Unknown);
     assert!(error.message.ends_with("see the setting pipeline"), "{error}");
 
     // Updates add fields; deletes are idempotent.
     let settings = |op: &str| json!({"urls": [url], "index": index, "id": "id", "opType": op});
     for payload in ["{\"id\":7,\"a\":1}", "{\"id\":7,\"b\":2}"] {
-        let (error, outcomes) = write(&settings("update"), &[payload]).await;
+        let (error, outcomes) =
+            service::write("elasticsearch", &settings("update"), &[payload]).await;
         assert!(error.is_none() && outcomes.delivered_ranges().len() == 1, "{error:?}");
     }
     let found = documents(&address, &index);
     assert!(found.contains(&b"{\"id\":7,\"a\":1,\"b\":2}".to_vec()), "{found:?}");
     for _ in 0..2 {
-        let (error, outcomes) = write(&settings("delete"), &["{\"id\":7}"]).await;
+        let (error, outcomes) =
+            service::write("elasticsearch", &settings("delete"), &["{\"id\":7}"]).await;
         assert!(error.is_none() && outcomes.delivered_ranges().len() == 1, "{error:?}");
     }
     assert_eq!(documents(&address, &index).len(), 1);
@@ -204,10 +171,10 @@ async fn data_streams_take_create_only() {
     let url = format!("http://{address}");
     let payload = "{\"@timestamp\":\"2026-02-07T10:30:00Z\",\"a\":1}";
     let index = json!({"urls": [url], "index": stream});
-    let error = write(&index, &[payload]).await.0.unwrap();
+    let error = service::write("elasticsearch", &index, &[payload]).await.0.unwrap();
     assert!(error.message.ends_with("set opType to create"), "{error}");
     let create = json!({"urls": [url], "index": stream, "opType": "create"});
-    let (error, outcomes) = write(&create, &[payload, payload]).await;
+    let (error, outcomes) = service::write("elasticsearch", &create, &[payload, payload]).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(outcomes.delivered_ranges(), std::slice::from_ref(&(0..2)));
     assert_eq!(documents(&address, &stream).len(), 2);

@@ -6,15 +6,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use levada_connectors::{Outcomes, Sink, SinkError};
-use levada_model::{ErrorClass, RecordBatch};
+use levada_connectors::Sink;
+use levada_model::ErrorClass;
 use levada_testkit::conformance::sink;
 use levada_testkit::http::request;
 use levada_testkit::services::INFLUXDB;
-use levada_testkit::{build, sink_suite};
+use levada_testkit::sink_suite;
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, Way};
+use super::service;
+use crate::gate::Gate;
 
 sink_suite!(influxdb, Influxdb);
 
@@ -58,19 +59,8 @@ impl sink::SinkHarness for Influxdb {
     }
 
     fn abilities(&self) -> sink::Abilities {
-        let can = match INFLUXDB.address("influxdb conformance") {
-            Some(_) => Ok(()),
-            None => Err("there is no InfluxDB"),
-        };
-        sink::Abilities {
-            reads_back: can,
-            has_poison: can,
-            disconnects: can,
-            slows: can,
-            ahead_max: 0,
-            restarts: can,
-            is_idempotent: true,
-        }
+        let address = INFLUXDB.address("influxdb conformance");
+        service::abilities(address, "there is no InfluxDB", true)
     }
 
     async fn scene(&self) -> Box<dyn sink::SinkScene> {
@@ -96,12 +86,7 @@ impl sink::SinkHarness for Influxdb {
 #[async_trait]
 impl sink::SinkScene for Scene {
     async fn sink(&mut self) -> Box<dyn Sink> {
-        let folder = std::path::Path::new(".");
-        match self.address {
-            Some(_) => build::sink("influxdb", &self.settings, folder).0,
-            // Only the case that reads nothing back comes here; it was said that it is skipped.
-            None => build::sink("blackhole", &json!({}), folder).0,
-        }
+        service::sink("influxdb", &self.settings, self.address.is_some())
     }
 
     async fn arrived(&mut self) -> Vec<Vec<u8>> {
@@ -115,11 +100,7 @@ impl sink::SinkScene for Scene {
     }
 
     async fn set(&mut self, target: sink::Target) {
-        self.gate.as_ref().unwrap().set(match target {
-            sink::Target::Well => Way::Open,
-            sink::Target::Away => Way::Cut,
-            sink::Target::Slow => Way::Hold,
-        });
+        self.gate.as_ref().unwrap().set(service::way(target));
     }
 
     fn poison(&self) -> Vec<u8> {
@@ -135,19 +116,6 @@ impl Drop for Scene {
     }
 }
 
-async fn write(settings: &Value, payloads: &[&str]) -> (Option<SinkError>, Outcomes) {
-    let mut sink = build::sink("influxdb", settings, std::path::Path::new(".")).0;
-    sink.open().await.unwrap();
-    let mut batch = RecordBatch::new();
-    let origin = batch.push_origin("p".into(), 1.into());
-    for payload in payloads {
-        batch.push(payload.as_bytes(), origin, 0);
-    }
-    let mut outcomes = Outcomes::default();
-    let result = sink.write(&batch, &mut outcomes).await;
-    (result.err(), outcomes)
-}
-
 #[tokio::test]
 async fn values_arrive_as_they_were() {
     let Some(address) = INFLUXDB.address("values_arrive_as_they_were") else { return };
@@ -160,7 +128,7 @@ async fn values_arrive_as_they_were() {
         "m": "a, b=#\"c\\d", "t": "x, =\"\\y é", "at": "2026-02-07T10:30:00.123456Z",
         "text": "q\"uote\\ \n, = end\\", "whole": -5, "real": 0.1, "large": 1e300, "yes": true,
     });
-    let (error, outcomes) = write(&settings, &[&payload.to_string()]).await;
+    let (error, outcomes) = service::write("influxdb", &settings, &[&payload.to_string()]).await;
     assert!(error.is_none() && outcomes.rejected_records().is_empty(), "{error:?} {outcomes:?}");
     let answer = query(&address, &database, "SELECT * FROM /.*/");
     let series = &answer["results"][0]["series"][0];
@@ -191,7 +159,7 @@ async fn conflicts_and_missing_places_are_told_apart() {
         "url": format!("http://{address}"), "database": database, "measurement": "m",
         "timestamp": "t", "timestampUnit": "s",
     });
-    let error = write(&settings, &["{\"v\":1,\"t\":1}"]).await.0.unwrap();
+    let error = service::write("influxdb", &settings, &["{\"v\":1,\"t\":1}"]).await.0.unwrap();
     assert_eq!(error.class, ErrorClass::Unknown);
     assert!(error.message.contains(&format!("no database `{database}`")), "{error}");
 
@@ -201,8 +169,8 @@ async fn conflicts_and_missing_places_are_told_apart() {
         .collect();
     let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
     // The kind is decided first; else the whole request conflicts with itself.
-    assert!(write(&settings, &payloads[..1]).await.0.is_none());
-    let (error, outcomes) = write(&settings, &payloads).await;
+    assert!(service::write("influxdb", &settings, &payloads[..1]).await.0.is_none());
+    let (error, outcomes) = service::write("influxdb", &settings, &payloads).await;
     assert!(error.is_none(), "{error:?}");
     let mut rejected: Vec<usize> =
         outcomes.rejected_records().iter().map(|(index, _)| *index).collect();
@@ -214,7 +182,7 @@ async fn conflicts_and_missing_places_are_told_apart() {
 
     let mut elsewhere = settings.clone();
     elsewhere["retentionPolicy"] = json!("none such");
-    let error = write(&elsewhere, &payloads[..1]).await.0.unwrap();
+    let error = service::write("influxdb", &elsewhere, &payloads[..1]).await.0.unwrap();
     assert!(error.message.ends_with("see the setting retentionPolicy"), "{error}");
     query(&address, "", &format!("DROP DATABASE \"{database}\""));
 }

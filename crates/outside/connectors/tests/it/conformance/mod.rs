@@ -9,5 +9,6 @@ mod http;
 mod influxdb;
 mod machine;
 mod memory;
+mod service;
 mod standard;
 mod victoria_metrics;

@@ -3,16 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use levada_connectors::{Outcomes, Sink, SinkError};
-use levada_model::RecordBatch;
+use levada_connectors::Sink;
 use levada_runtime::{Clock as _, SystemClock};
 use levada_testkit::conformance::sink;
 use levada_testkit::http::request;
 use levada_testkit::services::VICTORIA_METRICS;
-use levada_testkit::{build, sink_suite};
+use levada_testkit::sink_suite;
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, Way};
+use super::service;
+use crate::gate::Gate;
 
 sink_suite!(victoria_metrics_import, VictoriaMetrics("import"));
 sink_suite!(victoria_metrics_prometheus, VictoriaMetrics("prometheus"));
@@ -52,19 +52,8 @@ impl sink::SinkHarness for VictoriaMetrics {
     }
 
     fn abilities(&self) -> sink::Abilities {
-        let can = match VICTORIA_METRICS.address("victoriaMetrics conformance") {
-            Some(_) => Ok(()),
-            None => Err("there is no VictoriaMetrics"),
-        };
-        sink::Abilities {
-            reads_back: can,
-            has_poison: can,
-            disconnects: can,
-            slows: can,
-            ahead_max: 0,
-            restarts: can,
-            is_idempotent: false,
-        }
+        let address = VICTORIA_METRICS.address("victoriaMetrics conformance");
+        service::abilities(address, "there is no VictoriaMetrics", false)
     }
 
     async fn scene(&self) -> Box<dyn sink::SinkScene> {
@@ -82,12 +71,7 @@ impl sink::SinkHarness for VictoriaMetrics {
 #[async_trait]
 impl sink::SinkScene for Scene {
     async fn sink(&mut self) -> Box<dyn Sink> {
-        let folder = std::path::Path::new(".");
-        match self.address {
-            Some(_) => build::sink("victoriaMetrics", &self.settings, folder).0,
-            // Only the case that reads nothing back comes here; it was said that it is skipped.
-            None => build::sink("blackhole", &json!({}), folder).0,
-        }
+        service::sink("victoriaMetrics", &self.settings, self.address.is_some())
     }
 
     async fn arrived(&mut self) -> Vec<Vec<u8>> {
@@ -106,29 +90,12 @@ impl sink::SinkScene for Scene {
     }
 
     async fn set(&mut self, target: sink::Target) {
-        self.gate.as_ref().unwrap().set(match target {
-            sink::Target::Well => Way::Open,
-            sink::Target::Away => Way::Cut,
-            sink::Target::Slow => Way::Hold,
-        });
+        self.gate.as_ref().unwrap().set(service::way(target));
     }
 
     fn poison(&self) -> Vec<u8> {
         b"{\"id\":\"no number\"}".to_vec()
     }
-}
-
-async fn write(settings: &Value, payloads: &[&str]) -> (Option<SinkError>, Outcomes) {
-    let mut sink = build::sink("victoriaMetrics", settings, std::path::Path::new(".")).0;
-    sink.open().await.unwrap();
-    let mut batch = RecordBatch::new();
-    let origin = batch.push_origin("p".into(), 1.into());
-    for payload in payloads {
-        batch.push(payload.as_bytes(), origin, 0);
-    }
-    let mut outcomes = Outcomes::default();
-    let result = sink.write(&batch, &mut outcomes).await;
-    (result.err(), outcomes)
 }
 
 #[tokio::test]
@@ -153,7 +120,7 @@ async fn every_mode_gives_the_same_series() {
             "labelsFrom": ["tags"], "timestamp": "time",
         });
         let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
-        let (error, outcomes) = write(&settings, &payloads).await;
+        let (error, outcomes) = service::write("victoriaMetrics", &settings, &payloads).await;
         assert!(
             error.is_none() && outcomes.rejected_records().is_empty(),
             "{error:?} {outcomes:?}"
