@@ -26,6 +26,10 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
             continue;
         }
         let end = bytes.len().min(at + 8);
+        if eight.is_none() && bytes[at..].iter().all(|byte| is_plain(*byte)) {
+            out.extend_from_slice(&bytes[at..]);
+            break;
+        }
         while at < end {
             at += write_some(bytes, at, out);
         }
@@ -58,6 +62,11 @@ fn write_some(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
         _ => out.push(byte),
     }
     1
+}
+
+#[inline(always)]
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii() && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0..0x20)
 }
 
 /// Says whether one of eight bytes may need an escape.

@@ -16,7 +16,7 @@ const STORE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long events gather while the store is busy. Ours: a transaction costs as much as some tens of events, and who is
 /// alerted does not notice.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(20);
 
 // === impl Topics ===
 

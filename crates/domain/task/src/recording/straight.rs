@@ -232,13 +232,21 @@ impl<'l> Cursor<'l> {
 
 /// Compares as words: calling a function for the few bytes of a key takes longer than comparing them.
 #[inline(always)]
-fn begins_with(rest: &[u8], text: &[u8]) -> bool {
-    const WORD: usize = size_of::<u64>();
-    let Some(rest) = rest.get(..text.len()) else { return false };
-    let (words, others) = (rest.chunks_exact(WORD), text.chunks_exact(WORD));
-    let tails = (words.remainder(), others.remainder());
-    words.zip(others).all(|(word, other)| word == other)
-        && tails.0.iter().zip(tails.1).all(|(byte, other)| byte == other)
+fn begins_with(rest: &[u8], mut text: &[u8]) -> bool {
+    let Some(mut rest) = rest.get(..text.len()) else { return false };
+    while let (Some((word, behind)), Some((other, text_behind))) =
+        (rest.split_first_chunk::<8>(), text.split_first_chunk::<8>())
+    {
+        if word != other {
+            return false;
+        }
+        (rest, text) = (behind, text_behind);
+    }
+    // The first and the last four of what is left: together all of it.
+    if let (Some(start), Some(end)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        return text.first_chunk() == Some(start) && text.last_chunk() == Some(end);
+    }
+    rest.iter().zip(text).all(|(byte, other)| byte == other)
 }
 
 #[cfg(test)]

@@ -337,7 +337,9 @@ impl Shown {
     fn default_details(&self, message: &str) -> String {
         let mut bytes = Vec::new();
         self.with_info(Some(message), |info| info.write_default_details(&mut bytes));
-        String::from_utf8_lossy(&bytes).into_owned()
+        // It is made of texts and always is one.
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
     fn with_info<T>(&self, message: Option<&str>, show: impl FnOnce(&AlertInfo<'_>) -> T) -> T {
