@@ -103,22 +103,12 @@ pub struct QueueFamilies {
 pub struct QueueMetrics {
     accepted: Shown,
     delivered: Shown,
-    dropped: Dropped,
+    /// By [`DropReason::index`].
+    dropped: Vec<Shown>,
     dead_lettered: IntGauge,
     queued: IntGauge,
     counters: Vec<Shown>,
     gauges: Vec<IntGauge>,
-}
-
-/// Points given up, by reason.
-///
-/// A reason is shown from its first point on: with all of them a hundred destinations would have more series than one metric may
-/// have, and those of the last ones were counted as `other`.
-struct Dropped {
-    family: CounterFamily<2>,
-    destination: String,
-    /// By [`DropReason::index`].
-    shown: [Option<Shown>; DropReason::ALL.len()],
 }
 
 /// A counter that follows a number.
@@ -143,7 +133,9 @@ impl ConservationMetrics {
                 "Points that a destination took.",
                 &["destination"],
             )?,
-            dropped: registry.counter_family(
+            // Each destination shows all reasons, so that its sum can be made from the first scrape on.
+            dropped: registry.counter_family_of(
+                DropReason::ALL.len(),
                 "levada_gateway_dropped_points_total",
                 "Points given up, by reason.",
                 &["destination", "reason"],
@@ -183,14 +175,13 @@ impl QueueFamilies {
     /// Gives the metrics of the queue of a destination.
     pub fn of(&self, destination: &str) -> QueueMetrics {
         let points = &self.conservation;
+        let reasons = DropReason::ALL.iter();
         QueueMetrics {
             accepted: Shown::new(points.accepted.with(&[destination])),
             delivered: Shown::new(points.delivered.with(&[destination])),
-            dropped: Dropped {
-                family: points.dropped.clone(),
-                destination: destination.to_owned(),
-                shown: Default::default(),
-            },
+            dropped: reasons
+                .map(|reason| Shown::new(points.dropped.with(&[destination, reason.name()])))
+                .collect(),
             dead_lettered: points.dead_lettered.with(&[destination]),
             queued: points.queued.with(&[destination]),
             counters: self.counters.iter().map(|c| Shown::new(c.with(&[destination]))).collect(),
@@ -207,7 +198,9 @@ impl QueueMetrics {
         let counts = &status.counts;
         self.accepted.show(counts.accepted);
         self.delivered.show(counts.delivered);
-        self.dropped.show(&counts.dropped);
+        for (shown, points) in self.dropped.iter_mut().zip(counts.dropped) {
+            shown.show(points);
+        }
         self.dead_lettered.set(gauge_of(counts.dead_lettered));
         self.queued.set(gauge_of(counts.queued));
         for (shown, (_, _, read)) in self.counters.iter_mut().zip(QUEUE_COUNTERS) {
@@ -215,21 +208,6 @@ impl QueueMetrics {
         }
         for (gauge, (_, _, read)) in self.gauges.iter().zip(QUEUE_GAUGES) {
             gauge.set(gauge_of(read(status)));
-        }
-    }
-}
-
-// === impl Dropped ===
-
-impl Dropped {
-    fn show(&mut self, points: &[u64; DropReason::ALL.len()]) {
-        let Dropped { family, destination, shown } = self;
-        for (reason, (shown, points)) in DropReason::ALL.iter().zip(shown.iter_mut().zip(points)) {
-            if shown.is_none() && *points == 0 {
-                continue;
-            }
-            let make = || Shown::new(family.with(&[destination, reason.name()]));
-            shown.get_or_insert_with(make).show(*points);
         }
     }
 }

@@ -98,6 +98,18 @@ impl Registry {
         self.family(name, help, labels, ())
     }
 
+    /// Gives the counters named `name`, which may have `kinds` times as many series as others: for labels one of which has so
+    /// many values, all known beforehand; see [`Registry::counter_family`].
+    pub fn counter_family_of<const N: usize>(
+        &self,
+        kinds: usize,
+        name: &str,
+        help: &str,
+        labels: &[&'static str; N],
+    ) -> Result<CounterFamily<N>, MetricsError> {
+        self.family_within(self.bound_of(kinds), name, help, labels, ())
+    }
+
     /// Gives the gauges named `name`; see [`Registry::counter_family`].
     pub fn gauge_family<const N: usize>(
         &self,
@@ -249,6 +261,17 @@ impl Registry {
         labels: &[&'static str; N],
         shape: M::Shape,
     ) -> Result<Family<M, N>, MetricsError> {
+        self.family_within(self.bound(), name, help, labels, shape)
+    }
+
+    fn family_within<M: Metric, const N: usize>(
+        &self,
+        bound: Bound,
+        name: &str,
+        help: &str,
+        labels: &[&'static str; N],
+        shape: M::Shape,
+    ) -> Result<Family<M, N>, MetricsError> {
         check_labels(name, labels, M::RESERVED_LABEL)?;
         let mut state = self.state();
         if let Some(found) = state.families.get(name) {
@@ -267,7 +290,7 @@ impl Registry {
         let core = Arc::new(FamilyCore::new(
             head(name, help, labels),
             shape,
-            self.bound(),
+            bound,
             Arc::clone(&self.0.clock),
         ));
         state.insert(Arc::clone(&core) as _);
@@ -308,7 +331,11 @@ impl Registry {
     }
 
     fn bound(&self) -> Bound {
-        Bound::new(self.0.series_max, self.0.dropped.clone())
+        self.bound_of(1)
+    }
+
+    fn bound_of(&self, kinds: usize) -> Bound {
+        Bound::new(self.0.series_max.saturating_mul(kinds), self.0.dropped.clone())
     }
 
     fn families(&self) -> Vec<Arc<dyn AnyFamily>> {

@@ -371,6 +371,9 @@ async fn what_many_destinations_drop_is_shown_for_each() {
         );
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
     }
+    let reasons =
+        text.lines().filter(|shown| shown.starts_with("levada_gateway_dropped_points_total{"));
+    assert_eq!(reasons.count(), 20 * DropReason::ALL.len());
     assert!(!text.contains(r#"destination="other""#), "{text}");
 }
 

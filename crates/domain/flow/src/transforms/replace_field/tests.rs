@@ -100,6 +100,7 @@ fn renames_keep_the_place() {
         &[r#"{"a":1,"x":2.0 ,"c":3}"#],
     );
     check::<Spec>("renames: ['a.b:a.x']", r#"{"a":{"b":1,"c":2}}"#, &[r#"{"a":{"x":1,"c":2}}"#]);
+    check::<Spec>("renames: ['a.b:a.0']", r#"{"a":{"b":1}}"#, &[r#"{"a":{"0":1}}"#]);
     check::<Spec>("renames: ['a:é\"']", r#"{"a":{"b":[1]}}"#, &[r#"{"é\"":{"b":[1]}}"#]);
 }
 
@@ -240,6 +241,10 @@ fn set(value: &mut Value, steps: &[&str], new: Value) -> bool {
 
 /// Tells whether something was taken out; prunes members that have become empty objects.
 fn remove(value: &mut Value, steps: &[&str]) -> bool {
+    take(value, steps, true)
+}
+
+fn take(value: &mut Value, steps: &[&str], prunes: bool) -> bool {
     let (last, above) = steps.split_last().unwrap();
     let mut holder = &mut *value;
     for step in above {
@@ -269,7 +274,7 @@ fn remove(value: &mut Value, steps: &[&str]) -> bool {
         _ => false,
     };
     let is_empty = *holder == Value::Object(Map::new());
-    if is_removed && is_empty && !above.is_empty() {
+    if is_removed && is_empty && prunes && !above.is_empty() {
         let (_, upper) = above.split_last().unwrap();
         if get(value, upper).is_some_and(Value::is_object) {
             remove(value, above);
@@ -364,7 +369,9 @@ proptest! {
         for (old, new) in pairs.iter().filter(|(old, new)| old != new) {
             expected = expected.and_then(|mut value| {
                 let Some(found) = get(&value, old).cloned() else { return Some(value) };
-                remove(&mut value, old);
+                // Where only the name changes, the object above stays, also when it has no other member.
+                let is_in_place = old[..old.len() - 1] == new[..new.len() - 1];
+                take(&mut value, old, !is_in_place);
                 set(&mut value, new, found).then_some(value)
             });
         }
