@@ -515,7 +515,9 @@ fn compute(operator: Operator, left: Value, right: Value) -> Result<Value, Strin
         return Ok(match (left, right) {
             (Int(left), Int(right)) => Int(whole(operator, left, right)),
             (Float(left), Float(right)) => Float(real(operator, left, right)),
-            (Duration(left), Duration(right)) if operator == Operator::Divide => Int(left / right),
+            (Duration(left), Duration(right)) if operator == Operator::Divide => {
+                Int(left.wrapping_div(right))
+            }
             (Duration(left), Duration(right) | Int(right)) | (Int(left), Duration(right)) => {
                 Duration(whole(operator, left, right))
             }
