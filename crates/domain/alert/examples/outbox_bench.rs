@@ -18,7 +18,7 @@ use levada_testkit::process::own_cpu_seconds;
 
 // As in the server.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const TOPIC: &str = "main:task:alert3";
 const SERIES: usize = 1_000;

@@ -35,7 +35,7 @@ use levada_testkit::process::{own_cpu_seconds, own_status};
 use load::{FORM, LINES, SINKERS, body, gzip, sinker};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const WRITERS: u64 = 8;
 
