@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use levada_model::{Batch, FieldValue, Point, Str, Timestamp};
 
+use crate::info::{AlertInfo, ServerInfo};
 use crate::json::{write_int, write_key, write_text, write_time};
 use crate::level::Level;
 use crate::rows::{Row, write_result};
@@ -68,6 +69,8 @@ struct Lazy {
     text: OnceLock<Str>,
     /// Taken when the text is made, so that what it holds is let go.
     make: Mutex<Option<Make>>,
+    /// For default details the server that they name: the event says the rest.
+    server: Option<Arc<ServerInfo>>,
 }
 
 type Make = Box<dyn FnOnce() -> String + Send>;
@@ -77,8 +80,24 @@ type Make = Box<dyn FnOnce() -> String + Send>;
 impl Details {
     /// Keeps a way to make the text.
     pub fn lazy(make: impl FnOnce() -> String + Send + 'static) -> Self {
-        let make = Mutex::new(Some(Box::new(make) as Make));
-        Details(Arc::new(Lazy { text: OnceLock::new(), make }))
+        Details::made_by(Box::new(make), None)
+    }
+
+    /// Keeps a way to make the default text, which [`AlertInfo::of_event`] gives again of the same event.
+    pub fn default_lazy(
+        server: Arc<ServerInfo>,
+        make: impl FnOnce() -> String + Send + 'static,
+    ) -> Self {
+        Details::made_by(Box::new(make), Some(server))
+    }
+
+    fn made_by(make: Make, server: Option<Arc<ServerInfo>>) -> Self {
+        Details(Arc::new(Lazy { text: OnceLock::new(), make: Mutex::new(Some(make)), server }))
+    }
+
+    /// Gives the server that default details name; nothing for others.
+    fn default_server(&self) -> Option<&Arc<ServerInfo>> {
+        self.0.server.as_ref()
     }
 
     /// Gives the text, and lets go of what made it.
@@ -97,7 +116,7 @@ impl Details {
 
 impl From<Str> for Details {
     fn from(text: Str) -> Self {
-        Details(Arc::new(Lazy { text: OnceLock::from(text), make: Mutex::new(None) }))
+        Details(Arc::new(Lazy { text: OnceLock::from(text), make: Mutex::new(None), server: None }))
     }
 }
 
@@ -197,6 +216,11 @@ impl Event {
     /// Gives the fields in the order of their names.
     pub fn fields(&self) -> impl Iterator<Item = (&Str, &FieldValue)> {
         self.point().into_iter().flat_map(Point::fields)
+    }
+
+    /// Gives the default details, which name this server; nothing for an event that shows no point.
+    fn default_details(&self, server: &ServerInfo) -> Option<String> {
+        AlertInfo::of_event(self, server).map(|info| info.default_details())
     }
 
     /// Appends the event as one JSON line: what handlers send.

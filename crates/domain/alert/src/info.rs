@@ -9,6 +9,7 @@ use levada_model::{BatchRef, FieldValue, Point, Series, Str, Timestamp};
 use levada_template::{MapLike, StructLike, Time, Value};
 
 use crate::decision::Report;
+use crate::event::{Event, EventData};
 use crate::json::{write_field, write_int, write_key, write_text, write_time};
 use crate::level::Level;
 
@@ -84,6 +85,25 @@ impl<'e> AlertInfo<'e> {
         AlertInfo::new(batch.name, Tags::Group(&batch.group.key), &batch.group.id, task, server)
     }
 
+    /// Shows an event to the details, as it was shown when it was made; nothing for one that shows no point.
+    pub fn of_event(event: &'e Event, server: &'e ServerInfo) -> Option<Self> {
+        let (name, tags) = match &event.data {
+            EventData::Point(point) => (&point.series.name, Tags::Series(&point.series)),
+            EventData::Batch(batch, _) => (&batch.name, Tags::Group(&batch.group.key)),
+            EventData::None | EventData::Many(_) => return None,
+        };
+        Some(AlertInfo {
+            stage: Stage::Details,
+            id: &event.id,
+            fields: Fields(Some(event.point()?)),
+            level: event.level,
+            time: event.time,
+            duration: event.duration,
+            message: &event.message,
+            ..AlertInfo::new(name, tags, &event.group, &event.task, server)
+        })
+    }
+
     fn new(
         name: &'e str,
         tags: Tags<'e>,
@@ -130,10 +150,18 @@ impl<'e> AlertInfo<'e> {
         self.group
     }
 
-    /// Appends the default details: a JSON line.
+    /// Gives the default details: a JSON line.
     ///
     /// Differs: U-34; upstream escapes it for HTML, which gives `&#34;` for every quote.
-    pub fn write_default_details(&self, out: &mut Vec<u8>) {
+    pub fn default_details(&self) -> String {
+        let mut bytes = Vec::new();
+        self.write_default_details(&mut bytes);
+        // It is made of texts and always is one.
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
+    fn write_default_details(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         write_key("Name", out);
         write_text(self.name, out);
@@ -442,9 +470,7 @@ mod tests {
             AlertInfo::of_batch(grouped.as_ref(), "tid", &server),
         ] {
             let info = info.with_report("the id", &report(), &one).with_message("it \"is\"");
-            let mut out = Vec::new();
-            info.write_default_details(&mut out);
-            let written = String::from_utf8(out).unwrap();
+            let written = info.default_details();
             assert_eq!(written, render(&template, &info).unwrap());
             let html = render(&Template::html("details", "{{ json . }}").unwrap(), &info).unwrap();
             assert_eq!(

@@ -2,6 +2,7 @@
 //!
 //! - Numbers are kept as text, so that a float comes back with all of its bits.
 //! - A point of a batch says only what is not as in the one before: most share all but times and values.
+//! - Default details are made again of the event: they repeat everything it says.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use levada_model::{Batch, FieldValue, Group, GroupKey, Point, Series, Shape, Str
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Details, Event, EventData};
+use crate::info::ServerInfo;
 use crate::level::Level;
 
 /// Points of one event that are stored; an event with more is stored without its points. Ours: a document has a bound.
@@ -28,7 +30,12 @@ type Text<'a> = Cow<'a, str>;
 pub(crate) struct StoredEvent<'a> {
     id: Text<'a>,
     message: Text<'a>,
-    details: Text<'a>,
+    /// Nothing for default details.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    details: Option<Text<'a>>,
+    /// The server that default details name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<StoredServer<'a>>,
     time: i64,
     duration: i64,
     level: Level,
@@ -39,6 +46,13 @@ pub(crate) struct StoredEvent<'a> {
     group: Text<'a>,
     data: StoredData<'a>,
     hops: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredServer<'a> {
+    hostname: Text<'a>,
+    cluster: Text<'a>,
+    id: Text<'a>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,6 +129,14 @@ impl<'a> StoredEvent<'a> {
     pub(crate) fn of(event: &'a Event) -> Self {
         let mut room = POINTS_MAX;
         let data = StoredData::of(&event.data, &mut room, 0);
+        let server = event.details.default_server();
+        let server = server.filter(|_| data.is_some() && event.point().is_some());
+        debug_assert!(
+            server.is_none_or(|server| {
+                event.default_details(server).as_deref() == Some(&**event.details.text())
+            }),
+            "default details are those of the event"
+        );
         let data = data.unwrap_or_else(|| {
             let (id, task) = (&event.id, &event.task);
             tracing::warn!(%id, %task, "an event has too many points; it waits without them");
@@ -123,7 +145,8 @@ impl<'a> StoredEvent<'a> {
         StoredEvent {
             id: text(&event.id),
             message: text(&event.message),
-            details: text(event.details.text()),
+            details: server.is_none().then(|| text(event.details.text())),
+            server: server.map(|server| StoredServer::of(server)),
             time: event.time.0,
             duration: event.duration,
             level: event.level,
@@ -138,10 +161,10 @@ impl<'a> StoredEvent<'a> {
     }
 
     pub(crate) fn into_event(self) -> Event {
-        Event {
+        let mut event = Event {
             id: self.id.into(),
             message: self.message.into(),
-            details: Details::from(&*self.details),
+            details: Details::from(&*self.details.unwrap_or_default()),
             time: Timestamp(self.time),
             duration: self.duration,
             level: self.level,
@@ -152,6 +175,34 @@ impl<'a> StoredEvent<'a> {
             group: self.group.into(),
             data: self.data.into_data(),
             hops: self.hops,
+        };
+        if let Some(server) = self.server {
+            let server = Arc::new(server.into_info());
+            let (shown, named) = (event.clone(), Arc::clone(&server));
+            event.details = Details::default_lazy(server, move || {
+                shown.default_details(&named).unwrap_or_default()
+            });
+        }
+        event
+    }
+}
+
+// === impl StoredServer ===
+
+impl<'a> StoredServer<'a> {
+    fn of(server: &'a ServerInfo) -> Self {
+        StoredServer {
+            hostname: Cow::Borrowed(&server.hostname),
+            cluster: Cow::Borrowed(&server.cluster_id),
+            id: Cow::Borrowed(&server.server_id),
+        }
+    }
+
+    fn into_info(self) -> ServerInfo {
+        ServerInfo {
+            hostname: self.hostname.into_owned(),
+            cluster_id: self.cluster.into_owned(),
+            server_id: self.id.into_owned(),
         }
     }
 }
@@ -434,6 +485,39 @@ mod tests {
     }
 
     #[test]
+    fn default_details_are_made_again_of_the_event() {
+        let server =
+            ServerInfo { hostname: "h\"".into(), cluster_id: "c".into(), server_id: "s".into() };
+        let server = Arc::new(server);
+        let fields = [("v", FieldValue::Float(0.1)), ("d", FieldValue::Duration(3))];
+        let one = point("m", &[("host", "a<b")], &fields, 7);
+        let grouped = batch("n", &[("host", "c")], 9, vec![one.clone(), one.clone()]);
+        let none = batch("n", &[("host", "c")], 9, Vec::new());
+        let point = EventData::Point(Arc::new(one));
+        for (data, is_made_again) in [
+            (point.clone(), true),
+            (EventData::Batch(Arc::new(grouped), 1), true),
+            (EventData::Batch(Arc::new(none), 0), false),
+            (EventData::Many([point].into()), false),
+            (EventData::None, false),
+        ] {
+            let mut before = event("id", Level::Critical);
+            (before.data, before.duration) = (data, 17);
+            let text = before.default_details(&server).unwrap_or_else(|| "others".into());
+            before.details = Details::default_lazy(Arc::clone(&server), {
+                let text = text.clone();
+                move || text
+            });
+            let json = serde_json::to_string(&StoredEvent::of(&before)).unwrap();
+            assert_eq!(json.contains("\"details\""), !is_made_again, "{json}");
+            let after = again(&before);
+            assert_eq!(**after.details.text(), *text);
+            // And once more, of the event that was read.
+            assert_eq!(**again(&after).details.text(), *text);
+        }
+    }
+
+    #[test]
     fn points_of_a_batch_say_what_is_new() {
         let fields = |number| [("v", FieldValue::Int(number)), ("w", FieldValue::Float(0.5))];
         let tags = [("host", "a")];
@@ -500,8 +584,14 @@ mod tests {
             let points = vec![one.clone(); count];
             let mut before = event("id", Level::Critical);
             before.data = EventData::Batch(Arc::new(batch("m", &[], 9, points)), 0);
+            let details = before.default_details(&ServerInfo::default()).unwrap();
+            before.details = Details::default_lazy(Arc::default(), {
+                let details = details.clone();
+                move || details
+            });
             let after = again(&before);
             assert_eq!(after.point().is_some(), is_kept, "{count}");
+            assert_eq!(**after.details.text(), *details, "{count}");
             assert_eq!((after.id, after.message), (before.id, before.message));
         }
     }

@@ -301,7 +301,9 @@ impl Running {
         let template = Arc::clone(&self.texts.details);
         if self.texts.has_default_details {
             let message = Str::clone(message);
-            return Ok(Details::lazy(move || shown.default_details(&message)));
+            let server = Arc::clone(&shown.server);
+            let make = move || shown.with_info(Some(&message), |info| info.default_details());
+            return Ok(Details::default_lazy(server, make));
         }
         let mut text = String::new();
         shown
@@ -332,14 +334,6 @@ impl Shown {
         text: &mut String,
     ) -> Result<(), levada_template::ExecError> {
         self.with_info(message, |info| template.execute(&Value::Struct(info), text))
-    }
-
-    fn default_details(&self, message: &str) -> String {
-        let mut bytes = Vec::new();
-        self.with_info(Some(message), |info| info.write_default_details(&mut bytes));
-        // It is made of texts and always is one.
-        String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
     fn with_info<T>(&self, message: Option<&str>, show: impl FnOnce(&AlertInfo<'_>) -> T) -> T {
