@@ -3,6 +3,10 @@
 # Everything is written into the folder `run` beside this script. See README.md.
 set -eu
 cd "$(dirname "$0")"
+if ! command -v levada >/dev/null; then
+    echo "levada is not on the PATH" >&2
+    exit 1
+fi
 rm -rf run
 mkdir -p run/collector run/metrics run/log
 cp levada.toml collect.yaml run/collector
