@@ -20,6 +20,7 @@ mod handlers;
 mod history;
 mod matching;
 mod names;
+mod packed;
 mod silences;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Events as they are stored: everything that a handler may ask of one, read back as it was.
 //!
-//! - Numbers are kept as text, so that a float comes back with all of its bits.
+//! - They are written in a format without names of members (`service/packed.rs`), whole and in order; JSON is what earlier
+//!   versions wrote, with floats as texts and without members that say nothing.
 //! - A point of a batch says only what is not as in the one before: most share all but times and values.
 //! - Default details are made again of the event: they repeat everything it says.
 
@@ -31,10 +32,10 @@ pub(crate) struct StoredEvent<'a> {
     id: Text<'a>,
     message: Text<'a>,
     /// Nothing for default details.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     details: Option<Text<'a>>,
     /// The server that default details name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     server: Option<StoredServer<'a>>,
     time: i64,
     duration: i64,
@@ -68,17 +69,17 @@ enum StoredData<'a> {
 /// is.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredPoint<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     database: Option<Text<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     retention: Option<Text<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     name: Option<Text<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     tags: Option<Vec<(Text<'a>, Text<'a>)>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     fields: Option<Vec<(Text<'a>, StoredValue<'a>)>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     values: Option<StoredValues<'a>>,
     time: i64,
 }
@@ -91,8 +92,15 @@ struct StoredBatch<'a> {
     values: Vec<Text<'a>>,
     group: Text<'a>,
     time: i64,
-    points: Vec<StoredPoint<'a>>,
+    points: StoredPoints<'a>,
     shown: usize,
+}
+
+/// Written as they stand in the batch.
+#[derive(Debug)]
+enum StoredPoints<'a> {
+    Of(&'a [Point]),
+    Read(Vec<StoredPoint<'a>>),
 }
 
 /// Written as they stand in the point.
@@ -105,7 +113,7 @@ enum StoredValues<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 enum StoredValue<'a> {
     /// Nothing for a text that is no number.
-    #[serde(rename = "f", with = "float_text")]
+    #[serde(rename = "f", with = "float")]
     Float(Option<f64>),
     #[serde(rename = "i")]
     Int(i64),
@@ -249,11 +257,6 @@ impl<'a> StoredData<'a> {
 // === impl StoredPoint ===
 
 impl<'a> StoredPoint<'a> {
-    fn all_of(points: &'a [Point]) -> Vec<Self> {
-        let before = [None].into_iter().chain(points.iter().map(Some));
-        points.iter().zip(before).map(|(point, before)| StoredPoint::of(point, before)).collect()
-    }
-
     /// - `before`: the point that is read before it.
     fn of(point: &'a Point, before: Option<&Point>) -> Self {
         let is_known = before.is_some_and(|before| Arc::ptr_eq(&before.series, &point.series));
@@ -323,7 +326,7 @@ impl<'a> StoredBatch<'a> {
             values: key.values.iter().map(text).collect(),
             group: text(&batch.group.id),
             time: batch.time.0,
-            points: StoredPoint::all_of(&batch.points),
+            points: StoredPoints::Of(&batch.points),
             shown,
         }
     }
@@ -334,17 +337,48 @@ impl<'a> StoredBatch<'a> {
             dimensions: self.dimensions.into_iter().map(Str::from).collect(),
             values: self.values.into_iter().map(Str::from).collect(),
         };
-        let mut points: Vec<Point> = Vec::with_capacity(self.points.len());
-        for point in self.points {
-            let point = point.into_point(points.last());
-            points.push(point);
-        }
         Batch {
             name: self.name.into(),
             group: Arc::new(Group { slot: 0, key, id: self.group.into() }),
             time: Timestamp(self.time),
-            points,
+            points: self.points.into_points(),
         }
+    }
+}
+
+// === impl StoredPoints ===
+
+impl StoredPoints<'_> {
+    fn into_points(self) -> Vec<Point> {
+        let read = match self {
+            StoredPoints::Of(points) => return points.to_vec(),
+            StoredPoints::Read(read) => read,
+        };
+        let mut points: Vec<Point> = Vec::with_capacity(read.len());
+        for point in read {
+            let point = point.into_point(points.last());
+            points.push(point);
+        }
+        points
+    }
+}
+
+impl Serialize for StoredPoints<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            StoredPoints::Of(points) => {
+                let before = [None].into_iter().chain(points.iter().map(Some));
+                let points = points.iter().zip(before);
+                serializer.collect_seq(points.map(|(point, before)| StoredPoint::of(point, before)))
+            }
+            StoredPoints::Read(points) => points.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredPoints<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(StoredPoints::Read)
     }
 }
 
@@ -407,8 +441,8 @@ impl<'a> StoredValue<'a> {
     }
 }
 
-/// A float as a text that gives the same bits again.
-mod float_text {
+/// A float with all of its bits.
+mod float {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     use super::Text;
@@ -417,16 +451,16 @@ mod float_text {
         number: &Option<f64>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        match number {
-            Some(number) => serializer.serialize_str(zmij::Buffer::new().format(*number)),
-            None => serializer.serialize_str(""),
-        }
+        serializer.serialize_f64(number.unwrap_or(f64::NAN))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<f64>, D::Error> {
-        Ok(Text::deserialize(deserializer)?.parse().ok())
+        match deserializer.is_human_readable() {
+            true => Ok(Text::deserialize(deserializer)?.parse().ok()),
+            false => f64::deserialize(deserializer).map(Some),
+        }
     }
 }
 
@@ -442,8 +476,8 @@ mod tests {
     use crate::event::tests::{batch, event, point};
 
     fn again(event: &Event) -> Event {
-        let json = serde_json::to_vec(&StoredEvent::of(event)).unwrap();
-        serde_json::from_slice::<StoredEvent>(&json).unwrap().into_event()
+        let bytes = postcard::to_allocvec(&StoredEvent::of(event)).unwrap();
+        postcard::from_bytes::<StoredEvent>(&bytes).unwrap().into_event()
     }
 
     #[test]
@@ -508,8 +542,7 @@ mod tests {
                 let text = text.clone();
                 move || text
             });
-            let json = serde_json::to_string(&StoredEvent::of(&before)).unwrap();
-            assert_eq!(json.contains("\"details\""), !is_made_again, "{json}");
+            assert_eq!(StoredEvent::of(&before).details.is_none(), is_made_again, "{before:?}");
             let after = again(&before);
             assert_eq!(**after.details.text(), *text);
             // And once more, of the event that was read.
@@ -535,9 +568,10 @@ mod tests {
         let mut before = event("id", Level::Critical);
         before.data = EventData::Batch(Arc::new(batch("m", &tags, 9, points)), 2);
         let json = serde_json::to_string(&StoredEvent::of(&before)).unwrap();
-        assert_eq!(json.matches("\"tags\"").count(), 3, "{json}");
-        assert_eq!(json.matches("\"fields\"").count(), 4, "{json}");
-        assert!(json.contains(r#"{"values":[{"i":2},{"f":"0.5"}],"time":2}"#), "{json}");
+        assert_eq!(json.matches("\"tags\":[").count(), 3, "{json}");
+        assert_eq!(json.matches("\"fields\":[").count(), 4, "{json}");
+        let second = r#"{"database":null,"retention":null,"name":null,"tags":null,"fields":null,"values":[{"i":2},{"f":0.5}],"time":2}"#;
+        assert!(json.contains(second), "{json}");
         let content = |event: &Event| {
             let EventData::Batch(batch, shown) = &event.data else { panic!("no batch") };
             let points = batch.points.iter().map(|point| {
@@ -548,6 +582,30 @@ mod tests {
             (points.collect::<Vec<_>>(), *shown)
         };
         assert_eq!(content(&again(&before)), content(&before));
+    }
+
+    #[test]
+    fn events_that_earlier_versions_stored_are_read() {
+        let json = r#"{"id":"id","message":"m","server":{"hostname":"h","cluster":"c","id":"s"},"time":100,"duration":0,"level":"CRITICAL","previous":"OK","recoverable":true,"task":"t","category":"","group":"host=a","data":{"batch":{"name":"cpu","by_name":null,"dimensions":["host"],"values":["a"],"group":"host=a","time":2,"points":[{"database":"db","retention":"rp","name":"cpu","tags":[["host","a"]],"fields":[["usage",{"f":"91.9"}],["idle",{"f":"NaN"}]],"time":1},{"values":[{"f":"40.2"},{"i":7}],"time":2}],"shown":1}},"hops":0}"#;
+        let event = serde_json::from_str::<StoredEvent>(json).unwrap().into_event();
+        assert_eq!(
+            (&*event.id, event.level, event.previous_level),
+            ("id", Level::Critical, Level::Ok)
+        );
+        let EventData::Batch(batch, 1) = &event.data else { panic!("{event:?}") };
+        let fields = batch.points.iter().map(|point| {
+            let series =
+                format!("{} {:?}", point.series.database, point.series.tags().collect::<Vec<_>>());
+            format!("{series} {:?} {}", point.fields().collect::<Vec<_>>(), point.time.0)
+        });
+        let expected = [
+            r#"db [("host", "a")] [("idle", Float(NaN)), ("usage", Float(91.9))] 1"#,
+            r#"db [("host", "a")] [("idle", Int(7)), ("usage", Float(40.2))] 2"#,
+        ];
+        assert_eq!(fields.collect::<Vec<_>>(), expected);
+        let server =
+            ServerInfo { hostname: "h".into(), cluster_id: "c".into(), server_id: "s".into() };
+        assert_eq!(Some(&**event.details.text()), event.default_details(&server).as_deref());
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //!
 //! | key | holds |
 //! |---|---|
-//! | `~~~<number>` | the items of a bundle: `{…,"items":[…]}` |
+//! | `~~~<number>` | the items of a bundle ([`super::packed`]); in JSON when an earlier version stored it |
 //! | `~~~<number>-gone` | the places of those that are gone while others are left: `[0,7]` |
-//! | any other | one item, as earlier versions stored it |
+//! | any other | one item in JSON, as earlier versions stored it |
 //!
 //! - A bundle is deleted with its last item. When seven of eight are gone, the rest is written anew, so that one item that
-//!   stays for days does not keep the text of many.
+//!   stays for days does not keep the text of many; not so when an earlier version stored it.
 //! - Whether a bundle is there whose writing failed is not known: its name is kept, and what it may have left behind is
 //!   deleted with the next changes of the space.
 //! - Nor is it known which layout a bundle has whose rewriting failed, for a store may have done what it reports as failed: it
@@ -20,10 +20,10 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use levada_store::{Document, DocumentError, Documents, Write};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use super::documents::read;
+use super::packed::{Packed, Packer};
 
 /// What names of bundles begin with; those of documents of one item do not, but for some that are longer.
 const MARK: &str = "~~~";
@@ -34,17 +34,14 @@ const DIGITS: usize = 20;
 /// What the key of a bundle ends with where it tells which items are gone.
 const GONE: &str = "-gone";
 
-/// The member that holds the items.
-const ITEMS: &str = "items";
-
 /// Items of a bundle. Ours: as many as a handler that takes several gets at once.
 const ITEMS_MAX: usize = 256;
 
 /// Bytes of a bundle after which no further item is put into it. Ours: what is left of one in the end is read and written anew.
 const BYTES_MAX: usize = 64 << 10;
 
-/// What is set aside for an item before its size is known. Ours: an event of one point with its details.
-const ITEM_BYTES: usize = 1 << 10;
+/// What is set aside for an item before its size is known. Ours: an event of ten points.
+const ITEM_BYTES: usize = 512;
 
 /// Of a bundle of which no more than one in so many items is left the rest is written anew. Ours.
 const SHARE_MIN: usize = 8;
@@ -98,13 +95,6 @@ pub(super) struct Asked<K, I> {
     pub(super) is_cleared: bool,
     pub(super) stored: Vec<(K, I)>,
     pub(super) gone: Vec<K>,
-}
-
-/// The items of a document as they are written there.
-#[derive(Deserialize)]
-struct ItemTexts<'d> {
-    #[serde(borrow)]
-    items: Vec<&'d RawValue>,
 }
 
 // === impl Asked ===
@@ -177,14 +167,14 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
         left
     }
 
-    /// Adds what is to be written for changes; `head` are the members of each document beside its items. Gives what to tell
+    /// Adds what is to be written for changes; `head` is what each bundle has beside its items. Gives what to tell
     /// [`Bundles::end`].
     ///
     /// An item that is there is replaced.
     pub(super) fn write<I: Serialize>(
         &self,
         space: &str,
-        head: &str,
+        head: &[u8],
         asked: Asked<K, I>,
         writes: &mut Vec<Write>,
     ) -> Result<Changed<K>, DocumentError> {
@@ -212,21 +202,17 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
             changed.next += 1;
             let name = name_of(number);
             let room = stored.len().saturating_mul(ITEM_BYTES).min(BYTES_MAX) + ITEM_BYTES;
-            let mut bytes = Vec::with_capacity(room);
-            bytes.extend_from_slice(format!("{{{head},\"{ITEMS}\":[").as_bytes());
+            let invalid = |error| invalid(space, &name, &error);
+            let mut bundle = Packer::new(head, room).map_err(invalid)?;
             let mut items = Vec::with_capacity(stored.len().min(ITEMS_MAX));
             while items.len() < ITEMS_MAX
-                && bytes.len() < BYTES_MAX
+                && bundle.len() < BYTES_MAX
                 && let Some((item, content)) = stored.next()
             {
-                if !items.is_empty() {
-                    bytes.push(b',');
-                }
-                append(space, &name, &content, &mut bytes)?;
+                bundle.add(&content).map_err(invalid)?;
                 items.push(item);
             }
-            bytes.extend_from_slice(b"]}");
-            writes.push(Write::put(space, &*name, bytes));
+            writes.push(Write::put(space, &*name, bundle.finish()));
             changed.stored.push(number);
             let items = items.into();
             let bundle = Bundle { name, items, gone: BTreeSet::new(), is_noted: false };
@@ -273,7 +259,7 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
     pub(super) async fn tidy(
         documents: &dyn Documents,
         space: &str,
-        head: &str,
+        head: &[u8],
         changed: &mut Changed<K>,
         writes: &mut Vec<Write>,
     ) -> Result<(), DocumentError> {
@@ -284,21 +270,17 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
                 continue;
             }
             let Some(found) = documents.get(space, &bundle.name).await? else { continue };
-            let Some(items) = item_texts(&found, bundle.items.len()) else { continue };
+            let Some(items) = items_of(&found, bundle.items.len()) else { continue };
             let is_left = |place: usize| !bundle.gone.contains(&place);
-            let mut json = format!("{{{head},\"{ITEMS}\":[").into_bytes();
-            let left = items.iter().enumerate().filter(|(place, _)| is_left(*place));
-            for (index, (_, item)) in left.enumerate() {
-                if index > 0 {
-                    json.push(b',');
-                }
-                json.extend_from_slice(item.get().as_bytes());
+            let invalid = |error| invalid(space, &bundle.name, &error);
+            let mut rest = Packer::new(head, 0).map_err(invalid)?;
+            for (_, item) in items.iter().enumerate().filter(|(place, _)| is_left(*place)) {
+                rest.put(item).map_err(invalid)?;
             }
-            json.extend_from_slice(b"]}");
             let names = bundle.items.iter().enumerate();
             let names = names.filter(|(place, _)| is_left(*place)).map(|(_, item)| item.clone());
             bundle.items = names.collect();
-            writes.push(Write::put(space, &*bundle.name, json));
+            writes.push(Write::put(space, &*bundle.name, rest.finish()));
             writes.push(Write::delete(space, gone_key(&bundle.name)));
             (bundle.gone, bundle.is_noted) = (BTreeSet::new(), false);
             changed.rewritten.push(*number);
@@ -321,7 +303,7 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
         for (number, bundle) in rewritten {
             let document = documents.get(space, &bundle.name).await?;
             // A rewriting leaves out something, so that how many there are tells.
-            if document.is_some_and(|found| item_texts(&found, bundle.items.len()).is_some()) {
+            if document.is_some_and(|found| items_of(&found, bundle.items.len()).is_some()) {
                 done.push((number, bundle));
             }
         }
@@ -388,9 +370,9 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
     }
 }
 
-/// Gives the items of a document as they are written there, without a look at them, if there are so many.
-fn item_texts(document: &Document, count: usize) -> Option<Vec<&RawValue>> {
-    let ItemTexts { items } = serde_json::from_slice(&document.value).ok()?;
+/// Gives the items of a bundle as they are stored, if there are so many.
+fn items_of(document: &Document, count: usize) -> Option<Vec<&[u8]>> {
+    let Packed { items, .. } = Packed::of(&document.value)?.ok()?;
     (items.len() == count).then_some(items)
 }
 
@@ -413,20 +395,14 @@ fn json(
     key: &str,
     document: &(impl Serialize + ?Sized),
 ) -> Result<Vec<u8>, DocumentError> {
-    let mut bytes = Vec::new();
-    append(space, key, document, &mut bytes)?;
-    Ok(bytes)
+    serde_json::to_vec(document).map_err(|error| invalid(space, key, &error))
 }
 
-fn append(
-    space: &str,
-    key: &str,
-    document: &(impl Serialize + ?Sized),
-    out: &mut Vec<u8>,
-) -> Result<(), DocumentError> {
-    serde_json::to_writer(out, document).map_err(|error| DocumentError::Invalid {
+/// Says what does not become a document.
+pub(super) fn invalid(space: &str, key: &str, error: &dyn std::error::Error) -> DocumentError {
+    DocumentError::Invalid {
         space: space.to_owned(),
         key: key.to_owned(),
         reason: error.to_string(),
-    })
+    }
 }

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use levada_model::{Str, Timestamp, with_causes};
 use levada_store::{Document, DocumentError, Documents, Range, Write};
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::bundles::{Asked, Bundles, Changed};
+use super::bundles::{Asked, Bundles, Changed, invalid};
 use super::history::History;
 use super::names::document_name;
+use super::packed::{self, Packed};
 use crate::event::{Details, StoredEvent};
 use crate::level::Level;
 use crate::topics::{
@@ -44,11 +46,11 @@ pub struct DocumentTopicStore {
 #[derive(Debug)]
 struct Spaces<N, K>(Mutex<BTreeMap<N, Bundles<K>>>);
 
-/// Where the documents of a space are, and the members of each beside its items.
+/// Where the bundles of a space are, and what each has beside its items.
 struct Place<'d> {
     documents: &'d dyn Documents,
     space: String,
-    head: String,
+    head: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,13 +63,6 @@ struct StateDocument<'s> {
     level: Level,
 }
 
-#[derive(Deserialize)]
-struct StatesDocument {
-    topic: String,
-    #[serde(flatten)]
-    states: Found<StateDocument<'static>>,
-}
-
 #[derive(Serialize, Deserialize)]
 struct EntryDocument<'e> {
     number: u64,
@@ -76,22 +71,27 @@ struct EntryDocument<'e> {
     event: StoredEvent<'e>,
 }
 
-#[derive(Deserialize)]
-struct EntriesDocument {
+/// Writes an entry as its [`EntryDocument`], made when it is written.
+struct Waiting<'c>(&'c OutboxEntry);
+
+/// What a bundle of states has beside them.
+#[derive(Serialize, Deserialize)]
+struct OfTopic {
     topic: String,
-    handler: String,
-    #[serde(flatten)]
-    entries: Found<EntryDocument<'static>>,
 }
 
-/// What a document holds.
+/// What a bundle of entries has beside them.
+#[derive(Serialize, Deserialize)]
+struct OfHandler {
+    topic: String,
+    handler: String,
+}
+
+/// What earlier versions stored.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Found<T> {
-    Bundle {
-        items: Vec<T>,
-    },
-    /// As earlier versions stored it.
+enum Earlier<T> {
+    Bundle { items: Vec<T> },
     One(T),
 }
 
@@ -99,7 +99,7 @@ enum Found<T> {
 type StateChanges<'c> = BTreeMap<&'c Str, Asked<Str, StateDocument<'c>>>;
 
 /// By topic and handler.
-type OutboxChanges<'c> = BTreeMap<(&'c Str, &'c Str), Asked<u64, EntryDocument<'c>>>;
+type OutboxChanges<'c> = BTreeMap<(&'c Str, &'c Str), Asked<u64, Waiting<'c>>>;
 
 /// What a call asks for, by where it is kept.
 #[derive(Default)]
@@ -116,14 +116,18 @@ struct Outcome {
     outboxes: Vec<((Str, Str), Changed<u64>)>,
 }
 
-// === impl Found ===
+// === impl Waiting ===
 
-impl<T> Found<T> {
-    fn items(self) -> Vec<T> {
-        match self {
-            Found::Bundle { items } => items,
-            Found::One(item) => vec![item],
-        }
+impl Serialize for Waiting<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Waiting(entry) = self;
+        let document = EntryDocument {
+            number: entry.number,
+            at: entry.at.0,
+            quiet: entry.is_quiet_before,
+            event: StoredEvent::of(&entry.event),
+        };
+        document.serialize(serializer)
     }
 }
 
@@ -158,14 +162,8 @@ impl<'c> Plan<'c> {
                 self.states.entry(topic).or_default().is_cleared = true
             }
             Change::Enqueue(StoredEntry { topic, handler, entry }) => {
-                let document = EntryDocument {
-                    number: entry.number,
-                    at: entry.at.0,
-                    quiet: entry.is_quiet_before,
-                    event: StoredEvent::of(&entry.event),
-                };
                 let asked = self.outboxes.entry((topic, handler)).or_default();
-                asked.stored.push((entry.number, document));
+                asked.stored.push((entry.number, Waiting(entry)));
             }
             Change::Dequeue { topic, handler, number } => {
                 self.outboxes.entry((topic, handler)).or_default().gone.push(*number);
@@ -241,17 +239,19 @@ impl DocumentTopicStore {
     ) -> Result<Outcome, DocumentError> {
         let mut outcome = Outcome::default();
         for (topic, asked) in states {
-            let head = format!("\"topic\":{}", quoted(topic));
-            let place = Place { documents: &*self.documents, space: states_space(topic), head };
             let topic = Str::clone(topic);
+            let space = states_space(&topic);
+            let head = head(&space, &OfTopic { topic: topic.to_string() })?;
+            let place = Place { documents: &*self.documents, space, head };
             let changed = self.states.write(&topic, &place, asked, writes).await?;
             outcome.states.push((topic, changed));
         }
         for ((topic, handler), asked) in outboxes {
-            let head = format!("\"topic\":{},\"handler\":{}", quoted(topic), quoted(handler));
-            let space = outbox_space(topic, handler);
-            let place = Place { documents: &*self.documents, space, head };
-            let name = (Str::clone(topic), Str::clone(handler));
+            let (topic, handler) = (Str::clone(topic), Str::clone(handler));
+            let space = outbox_space(&topic, &handler);
+            let of = OfHandler { topic: topic.to_string(), handler: handler.to_string() };
+            let place = Place { documents: &*self.documents, head: head(&space, &of)?, space };
+            let name = (topic, handler);
             let changed = self.outboxes.write(&name, &place, asked, writes).await?;
             outcome.outboxes.push((name, changed));
         }
@@ -271,15 +271,10 @@ impl TopicStore for DocumentTopicStore {
         let mut all = Vec::new();
         for space in self.documents.spaces(STATES).await.map_err(failed)? {
             let documents = list_all(&*self.documents, &space).await.map_err(failed)?;
-            let Some(topic) = documents.iter().find_map(|document| {
-                serde_json::from_slice::<StatesDocument>(&document.value).ok()
-            }) else {
-                continue;
-            };
-            let topic = Str::from(topic.topic);
+            let Some(OfTopic { topic }) = documents.iter().find_map(read_head) else { continue };
+            let topic = Str::from(topic);
             let items = |document: &Document| -> Vec<(Str, StateDocument<'static>)> {
-                let found = read::<StatesDocument>(&space, document);
-                let states = found.map(|found| found.states.items()).unwrap_or_default();
+                let states = read_items::<StateDocument>(&space, document);
                 states.into_iter().map(|state| (Str::from(&*state.id), state)).collect()
             };
             let mut known = self.states.lock();
@@ -303,15 +298,12 @@ impl TopicStore for DocumentTopicStore {
         let mut all = Vec::new();
         for space in self.documents.spaces(OUTBOXES).await.map_err(failed)? {
             let documents = list_all(&*self.documents, &space).await.map_err(failed)?;
-            let Some(EntriesDocument { topic, handler, .. }) =
-                documents.iter().find_map(|document| serde_json::from_slice(&document.value).ok())
-            else {
+            let Some(OfHandler { topic, handler }) = documents.iter().find_map(read_head) else {
                 continue;
             };
             let (topic, handler) = (Str::from(topic), Str::from(handler));
             let items = |document: &Document| -> Vec<(u64, EntryDocument<'static>)> {
-                let found = read::<EntriesDocument>(&space, document);
-                let entries = found.map(|found| found.entries.items()).unwrap_or_default();
+                let entries = read_items::<EntryDocument>(&space, document);
                 entries.into_iter().map(|entry| (entry.number, entry)).collect()
             };
             let mut known = self.outboxes.lock();
@@ -360,8 +352,32 @@ fn outbox_space(topic: &Str, handler: &Str) -> String {
     format!("{OUTBOXES}{}/{}", document_name(topic), document_name(handler))
 }
 
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+fn head(space: &str, of: &impl Serialize) -> Result<Vec<u8>, DocumentError> {
+    packed::encode(of).map_err(|error| invalid(space, "", &error))
+}
+
+/// Reads what a document has beside its items; nothing when it is not one with items.
+fn read_head<T: DeserializeOwned>(document: &Document) -> Option<T> {
+    match Packed::of(&document.value) {
+        Some(found) => packed::decode(found.ok()?.head).ok(),
+        None => serde_json::from_slice(&document.value).ok(),
+    }
+}
+
+/// Reads the items of a document; one that is not what it should be is named in the log.
+fn read_items<T: DeserializeOwned>(space: &str, document: &Document) -> Vec<T> {
+    let found = match Packed::of(&document.value) {
+        Some(found) => {
+            found.and_then(|found| found.items.into_iter().map(packed::decode).collect())
+        }
+        None => match read(space, document) {
+            Some(Earlier::Bundle { items }) => Ok(items),
+            Some(Earlier::One(item)) => Ok(vec![item]),
+            None => Ok(Vec::new()),
+        },
+    };
+    let found = found.inspect_err(|error| unreadable(space, document, error));
+    found.unwrap_or_default()
 }
 
 /// Gives all documents of a space.
@@ -385,11 +401,13 @@ pub(super) async fn list_all(
 /// Reads a document; one that is not what it should be is named in the log.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(space: &str, document: &Document) -> Option<T> {
     serde_json::from_slice(&document.value)
-        .inspect_err(|error| {
-            let key = &*document.key;
-            tracing::error!(space, key, %error, "a stored document cannot be read; it is skipped");
-        })
+        .inspect_err(|error| unreadable(space, document, error))
         .ok()
+}
+
+fn unreadable(space: &str, document: &Document, error: &dyn std::error::Error) {
+    let key = &*document.key;
+    tracing::error!(space, key, %error, "a stored document cannot be read; it is skipped");
 }
 
 fn failed(error: DocumentError) -> TopicStoreError {

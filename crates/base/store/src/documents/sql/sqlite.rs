@@ -82,6 +82,8 @@ impl Sqlite {
                 .journal_mode(SqliteJournalMode::Wal)
                 // What was confirmed survives a loss of power.
                 .synchronous(SqliteSynchronous::Full)
+                // What a statement would undo is a file of its own otherwise, made for each.
+                .pragma("temp_store", "MEMORY")
                 .pragma("cache_size", CACHE_WRITE)
                 .pragma("journal_size_limit", LOG_BYTES_KEPT)
                 .pragma("wal_autocheckpoint", LOG_PAGES),

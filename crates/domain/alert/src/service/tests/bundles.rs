@@ -252,15 +252,21 @@ async fn what_is_gone_leaves_nothing_and_what_stays_keeps_no_others() {
 }
 
 #[tokio::test]
-async fn documents_of_one_as_earlier_versions_stored_them_are_read() {
+async fn documents_as_earlier_versions_stored_them_are_read() {
     let documents = Arc::<Flaky>::default();
     let state = r#"{"topic":"t","id":"~~~x-gone","message":"m","details":"d","time":1,"duration":2,"level":"CRITICAL"}"#;
     let entry = r#"{"topic":"t","handler":"h","number":7,"at":5,"quiet":true,"event":{"id":"a","message":"m","details":"","time":1,"duration":0,"level":"CRITICAL","previous":"OK","recoverable":true,"task":"t","category":"","group":"nil","data":"none","hops":0}}"#;
+    let other = |number: u64| {
+        let (_, members) = entry.split_once(r#""number":7,"#).unwrap();
+        format!(r#"{{"number":{number},{members}"#)
+    };
+    let bundle = format!(r#"{{"topic":"t","handler":"h","items":[{},{}]}}"#, other(8), other(9));
     let line = r#"{"at":9,"topic":"t","id":"a","task":"t","level":"CRITICAL","previous":"OK","message":"m","time":1,"duration":0}"#;
     let key = "18446744073709551606-99999999-x";
     let writes = vec![
         Write::put("topic-states/t", "~~~x-gone", state),
         Write::put("outbox/t/h", "00000000000000000007", entry),
+        Write::put("outbox/t/h", "~~~00000000000000000003", bundle),
         Write::put("alert-history/1970-01-01", key, line),
     ];
     documents.apply(writes).await.unwrap();
@@ -268,12 +274,12 @@ async fn documents_of_one_as_earlier_versions_stored_them_are_read() {
     let states = store.load().await.unwrap();
     assert_eq!((states.len(), &*states[0].id), (1, "~~~x-gone"));
     let entries = store.load_outboxes().await.unwrap();
-    assert_eq!((entries.len(), entries[0].entry.number), (1, 7));
+    let numbers: Vec<u64> = entries.iter().map(|entry| entry.entry.number).collect();
+    assert_eq!(numbers, [7, 8, 9]);
     let topic = Str::from("t");
-    let changes = [
-        Change::Remove { topic: topic.clone(), id: "~~~x-gone".into() },
-        Change::Dequeue { topic: topic.clone(), handler: "h".into(), number: 7 },
-    ];
+    let dequeue = |number| Change::Dequeue { topic: Str::from("t"), handler: "h".into(), number };
+    store.apply(&[dequeue(8)]).await.unwrap();
+    let changes = [Change::Remove { topic, id: "~~~x-gone".into() }, dequeue(7), dequeue(9)];
     store.apply(&changes).await.unwrap();
     assert_eq!(documents.spaces("").await.unwrap(), ["alert-history/1970-01-01"]);
     let history = History::open(documents.clone(), HistorySettings::default()).await.unwrap();
