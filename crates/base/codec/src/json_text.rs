@@ -1,7 +1,5 @@
-//! JSON text appended to byte buffers, without intermediate values or allocations.
-//!
-//! Numbers follow Go's `encoding/json` (which follows JavaScript), strings escape only what JSON
-//! demands: `<`, `>` and `&` stay as they are, so texts are not HTML-safe.
+//! JSON text appended to byte buffers, without intermediate values or allocations: numbers as Go's `encoding/json` writes
+//! them (which follows JavaScript), and bytes. Strings are in [`levada_model::text`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,37 +20,6 @@ const EXACT_INTEGER_BELOW: f64 = 9_007_199_254_740_992.0;
 #[error("json has no text for `NaN` and infinities; write null or a string instead")]
 pub struct NotFinite;
 
-/// Appends `text` with the escapes JSON demands, without surrounding quotes.
-pub fn append_escaped(out: &mut Vec<u8>, text: &str) {
-    append_escaped_bytes(out, text.as_bytes());
-}
-
-/// Like [`append_escaped`], for bytes that the caller knows to be UTF-8.
-pub(crate) fn append_escaped_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(found) = next_special(bytes, at) {
-        out.extend_from_slice(&bytes[copied..found]);
-        append_escape(out, bytes[found]);
-        at = found + 1;
-        copied = at;
-    }
-    out.extend_from_slice(&bytes[copied..]);
-}
-
-/// Whether a JSON string with these bytes holds an escape.
-pub(crate) fn needs_escape(bytes: &[u8]) -> bool {
-    next_special(bytes, 0).is_some()
-}
-
-/// Appends `text` as a JSON string, with quotes.
-pub fn append_string(out: &mut Vec<u8>, text: &str) {
-    out.reserve(text.len() + 2);
-    out.push(b'"');
-    append_escaped(out, text);
-    out.push(b'"');
-}
-
 /// Appends `number` in the shortest form that reads back as the same float: `1`, `1.5`, `1e+21`.
 ///
 /// Negative zero is `-0`.
@@ -72,7 +39,13 @@ pub fn append_f64(out: &mut Vec<u8>, number: f64) -> Result<(), NotFinite> {
         return Ok(());
     }
     let mut buffer = zmij::Buffer::new();
-    let (digits, count, point) = decimal(buffer.format_finite(number));
+    let text = buffer.format_finite(number);
+    // Of an integer it has a zero behind the point.
+    if number < EXACT_INTEGER_BELOW && !text.as_bytes().contains(&b'e') {
+        out.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
+    let (digits, count, point) = decimal(text);
     let digits = &digits[..count];
     if (EXPONENT_BELOW..EXPONENT_FROM).contains(&number) {
         append_plain(out, digits, point);
@@ -102,57 +75,6 @@ pub fn append_base64(out: &mut Vec<u8>, bytes: &[u8]) {
             STANDARD.encode_slice(piece, &mut text).expect("48 bytes fit into 64 characters");
         out.extend_from_slice(&text[..length]);
     }
-}
-
-/// Position of the next byte from `at` on that a JSON string must escape.
-#[inline]
-fn next_special(bytes: &[u8], mut at: usize) -> Option<usize> {
-    // Eight bytes at a time: in each byte lane the high bit says "special" or "maybe special after
-    // a lower lane", so a hit is always looked at byte by byte.
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        if has_special(u64::from_le_bytes(*eight)) {
-            break;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..)?;
-    rest.iter().position(|&byte| is_special(byte)).map(|found| at + found)
-}
-
-#[inline]
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-#[inline]
-fn has_special(word: u64) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = zero_in(word ^ (ONES * b'"' as u64));
-    let backslash = zero_in(word ^ (ONES * b'\\' as u64));
-    (control | quote | backslash) & HIGH != 0
-}
-
-#[cold]
-fn append_escape(out: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let short = match byte {
-        b'"' => b'"',
-        b'\\' => b'\\',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0x08 => b'b',
-        0x0c => b'f',
-        _ => {
-            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            return;
-        }
-    };
-    out.extend_from_slice(&[b'\\', short]);
 }
 
 /// Shortest digits of a formatted float, their count, and where the decimal point stands:
@@ -223,12 +145,6 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn string_text(text: &str) -> String {
-        let mut out = Vec::new();
-        append_string(&mut out, text);
-        String::from_utf8(out).unwrap()
-    }
-
     #[test]
     fn floats_look_like_those_of_encoding_json() {
         let cases: &[(f64, &str)] = &[
@@ -271,27 +187,6 @@ mod tests {
     }
 
     #[test]
-    fn strings_escape_what_json_demands_and_nothing_else() {
-        assert_eq!(string_text("a\"b\\c"), r#""a\"b\\c""#);
-        assert_eq!(string_text("\n\r\t\u{8}\u{c}\0\u{1f}"), r#""\n\r\t\b\f\u0000\u001f""#);
-        assert_eq!(string_text("<a href='x'>&\u{7f}é\u{2028}"), "\"<a href='x'>&\u{7f}é\u{2028}\"");
-        assert_eq!(string_text(""), "\"\"");
-    }
-
-    #[test]
-    fn a_special_byte_is_found_at_every_position() {
-        for special in ["\"", "\\", "\n", "\0", "\u{1f}"] {
-            for before in 0..40 {
-                for after in [0, 1, 9] {
-                    let text = format!("{}{special}{}", "é!".repeat(before), " ".repeat(after));
-                    let back: String = serde_json::from_str(&string_text(&text)).unwrap();
-                    assert_eq!(back, text);
-                }
-            }
-        }
-    }
-
-    #[test]
     fn integers_and_base64() {
         let mut out = Vec::new();
         append_i64(&mut out, i64::MIN);
@@ -313,11 +208,6 @@ mod tests {
             let text = f64_text(number);
             prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits);
             prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
-        }
-
-        #[test]
-        fn strings_read_back(text in any::<String>()) {
-            prop_assert_eq!(serde_json::from_str::<String>(&string_text(&text)).unwrap(), text);
         }
     }
 }

@@ -86,26 +86,31 @@ pub fn encode_string(text: &str, out: &mut Vec<u8>) {
 
 /// Appends a text as what stands between the quotes of a JSON string; see [`encode_string`].
 pub fn encode_content(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut copied = 0;
     loop {
         let at = string_stop(text, copied);
         out.extend_from_slice(&text[copied..at]);
         let Some(&byte) = text.get(at) else { return };
+        encode_byte(byte, out);
         copied = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[(byte >> 4) as usize]);
-                out.push(HEX[(byte & 15) as usize]);
-            }
+    }
+}
+
+/// Appends the escape of an ASCII character, whether it needs one or not: `\n` or `\u003c`.
+#[inline]
+pub fn encode_byte(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        0x0c => out.extend_from_slice(b"\\f"),
+        _ => {
+            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
         }
     }
 }
@@ -131,6 +136,8 @@ pub fn compact_json(json: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn check(raw: &str, expected: &str) {
@@ -153,6 +160,33 @@ mod tests {
         let mut out = Vec::new();
         compact_json(b"{ \"a b\" :\n [ 1 , \"\\\" c\" ] }", &mut out);
         assert_eq!(out, b"{\"a b\":[1,\"\\\" c\"]}");
+    }
+
+    fn encoded(text: &str) -> String {
+        let mut out = Vec::new();
+        encode_string(text, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn strings_escape_what_json_demands_and_nothing_else() {
+        assert_eq!(encoded("a\"b\\c"), r#""a\"b\\c""#);
+        assert_eq!(encoded("\n\r\t\u{8}\u{c}\0\u{1f}"), r#""\n\r\t\b\f\u0000\u001f""#);
+        assert_eq!(encoded("<a href='x'>&\u{7f}é\u{2028}"), "\"<a href='x'>&\u{7f}é\u{2028}\"");
+        assert_eq!(encoded(""), "\"\"");
+    }
+
+    #[test]
+    fn a_special_byte_is_found_at_every_position() {
+        for special in ["\"", "\\", "\n", "\0", "\u{1f}"] {
+            for before in 0..40 {
+                for after in [0, 1, 9] {
+                    let text = format!("{}{special}{}", "é!".repeat(before), " ".repeat(after));
+                    let back: String = serde_json::from_str(&encoded(&text)).unwrap();
+                    assert_eq!(back, text);
+                }
+            }
+        }
     }
 
     proptest::proptest! {

@@ -3,14 +3,15 @@
 //! - Source: Go `encoding/json` with HTML escaping on (reference §7.2, §7.5).
 //! - Differs: NaN and infinities are `null`; upstream fails and loses the event.
 
-use std::io::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::fmt::temporal::DateTimePrinter;
 use levada_codec::json_text::append_f64;
+use levada_model::text::encode_byte;
 use levada_model::{FieldValue, Timestamp};
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Writes times as RFC 3339.
+const PRINTER: DateTimePrinter = DateTimePrinter::new();
 
 /// Appends a text with quotes.
 pub fn write_text(text: &str, out: &mut Vec<u8>) {
@@ -18,20 +19,22 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
     out.reserve(bytes.len() + 2);
     out.push(b'"');
     let mut at = 0;
-    while at < bytes.len() {
-        let eight = bytes[at..].first_chunk::<8>();
-        if let Some(eight) = eight.filter(|eight| !has_special(u64::from_le_bytes(**eight))) {
-            out.extend_from_slice(eight);
-            at += eight.len();
-            continue;
-        }
-        let end = bytes.len().min(at + 8);
-        if eight.is_none() && bytes[at..].iter().all(|byte| is_plain(*byte)) {
-            out.extend_from_slice(&bytes[at..]);
-            break;
-        }
-        while at < end {
+    while let Some(eight) = bytes[at..].first_chunk::<8>() {
+        // What comes after the first special byte is taken back.
+        let plain = specials(u64::from_le_bytes(*eight)).trailing_zeros() as usize / 8;
+        out.extend_from_slice(eight);
+        at += plain;
+        if plain < eight.len() {
+            out.truncate(out.len() - (eight.len() - plain));
             at += write_some(bytes, at, out);
+        }
+    }
+    match bytes[at..].iter().all(|byte| is_plain(*byte)) {
+        true => out.extend_from_slice(&bytes[at..]),
+        false => {
+            while at < bytes.len() {
+                at += write_some(bytes, at, out);
+            }
         }
     }
     out.push(b'"');
@@ -42,24 +45,13 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
 fn write_some(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
     let byte = bytes[at];
     match byte {
-        b'"' => out.extend_from_slice(b"\\\""),
-        b'\\' => out.extend_from_slice(b"\\\\"),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        b'\r' => out.extend_from_slice(b"\\r"),
-        b'\t' => out.extend_from_slice(b"\\t"),
-        0x08 => out.extend_from_slice(b"\\b"),
-        0x0c => out.extend_from_slice(b"\\f"),
-        b'<' | b'>' | b'&' | 0..0x20 => {
-            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-        }
         // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
         0xe2 if bytes[at + 1] == 0x80 && bytes[at + 2] | 1 == 0xa9 => {
-            let last = HEX[usize::from(bytes[at + 2] & 15)];
-            out.extend_from_slice(&[b'\\', b'u', b'2', b'0', b'2', last]);
+            out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
             return 3;
         }
-        _ => out.push(byte),
+        byte if byte.is_ascii() && !is_plain(byte) => encode_byte(byte, out),
+        byte => out.push(byte),
     }
     1
 }
@@ -69,9 +61,9 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii() && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0..0x20)
 }
 
-/// Says whether one of eight bytes may need an escape.
+/// Marks the bytes of eight that may need an escape by their highest bit; behind the first that is marked others may be, too.
 #[inline(always)]
-fn has_special(word: u64) -> bool {
+fn specials(word: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     let has_zero = |word: u64| word.wrapping_sub(ONES) & !word;
@@ -81,7 +73,7 @@ fn has_special(word: u64) -> bool {
     let less_or_greater = has_zero((word | (ONES * 0x02)) ^ (ONES * u64::from(b'>')));
     let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
     // Bytes that are not ASCII may begin a line separator.
-    (control | quote_or_and | less_or_greater | backslash | word) & HIGH != 0
+    (control | quote_or_and | less_or_greater | backslash | word) & HIGH
 }
 
 /// Appends `"key":`.
@@ -105,7 +97,7 @@ pub fn write_float(number: f64, out: &mut Vec<u8>) {
 /// Appends a time as RFC 3339 with the digits it needs.
 pub fn write_time(time: Timestamp, out: &mut Vec<u8>) {
     out.push(b'"');
-    write_to(out, format_args!("{time}"));
+    PRINTER.print_timestamp(&time.to_jiff(), &mut *out).expect("a vector takes every byte");
     out.push(b'"');
 }
 
@@ -126,10 +118,6 @@ pub fn write_field(value: &FieldValue, out: &mut Vec<u8>) {
         },
         FieldValue::Null => out.extend_from_slice(b"null"),
     }
-}
-
-fn write_to(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a vector takes every byte");
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
+use levada_model::text::{encode_content, encode_string, needs_escape};
 
 use super::{BOM, CsvError, CsvOptions, CsvPosition, CsvRowError, CsvRowProblem, RAW_PREFIX_BYTES};
-use crate::json_text;
 
 /// Longest header in bytes: its names are repeated in every row.
 const HEADER_BYTES_MAX: usize = 1 << 20;
@@ -534,7 +534,7 @@ impl CsvReader {
         let fields = &self.fields[..self.fields_len];
         json.reserve(self.keys_len + fields.len() + 2);
         // Most rows hold nothing to escape, which one look at the whole row tells.
-        let plain = !json_text::needs_escape(fields);
+        let plain = !needs_escape(fields);
         let mut field_start = 0;
         for (key, &field_end) in self.keys.iter().zip(&self.ends[..self.ends_len]) {
             json.extend_from_slice(key);
@@ -542,7 +542,7 @@ impl CsvReader {
             if plain {
                 json.extend_from_slice(field);
             } else {
-                json_text::append_escaped_bytes(json, field);
+                encode_content(field, json);
             }
             field_start = field_end;
         }
@@ -564,7 +564,7 @@ impl CsvReader {
             .enumerate()
             .map(|(index, column)| {
                 let mut key = if index == 0 { b"{".to_vec() } else { b"\",".to_vec() };
-                json_text::append_string(&mut key, column);
+                encode_string(column, &mut key);
                 key.extend_from_slice(b":\"");
                 key.into_boxed_slice()
             })
