@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use levada_model::tree::{NodeId, NodeKind, Tree};
-use levada_model::{FieldValue, GroupKey, Point, Series, Shape, Str, Timestamp, Values};
+use levada_model::{FieldValue, GroupKey, Point, Series, Shape, Str, TagKeys, Timestamp, Values};
 
 use super::{RecordedBatch, RecordingError, batch as slow, key};
 
@@ -31,6 +31,8 @@ pub(crate) struct Batches {
     /// Tags as they were spelled, for the measurement at hand.
     pub(super) tags: HashMap<Box<[u8]>, Arc<Tags>, RandomState>,
     none: Option<Arc<Tags>>,
+    /// The names of the last tags that were new; most series have the same.
+    keys: Option<Arc<TagKeys>>,
     pub(super) shapes: Vec<Fields>,
     /// The place of the last shape.
     pub(super) shape: usize,
@@ -237,11 +239,26 @@ impl Batches {
         Some(read)
     }
 
-    fn new_tags(&self, spelling: &[u8], pairs: &[(Str, Str)]) -> Tags {
+    /// - `pairs`: sorted, no name twice.
+    fn new_tags(&mut self, spelling: &[u8], pairs: &[(Str, Str)]) -> Tags {
         let (none, name) = (Str::default(), Str::clone(&self.name));
         let key = key(&name, pairs, false);
-        let series = Series::new(none.clone(), none, name, pairs.to_vec());
+        let keys = self.keys_of(pairs);
+        let values = pairs.iter().map(|(_, value)| Str::clone(value)).collect();
+        let series = Series::with_keys(none.clone(), none, name, keys, values);
         Tags { spelling: spelling.into(), key, series }
+    }
+
+    /// Gives the object that all series with these names share: what is bound to it is found again.
+    fn keys_of(&mut self, pairs: &[(Str, Str)]) -> Arc<TagKeys> {
+        let names = pairs.iter().map(|(name, _)| name);
+        if let Some(known) = self.keys.as_ref().filter(|known| known.names.iter().eq(names.clone()))
+        {
+            return Arc::clone(known);
+        }
+        let keys = TagKeys::new(names.cloned().collect());
+        self.keys = Some(Arc::clone(&keys));
+        keys
     }
 
     /// Reads a time like `2026-03-01T10:00:50.5Z`; nothing for all others that RFC 3339 knows.

@@ -132,6 +132,23 @@ fn what_is_remembered_is_bounded() {
     );
 }
 
+#[test]
+fn series_with_the_same_names_of_tags_share_them() {
+    let mut batches = Batches::default();
+    let mut keys = |tags: &str| {
+        let line = format!(
+            "{{\"name\":\"m\",\"tags\":{tags},\"points\":[{{\"fields\":{{\"v\":1}},\"time\":\"2000-01-01T00:00:00Z\"}}]}}"
+        );
+        let batch = batches.read(line.as_bytes()).unwrap().unwrap();
+        batch.points[0].series.keys.clone()
+    };
+    let first = keys(r#"{"b":"1","a":"2"}"#);
+    assert!(Arc::ptr_eq(&first, &keys(r#"{"a":"3","b":"4"}"#)));
+    for other in [r#"{"a":"3"}"#, r#"{"a":"3","b":"4","c":"5"}"#, "{}"] {
+        assert_ne!(first.names, keys(other).names, "{other}");
+    }
+}
+
 /// A number, a text or something else as it may stand for a field.
 const VALUES: &[&str] = &[
     "1",
