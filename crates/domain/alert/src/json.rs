@@ -50,8 +50,16 @@ fn write_some(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
             out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
             return 3;
         }
-        byte if byte.is_ascii() && !is_plain(byte) => encode_byte(byte, out),
-        byte => out.push(byte),
+        _ if is_plain(byte) => out.push(byte),
+        _ if byte.is_ascii() => encode_byte(byte, out),
+        _ => {
+            // Up to what may begin a line separator.
+            let rest = &bytes[at + 1..];
+            let end = rest.iter().position(|byte| byte.is_ascii() || *byte == 0xe2);
+            let end = at + 1 + end.unwrap_or(rest.len());
+            out.extend_from_slice(&bytes[at..end]);
+            return end - at;
+        }
     }
     1
 }
