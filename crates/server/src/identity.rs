@@ -5,9 +5,8 @@ use std::io;
 use std::path::Path;
 
 use levada_api::Identity;
+use levada_runtime::durable;
 use uuid::Uuid;
-
-use crate::durable;
 
 /// The version of Kapacitor whose API is served; clients look at it.
 const KAPACITOR_VERSION: &str = "1.8.0";

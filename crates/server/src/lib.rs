@@ -3,7 +3,6 @@
 //! The only crate that knows every domain. [`serve`] is the server; [`flows`] and [`tasks`] are what runs in it, and in `levada run`.
 
 mod alerts;
-mod durable;
 pub mod flows;
 pub mod gateway;
 mod identity;

@@ -1,9 +1,10 @@
-//! Tasks, shutdown, bounded edges with counts, clocks, back-off.
+//! Tasks, shutdown, bounded edges with counts, clocks, back-off, durable files.
 //!
 //! The only place where tasks are spawned and where the system's clock is read.
 
 pub mod backoff;
 pub mod clock;
+pub mod durable;
 pub mod edge;
 pub mod fault;
 pub mod shutdown;

@@ -12,6 +12,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use levada_runtime::durable::sync_folder;
+
 /// Keeps states in a folder; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct StateFiles {
@@ -72,7 +74,7 @@ impl StateFiles {
 
     /// Makes everything that was saved outlive the machine.
     pub fn sync(&self) -> io::Result<()> {
-        File::open(&self.dir)?.sync_all()
+        sync_folder(&self.dir)
     }
 
     /// Gives the state of a name; nothing when there is none.

@@ -12,11 +12,10 @@ use levada_gateway::destination::DestinationSpec;
 use levada_gateway::rules::Target;
 use levada_gateway::wal::{Keep, Queue, QueueSettings};
 use levada_model::with_causes;
-use levada_runtime::{Clock, Tasks};
+use levada_runtime::{Clock, Tasks, durable};
 use sha2::{Digest as _, Sha256};
 
 use super::specs;
-use crate::durable;
 
 /// The file, beside the folders of the queues.
 const FILE: &str = "sinkers.json";

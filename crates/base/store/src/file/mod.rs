@@ -23,6 +23,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use levada_runtime::durable::sync_folder;
+
 use self::lock::Holder;
 use crate::amend::Amended;
 use crate::checkpoint::{self, BYTES_MAX, DecodeError};
@@ -354,7 +356,7 @@ impl Inner {
     /// Makes new names in the folder durable.
     fn sync_dir(&self) -> Result<(), StoreError> {
         self.step(Step::SyncDir)
-            .and_then(|()| if cfg!(unix) { File::open(&self.dir)?.sync_all() } else { Ok(()) })
+            .and_then(|()| sync_folder(&self.dir))
             .map_err(|error| StoreError::io("flush the folder", &self.dir, error))
     }
 

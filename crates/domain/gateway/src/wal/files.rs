@@ -8,6 +8,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use levada_runtime::durable::sync_folder;
+
 /// Most slices that one call of the system takes (`IOV_MAX` of Linux).
 const SLICES_MAX: usize = 1_024;
 
@@ -135,7 +137,7 @@ impl Files for SystemFiles {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        sync_folder(path)
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use levada_model::Timestamp;
+use levada_runtime::durable::sync_folder;
 
 use super::error::RecordingsError;
 use super::kept::{Recording, RecordingType};
@@ -99,7 +100,7 @@ impl Folder {
         fs::rename(&partial.path, &path)?;
         partial.is_kept = true;
         if let Some(folder) = path.parent() {
-            File::open(folder)?.sync_all()?;
+            sync_folder(folder)?;
         }
         Ok(size)
     }

@@ -12,6 +12,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use levada_codec::compression::{Compression, Compressor, Decompressor, Limits};
+use levada_runtime::durable::sync_folder;
 
 /// Payload bytes that are compressed together: the window of either format many times over.
 const MEMBER_BYTES: usize = 1 << 20;
@@ -292,15 +293,6 @@ fn lock(file: &File) -> io::Result<()> {
             tracing::debug!(%error, "the file cannot be locked");
             Ok(())
         }
-    }
-}
-
-/// Makes names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
-        // Some file systems cannot; then they keep names in their own way.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        result => result,
     }
 }
 

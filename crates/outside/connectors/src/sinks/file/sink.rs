@@ -10,8 +10,9 @@ use levada_codec::compression::Compression;
 use levada_codec::csv::CsvOptions;
 use levada_model::{ErrorClass, Meta, RecordBatch, Timestamp, with_causes};
 use levada_runtime::Clock;
+use levada_runtime::durable::sync_folder;
 
-use super::output::{Output, OutputError, Tail, sync_folder};
+use super::output::{Output, OutputError, Tail};
 use super::path::{PathTemplate, piece_name, write_time};
 use crate::formats::Format;
 use crate::formats::blocking::blocking;

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use levada_model::ErrorKind;
+use levada_runtime::durable::sync_folder;
 use levada_runtime::{TaskKind, Tasks};
 
 use crate::documents::sql::dialect::Failure;
@@ -25,7 +26,7 @@ pub(super) fn take(path: &Path) -> Result<(PathBuf, File), Failure> {
     let folder = folder(path);
     fs::create_dir_all(folder).map_err(|error| failed("make the folder", folder, &error))?;
     match create(path) {
-        Ok(_) => sync(folder).map_err(|error| failed("flush the folder", folder, &error))?,
+        Ok(_) => sync_folder(folder).map_err(|error| failed("flush the folder", folder, &error))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed("make the file", path, &error)),
     }
@@ -102,7 +103,7 @@ impl Copy {
             };
             linked.map_err(|error| failed("name the file", &self.path, &error))?;
             let folder = folder(&self.path);
-            sync(folder).map_err(|error| failed("flush the folder", folder, &error))
+            sync_folder(folder).map_err(|error| failed("flush the folder", folder, &error))
         })
         .await
     }
@@ -132,11 +133,6 @@ fn create(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
-}
-
-/// Makes new names in a folder durable.
-fn sync(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 fn folder(path: &Path) -> &Path {

@@ -1,4 +1,4 @@
-//! Small files that are replaced as a whole, and outlive the machine.
+//! Files and names that outlive the machine.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -8,7 +8,7 @@ use std::path::Path;
 ///
 /// After a crash of the machine it is the old one or the new one; once this returns, the new one, in a folder that was there.
 /// Nobody else may write it meanwhile.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
@@ -18,14 +18,19 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
-    if cfg!(unix) {
-        match File::open(folder)?.sync_all() {
-            // Some file systems cannot; then they keep names in their own way.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-            synced => synced?,
-        }
+    sync_folder(folder)
+}
+
+/// Makes the names in a folder durable: files that were made, renamed or removed there stay so.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
     }
-    Ok(())
+    match File::open(folder)?.sync_all() {
+        // Some file systems cannot; then they keep names in their own way.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
 }
 
 #[cfg(test)]
