@@ -79,6 +79,7 @@ pub fn needs_escape(text: &[u8]) -> bool {
 
 /// Appends a text as a JSON string with quotes; only what must be escaped is.
 pub fn encode_string(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     encode_content(text.as_bytes(), out);
     out.push(b'"');
@@ -99,6 +100,7 @@ pub fn encode_content(text: &[u8], out: &mut Vec<u8>) {
 /// Appends the escape of an ASCII character, whether it needs one or not: `\n` or `\u003c`.
 #[inline]
 pub fn encode_byte(byte: u8, out: &mut Vec<u8>) {
+    debug_assert!(byte.is_ascii());
     const HEX: &[u8; 16] = b"0123456789abcdef";
     match byte {
         b'"' => out.extend_from_slice(b"\\\""),

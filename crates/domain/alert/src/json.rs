@@ -153,6 +153,11 @@ mod tests {
             text("\u{2028}x\u{2029}\u{2027}\u{202a}é€😀"),
             "\"\\u2028x\\u2029\u{2027}\u{202a}é€😀\""
         );
+        for before in (0..9).map(|count| "x".repeat(count)) {
+            let mixed = format!("{before}é\u{2028}€\u{2029}\u{2027}\u{2028}😀<é");
+            let written = format!("\"{before}é\\u2028€\\u2029\u{2027}\\u2028😀\\u003cé\"");
+            assert_eq!(text(&mixed), written);
+        }
         assert_eq!(
             text("\"\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}/'"),
             "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u001f\u{7f}/'\""

@@ -7,7 +7,7 @@ use levada_model::ErrorKind;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How bad it is.
+/// How bad it is; the order is stored.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]

@@ -61,6 +61,8 @@ pub(super) struct Bundles<K> {
     next: u64,
     /// Numbers of documents that are no bundles, counted from above.
     others: u64,
+    /// The store holds some that could not be read; they stay.
+    has_unread: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -116,11 +118,18 @@ impl<K> Default for Bundles<K> {
             rewritten: BTreeMap::new(),
             next: 0,
             others: u64::MAX,
+            has_unread: false,
         }
     }
 }
 
 impl<K: Clone + Eq + Hash> Bundles<K> {
+    /// Begins with the number `first` in a space with documents that could not be read.
+    pub(super) fn after(first: Option<u64>) -> Self {
+        let has_unread = first.is_some();
+        Bundles { next: first.unwrap_or(0), has_unread, ..Bundles::default() }
+    }
+
     /// Takes the documents of a space; `items` gives those of one, each with its name. Gives what is left.
     pub(super) fn load<T>(
         &mut self,
@@ -148,6 +157,7 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
             }
             let items = items(document);
             if items.is_empty() {
+                self.has_unread = true;
                 continue;
             }
             let noted = gone.remove(&number);
@@ -366,7 +376,7 @@ impl<K: Clone + Eq + Hash> Bundles<K> {
 
     /// Says whether nothing is to be remembered.
     pub(super) fn is_empty(&self) -> bool {
-        self.bundles.is_empty() && self.doubtful.is_empty()
+        self.bundles.is_empty() && self.doubtful.is_empty() && !self.has_unread
     }
 }
 
@@ -378,6 +388,12 @@ fn items_of(document: &Document, count: usize) -> Option<Vec<&[u8]>> {
 
 fn name_of(number: u64) -> String {
     format!("{MARK}{number:0DIGITS$}")
+}
+
+/// Gives the number behind those of all bundles among documents, if there are any.
+pub(super) fn first_after(documents: &[Document]) -> Option<u64> {
+    let numbers = documents.iter().filter_map(|document| number_of(&document.key));
+    numbers.max().map(|last| last.saturating_add(1))
 }
 
 fn number_of(name: &str) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ use levada_store::{Document, DocumentError, Documents, Range, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::bundles::{Asked, Bundles, Changed, invalid};
+use super::bundles::{self, Asked, Bundles, Changed, invalid};
 use super::history::History;
 use super::names::document_name;
 use super::packed::{self, Packed};
@@ -44,7 +45,11 @@ pub struct DocumentTopicStore {
 
 /// The bundles of several spaces, by what each is named after.
 #[derive(Debug)]
-struct Spaces<N, K>(Mutex<BTreeMap<N, Bundles<K>>>);
+struct Spaces<N, K> {
+    known: Mutex<BTreeMap<N, Bundles<K>>>,
+    /// Where bundles may begin in spaces of which nothing could be read, so that what is there stays.
+    unread: Mutex<BTreeMap<String, u64>>,
+}
 
 /// Where the bundles of a space are, and what each has beside its items.
 struct Place<'d> {
@@ -53,6 +58,7 @@ struct Place<'d> {
     head: Vec<u8>,
 }
 
+/// The order of members is stored.
 #[derive(Serialize, Deserialize)]
 struct StateDocument<'s> {
     id: Cow<'s, str>,
@@ -63,6 +69,7 @@ struct StateDocument<'s> {
     level: Level,
 }
 
+/// The order of members is stored.
 #[derive(Serialize, Deserialize)]
 struct EntryDocument<'e> {
     number: u64,
@@ -74,13 +81,13 @@ struct EntryDocument<'e> {
 /// Writes an entry as its [`EntryDocument`], made when it is written.
 struct Waiting<'c>(&'c OutboxEntry);
 
-/// What a bundle of states has beside them.
+/// What a bundle of states has beside them; the order of members is stored.
 #[derive(Serialize, Deserialize)]
 struct OfTopic {
     topic: String,
 }
 
-/// What a bundle of entries has beside them.
+/// What a bundle of entries has beside them; the order of members is stored.
 #[derive(Serialize, Deserialize)]
 struct OfHandler {
     topic: String,
@@ -177,13 +184,27 @@ impl<'c> Plan<'c> {
 
 impl<N, K> Default for Spaces<N, K> {
     fn default() -> Self {
-        Spaces(Mutex::default())
+        Spaces { known: Mutex::default(), unread: Mutex::default() }
     }
 }
 
 impl<N: Clone + Ord, K: Clone + Eq + Hash> Spaces<N, K> {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<N, Bundles<K>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unread(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names the documents of a space in the log, none of which says whose it is.
+    fn skip(&self, space: &str, documents: &[Document]) {
+        for document in documents {
+            unreadable(space, document, &"it does not say what it belongs to");
+        }
+        if let Some(first) = bundles::first_after(documents) {
+            self.unread().insert(space.to_owned(), first);
+        }
     }
 
     /// Adds what is to be written for changes of a space.
@@ -195,7 +216,11 @@ impl<N: Clone + Ord, K: Clone + Eq + Hash> Spaces<N, K> {
         writes: &mut Vec<Write>,
     ) -> Result<Changed<K>, DocumentError> {
         let Place { documents, space, head } = place;
-        let rewritten = self.lock().entry(name.clone()).or_default().rewritten();
+        let first = self.unread().get(space).copied();
+        let rewritten = {
+            let mut all = self.lock();
+            all.entry(name.clone()).or_insert_with(|| Bundles::after(first)).rewritten()
+        };
         if !rewritten.is_empty() {
             let done = Bundles::find_out(*documents, space, rewritten).await?;
             self.lock().entry(name.clone()).or_default().settle(done);
@@ -241,7 +266,7 @@ impl DocumentTopicStore {
         for (topic, asked) in states {
             let topic = Str::clone(topic);
             let space = states_space(&topic);
-            let head = head(&space, &OfTopic { topic: topic.to_string() })?;
+            let head = encode_head(&space, &OfTopic { topic: topic.to_string() })?;
             let place = Place { documents: &*self.documents, space, head };
             let changed = self.states.write(&topic, &place, asked, writes).await?;
             outcome.states.push((topic, changed));
@@ -250,7 +275,8 @@ impl DocumentTopicStore {
             let (topic, handler) = (Str::clone(topic), Str::clone(handler));
             let space = outbox_space(&topic, &handler);
             let of = OfHandler { topic: topic.to_string(), handler: handler.to_string() };
-            let place = Place { documents: &*self.documents, head: head(&space, &of)?, space };
+            let place =
+                Place { documents: &*self.documents, head: encode_head(&space, &of)?, space };
             let name = (topic, handler);
             let changed = self.outboxes.write(&name, &place, asked, writes).await?;
             outcome.outboxes.push((name, changed));
@@ -271,7 +297,10 @@ impl TopicStore for DocumentTopicStore {
         let mut all = Vec::new();
         for space in self.documents.spaces(STATES).await.map_err(failed)? {
             let documents = list_all(&*self.documents, &space).await.map_err(failed)?;
-            let Some(OfTopic { topic }) = documents.iter().find_map(read_head) else { continue };
+            let Some(OfTopic { topic }) = documents.iter().find_map(read_head) else {
+                self.states.skip(&space, &documents);
+                continue;
+            };
             let topic = Str::from(topic);
             let items = |document: &Document| -> Vec<(Str, StateDocument<'static>)> {
                 let states = read_items::<StateDocument>(&space, document);
@@ -299,6 +328,7 @@ impl TopicStore for DocumentTopicStore {
         for space in self.documents.spaces(OUTBOXES).await.map_err(failed)? {
             let documents = list_all(&*self.documents, &space).await.map_err(failed)?;
             let Some(OfHandler { topic, handler }) = documents.iter().find_map(read_head) else {
+                self.outboxes.skip(&space, &documents);
                 continue;
             };
             let (topic, handler) = (Str::from(topic), Str::from(handler));
@@ -352,8 +382,8 @@ fn outbox_space(topic: &Str, handler: &Str) -> String {
     format!("{OUTBOXES}{}/{}", document_name(topic), document_name(handler))
 }
 
-fn head(space: &str, of: &impl Serialize) -> Result<Vec<u8>, DocumentError> {
-    packed::encode(of).map_err(|error| invalid(space, "", &error))
+fn encode_head(space: &str, of: &impl Serialize) -> Result<Vec<u8>, DocumentError> {
+    packed::encode(of).map_err(|error| invalid(space, "head", &error))
 }
 
 /// Reads what a document has beside its items; nothing when it is not one with items.
@@ -405,7 +435,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(space: &str, document: &Documen
         .ok()
 }
 
-fn unreadable(space: &str, document: &Document, error: &dyn std::error::Error) {
+fn unreadable(space: &str, document: &Document, error: &dyn Display) {
     let key = &*document.key;
     tracing::error!(space, key, %error, "a stored document cannot be read; it is skipped");
 }

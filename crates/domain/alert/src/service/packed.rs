@@ -8,8 +8,9 @@
 //!   1 byte   4 bytes         4 bytes …     4 bytes …
 //! ```
 //!
-//! Numbers are little-endian. Head and items are in the format of [`postcard`], which does not name members: with other
-//! members it is another layout. JSON begins with another byte, which tells what earlier versions stored.
+//! Numbers are little-endian. Head and items are in the format of [`postcard`], which names neither members nor variants: with
+//! others, or in another order, it is another layout, and a test fails. JSON begins with another byte, which tells what earlier
+//! versions stored.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +33,8 @@ pub(super) enum PackedError {
     Short,
     #[error("it has more than 4 GiB")]
     Long,
+    #[error("something stands behind the last member of a part")]
+    Rest,
     #[error(transparent)]
     Content(#[from] postcard::Error),
 }
@@ -72,7 +75,7 @@ impl Packer {
         Ok(())
     }
 
-    /// Adds an item as it stands in another bundle.
+    /// Adds a part as it is: the head, or an item of another bundle.
     pub(super) fn put(&mut self, item: &[u8]) -> Result<(), PackedError> {
         self.bytes.extend_from_slice(&length(item.len())?);
         self.bytes.extend_from_slice(item);
@@ -134,7 +137,8 @@ pub(super) fn encode(head: &impl Serialize) -> Result<Vec<u8>, PackedError> {
 
 /// Reads a head or an item.
 pub(super) fn decode<T: DeserializeOwned>(part: &[u8]) -> Result<T, PackedError> {
-    Ok(postcard::from_bytes(part)?)
+    let (value, rest) = postcard::take_from_bytes(part)?;
+    rest.is_empty().then_some(value).ok_or(PackedError::Rest)
 }
 
 #[cfg(test)]
@@ -161,6 +165,8 @@ mod tests {
         let items: Vec<(String, u64)> =
             items.into_iter().map(|item| decode(item).unwrap()).collect();
         assert_eq!(items, [("one".to_owned(), 1), ("two".to_owned(), 2)]);
+        assert!(matches!(decode::<u8>(&[7]), Ok(7)));
+        assert!(matches!(decode::<u8>(&[7, 8]), Err(PackedError::Rest)));
     }
 
     #[test]
