@@ -24,6 +24,7 @@ mod progress;
 mod record;
 mod replay;
 mod run;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,7 +36,6 @@ use levada_clients::influxdb::Clusters;
 use levada_model::Timestamp;
 use levada_runtime::{Clock, Tasks};
 use levada_store::Documents;
-use tokio::sync::Semaphore;
 
 use crate::definition::Definition;
 use crate::engine::queries::QuerySettings;
@@ -44,6 +44,7 @@ use crate::pipeline::dot::DotView;
 use crate::runtime::Services;
 use folder::Folder;
 use jobs::Jobs;
+use turns::Turns;
 
 pub use error::{ID_BYTES_MAX, RecordingsError};
 pub use kept::{Recording, RecordingType, Replay, ReplayClock, Status};
@@ -139,7 +140,7 @@ struct Inner {
     folder: Folder,
     jobs: Jobs,
     /// Replays that may run.
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 /// How long a replay may take to show its task.
@@ -182,7 +183,7 @@ impl Recordings {
         settings: RecordingsSettings,
     ) -> Result<Self, RecordingsError> {
         let folder = Folder::open(&settings.dir)?;
-        let turns = Arc::new(Semaphore::new(settings.replays_max.max(1)));
+        let turns = Turns::new(settings.replays_max.max(1));
         let inner = Inner { deps, settings, folder, jobs: Jobs::default(), turns };
         let recordings = Recordings(Arc::new(inner));
         recordings.recover().await?;

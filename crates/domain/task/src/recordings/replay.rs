@@ -13,6 +13,7 @@ use super::jobs::{End, HasJobs, Jobs, Place, Stop};
 use super::kept::{self, RecordingType, Replay, ReplayClock, Status};
 use super::record::{fetch_batches, fetch_query, unless_stopped};
 use super::run::{Outcome, Run};
+use super::turns::Waiting;
 use super::{Inner, REPLAYS, Recordings, SHUTDOWN_TEXT, SourceTask};
 
 /// What becomes of what a replay does outside.
@@ -150,6 +151,7 @@ impl Recordings {
         let max = settings.replays_max.max(1).saturating_add(settings.replays_waiting_max);
         let holder = Arc::clone(&self.0) as Arc<dyn HasJobs>;
         let (place, stop) = Jobs::enter(holder, (REPLAYS, what), &id, max)?;
+        let waiting = self.0.turns.line_up().await;
         let replay = Replay {
             id,
             task: options.task,
@@ -171,7 +173,7 @@ impl Recordings {
             other => other?,
         }
         let name = format!("replay {}", replay.id);
-        let work = work(Arc::clone(&self.0), replay.clone(), task, source, place, stop);
+        let work = work(Arc::clone(&self.0), replay.clone(), task, source, (place, waiting), stop);
         let _detached = self.0.deps.spawner.spawn(TaskKind::Task, &name, work);
         Ok(replay)
     }
@@ -193,13 +195,13 @@ async fn work(
     mut replay: Replay,
     task: SourceTask,
     source: Source,
-    place: Place,
+    (place, waiting): (Place, Waiting),
     stop: Stop,
 ) {
     let kind = RecordingType::of_task(task.definition.pipeline.task_type());
     let fetched = if matches!(source, Source::File(_)) { 0.0 } else { FETCHED };
     let prepared = unless_stopped(&stop, async {
-        let turn = Arc::clone(&inner.turns).acquire_owned().await.map_err(|e| e.to_string())?;
+        let turn = waiting.turn().await.map_err(|error| error.to_string())?;
         Ok((turn, fetch(&inner, &task, kind, source, &stop).await?))
     })
     .await;

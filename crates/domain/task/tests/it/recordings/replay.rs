@@ -292,21 +292,33 @@ async fn replays_wait_for_their_turn_and_can_be_deleted() {
     world.put("r.srpl", FILE).await;
     let settings = RecordingsSettings {
         replays_max: 1,
-        replays_waiting_max: 1,
+        replays_waiting_max: 8,
         ..RecordingsSettings::of(world.folder.path())
     };
     world.recordings =
         levada_task::recordings::Recordings::open(world.deps.clone(), settings).await.unwrap();
+    let ids: Vec<_> = (1..=8).map(|number| format!("b{number}")).collect();
     let real = |id: &str| of(ReplayOptions { clock: ReplayClock::Real, ..options(id, "cpu") });
-    world.recordings.replay_recording(real("a")).await.unwrap();
-    world.recordings.replay_recording(of(options("b", "cpu"))).await.unwrap();
-    let error = world.recordings.replay_recording(of(options("c", "cpu"))).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Busy);
+    // From a worker of the runtime, which would begin with what was spawned last.
+    let (recordings, asked_for) = (world.recordings.clone(), ids.clone());
+    let asked = tokio::spawn(async move {
+        recordings.replay_recording(real("a")).await.unwrap();
+        for id in asked_for {
+            recordings.replay_recording(of(options(&id, "cpu"))).await.unwrap();
+        }
+        let error = recordings.replay_recording(of(options("c", "cpu"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+    });
+    asked.await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let waiting = world.recordings.replay("b").await.unwrap();
-    assert_eq!(waiting.status, Status::Running, "it waits for the one in real time");
+    for id in &ids {
+        let waiting = world.recordings.replay(id).await.unwrap();
+        assert_eq!(waiting.status, Status::Running, "{id} waits for the one in real time");
+    }
     world.recordings.replay_delete("a").await.unwrap();
-    assert_eq!(world.replayed("b").await.status, Status::Finished);
+    for id in &ids {
+        assert_eq!(world.replayed(id).await.status, Status::Finished);
+    }
     world.recordings.replay_recording(real("a")).await.unwrap();
     world.recordings.close().await;
     let closed = world.recordings.replay("a").await.unwrap();
