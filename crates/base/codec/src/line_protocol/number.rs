@@ -54,7 +54,7 @@ pub(super) fn short_number(text: &[u8], start: usize) -> Option<(FieldValue, usi
 
 /// Reads a short time: digits behind an optional minus; gives it and where it ends.
 #[inline(always)]
-pub(super) fn short_time(text: &[u8], start: usize) -> Option<(i64, usize)> {
+pub(crate) fn short_time(text: &[u8], start: usize) -> Option<(i64, usize)> {
     let is_negative = text.get(start) == Some(&b'-');
     let first = start + usize::from(is_negative);
     let mut at = first;

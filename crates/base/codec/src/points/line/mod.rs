@@ -8,6 +8,7 @@
 //! Differs: a list of different types is an error (B49), times are checked for their range (B46, B47).
 
 mod error;
+mod marks;
 mod print;
 mod scan;
 #[cfg(test)]

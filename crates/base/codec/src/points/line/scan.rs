@@ -1,15 +1,17 @@
 //! Finds the parts of lines.
 //!
-//! One pass over the bytes. What decides is a table of byte classes; numbers of usual length are checked on the way.
+//! One pass from mark to mark. What decides is a table of byte classes; numbers of usual length are checked on the way.
 
 use super::error::{BodyError, Cause, LineProblem};
+use super::marks::Marks;
 use super::{Kind, Line, Span, Unit, value};
-use crate::line_protocol::Refusal;
+use crate::line_protocol::{Refusal, short_time};
 
 /// Reads a body line by line.
 #[derive(Debug)]
 pub struct Scanner<'b> {
     body: &'b str,
+    marks: Marks,
     unit: Unit,
     at: usize,
     spans: Vec<Span>,
@@ -27,6 +29,8 @@ const BLANK: u8 = 4;
 const EQUALS: u8 = 8;
 /// Backslash.
 const BACKSLASH: u8 = 16;
+/// What ends a name or a value.
+const ENDS: u8 = COMMA | BLANK | END;
 
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
@@ -42,6 +46,8 @@ const CLASSES: [u8; 256] = {
 const KEY_BYTES_MAX: usize = 65_535;
 /// So many digits fit an `i64` whatever they are.
 const DIGITS_MAX: usize = 18;
+/// So long are numbers that are looked at as a whole.
+const NUMBER_BYTES_MAX: usize = 2 * DIGITS_MAX;
 /// How much of a number a message shows.
 const DIGITS_SHOWN_MAX: usize = 64;
 
@@ -59,22 +65,20 @@ struct Parts {
 
 /// Remembers keys roughly: what it has not seen is new.
 #[derive(Default)]
-struct Seen([u64; 4]);
+struct Seen([u64; 8]);
+
+/// So many entries are looked through for a key that may be there; the keys of longer lines are sorted.
+const COMPARED_MAX: usize = 64;
 
 // === impl Seen ===
 
 impl Seen {
     /// Says whether a key may have been there before.
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: &[u8]) -> bool {
         let (Some(&first), Some(&last)) = (key.first(), key.last()) else { return false };
-        let middle = key[key.len() / 2];
-        let mixed = u32::from(first)
-            .wrapping_mul(0x9e37_79b1)
-            .wrapping_add(u32::from(last).wrapping_mul(0x85eb_ca6b))
-            .wrapping_add(u32::from(middle).wrapping_mul(0xc2b2_ae35))
-            .wrapping_add((key.len() as u32).wrapping_mul(0x27d4_eb2f));
-        let bit = mixed >> 24;
+        let sample = u32::from_le_bytes([first, last, key[key.len() / 2], key.len() as u8]);
+        let bit = sample.wrapping_mul(0x85eb_ca6b) >> 23;
         let (word, mask) = (&mut self.0[(bit >> 6) as usize], 1 << (bit & 63));
         let was_there = *word & mask != 0;
         *word |= mask;
@@ -92,7 +96,8 @@ impl<'b> Scanner<'b> {
         if u32::try_from(body.len()).is_err() {
             return Err(BodyError::TooLarge(body.len()));
         }
-        Ok(Scanner { body, unit, at: 0, spans: Vec::new(), has_encoded: false })
+        let marks = Marks::at(body.as_bytes(), 0);
+        Ok(Scanner { body, marks, unit, at: 0, spans: Vec::new(), has_encoded: false })
     }
 
     /// Gives the next line that is neither empty nor a comment.
@@ -108,6 +113,7 @@ impl<'b> Scanner<'b> {
                 Some(_) => break start,
             }
         };
+        self.marks.skip_to(bytes, start);
         match self.scan(start) {
             Ok(parts) => {
                 self.at = parts.end + 1;
@@ -127,6 +133,8 @@ impl<'b> Scanner<'b> {
             Err((at, cause)) => {
                 let end = line_end(bytes, start);
                 self.at = end + 1;
+                // What was read of the line may reach beyond its end: a text may have line ends.
+                self.marks.move_to(bytes, self.at);
                 Some(Err(LineProblem::new(&self.body[start..end], at + 1, cause)))
             }
         }
@@ -137,85 +145,109 @@ impl<'b> Scanner<'b> {
         self.spans.clear();
         self.has_encoded = false;
         let mut seen = Seen::default();
-        let (mut is_escaped, mut is_suspicious) = (false, false);
+        let (mut is_escaped, mut has_twice, mut is_suspicious) = (false, false, false);
         if bytes[start] == b',' {
             return Err((start, Refusal::MissingMeasurement.into()));
         }
-        let name_end = find(bytes, start, COMMA | BLANK | END, &mut is_escaped);
+        let (name_end, mut stop) = self.find(ENDS, &mut is_escaped);
         let mut at = name_end;
-        while bytes.get(at) == Some(&b',') {
+        while stop == b',' {
             let key_start = at + 1;
-            let key_end = find(bytes, key_start, COMMA | BLANK | END | EQUALS, &mut is_escaped);
+            let (key_end, equals) = self.find(ENDS | EQUALS, &mut is_escaped);
             if key_end == key_start {
                 return Err((key_start, Refusal::MissingTagKey.into()));
             }
-            if bytes.get(key_end) != Some(&b'=') {
+            if equals != b'=' {
                 return Err((key_end, Refusal::MissingTagValue.into()));
             }
             let value_start = key_end + 1;
-            at = find(bytes, value_start, COMMA | BLANK | END | EQUALS, &mut is_escaped);
+            (at, stop) = self.find(ENDS | EQUALS, &mut is_escaped);
             if at == value_start {
                 return Err((at, Refusal::MissingTagValue.into()));
             }
-            if bytes.get(at) == Some(&b'=') {
+            if stop == b'=' {
                 return Err((at, Refusal::InvalidTagFormat.into()));
             }
-            is_suspicious |= seen.insert(&bytes[key_start..key_end]);
+            if seen.insert(&bytes[key_start..key_end]) {
+                match self.spans.len() <= COMPARED_MAX {
+                    true => has_twice |= self.has_key(&bytes[key_start..key_end]),
+                    false => is_suspicious = true,
+                }
+            }
             self.push(key_start, key_end, value_start, at, Kind::Tag);
         }
-        if bytes.get(at) != Some(&b' ') {
+        if stop != b' ' {
             return Err((at, Refusal::MissingFields.into()));
         }
         if at - start > KEY_BYTES_MAX {
             return Err((at, Refusal::KeyTooLong { bytes: at - start }.into()));
         }
-        let tags = self.spans.len();
-        if is_suspicious && self.has_twice(0) {
+        if has_twice || is_suspicious && self.has_twice() {
             return Err((start, Refusal::DuplicateTags.into()));
         }
         at = blanks_end(bytes, at);
         if matches!(bytes.get(at), None | Some(b'\n')) {
             return Err((at, Refusal::MissingFields.into()));
         }
-        loop {
+        self.marks.skip_to(bytes, at);
+        let fields_end = loop {
             let key_start = at;
-            let key_end = find(bytes, key_start, COMMA | BLANK | END | EQUALS, &mut is_escaped);
-            if bytes.get(key_end) != Some(&b'=') {
+            let (key_end, equals) = self.find(ENDS | EQUALS, &mut is_escaped);
+            if equals != b'=' {
                 return Err((key_end, Refusal::InvalidFieldFormat.into()));
             }
             if key_end == key_start {
                 return Err((key_start, Refusal::MissingFieldKey.into()));
             }
-            is_suspicious |= seen.insert(&bytes[key_start..key_end]);
-            at = self.value(key_start, key_end)?;
+            if seen.insert(&bytes[key_start..key_end]) {
+                match self.spans.len() <= COMPARED_MAX {
+                    true => has_twice |= self.has_key(&bytes[key_start..key_end]),
+                    false => is_suspicious = true,
+                }
+            }
+            let value_start = key_end + 1;
+            at = match self.short_number(value_start) {
+                Some((kind, digits_end, end)) => {
+                    self.push(key_start, key_end, value_start, digits_end, kind);
+                    end
+                }
+                None => self.value(key_start, key_end)?,
+            };
             if bytes.get(at) != Some(&b',') {
-                break;
+                break at;
             }
             at += 1;
-        }
-        let fields_end = at;
-        let (time, end) = self.time(at)?;
-        let has_duplicates = is_suspicious && self.spans.len() > tags && self.has_twice(0);
+        };
+        let (time, end) = match self.usual_time(fields_end) {
+            Some((time, end)) => (Some(time), end),
+            None => self.time(fields_end)?,
+        };
+        let has_duplicates = has_twice || is_suspicious && self.has_twice();
         Ok(Parts { name_end, fields_end, end, time, is_escaped, has_duplicates })
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, key_start: usize, key_end: usize, start: usize, end: usize, kind: Kind) {
         // The length of the body was checked.
-        self.spans.push(Span {
-            key_start: key_start as u32,
-            key_end: key_end as u32,
-            value_start: start as u32,
-            value_end: end as u32,
-            kind,
-        });
+        let [key_start, key_end, value_start, value_end] =
+            [key_start, key_end, start, end].map(|at| at as u32);
+        self.spans.push(Span { key_start, key_end, value_start, value_end, kind });
+    }
+
+    /// Says whether a key is there; escaped keys are compared as they stand.
+    #[inline(never)]
+    fn has_key(&self, key: &[u8]) -> bool {
+        let bytes = self.body.as_bytes();
+        let is_same = |span: &Span| bytes[span.key_start as usize..span.key_end as usize] == *key;
+        self.spans.iter().any(is_same)
     }
 
     /// Says whether a key is there twice; escaped keys are compared as they stand.
     #[cold]
-    fn has_twice(&self, from: usize) -> bool {
+    fn has_twice(&self) -> bool {
         let bytes = self.body.as_bytes();
-        let mut keys: Vec<&[u8]> = self.spans[from..]
+        let mut keys: Vec<&[u8]> = self
+            .spans
             .iter()
             .map(|span| &bytes[span.key_start as usize..span.key_end as usize])
             .collect();
@@ -249,24 +281,78 @@ impl<'b> Scanner<'b> {
                 self.has_encoded |= kind != Kind::Text;
                 self.push(key_start, key_end, start + 1, end, kind);
                 let end = end + 1 + usize::from(kind == Kind::Bytes);
-                if is_stop(bytes, end) {
-                    Ok(end)
-                } else {
-                    Err((end, Refusal::InvalidFieldFormat.into()))
-                }
+                self.ended(end)
             }
             Some(b'[') => {
                 let end = array_end(bytes, start + 1).ok_or((start, Cause::Array))?;
                 value::array(&self.body[start + 1..end]).map_err(|cause| (start, cause))?;
                 self.push(key_start, key_end, start + 1, end, Kind::Array);
-                if is_stop(bytes, end + 1) {
-                    Ok(end + 1)
-                } else {
-                    Err((end + 1, Refusal::InvalidFieldFormat.into()))
-                }
+                self.ended(end + 1)
             }
             _ => self.word(key_start, key_end, start),
         }
+    }
+
+    /// Passes stops up to the first of some classes that has no backslash before it; gives where it is and what, or the
+    /// end and nothing.
+    #[inline(always)]
+    fn find(&mut self, classes: u8, is_escaped: &mut bool) -> (usize, u8) {
+        let bytes = self.body.as_bytes();
+        loop {
+            let at = self.marks.next(bytes);
+            let Some(&byte) = bytes.get(at) else { return (at, 0) };
+            let class = CLASSES[byte as usize];
+            if class & classes != 0 {
+                return (at, byte);
+            }
+            if class == BACKSLASH {
+                *is_escaped = true;
+                // A backslash behind a backslash still makes plain what is behind it.
+                if bytes.get(at + 1).is_some_and(|next| *next != b'\\') {
+                    self.marks.skip_to(bytes, at + 2);
+                }
+            }
+        }
+    }
+
+    /// Passes the next stop and reads a number before it, of usual length and digits with at most one other byte; gives
+    /// what it is, where its digits end, and where it ends.
+    #[inline(always)]
+    fn short_number(&mut self, start: usize) -> Option<(Kind, usize, usize)> {
+        let bytes = self.body.as_bytes();
+        let end = self.marks.next(bytes);
+        let is_end = bytes.get(end).is_none_or(|stop| CLASSES[*stop as usize] & ENDS != 0);
+        let length = end - start;
+        if !is_end || length > NUMBER_BYTES_MAX {
+            return None;
+        }
+        let minus = usize::from(bytes.get(start) == Some(&b'-'));
+        let others = !self.marks.digits(start)? & ((1 << length) - 1) & !(minus as u64);
+        if others == 0 {
+            return (length > minus).then_some((Kind::Float, end, end));
+        }
+        let first = others.trailing_zeros() as usize;
+        let is_alone = others & (others - 1) == 0;
+        match bytes.get(start + first) {
+            Some(b'.') if is_alone && length > minus + 1 => Some((Kind::Float, end, end)),
+            Some(b'i') if first + 1 == length && (1..=DIGITS_MAX).contains(&(first - minus)) => {
+                Some((Kind::Int, end - 1, end))
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads a time as most are: behind one blank, before the line end; gives it and where the line ends.
+    #[inline(always)]
+    fn usual_time(&self, fields_end: usize) -> Option<(i64, usize)> {
+        let bytes = self.body.as_bytes();
+        if bytes.get(fields_end) != Some(&b' ') {
+            return None;
+        }
+        let (number, end) = short_time(bytes, fields_end + 1)?;
+        let is_good =
+            bytes.get(end) == Some(&b'\n') && (number < 0 || self.unit.time(number).is_some());
+        is_good.then_some((number, end))
     }
 
     fn word(&mut self, key_start: usize, key_end: usize, start: usize) -> Result<usize, Refused> {
@@ -285,6 +371,16 @@ impl<'b> Scanner<'b> {
             }
         };
         self.push(key_start, key_end, start, end, kind);
+        self.ended(end)
+    }
+
+    /// Goes on behind a value that was not read from stop to stop.
+    fn ended(&mut self, end: usize) -> Result<usize, Refused> {
+        let bytes = self.body.as_bytes();
+        if !is_stop(bytes, end) {
+            return Err((end, Refusal::InvalidFieldFormat.into()));
+        }
+        self.marks.skip_to(bytes, end + 1);
         Ok(end)
     }
 
@@ -296,31 +392,23 @@ impl<'b> Scanner<'b> {
         if matches!(bytes.get(start), None | Some(b'\n')) {
             return Ok((None, start));
         }
-        let is_negative = bytes[start] == b'-';
-        let first = start + usize::from(is_negative);
-        let (mut at, mut number) = (first, 0_u64);
-        while let Some(digit @ 0..=9) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0')) {
-            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-            at += 1;
-        }
+        let (number, at) = match short_time(bytes, start) {
+            Some((number, at)) => (Some(number), at),
+            None => (None, long_time_end(bytes, start)),
+        };
         let is_end = |at| matches!(bytes.get(at), None | Some(b'\n' | b' ' | b'\t' | b'\r' | 0));
-        if at == first || !is_end(at) {
+        if at == start || !is_end(at) {
             return Err((start, Refusal::BadTimestamp.into()));
         }
         let end = blanks_end(bytes, at);
         if !matches!(bytes.get(end), None | Some(b'\n')) {
             return Err((end, Refusal::InvalidPoint.into()));
         }
-        // An `u64` holds nineteen digits of any kind.
-        let number = match i64::try_from(number) {
-            Ok(number) if at - first <= DIGITS_MAX + 1 => number,
-            _ => {
-                let digits = shown(&self.body[start..at]);
-                let problem = "value out of range";
-                return Err((start, Refusal::Timestamp { digits, problem }.into()));
-            }
+        let Some(number) = number else {
+            let digits = shown(&self.body[start..at]);
+            let problem = "value out of range";
+            return Err((start, Refusal::Timestamp { digits, problem }.into()));
         };
-        let number = if is_negative { -number } else { number };
         if number >= 0 && self.unit.time(number).is_none() {
             return Err((start, Cause::TimeRange(number)));
         }
@@ -328,22 +416,12 @@ impl<'b> Scanner<'b> {
     }
 }
 
-/// Gives the first byte of some classes that has no backslash before it, or the end.
-#[inline]
-fn find(bytes: &[u8], mut at: usize, classes: u8, is_escaped: &mut bool) -> usize {
-    while let Some(&byte) = bytes.get(at) {
-        let class = CLASSES[byte as usize];
-        if class & (classes | BACKSLASH) != 0 {
-            if class != BACKSLASH {
-                return at;
-            }
-            *is_escaped = true;
-            // A backslash behind a backslash still makes plain what is behind it.
-            at += usize::from(bytes.get(at + 1).is_some_and(|next| *next != b'\\'));
-        }
-        at += 1;
-    }
-    at.min(bytes.len())
+/// Gives where the digits of a time end that is not short; `start` when there are none.
+#[cold]
+fn long_time_end(bytes: &[u8], start: usize) -> usize {
+    let first = start + usize::from(bytes[start] == b'-');
+    let count = bytes[first..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 { start } else { first + count }
 }
 
 #[inline]
@@ -383,37 +461,8 @@ fn array_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Reads a number; gives what it is, where its digits end, and where it ends.
-#[inline]
-fn number(body: &str, start: usize) -> Result<(Kind, usize, usize), Refused> {
-    let bytes = body.as_bytes();
-    let first = start + usize::from(bytes[start] == b'-');
-    let mut at = first;
-    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
-        at += 1;
-    }
-    let mut digits = at - first;
-    match bytes.get(at) {
-        Some(b'i') if (1..=DIGITS_MAX).contains(&digits) && is_stop(bytes, at + 1) => {
-            return Ok((Kind::Int, at, at + 1));
-        }
-        Some(b'.') => {
-            at += 1;
-            let point = at;
-            while bytes.get(at).is_some_and(u8::is_ascii_digit) {
-                at += 1;
-            }
-            digits += at - point;
-        }
-        _ => {}
-    }
-    if digits > 0 && digits <= DIGITS_MAX * 2 && is_stop(bytes, at) {
-        return Ok((Kind::Float, at, at));
-    }
-    unusual_number(body, start)
-}
-
 #[cold]
-fn unusual_number(body: &str, start: usize) -> Result<(Kind, usize, usize), Refused> {
+fn number(body: &str, start: usize) -> Result<(Kind, usize, usize), Refused> {
     let end = stop(body.as_bytes(), start);
     let word = &body[start..end];
     let digits = &word[..word.floor_char_boundary(word.len().saturating_sub(1))];

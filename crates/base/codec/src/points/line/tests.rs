@@ -162,6 +162,9 @@ fn bad_lines_say_why() {
         ("m f=[1i,2.5] 1", "array elements of different types"),
         ("m f=[1i 1", "invalid array"),
         ("m f=[1i,] 1", "invalid array"),
+        ("m f=[é] 1", "invalid array"),
+        ("m f=[1é] 1", "invalid array"),
+        ("m f=1é 1", "invalid number"),
         ("m f=[1i]2 1", "invalid field format"),
     ] {
         let error = decode(body, NANOS, NOW).map(|points| points.len());
@@ -270,7 +273,31 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in "[mtfg=, \\\\\"\n0-9ib\\[\\].#\r-]{0,60}", seconds: bool) {
+    fn a_line_is_the_same_wherever_it_stands(
+        text in "[mtfgé=, \\\\\"\n0-9ib\\[\\].\r\t-]{0,90}",
+        before in 0_usize..200,
+        good in 0..GOOD.len(),
+        is_good: bool,
+    ) {
+        let text = if is_good { GOOD[good].0 } else { &text };
+        let comment = format!("#{}\n", "x".repeat(before));
+        let behind = format!("{comment}{text}");
+        let shifted = decode(&behind, NANOS, NOW);
+        match (decode(text, NANOS, NOW), shifted) {
+            (Err(BodyError::Empty), shifted) => prop_assert_eq!(shifted, Ok(Vec::new())),
+            (
+                Err(BodyError::Lines { mut problems, good, bad, .. }),
+                Err(BodyError::Lines { problems: shifted, good: shifted_good, bad: shifted_bad, .. }),
+            ) => {
+                problems.iter_mut().for_each(|problem| problem.position += comment.len());
+                prop_assert_eq!((problems, good, bad), (shifted, shifted_good, shifted_bad));
+            }
+            (plain, shifted) => prop_assert_eq!(plain, shifted),
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in "[mtfgé=, \\\\\"\n0-9ib\\[\\].#\r-]{0,60}", seconds: bool) {
         let unit = if seconds { Unit::Dynamic } else { NANOS };
         if let Ok(points) = decode(&text, unit, NOW) {
             for mut point in points {

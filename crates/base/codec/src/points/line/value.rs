@@ -100,10 +100,9 @@ fn element(rest: &str) -> Result<(Value<'_>, &str), Cause> {
     }
     let end = rest.find(',').unwrap_or(rest.len());
     let (word, behind) = (rest[..end].trim_end(), &rest[end..]);
-    let digits = &word[..word.len().saturating_sub(1)];
-    let value = match word.as_bytes().last() {
-        Some(b'i') => digits.parse().map(Value::Int).map_err(|_| Cause::Array)?,
-        Some(b'u') => digits.parse().map(Value::UInt).map_err(|_| Cause::Array)?,
+    let value = match (word.strip_suffix('i'), word.strip_suffix('u')) {
+        (Some(digits), _) => digits.parse().map(Value::Int).map_err(|_| Cause::Array)?,
+        (_, Some(digits)) => digits.parse().map(Value::UInt).map_err(|_| Cause::Array)?,
         _ => match boolean(word) {
             Some(value) => Value::Bool(value),
             None => Value::Float(float(word).ok_or(Cause::Array)?),
