@@ -52,6 +52,15 @@ pub(super) fn short_number(text: &[u8], start: usize) -> Option<(FieldValue, usi
     Some((FieldValue::Float(if is_negative { -number } else { number }), at))
 }
 
+/// Reads a float from digits that a scanner found; an integer without a suffix is one, too.
+#[inline]
+pub fn float(digits: &str) -> Option<f64> {
+    match short_number(digits.as_bytes(), 0) {
+        Some((FieldValue::Float(number), end)) if end == digits.len() => Some(number),
+        _ => digits.parse().ok(),
+    }
+}
+
 /// Reads a short time: digits behind an optional minus; gives it and where it ends.
 #[inline(always)]
 pub(crate) fn short_time(text: &[u8], start: usize) -> Option<(i64, usize)> {

@@ -43,12 +43,24 @@ struct Place {
     target: u32,
     filter: u32,
     statement: u32,
+    known: Known,
+}
+
+/// What of a statement is true for the point that it was found for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// One of the parts that all must be true.
+    Part(u32),
+    All,
 }
 
 /// A key and the texts of which it must have one.
 struct Anchor<'f> {
     key: &'f Key,
     texts: Vec<&'f str>,
+    /// What is true when it has.
+    known: Known,
 }
 
 /// How often a text is asked for, by mode, key and text.
@@ -87,6 +99,7 @@ impl FilterIndex {
                 keys.push(IndexedKey { compat, key, by_text });
                 keys.len() - 1
             });
+            let place = Place { known: anchor.known, ..place };
             for text in anchor.texts {
                 keys[at].by_text.entry(text.into()).or_default().push(place);
             }
@@ -107,16 +120,18 @@ impl FilterIndex {
                 Look { compat: indexed.compat, keys: std::slice::from_ref(&indexed.key), point };
             let found = look.find(&indexed.key);
             for value in [found.value, found.other].into_iter().flatten() {
-                let text = match value {
-                    Value::Str(text) => text,
+                // Not every mode compares bytes with texts: of those nothing is known.
+                let (text, is_text) = match value {
+                    Value::Str(text) => (text, true),
                     Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
-                        Ok(text) => text,
+                        Ok(text) => (text, false),
                         Err(_) => continue,
                     },
                     _ => continue,
                 };
                 for place in indexed.by_text.get(text).into_iter().flatten() {
-                    self.try_at(*place, point, out);
+                    let known = if is_text { place.known } else { Known::Nothing };
+                    self.try_at(Place { known, ..*place }, point, out);
                 }
             }
         }
@@ -142,7 +157,16 @@ impl FilterIndex {
             return;
         }
         let look = Look { compat: filter.compat, keys: &filter.keys, point };
-        if filter.statements[place.statement as usize].holds(&look) {
+        let statement = &filter.statements[place.statement as usize];
+        let holds = match (place.known, &statement.rule) {
+            (Known::All, _) => true,
+            (Known::Part(known), Rule::All(parts)) => {
+                let mut others = parts.iter().zip(0..).filter(|(_, at)| *at != known);
+                others.all(|(part, _)| part.holds(&look))
+            }
+            _ => statement.holds(&look),
+        };
+        if holds {
             out.push(place.target);
         }
     }
@@ -152,7 +176,8 @@ fn statements(targets: &[FilterList]) -> impl Iterator<Item = (Place, &Filter, &
     targets.iter().zip(0..).flat_map(|(list, target)| {
         list.filters().iter().zip(0..).flat_map(move |(filter, number)| {
             filter.statements.iter().zip(0..).map(move |(clause, statement)| {
-                (Place { target, filter: number, statement }, filter, clause)
+                let known = Known::Nothing;
+                (Place { target, filter: number, statement, known }, filter, clause)
             })
         })
     })
@@ -161,11 +186,21 @@ fn statements(targets: &[FilterList]) -> impl Iterator<Item = (Place, &Filter, &
 /// Gives everything that must be a certain text when a clause is true.
 fn anchors<'f>(filter: &'f Filter, clause: &'f Clause) -> Vec<Anchor<'f>> {
     match &clause.rule {
-        Rule::All(parts) => parts.iter().flat_map(|part| anchors(filter, part)).collect(),
+        Rule::All(parts) => {
+            let of_part = |(part, at): (&'f Clause, u32)| {
+                anchors(filter, part).into_iter().map(move |anchor| {
+                    let is_all = anchor.known == Known::All;
+                    let known = if is_all { Known::Part(at) } else { Known::Nothing };
+                    Anchor { known, ..anchor }
+                })
+            };
+            parts.iter().zip(0..).flat_map(of_part).collect()
+        }
         Rule::Any(parts) => either(filter, parts).into_iter().collect(),
         Rule::Test { key, is_negated: false, test } => {
             let key = &filter.keys[*key as usize];
-            texts_of(test).map(|texts| Anchor { key, texts }).into_iter().collect()
+            let anchor = texts_of(test).map(|texts| Anchor { key, texts, known: Known::All });
+            anchor.into_iter().collect()
         }
         _ => Vec::new(),
     }
@@ -181,7 +216,7 @@ fn either<'f>(filter: &'f Filter, parts: &'f [Clause]) -> Option<Anchor<'f>> {
         match &mut joined {
             Some(anchor) if anchor.key.id == key.id => anchor.texts.extend(texts),
             Some(_) => return None,
-            None => joined = Some(Anchor { key, texts }),
+            None => joined = Some(Anchor { key, texts, known: Known::All }),
         }
     }
     let mut anchor = joined?;

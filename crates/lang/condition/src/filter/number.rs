@@ -56,6 +56,16 @@ pub(super) fn compare(one: Number, other: Number) -> Option<Ordering> {
     }
 }
 
+/// Gives the order of a float and an integer: without wide integers for all integers that are floats.
+#[inline]
+pub(super) fn compare_float(float: f64, whole: i64) -> Option<Ordering> {
+    const EXACT_MAX: u64 = 1 << 53;
+    if whole.unsigned_abs() <= EXACT_MAX {
+        return float.partial_cmp(&(whole as f64));
+    }
+    compare(Number::Float(float), Number::Int(whole))
+}
+
 /// Says whether two numbers are equal by value; floats may differ by less than [`EPSILON`].
 pub(super) fn equal(one: Number, other: Number) -> bool {
     match (one.exact(), other.exact()) {
@@ -142,6 +152,9 @@ mod tests {
         ] {
             assert_eq!(compare(one, other), Some(order), "{one:?} {other:?}");
             assert_eq!(compare(other, one), Some(order.reverse()), "{other:?} {one:?}");
+            if let (Float(float), Int(whole)) | (Int(whole), Float(float)) = (one, other) {
+                assert_eq!(compare_float(float, whole), compare(Float(float), Int(whole)));
+            }
             assert_eq!(equal(one, other), order == Ordering::Equal, "{one:?} {other:?}");
         }
         assert_eq!(compare(Float(f64::NAN), Int(1)), None);

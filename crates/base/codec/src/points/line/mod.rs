@@ -24,6 +24,7 @@ pub use self::print::write_point;
 pub use self::scan::Scanner;
 
 use super::{Entry, Point, Unit, Value};
+use crate::line_protocol::float;
 
 /// What kind of value stands somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,7 +299,7 @@ impl<'b> Raw<'b> {
     pub fn decode(self) -> Value<'b> {
         match self {
             Raw::Tag(text) => Value::Str(value::name(text, value::Escapes::Key)),
-            Raw::Float(digits) => Value::Float(digits.parse().unwrap_or(f64::NAN)),
+            Raw::Float(digits) => Value::Float(float(digits).unwrap_or(f64::NAN)),
             Raw::Int(digits) => digits.parse().map_or(Value::Nil, Value::Int),
             Raw::UInt(digits) => digits.parse().map_or(Value::Nil, Value::UInt),
             Raw::Bool(value) => Value::Bool(value),
