@@ -48,7 +48,8 @@ const PATH: &str = "/v1/write/metric";
 /// Source: the goals of the gateway.
 const CPU_GOAL: [f64; 2] = [0.8, 1.1];
 const MEMORY_GOAL_MB: f64 = 100.0;
-const SINKERS_GOAL_PERCENT: f64 = 30.0;
+/// What sinkers may cost, as a share of what the same costs without.
+const SINKERS_GOAL: f64 = 0.3;
 /// CPU seconds per million points, points per second and memory of vmagent, plain and gzip, which keeps nothing on the disk
 /// while its receiver is up. Source: `bench/README.md`.
 const VMAGENT_CPU: [f64; 2] = [1.65, 2.0];
@@ -170,7 +171,7 @@ pub(super) fn run(levada: &Path, folder: &Path, plan: &Plan) -> Result<Outcome> 
         plan.runs
     );
     println!(
-        "{:<26} {:>10} {:>8} {:>7} {:>6} {:>7} {:>6} {:>7} {:>7} {:>7} {:>8}",
+        "{:<30} {:>10} {:>8} {:>7} {:>6} {:>7} {:>6} {:>7} {:>7} {:>7} {:>8}",
         "", "points/s", "CPU s/M", "goal", "", "MB", "", "p99 ms", "notice", "drain s", "load s/M"
     );
     let folder = folder.join("gateway");
@@ -183,18 +184,18 @@ pub(super) fn run(levada: &Path, folder: &Path, plan: &Plan) -> Result<Outcome> 
             let cost = once(levada, &folder, case, &load, plan.checks_all);
             costs.push(cost.with_context(|| format!("{} run {run}", case.name()))?);
         }
-        let cpu = print(case, &costs);
-        if case.is_plain_of_sinkers() {
-            without_sinkers = Some((case.coding, cpu));
-        } else if let Some((coding, without)) = without_sinkers
-            && case.sinkers != Sinkers::None
-            && coding == case.coding
-        {
-            let more = (cpu / without - 1.0) * 100.0;
-            println!(
-                "    {more:.0}% more CPU than without sinkers, goal {SINKERS_GOAL_PERCENT} {}",
-                verdict(more, SINKERS_GOAL_PERCENT)
-            );
+        if case.sinkers == Sinkers::None {
+            let cpu = print(case, &costs, Some(CPU_GOAL[case.coding as usize]));
+            if case.is_plain_of_sinkers() {
+                without_sinkers = Some((case.coding, cpu));
+            }
+            continue;
+        }
+        let without = without_sinkers.filter(|(coding, _)| *coding == case.coding);
+        let without = without.map(|(_, cpu)| cpu);
+        let cpu = print(case, &costs, without.map(|cpu| cpu * (1.0 + SINKERS_GOAL)));
+        if let Some(without) = without {
+            println!("    {:.0}% more CPU than without sinkers", (cpu / without - 1.0) * 100.0);
         }
     }
     fs::remove_dir_all(&folder).context("cannot remove the folder of the runs")?;
@@ -297,19 +298,20 @@ fn measured(
     })
 }
 
-/// Prints the medians; gives that of CPU seconds per million points.
-fn print(case: Case, costs: &[Cost]) -> f64 {
+/// Prints the medians; gives that of CPU seconds per million points. `goal` is of these, where there is one.
+fn print(case: Case, costs: &[Cost], goal: Option<f64>) -> f64 {
     let Some(first) = costs.first() else { return 0.0 };
     let millions = first.points as f64 / 1e6;
     let of = |value: fn(&Cost) -> f64| median(costs.iter().map(value));
     let cpu = of(|cost| cost.cpu_seconds) / millions;
     let rate = first.points as f64 / of(|cost| cost.load_seconds);
-    let (goal, memory) = (CPU_GOAL[case.coding as usize], of(|cost| cost.peak_mb));
+    let memory = of(|cost| cost.peak_mb);
+    let goal_text = goal.map_or_else(|| "-".to_owned(), |goal| format!("{goal:.2}"));
     println!(
-        "{:<26} {:>10} {cpu:>8.2} {goal:>7.1} {:>6} {memory:>7.1} {:>6} {:>7.1} {:>7.2} {:>7.2} {:>8.2}",
+        "{:<30} {:>10} {cpu:>8.2} {goal_text:>7} {:>6} {memory:>7.1} {:>6} {:>7.1} {:>7.2} {:>7.2} {:>8.2}",
         case.name(),
         grouped(rate as u64),
-        verdict(cpu, goal),
+        goal.map_or("", |goal| verdict(cpu, goal)),
         verdict(memory, MEMORY_GOAL_MB),
         of(|cost| cost.p99_ms),
         of(|cost| cost.notice_seconds),

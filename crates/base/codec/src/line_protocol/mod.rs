@@ -33,7 +33,7 @@ mod twins;
 use levada_model::float;
 use thiserror::Error;
 
-pub use self::number::float;
+pub use self::number::parse_float;
 pub(crate) use self::number::short_time;
 pub use self::parser::{
     EXCERPT_BYTES_MAX, Limits, LineProblem, Outcome, Parser, ParserStatistics, Precision,

@@ -52,9 +52,9 @@ pub(super) fn short_number(text: &[u8], start: usize) -> Option<(FieldValue, usi
     Some((FieldValue::Float(if is_negative { -number } else { number }), at))
 }
 
-/// Reads a float from digits that a scanner found; an integer without a suffix is one, too.
+/// Reads a float as [`str::parse`] does, most of them faster.
 #[inline]
-pub fn float(digits: &str) -> Option<f64> {
+pub fn parse_float(digits: &str) -> Option<f64> {
     match short_number(digits.as_bytes(), 0) {
         Some((FieldValue::Float(number), end)) if end == digits.len() => Some(number),
         _ => digits.parse().ok(),
@@ -131,6 +131,14 @@ mod tests {
                 let digits = text.bytes().filter(u8::is_ascii_digit).count();
                 prop_assert!(digits == 0 || digits > 15, "{text}");
             }
+        }
+
+        #[test]
+        fn floats_are_those_of_the_standard_library(
+            text in "[-+]?[0-9]{0,25}(\\.[0-9]{0,25})?(e-?[0-9]{1,3})?[iu]?|-?inf|nan|",
+        ) {
+            let expected = text.parse::<f64>().ok();
+            prop_assert_eq!(parse_float(&text).map(f64::to_bits), expected.map(f64::to_bits));
         }
 
         #[test]

@@ -77,7 +77,7 @@ fn take(
     let is_as_is = check == Check::Clean
         && line.time().is_some_and(|time| time >= 0 && split.write.unit.is_nanoseconds(time))
         // Blanks and carriage returns behind the time are not for others.
-        && text.as_bytes()[..line.end()].last().is_some_and(u8::is_ascii_digit);
+        && line.raw().as_bytes().last().is_some_and(u8::is_ascii_digit);
     if !is_as_is {
         rewrite(line, check, split);
     }

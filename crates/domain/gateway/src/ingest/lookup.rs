@@ -1,6 +1,6 @@
 //! Points as filters see them.
 
-use levada_codec::line_protocol::float;
+use levada_codec::line_protocol::parse_float;
 use levada_codec::points::line::{Line, Raw};
 use levada_codec::points::{Point, Value as PointValue};
 use levada_condition::filter::{Key, Lookup, Value};
@@ -56,7 +56,7 @@ impl Lookup for LineLookup<'_, '_> {
 #[inline]
 fn value_of(raw: Raw<'_>) -> Option<Value<'_>> {
     Some(match raw {
-        Raw::Float(digits) => Value::Float(float(digits)?),
+        Raw::Float(digits) => Value::Float(parse_float(digits)?),
         Raw::Int(digits) => Value::Int(digits.parse().ok()?),
         Raw::UInt(digits) => Value::UInt(digits.parse().ok()?),
         Raw::Bool(value) => Value::Bool(value),

@@ -82,6 +82,13 @@ enum Source {
     Query { query: String, cluster: String },
 }
 
+/// A replay that was let in: it has a place among the jobs and one in the line.
+struct Entered {
+    place: Place,
+    waiting: Waiting,
+    stop: Stop,
+}
+
 /// Data that are there.
 struct Data {
     path: PathBuf,
@@ -173,7 +180,13 @@ impl Recordings {
             other => other?,
         }
         let name = format!("replay {}", replay.id);
-        let work = work(Arc::clone(&self.0), replay.clone(), task, source, (place, waiting), stop);
+        let work = work(
+            Arc::clone(&self.0),
+            replay.clone(),
+            task,
+            source,
+            Entered { place, waiting, stop },
+        );
         let _detached = self.0.deps.spawner.spawn(TaskKind::Task, &name, work);
         Ok(replay)
     }
@@ -195,9 +208,9 @@ async fn work(
     mut replay: Replay,
     task: SourceTask,
     source: Source,
-    (place, waiting): (Place, Waiting),
-    stop: Stop,
+    entered: Entered,
 ) {
+    let Entered { place, waiting, stop } = entered;
     let kind = RecordingType::of_task(task.definition.pipeline.task_type());
     let fetched = if matches!(source, Source::File(_)) { 0.0 } else { FETCHED };
     let prepared = unless_stopped(&stop, async {

@@ -43,24 +43,16 @@ struct Place {
     target: u32,
     filter: u32,
     statement: u32,
-    known: Known,
-}
-
-/// What of a statement is true for the point that it was found for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    Nothing,
-    /// One of the parts that all must be true.
-    Part(u32),
-    All,
+    /// The part of the statement that is true for the points that it was found for, and need not be evaluated.
+    found_by: Option<u32>,
 }
 
 /// A key and the texts of which it must have one.
 struct Anchor<'f> {
     key: &'f Key,
     texts: Vec<&'f str>,
-    /// What is true when it has.
-    known: Known,
+    /// Whether nothing else is asked for.
+    is_all: bool,
 }
 
 /// How often a text is asked for, by mode, key and text.
@@ -73,7 +65,7 @@ impl FilterIndex {
     pub fn new(targets: Vec<FilterList>) -> Self {
         let mut counts = Counts::default();
         for (_, filter, statement) in statements(&targets) {
-            for anchor in anchors(filter, statement) {
+            for (anchor, _) in anchors_of_parts(filter, statement) {
                 for text in anchor.texts {
                     *counts.entry((filter.compat.name(), &anchor.key.name, text)).or_default() += 1;
                 }
@@ -82,13 +74,14 @@ impl FilterIndex {
         let (mut keys, mut rest): (Vec<IndexedKey>, Vec<Place>) = (Vec::new(), Vec::new());
         for (place, filter, statement) in statements(&targets) {
             let compat = filter.compat;
-            let cost = |anchor: &Anchor<'_>| -> usize {
+            let cost = |(anchor, _): &(Anchor<'_>, u32)| -> usize {
                 let count = |text: &&str| {
                     counts.get(&(compat.name(), &*anchor.key.name, *text)).copied().unwrap_or(0)
                 };
                 anchor.texts.iter().map(count).sum()
             };
-            let Some(anchor) = anchors(filter, statement).into_iter().min_by_key(cost) else {
+            let found = anchors_of_parts(filter, statement).min_by_key(cost);
+            let Some((anchor, part)) = found else {
                 rest.push(place);
                 continue;
             };
@@ -99,7 +92,7 @@ impl FilterIndex {
                 keys.push(IndexedKey { compat, key, by_text });
                 keys.len() - 1
             });
-            let place = Place { known: anchor.known, ..place };
+            let place = Place { found_by: anchor.is_all.then_some(part), ..place };
             for text in anchor.texts {
                 keys[at].by_text.entry(text.into()).or_default().push(place);
             }
@@ -120,7 +113,7 @@ impl FilterIndex {
                 Look { compat: indexed.compat, keys: std::slice::from_ref(&indexed.key), point };
             let found = look.find(&indexed.key);
             for value in [found.value, found.other].into_iter().flatten() {
-                // Not every mode compares bytes with texts: of those nothing is known.
+                // Not every mode compares bytes with texts: for bytes all is evaluated.
                 let (text, is_text) = match value {
                     Value::Str(text) => (text, true),
                     Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
@@ -130,8 +123,8 @@ impl FilterIndex {
                     _ => continue,
                 };
                 for place in indexed.by_text.get(text).into_iter().flatten() {
-                    let known = if is_text { place.known } else { Known::Nothing };
-                    self.try_at(Place { known, ..*place }, point, out);
+                    let found_by = place.found_by.filter(|_| is_text);
+                    self.try_at(Place { found_by, ..*place }, point, out);
                 }
             }
         }
@@ -158,10 +151,9 @@ impl FilterIndex {
         }
         let look = Look { compat: filter.compat, keys: &filter.keys, point };
         let statement = &filter.statements[place.statement as usize];
-        let holds = match (place.known, &statement.rule) {
-            (Known::All, _) => true,
-            (Known::Part(known), Rule::All(parts)) => {
-                let mut others = parts.iter().zip(0..).filter(|(_, at)| *at != known);
+        let holds = match (place.found_by, &statement.rule) {
+            (Some(found_by), Rule::All(parts)) => {
+                let mut others = parts.iter().zip(0..).filter(|(_, at)| *at != found_by);
                 others.all(|(part, _)| part.holds(&look))
             }
             _ => statement.holds(&look),
@@ -176,10 +168,25 @@ fn statements(targets: &[FilterList]) -> impl Iterator<Item = (Place, &Filter, &
     targets.iter().zip(0..).flat_map(|(list, target)| {
         list.filters().iter().zip(0..).flat_map(move |(filter, number)| {
             filter.statements.iter().zip(0..).map(move |(clause, statement)| {
-                let known = Known::Nothing;
-                (Place { target, filter: number, statement, known }, filter, clause)
+                let place = Place { target, filter: number, statement, found_by: None };
+                (place, filter, clause)
             })
         })
+    })
+}
+
+/// Gives everything that must be a certain text when a statement is true, and in which of its parts.
+fn anchors_of_parts<'f>(
+    filter: &'f Filter,
+    statement: &'f Clause,
+) -> impl Iterator<Item = (Anchor<'f>, u32)> {
+    // A statement is a list of parts that all must be true; another one would be evaluated for every point.
+    let parts: &[Clause] = match &statement.rule {
+        Rule::All(parts) => parts,
+        _ => &[],
+    };
+    parts.iter().zip(0..).flat_map(move |(part, at)| {
+        anchors(filter, part).into_iter().map(move |anchor| (anchor, at))
     })
 }
 
@@ -187,19 +194,13 @@ fn statements(targets: &[FilterList]) -> impl Iterator<Item = (Place, &Filter, &
 fn anchors<'f>(filter: &'f Filter, clause: &'f Clause) -> Vec<Anchor<'f>> {
     match &clause.rule {
         Rule::All(parts) => {
-            let of_part = |(part, at): (&'f Clause, u32)| {
-                anchors(filter, part).into_iter().map(move |anchor| {
-                    let is_all = anchor.known == Known::All;
-                    let known = if is_all { Known::Part(at) } else { Known::Nothing };
-                    Anchor { known, ..anchor }
-                })
-            };
-            parts.iter().zip(0..).flat_map(of_part).collect()
+            let all = parts.iter().flat_map(|part| anchors(filter, part));
+            all.map(|anchor| Anchor { is_all: false, ..anchor }).collect()
         }
         Rule::Any(parts) => either(filter, parts).into_iter().collect(),
         Rule::Test { key, is_negated: false, test } => {
             let key = &filter.keys[*key as usize];
-            let anchor = texts_of(test).map(|texts| Anchor { key, texts, known: Known::All });
+            let anchor = texts_of(test).map(|texts| Anchor { key, texts, is_all: true });
             anchor.into_iter().collect()
         }
         _ => Vec::new(),
@@ -216,7 +217,7 @@ fn either<'f>(filter: &'f Filter, parts: &'f [Clause]) -> Option<Anchor<'f>> {
         match &mut joined {
             Some(anchor) if anchor.key.id == key.id => anchor.texts.extend(texts),
             Some(_) => return None,
-            None => joined = Some(Anchor { key, texts, known: Known::All }),
+            None => joined = Some(Anchor { key, texts, is_all: true }),
         }
     }
     let mut anchor = joined?;

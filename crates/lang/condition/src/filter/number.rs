@@ -13,6 +13,9 @@ pub(super) enum Number {
 /// Two floats that are nearer to each other are equal. Source: dataway reference §4.5.
 pub(super) const EPSILON: f64 = 1e-9;
 
+/// Up to here every integer is a float.
+const EXACT_MAX: u64 = 1 << 53;
+
 /// Reads a number as written, without its sign; `None` when no float is that large.
 ///
 /// `0x…` is hexadecimal and a leading zero makes octal; what does not fit into 64 bits is a float.
@@ -47,23 +50,20 @@ pub(super) fn floats_equal(one: f64, other: f64) -> bool {
 }
 
 /// Gives the order of two numbers by value, whatever their types; `None` with a NaN.
+#[inline]
 pub(super) fn compare(one: Number, other: Number) -> Option<Ordering> {
+    // What most comparisons are, without wide integers.
+    if let (Number::Float(float), Number::Int(whole)) = (one, other)
+        && whole.unsigned_abs() <= EXACT_MAX
+    {
+        return float.partial_cmp(&(whole as f64));
+    }
     match (one.exact(), other.exact()) {
         (Ok(one), Ok(other)) => Some(one.cmp(&other)),
         (Err(one), Err(other)) => one.partial_cmp(&other),
         (Ok(one), Err(other)) => compare_mixed(one, other),
         (Err(one), Ok(other)) => compare_mixed(other, one).map(Ordering::reverse),
     }
-}
-
-/// Gives the order of a float and an integer: without wide integers for all integers that are floats.
-#[inline]
-pub(super) fn compare_float(float: f64, whole: i64) -> Option<Ordering> {
-    const EXACT_MAX: u64 = 1 << 53;
-    if whole.unsigned_abs() <= EXACT_MAX {
-        return float.partial_cmp(&(whole as f64));
-    }
-    compare(Number::Float(float), Number::Int(whole))
 }
 
 /// Says whether two numbers are equal by value; floats may differ by less than [`EPSILON`].
@@ -78,8 +78,7 @@ pub(super) fn equal(one: Number, other: Number) -> bool {
 /// Says whether a float is an integer, by [`EPSILON`].
 pub(super) fn is_whole(float: f64, whole: i128) -> bool {
     // Beyond this size no float lies between two integers, and the difference could be rounded away.
-    const EXACT_MAX: f64 = (1u64 << 53) as f64;
-    match float.abs() < EXACT_MAX {
+    match float.abs() < EXACT_MAX as f64 {
         true => nearest(float) == whole && floats_equal(float.round(), float),
         false => compare_mixed(whole, float) == Some(Ordering::Equal),
     }
@@ -95,9 +94,8 @@ fn compare_mixed(whole: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
     }
-    // Up to here every integer is a float, and rounding down is a call of a function and two of wide integers.
-    const EXACT_MAX: i128 = 1 << 53;
-    if (-EXACT_MAX..=EXACT_MAX).contains(&whole) {
+    // Rounding down is a call of a function and two of wide integers.
+    if whole.unsigned_abs() <= u128::from(EXACT_MAX) {
         return (whole as i64 as f64).partial_cmp(&float);
     }
     // The conversion saturates, far outside of 64 bits.
@@ -152,9 +150,6 @@ mod tests {
         ] {
             assert_eq!(compare(one, other), Some(order), "{one:?} {other:?}");
             assert_eq!(compare(other, one), Some(order.reverse()), "{other:?} {one:?}");
-            if let (Float(float), Int(whole)) | (Int(whole), Float(float)) = (one, other) {
-                assert_eq!(compare_float(float, whole), compare(Float(float), Int(whole)));
-            }
             assert_eq!(equal(one, other), order == Ordering::Equal, "{one:?} {other:?}");
         }
         assert_eq!(compare(Float(f64::NAN), Int(1)), None);

@@ -133,7 +133,6 @@ fn order(value: Value<'_>, literal: &Literal, compat: Compat) -> Option<Ordering
         (Value::Int(value), Literal::Int(literal)) => Some(value.cmp(literal)),
         (Value::Float(value), Literal::Float(literal)) => value.partial_cmp(literal),
         _ if compat != Compat::Strict => None,
-        (Value::Float(value), Literal::Int(literal)) => number::compare_float(value, *literal),
         (Value::Bytes(_), Literal::Str(literal)) => {
             text_of(value, compat).map(|value| value.cmp(&**literal))
         }

@@ -43,6 +43,8 @@ pub(super) struct Session {
     settings: MqttSettings,
     address: Address,
     clock: Arc<dyn Clock>,
+    /// Those of the system are read once for connections that follow each other soon.
+    authorities: tls::Authorities,
 }
 
 /// A connection that the broker has accepted.
@@ -61,7 +63,7 @@ struct Connection {
 
 impl Session {
     pub(super) fn new(settings: MqttSettings, address: Address, clock: Arc<dyn Clock>) -> Self {
-        Session { settings, address, clock }
+        Session { settings, address, clock, authorities: tls::Authorities::default() }
     }
 
     /// Publishes what comes until nobody is left who could publish.
@@ -158,9 +160,8 @@ impl Session {
         let stream: Box<dyn Stream> = match has_tls {
             false => Box::new(stream),
             true => {
-                let authorities = tls::Authorities::default();
-                let config =
-                    tls::client_config(&self.settings.tls, &authorities, Duration::ZERO).await?;
+                let now = self.clock.monotonic();
+                let config = tls::client_config(&self.settings.tls, &self.authorities, now).await?;
                 let name = ServerName::try_from(host.clone()).map_err(|error| {
                     ClientError::new(ErrorKind::Invalid, format!("`{}`: {error}", self.address))
                 })?;

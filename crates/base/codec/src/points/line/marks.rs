@@ -12,6 +12,8 @@ const BLOCK: usize = 64;
 pub(super) struct Marks {
     /// Where the block at hand begins; a multiple of 64.
     base: usize,
+    /// What is before this was looked at.
+    passed: usize,
     /// A bit for each stop of the block that was not passed.
     stops: u64,
     /// A bit for each digit of the block, and of the one before.
@@ -23,7 +25,7 @@ pub(super) struct Marks {
 impl Marks {
     /// Begins at an offset of a body.
     pub(super) fn at(body: &[u8], at: usize) -> Self {
-        let mut marks = Marks { base: 0, stops: 0, digits: [0; 2] };
+        let mut marks = Marks { base: 0, passed: 0, stops: 0, digits: [0; 2] };
         marks.move_to(body, at);
         marks
     }
@@ -33,6 +35,7 @@ impl Marks {
     pub(super) fn next(&mut self, body: &[u8]) -> usize {
         while self.stops == 0 {
             if self.base + BLOCK >= body.len() {
+                self.passed = body.len();
                 return body.len();
             }
             self.base += BLOCK;
@@ -40,12 +43,25 @@ impl Marks {
         }
         let stop = self.base + self.stops.trailing_zeros() as usize;
         self.stops &= self.stops - 1;
+        self.passed = stop;
         stop
     }
 
-    /// Passes all stops before `at`.
+    /// Gives what was looked at so far.
+    pub(super) fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// Notes that everything before `at` was looked at.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, at: usize) {
+        self.passed = self.passed.max(at);
+    }
+
+    /// Passes all stops before `at`; an offset before the block changes nothing.
     #[inline(always)]
     pub(super) fn skip_to(&mut self, body: &[u8], at: usize) {
+        self.pass(at);
         let in_block = at.saturating_sub(self.base);
         if in_block < BLOCK {
             self.stops &= u64::MAX << in_block;
@@ -54,18 +70,17 @@ impl Marks {
         }
     }
 
-    /// Goes to an offset, also back.
-    #[cold]
-    pub(super) fn move_to(&mut self, body: &[u8], at: usize) {
+    /// Goes to an offset in another block.
+    #[inline(never)]
+    fn move_to(&mut self, body: &[u8], at: usize) {
         self.base = at - at % BLOCK;
         self.mark(body);
         self.digits[1] = 0;
         self.stops &= u64::MAX << (at % BLOCK);
     }
 
-    /// Gives which bytes from `start` on are digits; nothing for a start before the last two blocks.
-    ///
-    /// It knows of those in the block of the last stop.
+    /// Gives which bytes from `start` on are digits, as far as the block of the last stop; nothing for a start that is
+    /// neither in it nor in the one before.
     #[inline(always)]
     pub(super) fn digits(&self, start: usize) -> Option<u64> {
         let [block, before] = self.digits.map(u128::from);
@@ -99,7 +114,7 @@ fn marks_of(block: &[u8; BLOCK]) -> (u64, u64) {
         let is = |byte| chunk.simd_eq(u8x16::splat(byte));
         let is_stop = is(b'\n') | is(b' ') | is(b',') | is(b'=') | is(b'\\');
         stops |= u64::from(is_stop.to_bitmask()) << (16 * at);
-        // There is no comparison of unsigned bytes: what is not above nine is its own minimum with it.
+        // What is not above nine is its own minimum with it: two instructions.
         let value = chunk - u8x16::splat(b'0');
         let is_digit = value.min(u8x16::splat(9)).simd_eq(value);
         digits |= u64::from(is_digit.to_bitmask()) << (16 * at);
@@ -112,6 +127,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_stops_are_the_bytes_that_have_a_class() {
+        for byte in 0..=u8::MAX {
+            let is_stop = super::super::scan::CLASSES[usize::from(byte)] != 0;
+            assert_eq!(Marks::at(&[byte], 0).next(&[byte]) == 0, is_stop, "{byte}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -16,7 +16,9 @@ mod tests;
 mod value;
 
 use std::borrow::Cow;
+use std::collections::{HashMap, hash_map};
 
+use foldhash::fast::RandomState;
 use levada_model::Timestamp;
 
 pub use self::error::{BodyError, Cause, LineProblem, PROBLEMS_MAX};
@@ -24,7 +26,7 @@ pub use self::print::write_point;
 pub use self::scan::Scanner;
 
 use super::{Entry, Point, Unit, Value};
-use crate::line_protocol::float;
+use crate::line_protocol::parse_float;
 
 /// What kind of value stands somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,17 +226,19 @@ impl<'b> Line<'_, 'b> {
     /// and a field with one key are both there.
     pub fn point(&self, unit: Unit, now: Timestamp) -> Point<'b> {
         let mut entries: Vec<Entry<'b>> = Vec::with_capacity(self.spans.len());
+        let mut places = HashMap::<Cow<'b, str>, usize, RandomState>::default();
         for span in self.spans {
             let key = value::name(self.key(span), value::Escapes::Key);
             let is_tag = span.kind == Kind::Tag;
             let value = self.value(span).decode();
-            let is_known = |entry: &Entry<'_>| !entry.is_tag && entry.key == key;
-            if !is_tag
-                && self.has_duplicates
-                && let Some(at) = entries.iter().position(is_known)
-            {
-                entries[at].value = value;
-                continue;
+            if !is_tag && self.has_duplicates {
+                match places.entry(key.clone()) {
+                    hash_map::Entry::Occupied(place) => {
+                        entries[*place.get()].value = value;
+                        continue;
+                    }
+                    hash_map::Entry::Vacant(place) => drop(place.insert(entries.len())),
+                }
             }
             entries.push(Entry { key, value, is_tag, details: None });
         }
@@ -299,7 +303,7 @@ impl<'b> Raw<'b> {
     pub fn decode(self) -> Value<'b> {
         match self {
             Raw::Tag(text) => Value::Str(value::name(text, value::Escapes::Key)),
-            Raw::Float(digits) => Value::Float(float(digits).unwrap_or(f64::NAN)),
+            Raw::Float(digits) => Value::Float(parse_float(digits).unwrap_or(f64::NAN)),
             Raw::Int(digits) => digits.parse().map_or(Value::Nil, Value::Int),
             Raw::UInt(digits) => digits.parse().map_or(Value::Nil, Value::UInt),
             Raw::Bool(value) => Value::Bool(value),

@@ -1,6 +1,6 @@
 //! Finds the parts of lines.
 //!
-//! One pass from mark to mark. What decides is a table of byte classes; numbers of usual length are checked on the way.
+//! One pass from stop to stop. What decides is a table of byte classes; numbers of usual length are checked on the way.
 
 use super::error::{BodyError, Cause, LineProblem};
 use super::marks::Marks;
@@ -23,7 +23,7 @@ pub struct Scanner<'b> {
 const END: u8 = 1;
 /// Comma.
 const COMMA: u8 = 2;
-/// Blank, tab, NUL, carriage return.
+/// Blank. Tabs, carriage returns and NUL stand for themselves in names.
 const BLANK: u8 = 4;
 /// Equals sign.
 const EQUALS: u8 = 8;
@@ -32,7 +32,8 @@ const BACKSLASH: u8 = 16;
 /// What ends a name or a value.
 const ENDS: u8 = COMMA | BLANK | END;
 
-const CLASSES: [u8; 256] = {
+/// What a byte is; those that are something are the stops of [`Marks`].
+pub(super) const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     classes[b'\n' as usize] = END;
     classes[b',' as usize] = COMMA;
@@ -63,23 +64,29 @@ struct Parts {
     has_duplicates: bool,
 }
 
-/// Remembers keys roughly: what it has not seen is new.
+/// Whether a key of a line is there twice.
 #[derive(Default)]
-struct Seen([u64; 8]);
+struct Keys {
+    /// Remembers keys roughly: what it has not seen is new.
+    seen: [u64; 8],
+    has_twice: bool,
+    /// Some key may be there twice.
+    is_suspicious: bool,
+}
 
 /// So many entries are looked through for a key that may be there; the keys of longer lines are sorted.
 const COMPARED_MAX: usize = 64;
 
-// === impl Seen ===
+// === impl Keys ===
 
-impl Seen {
+impl Keys {
     /// Says whether a key may have been there before.
     #[inline(always)]
     fn insert(&mut self, key: &[u8]) -> bool {
         let (Some(&first), Some(&last)) = (key.first(), key.last()) else { return false };
         let sample = u32::from_le_bytes([first, last, key[key.len() / 2], key.len() as u8]);
         let bit = sample.wrapping_mul(0x85eb_ca6b) >> 23;
-        let (word, mask) = (&mut self.0[(bit >> 6) as usize], 1 << (bit & 63));
+        let (word, mask) = (&mut self.seen[(bit >> 6) as usize], 1 << (bit & 63));
         let was_there = *word & mask != 0;
         *word |= mask;
         was_there
@@ -132,9 +139,9 @@ impl<'b> Scanner<'b> {
             }
             Err((at, cause)) => {
                 let end = line_end(bytes, start);
-                self.at = end + 1;
-                // What was read of the line may reach beyond its end: a text may have line ends.
-                self.marks.move_to(bytes, self.at);
+                // A text may have line ends, so what was read may reach beyond the first. It is not read again: a body in
+                // which each line reaches to the end would take forever.
+                self.at = line_end(bytes, self.marks.passed().max(start)) + 1;
                 Some(Err(LineProblem::new(&self.body[start..end], at + 1, cause)))
             }
         }
@@ -144,8 +151,7 @@ impl<'b> Scanner<'b> {
         let bytes = self.body.as_bytes();
         self.spans.clear();
         self.has_encoded = false;
-        let mut seen = Seen::default();
-        let (mut is_escaped, mut has_twice, mut is_suspicious) = (false, false, false);
+        let (mut keys, mut is_escaped) = (Keys::default(), false);
         if bytes[start] == b',' {
             return Err((start, Refusal::MissingMeasurement.into()));
         }
@@ -168,12 +174,7 @@ impl<'b> Scanner<'b> {
             if stop == b'=' {
                 return Err((at, Refusal::InvalidTagFormat.into()));
             }
-            if seen.insert(&bytes[key_start..key_end]) {
-                match self.spans.len() <= COMPARED_MAX {
-                    true => has_twice |= self.has_key(&bytes[key_start..key_end]),
-                    false => is_suspicious = true,
-                }
-            }
+            self.note_key(&bytes[key_start..key_end], &mut keys);
             self.push(key_start, key_end, value_start, at, Kind::Tag);
         }
         if stop != b' ' {
@@ -182,7 +183,7 @@ impl<'b> Scanner<'b> {
         if at - start > KEY_BYTES_MAX {
             return Err((at, Refusal::KeyTooLong { bytes: at - start }.into()));
         }
-        if has_twice || is_suspicious && self.has_twice() {
+        if self.has_twice(&keys) {
             return Err((start, Refusal::DuplicateTags.into()));
         }
         at = blanks_end(bytes, at);
@@ -199,12 +200,7 @@ impl<'b> Scanner<'b> {
             if key_end == key_start {
                 return Err((key_start, Refusal::MissingFieldKey.into()));
             }
-            if seen.insert(&bytes[key_start..key_end]) {
-                match self.spans.len() <= COMPARED_MAX {
-                    true => has_twice |= self.has_key(&bytes[key_start..key_end]),
-                    false => is_suspicious = true,
-                }
-            }
+            self.note_key(&bytes[key_start..key_end], &mut keys);
             let value_start = key_end + 1;
             at = match self.short_number(value_start) {
                 Some((kind, digits_end, end)) => {
@@ -222,7 +218,7 @@ impl<'b> Scanner<'b> {
             Some((time, end)) => (Some(time), end),
             None => self.time(fields_end)?,
         };
-        let has_duplicates = has_twice || is_suspicious && self.has_twice();
+        let has_duplicates = self.has_twice(&keys);
         Ok(Parts { name_end, fields_end, end, time, is_escaped, has_duplicates })
     }
 
@@ -234,25 +230,39 @@ impl<'b> Scanner<'b> {
         self.spans.push(Span { key_start, key_end, value_start, value_end, kind });
     }
 
+    /// Notes the key of the entry that comes next.
+    #[inline(always)]
+    fn note_key(&self, key: &[u8], keys: &mut Keys) {
+        if keys.insert(key) {
+            match self.spans.len() <= COMPARED_MAX {
+                true => keys.has_twice |= self.has_key(key),
+                false => keys.is_suspicious = true,
+            }
+        }
+    }
+
     /// Says whether a key is there; escaped keys are compared as they stand.
     #[inline(never)]
     fn has_key(&self, key: &[u8]) -> bool {
-        let bytes = self.body.as_bytes();
-        let is_same = |span: &Span| bytes[span.key_start as usize..span.key_end as usize] == *key;
-        self.spans.iter().any(is_same)
+        self.keys().any(|known| known == key)
     }
 
     /// Says whether a key is there twice; escaped keys are compared as they stand.
+    #[inline]
+    fn has_twice(&self, keys: &Keys) -> bool {
+        keys.has_twice || keys.is_suspicious && self.sorted_has_twice()
+    }
+
     #[cold]
-    fn has_twice(&self) -> bool {
-        let bytes = self.body.as_bytes();
-        let mut keys: Vec<&[u8]> = self
-            .spans
-            .iter()
-            .map(|span| &bytes[span.key_start as usize..span.key_end as usize])
-            .collect();
+    fn sorted_has_twice(&self) -> bool {
+        let mut keys: Vec<&[u8]> = self.keys().collect();
         keys.sort_unstable();
         keys.array_windows().any(|[one, other]| one == other)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'b [u8]> {
+        let bytes = self.body.as_bytes();
+        self.spans.iter().map(|span| &bytes[span.key_start as usize..span.key_end as usize])
     }
 
     /// Reads the value behind `key_end`; gives where it ends.
@@ -262,6 +272,7 @@ impl<'b> Scanner<'b> {
         let start = key_end + 1;
         match bytes.get(start) {
             Some(b'0'..=b'9' | b'-' | b'.' | b'+') => {
+                // Its end was passed: by the next stop, or it is a tab or a carriage return, behind which no field follows.
                 let (kind, digits_end, end) = number(self.body, start)?;
                 self.push(key_start, key_end, start, digits_end, kind);
                 Ok(end)
@@ -269,6 +280,7 @@ impl<'b> Scanner<'b> {
             Some(b'"') => {
                 let unbalanced = (start, Refusal::UnbalancedQuotes.into());
                 let end = value::text_end(bytes, start + 1).ok_or(unbalanced)?;
+                self.marks.pass(end);
                 let raw = &bytes[start + 1..end];
                 let kind = if bytes.get(end + 1) == Some(&b'b') {
                     value::bytes(&self.body[start + 1..end]).map_err(|cause| (start, cause))?;
@@ -284,7 +296,9 @@ impl<'b> Scanner<'b> {
                 self.ended(end)
             }
             Some(b'[') => {
-                let end = array_end(bytes, start + 1).ok_or((start, Cause::Array))?;
+                let end = array_end(bytes, start + 1);
+                self.marks.pass(end.unwrap_or_else(|given_up| given_up));
+                let end = end.map_err(|_| (start, Cause::Array))?;
                 value::array(&self.body[start + 1..end]).map_err(|cause| (start, cause))?;
                 self.push(key_start, key_end, start + 1, end, Kind::Array);
                 self.ended(end + 1)
@@ -315,7 +329,7 @@ impl<'b> Scanner<'b> {
         }
     }
 
-    /// Passes the next stop and reads a number before it, of usual length and digits with at most one other byte; gives
+    /// Passes the next stop, whatever comes of it, and reads a number before it, of usual length and digits with at most one other byte; gives
     /// what it is, where its digits end, and where it ends.
     #[inline(always)]
     fn short_number(&mut self, start: usize) -> Option<(Kind, usize, usize)> {
@@ -357,7 +371,7 @@ impl<'b> Scanner<'b> {
 
     fn word(&mut self, key_start: usize, key_end: usize, start: usize) -> Result<usize, Refused> {
         let bytes = self.body.as_bytes();
-        let end = stop(bytes, start);
+        let end = value_end(bytes, start);
         let kind = match value::boolean(&self.body[start..end]) {
             Some(true) => Kind::True,
             Some(false) => Kind::False,
@@ -377,7 +391,7 @@ impl<'b> Scanner<'b> {
     /// Goes on behind a value that was not read from stop to stop.
     fn ended(&mut self, end: usize) -> Result<usize, Refused> {
         let bytes = self.body.as_bytes();
-        if !is_stop(bytes, end) {
+        if !ends_value(bytes, end) {
             return Err((end, Refusal::InvalidFieldFormat.into()));
         }
         self.marks.skip_to(bytes, end + 1);
@@ -437,25 +451,25 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
 }
 
 #[inline]
-fn is_stop(bytes: &[u8], at: usize) -> bool {
+fn ends_value(bytes: &[u8], at: usize) -> bool {
     matches!(bytes.get(at), None | Some(b',' | b' ' | b'\n' | b'\r' | b'\t'))
 }
 
-fn stop(bytes: &[u8], mut at: usize) -> usize {
-    while !is_stop(bytes, at) {
+fn value_end(bytes: &[u8], mut at: usize) -> usize {
+    while !ends_value(bytes, at) {
         at += 1;
     }
     at
 }
 
-/// Gives where the bracket is that ends a list.
-fn array_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+/// Gives where the bracket is that ends a list; or else where it was given up.
+fn array_end(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     loop {
-        match bytes.get(at)? {
-            b']' => return Some(at),
-            b'"' => at = value::text_end(bytes, at + 1)? + 1,
-            b'\n' => return None,
-            _ => at += 1,
+        match bytes.get(at) {
+            Some(b']') => return Ok(at),
+            Some(b'"') => at = value::text_end(bytes, at + 1).ok_or(bytes.len())? + 1,
+            None | Some(b'\n') => return Err(at),
+            Some(_) => at += 1,
         }
     }
 }
@@ -463,7 +477,7 @@ fn array_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 /// Reads a number; gives what it is, where its digits end, and where it ends.
 #[cold]
 fn number(body: &str, start: usize) -> Result<(Kind, usize, usize), Refused> {
-    let end = stop(body.as_bytes(), start);
+    let end = value_end(body.as_bytes(), start);
     let word = &body[start..end];
     let digits = &word[..word.floor_char_boundary(word.len().saturating_sub(1))];
     let is_whole = |text: &str| {

@@ -189,6 +189,55 @@ fn one_bad_line_refuses_the_body_in_the_words_of_upstream() {
 }
 
 #[test]
+fn what_a_bad_line_reached_is_not_read_again() {
+    for (body, good, bad) in [
+        ("m s=\"a\nb\",x 1\nn f=1i 2", 1, 1),
+        ("m s=\"a\nb\" x\nn f=1i 2", 1, 1),
+        ("m\\\nn f\nn f=1i 2", 1, 1),
+        ("m f=[\"a\nb\"\nn f=1i 2", 1, 1),
+        ("m f=[\"a\nn f=1i 2", 0, 1),
+        ("m f=[1i\nn f=1i 2", 1, 1),
+        ("m f=\"a\nn f=1i 2", 1, 1),
+        ("m,t=\nn f=1i 2", 1, 1),
+        ("m f=\nn f=1i 2", 1, 1),
+        ("m f=1i 1 \"a\nn f=1i 2", 1, 1),
+    ] {
+        match decode(body, NANOS, NOW) {
+            Err(BodyError::Lines { good: found, bad: refused, .. }) => {
+                assert_eq!((found, refused), (good, bad), "{body}");
+            }
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn no_body_is_read_again_and_again() {
+    // Each line of these reaches to the end of the body, or has more keys than can be compared with each other.
+    let twice: String = (0..200_000).map(|at| format!(",b{at}=1")).collect();
+    for (body, lines) in [
+        ("m\" f=[\"\n".repeat(100_000), 1),
+        ("a\\\n".repeat(200_000), 1),
+        ("m,t=x\\\n".repeat(100_000), 1),
+        ("m f=\"!\n".repeat(100_000), 50_000),
+        ("m,t=a,t=a f=\"\n".repeat(100_000), 100_000),
+        (format!("m a=1,a=2{twice} 1"), 1),
+        (format!("m,a=1{twice} a=1 1"), 1),
+        (format!("m{twice},b1=1 a=1 1"), 1),
+    ] {
+        let began = std::time::Instant::now();
+        let shown = &body[..20];
+        match decode(&body, NANOS, NOW) {
+            Ok(points) => assert_eq!(points.len(), lines, "{shown}"),
+            Err(BodyError::Lines { good, bad, .. }) => assert_eq!(good + bad, lines, "{shown}"),
+            Err(error) => panic!("{shown}: {error}"),
+        }
+        // What it takes is some milliseconds, or many minutes.
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{shown}");
+    }
+}
+
+#[test]
 fn what_lines_cannot_carry_is_left_out_or_changed() {
     let mut point = Point { name: "#a\nb\\".into(), time: Timestamp(1), ..Point::default() };
     point.entries = vec![
@@ -274,7 +323,7 @@ proptest! {
 
     #[test]
     fn a_line_is_the_same_wherever_it_stands(
-        text in "[mtfgé=, \\\\\"\n0-9ib\\[\\].\r\t-]{0,90}",
+        text in "[mtfgé=, \\\\\"\n0-9ib\\[\\].\r\t-]{0,300}",
         before in 0_usize..200,
         good in 0..GOOD.len(),
         is_good: bool,
@@ -293,6 +342,33 @@ proptest! {
                 prop_assert_eq!((problems, good, bad), (shifted, shifted_good, shifted_bad));
             }
             (plain, shifted) => prop_assert_eq!(plain, shifted),
+        }
+    }
+
+    #[test]
+    fn keys_that_are_there_twice_are_found(
+        tags in prop::collection::vec(0..2_000_u32, 0..150),
+        fields in prop::collection::vec(0..2_000_u32, 1..150),
+    ) {
+        let has_twice = |keys: &[&[u32]]| {
+            let all: Vec<u32> = keys.concat();
+            all.len() > all.iter().collect::<std::collections::HashSet<_>>().len()
+        };
+        let of_tags: String = tags.iter().map(|key| format!(",k{key}=v")).collect();
+        let of_fields: Vec<String> = fields.iter().map(|key| format!("k{key}=1")).collect();
+        let body = format!("m{of_tags} {} 1", of_fields.join(","));
+        let mut scanner = Scanner::new(&body, NANOS).unwrap();
+        match scanner.next_line().unwrap() {
+            Ok(line) => {
+                prop_assert!(!has_twice(&[&tags]));
+                prop_assert_eq!(line.is_plain(), !has_twice(&[&tags, &fields]));
+                let known: std::collections::HashSet<_> = fields.iter().collect();
+                prop_assert_eq!(line.point(NANOS, NOW).entries.len(), tags.len() + known.len());
+            }
+            Err(problem) => {
+                prop_assert!(has_twice(&[&tags]));
+                prop_assert_eq!(problem.cause.to_string(), "duplicate tags");
+            }
         }
     }
 

@@ -301,7 +301,7 @@ async fn replays_wait_for_their_turn_and_can_be_deleted() {
     let real = |id: &str| of(ReplayOptions { clock: ReplayClock::Real, ..options(id, "cpu") });
     // From a worker of the runtime, which would begin with what was spawned last.
     let (recordings, asked_for) = (world.recordings.clone(), ids.clone());
-    let asked = tokio::spawn(async move {
+    let asked = tokio::task::spawn(async move {
         recordings.replay_recording(real("a")).await.unwrap();
         for id in asked_for {
             recordings.replay_recording(of(options(&id, "cpu"))).await.unwrap();
