@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use levada_model::ErrorKind;
+use levada_runtime::TaskKind;
 use levada_task::engine::{Subscription, Tap};
 use levada_task::pipeline::dot::DotView;
 use levada_task::recordings::{
@@ -301,7 +302,7 @@ async fn replays_wait_for_their_turn_and_can_be_deleted() {
     let real = |id: &str| of(ReplayOptions { clock: ReplayClock::Real, ..options(id, "cpu") });
     // From a worker of the runtime, which would begin with what was spawned last.
     let (recordings, asked_for) = (world.recordings.clone(), ids.clone());
-    let asked = tokio::task::spawn(async move {
+    let asked = world.deps.spawner.spawn(TaskKind::Task, "asks", async move {
         recordings.replay_recording(real("a")).await.unwrap();
         for id in asked_for {
             recordings.replay_recording(of(options(&id, "cpu"))).await.unwrap();
