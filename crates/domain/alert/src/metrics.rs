@@ -25,7 +25,7 @@ const COUNTERS: &[(&str, &str, Read)] = &[
     }),
     (
         "levada_alert_outbox_coalesced_total",
-        "Events that newer ones superseded while the receiver was away.",
+        "Events that newer ones superseded while the receiver was away or too many waited.",
         |stats| stats.outbox.coalesced,
     ),
     (
